@@ -1,0 +1,1 @@
+"""A hybrid peer-to-peer file distribution daemon: supernodes know, nodes serve."""

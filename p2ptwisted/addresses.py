@@ -1,0 +1,187 @@
+"""
+Locations (`host:port`, the host a numeric IPv4 address) and who may name which.
+
+Names are resolved once, by `twisted.names`, and never travel: a host name in
+a connection would bring in Twisted's thread pool.
+"""
+
+import socket
+from collections.abc import Callable, Sequence
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from twisted.internet.interfaces import IReactorCore
+from twisted.names.client import Resolver
+from twisted.names.dns import Record_A
+from twisted.names.hosts import Resolver as Hosts
+from twisted.names.resolve import ResolverChain
+
+from p2ptwisted.errors import InvalidInput
+
+LOOPBACK = IPv4Network("127.0.0.0/8")
+
+#: Listening on all addresses.
+ANY_HOST = "0.0.0.0"
+
+#: Seconds to wait for a name server, for each try.
+RESOLVE_TIMEOUTS = (1, 2)
+
+#: What a loopback address is called in a location; Linux answers on all of 127.0.0.0/8.
+LOCALHOST = "127.0.0.1"
+
+
+class Location(NamedTuple):
+    """Where a daemon listens for HTTP."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+def split_location(text: str) -> tuple[str, int]:
+    """The host, as it is written or empty, and the port of `host:port`. Raises InvalidInput."""
+    host, colon, port = text.rpartition(":")
+    if not colon:
+        raise InvalidInput(f"location {text[:80]!r} has no port: write it as host:port")
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65536):
+        raise InvalidInput(f"location {text[:80]!r}: its port must be a number from 1 to 65535")
+    return host, int(port)
+
+
+def parse_location(text: str, default_host: str | None = None) -> Location:
+    """
+    Read `host:port`, or `:port` where `default_host` stands in for the host.
+
+    Raises InvalidInput, naming what is wrong.
+    """
+    host, port = split_location(text)
+    if not host and default_host is None:
+        raise InvalidInput(f"location {text[:80]!r} has no host: write it as host:port")
+    try:
+        return Location(str(parse_host(host or default_host or "")), port)
+    except InvalidInput as error:
+        raise InvalidInput(f"location {text[:80]!r}: {error}") from None
+
+
+def parse_host(text: str) -> IPv4Address:
+    """Read a numeric IPv4 address that one host can have. Raises InvalidInput."""
+    try:
+        address = IPv4Address(text)
+    except AddressValueError:
+        raise InvalidInput(f"{text[:80]!r} is not a numeric IPv4 address") from None
+    if address.is_multicast or address.is_unspecified or address == IPv4Address("255.255.255.255"):
+        raise InvalidInput(f"{text} is not the address of one host")
+    return address
+
+
+def is_loopback(host: str) -> bool:
+    return host.startswith("127.")
+
+
+def may_name(caller: str, host: str, trusted: Sequence[IPv4Network]) -> bool:
+    """
+    Whether `caller` may have `host` called: only itself, unless it is trusted.
+
+    Raises InvalidInput where `caller` is no IPv4 address.
+    """
+    if caller == host:
+        return True
+    address = parse_host(caller)
+    return address in LOOPBACK or any(address in network for network in trusted)
+
+
+def address_towards(host: str) -> str:
+    """
+    The address of this machine that `host` reaches it by; loopback where there is no route.
+
+    Asks the kernel's routing table: a connected UDP socket sends nothing.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((host, 9))
+        except OSError:
+            return LOCALHOST
+        return str(probe.getsockname()[0])
+
+
+def reachable_from(location: str, asker: str) -> str:
+    """
+    `location` as `asker` can use it.
+
+    A node on this very host may have registered as 127.0.0.1. To somebody
+    else that would be his own machine, so he is told the address of ours
+    that leads to him.
+    """
+    if not is_loopback(location) or is_loopback(asker):
+        return location
+    port = location.rpartition(":")[2]
+    return f"{address_towards(asker)}:{port}"
+
+
+def parse_supernode_url(text: str) -> tuple[str, int]:
+    """The host (name or address) and port of `http://host:port`. Raises InvalidInput."""
+    try:
+        url = urlsplit(text)
+        host, port = url.hostname, url.port
+    except ValueError:
+        host = port = None
+    else:
+        if url.scheme != "http" or url.path not in ("", "/") or url.query or url.fragment:
+            host = None
+    if not host or not port:
+        raise InvalidInput(f"{text[:80]!r} is not a supernode: write it as http://host:port")
+    return host, port
+
+
+async def resolve(reactor: IReactorCore, host: str) -> str:
+    """
+    The IPv4 address of a host that a user named, without a thread.
+
+    Raises InvalidInput where there is none.
+    """
+    try:
+        return str(parse_host(host))
+    except InvalidInput:
+        pass
+    # Made only where a name was given: it watches resolv.conf for as long as the daemon runs.
+    resolver = ResolverChain([Hosts(), Resolver(resolv="/etc/resolv.conf", reactor=reactor)])
+    try:
+        answers, _, _ = await resolver.lookupAddress(host, timeout=RESOLVE_TIMEOUTS)
+    except Exception as error:
+        raise InvalidInput(f"host name {host!r} can't be resolved: {error!r}") from None
+    for answer in answers:
+        if isinstance(answer.payload, Record_A):
+            return str(answer.payload.dottedQuad())
+    raise InvalidInput(f"host name {host!r} has no IPv4 address")
+
+
+class OwnLocation:
+    """The location that this daemon gives others to reach it by."""
+
+    def __init__(self, given: tuple[str, int] | None, listening: Callable[[], Location]) -> None:
+        """
+        `given` is what the user said, if anything, its host perhaps a name.
+
+        `listening` tells where the daemon listens, once it does; the host 0.0.0.0 is all addresses.
+        """
+        self._given = given
+        self._listening = listening
+
+    async def resolve(self, reactor: IReactorCore) -> None:
+        """Turn a given host name into an address. Raises InvalidInput."""
+        if self._given is not None and self._given[0]:
+            host, port = self._given
+            self._given = await resolve(reactor, host), port
+
+    def towards(self, host: str) -> str:
+        """What to tell `host`: by default the address that leads to it, and the port."""
+        listening = self._listening()
+        own_host, port = self._given or listening
+        if not own_host:
+            own_host = listening.host
+        if own_host == ANY_HOST:
+            own_host = address_towards(host)
+        return f"{own_host}:{port}"

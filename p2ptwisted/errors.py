@@ -1,0 +1,30 @@
+"""
+What can go wrong that a caller can do something about.
+
+Raised by every part, each with a message fit to be shown to a person as it
+is. `web.envelope` maps them to HTTP statuses; nothing here knows HTTP.
+"""
+
+
+class InvalidInput(ValueError):
+    """What somebody gave us is not of the form it must have."""
+
+
+class NotAllowed(Exception):
+    """The caller may not do this, though the request is well formed."""
+
+
+class UnknownNode(Exception):
+    """No node is registered under that location."""
+
+
+class UnknownResource(Exception):
+    """Nobody has that resource."""
+
+
+class Unavailable(Exception):
+    """It can't be done now, but may be in a moment."""
+
+
+class StartError(Exception):
+    """The daemon can't start; the message is the one line its user sees."""

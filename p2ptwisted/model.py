@@ -1,0 +1,105 @@
+"""
+The nouns, as frozen structs, and the one rule about ids.
+
+These are also the JSON shapes of both HTTP APIs: msgspec decodes and checks
+them in one pass and names the field in its message. Nothing here does IO.
+"""
+
+import re
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from p2ptwisted.errors import InvalidInput
+
+#: The id that stands for supernodes themselves: a search for it finds them.
+SUPERNODE_ID = "supernode"
+
+#: Characters in a resource's name or a node's name; PATH_MAX on Linux is 4096.
+NAME_MAX = 4096
+
+#: Resources in one registration. Their JSON is about 140 bytes each: 14 MB in all.
+RESOURCES_MAX = 100_000
+
+#: Bytes; what SQLite's INTEGER holds.
+SIZE_MAX = 2**63 - 1
+
+_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
+_SHA256 = re.compile(r"[0-9A-Fa-f]{64}", re.ASCII)
+
+Name = Annotated[str, Meta(max_length=NAME_MAX)]
+Size = Annotated[int, Meta(ge=0, le=SIZE_MAX)]
+
+
+def parse_id(text: str) -> str:
+    """
+    The canonical form of a resource id: a SHA-256 in lower case, any other token as it is.
+
+    Raises InvalidInput.
+    """
+    if _SHA256.fullmatch(text):
+        return text.lower()
+    if _ID.fullmatch(text):
+        return text
+    shown = text if len(text) <= 40 else text[:40] + "..."
+    raise InvalidInput(
+        f"{shown!r} ({len(text)} characters) is not a resource id: "
+        "an id has 1 to 128 characters of A-Z a-z 0-9 . _ : -"
+    )
+
+
+class Resource(Struct, frozen=True, omit_defaults=True, gc=False):
+    """A file as its holder lists it: its id, its name there and its size in bytes."""
+
+    id: str
+    name: Annotated[str, Meta(min_length=1, max_length=NAME_MAX)]
+    size: Size | None = None
+
+
+class Node(Struct, frozen=True):
+    """A registered node; its location (`host:port`) tells it from all others."""
+
+    name: str
+    location: str
+
+
+class Registration(Struct, frozen=True):
+    """What a node posts to its supernode; the list replaces its earlier one."""
+
+    location: str
+    resources: Annotated[list[Resource], Meta(max_length=RESOURCES_MAX)]
+    name: Name = ""
+
+
+class Presence(Struct, frozen=True):
+    """A node's heartbeat or goodbye."""
+
+    location: str
+
+
+class HeldFile(Struct, frozen=True):
+    """Where a resource is: its holders' locations, the most recently seen first."""
+
+    location: str
+    locations: list[str]
+    name: str | UnsetType = UNSET
+    size: int | UnsetType = UNSET
+
+
+class Holding(Struct, frozen=True):
+    """A found resource. Name and size are unset where only another supernode knows them."""
+
+    id: str
+    file: HeldFile
+
+
+class Health(Struct, frozen=True):
+    """How a node is."""
+
+    name: str
+    #: Resources that it shares.
+    resources: int
+    #: Whether its first scan is still under way.
+    scanning: bool
+    #: The location of its supernode; null while it has none.
+    supernode: str | None

@@ -1,0 +1,93 @@
+"""How the parts of a daemon are started, sliced and stopped: small pieces that both roles use."""
+
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import Any, TypeVar
+
+from twisted.application.service import IService, MultiService, Service
+from twisted.internet.defer import Deferred, FirstError, gatherResults, maybeDeferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import Cooperator, SchedulerStopped
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+_log = Logger()
+_T = TypeVar("_T")
+
+
+class InOrder(MultiService):
+    """Starts its services one after the other and stops them, each awaited, the other way round."""
+
+    def stopService(self) -> Deferred[None]:
+        Service.stopService(self)
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        for service in reversed(list(self)):
+            try:
+                await maybeDeferred(service.stopService)
+            except Exception:
+                # The others must be stopped all the same.
+                _log.failure("{service} did not stop well", service=service)
+
+
+def in_order(*services: IService) -> InOrder:
+    parent = InOrder()
+    for service in services:
+        service.setServiceParent(parent)
+    return parent
+
+
+class Closing(Service):
+    """Something that is there from the beginning and must be closed in the end."""
+
+    def __init__(self, close: Callable[[], Coroutine[Deferred[Any], Any, None] | None]) -> None:
+        self._close = close
+
+    def stopService(self) -> Deferred[object]:
+        super().stopService()
+        return maybeDeferred(self._close)
+
+
+class Starting(Service):
+    """Something to be done once, at the start; a failure is told and survived."""
+
+    def __init__(self, work: Callable[[], Coroutine[Deferred[Any], Any, None]]) -> None:
+        self._work = work
+        self._done: Deferred[None] | None = None
+
+    def startService(self) -> None:
+        super().startService()
+        self._done = Deferred.fromCoroutine(self._work())
+        self._done.addErrback(lambda failure: _log.error("{error}", error=failure.value))
+
+    def stopService(self) -> None:
+        super().stopService()
+        if self._done is not None:
+            self._done.cancel()
+
+
+def make_cooperator(clock: IReactorTime) -> Cooperator:
+    """A Cooperator that gives way to the reactor after 10 ms of work (Twisted's own figure)."""
+    return Cooperator(scheduler=lambda step: clock.callLater(0, step))
+
+
+def run(cooperator: Cooperator, slices: Iterator[None]) -> None:
+    """Have slices of work done that nobody waits for; what goes wrong is in the log."""
+
+    def failed(failure: Failure) -> None:
+        failure.trap(SchedulerStopped)
+
+    task = cooperator.cooperate(slices)
+    task.whenDone().addErrback(failed).addErrback(
+        lambda failure: _log.failure("Work in slices failed", failure=failure)
+    )
+
+
+async def all_of(work: Sequence[Deferred[_T]]) -> list[_T]:
+    """The results of all of these; raises what the first that failed raised."""
+    try:
+        return await gatherResults(work, consumeErrors=True)
+    except FirstError as first:
+        cause = first.subFailure.value
+        assert cause is not None
+        raise cause from None
