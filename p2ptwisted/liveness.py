@@ -1,0 +1,127 @@
+"""
+The sweep of a supernode: every few seconds it asks each of its nodes whether
+it is well, and forgets one that missed two checks in a row.
+"""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from p2ptwisted.interfaces import IRegistry
+from p2ptwisted.model import Node
+
+#: Checks that a node may miss in a row before it is gone.
+MISSES_MAX = 2
+
+#: Nodes asked at once, so that many dead ones can't use up the sockets.
+CHECKS_AT_ONCE = 64
+
+_log = Logger()
+
+
+class Misses:
+    """How many checks each node has missed in a row. Pure."""
+
+    def __init__(self) -> None:
+        self._missed: Counter[str] = Counter()
+
+    def seen(self, location: str) -> None:
+        """The node there has shown that it is alive."""
+        self._missed.pop(location, None)
+
+    def missed(self, location: str) -> bool:
+        """The node there has missed a check; True where it is gone with that."""
+        self._missed[location] += 1
+        if self._missed[location] < MISSES_MAX:
+            return False
+        del self._missed[location]
+        return True
+
+    def keep(self, locations: Iterable[str]) -> None:
+        """Forget what is not among these: nodes that left by themselves."""
+        known = set(locations)
+        for location in self._missed.keys() - known:
+            del self._missed[location]
+
+
+class Sweep(Service):
+    """Checks all nodes of a registry, again and again."""
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        registry: IRegistry,
+        is_well: Callable[[str], Awaitable[bool]],
+        interval: float,
+    ) -> None:
+        """
+        `is_well` tells whether the node at a location answers; it must not take long.
+
+        `interval` is in seconds.
+        """
+        self._clock = clock
+        self._registry = registry
+        self._is_well = is_well
+        self._interval = interval
+        self._misses = Misses()
+        self._loop = LoopingCall(self.run)
+        self._loop.clock = clock
+        self._sweeping = False
+        self._waiting: list[Deferred[None]] = []
+
+    def startService(self) -> None:
+        super().startService()
+        self._loop.start(self._interval, now=False)
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        if self._loop.running:
+            self._loop.stop()
+        return self.run() if self._sweeping else succeed(None)
+
+    def seen(self, location: str) -> bool:
+        """A node has shown by itself that it is alive; False where it is not registered."""
+        self._misses.seen(location)
+        return self._registry.seen(location)
+
+    def run(self) -> Deferred[None]:
+        """Sweep now, or join the sweep under way; fires when it is through. Never fails."""
+        waiter: Deferred[None] = Deferred(self._waiting.remove)
+        self._waiting.append(waiter)
+        if not self._sweeping:
+            self._sweeping = True
+            Deferred.fromCoroutine(self._sweep())
+        return waiter
+
+    async def _sweep(self) -> None:
+        try:
+            nodes = self._registry.nodes()
+            self._misses.keep(node.location for node in nodes)
+            left = iter(nodes)
+            workers = [self._check_each(left) for _ in range(CHECKS_AT_ONCE)]
+            await gatherResults(map(Deferred.fromCoroutine, workers))
+        except Exception:
+            # Anything raised here would end the LoopingCall for good.
+            _log.failure("This sweep failed; the next one comes")
+        finally:
+            self._sweeping = False
+            waiting, self._waiting = self._waiting, []
+            for waiter in waiting:
+                waiter.callback(None)
+
+    async def _check_each(self, nodes: Iterator[Node]) -> None:
+        for node in nodes:
+            if await self._is_well(node.location):
+                self.seen(node.location)
+            elif self._misses.missed(node.location) and self._registry.remove(node.location):
+                _log.info(
+                    "Node {name} at {location} missed {misses} checks and is gone",
+                    name=node.name,
+                    location=node.location,
+                    misses=MISSES_MAX,
+                )
