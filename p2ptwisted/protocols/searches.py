@@ -1,0 +1,198 @@
+"""
+The searches that are under way in the overlay: which question each is, who
+has yet to answer, and when it has ended. Pure; time is an argument.
+
+The sockets, timers and Deferreds around it are in `multicast`.
+"""
+
+import re
+import secrets
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from p2ptwisted.bucket import TokenBucket
+from p2ptwisted.model import SUPERNODE_ID
+from p2ptwisted.protocols.wire import Found, NotFound, Request
+
+#: Seconds a supernode counts as present after it was last heard.
+PEER_MEMORY = 60.0
+
+#: Supernodes remembered; only a flood of made-up names gets there.
+PEERS_MAX = 1_000
+
+#: Seconds a miss is remembered.
+MISS_MEMORY = 1.0
+MISSES_MAX = 10_000
+
+#: Searches under way at once.
+SEARCHES_MAX = 4_096
+
+#: Locations gathered by one search.
+GATHERED_MAX = 1_000
+
+#: Requests a second that may find nothing, and how many at once: a miss wakes
+#: every supernode of the group for about 0.1 ms. A request that is answered
+#: gives its token back, so only unknown ids are held up.
+MISS_RATE, MISS_BURST = 500, 1_000
+
+#: Seconds to wait where no other supernode has been heard of.
+LONELY_TIMEOUT = 0.1
+
+#: Bytes; a tag is a reply's only ticket, so it must not be guessed.
+TAG_BYTES = 8
+
+_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
+
+
+@dataclass(eq=False, slots=True)
+class Search:
+    """One question to the group, however many ask it."""
+
+    id: str
+    tag: str
+    #: Whether it waits for every supernode's answer instead of the first.
+    everyone: bool
+    #: Whether any supernode was known at its start; where none was, an
+    #: answer can come from anybody until the time is up.
+    peers_known: bool
+    #: The known supernodes that have not answered yet.
+    awaited: set[str]
+    #: Seconds until it ends whatever comes.
+    timeout: float
+    #: A set that keeps its order.
+    locations: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more need be waited for."""
+        if self.locations and not self.everyone:
+            return True
+        return self.peers_known and not self.awaited
+
+
+class Searches:
+    """All searches of one supernode, the peers it has heard, and its memory of misses."""
+
+    def __init__(self, name: str, timeout: float) -> None:
+        """`name` is this supernode's own; `timeout` (seconds) bounds every search."""
+        self._name = name
+        self._timeout = timeout
+        self._by_tag: dict[str, Search] = {}
+        self._by_question: dict[tuple[str, bool], Search] = {}
+        self._peers: OrderedDict[str, float] = OrderedDict()
+        self._misses: OrderedDict[str, float] = OrderedDict()
+        self._bucket = TokenBucket(MISS_RATE, MISS_BURST)
+
+    def __len__(self) -> int:
+        return len(self._by_tag)
+
+    def outstanding_ids(self) -> list[str]:
+        """The ids of all resources that are being searched for, each once."""
+        ids = dict.fromkeys(search.id for search in self._by_tag.values())
+        ids.pop(SUPERNODE_ID, None)
+        return list(ids)
+
+    def peers(self, now: float) -> list[str]:
+        """The supernodes heard from in the last minute."""
+        while self._peers and next(iter(self._peers.values())) <= now - PEER_MEMORY:
+            self._peers.popitem(last=False)
+        return list(self._peers)
+
+    # -- asking
+
+    def is_known_miss(self, id: str, now: float) -> bool:
+        return self._misses.get(id, now) > now
+
+    def joined(self, id: str, everyone: bool) -> Search | None:
+        """The search under way that asks just this."""
+        return self._by_question.get((id, everyone))
+
+    def begin(self, id: str, everyone: bool, now: float) -> Search | None:
+        """A new search; None where too much is being asked already."""
+        if len(self._by_tag) >= SEARCHES_MAX or not self._bucket.take(now):
+            return None
+        peers = self.peers(now)
+        timeout = self._timeout if peers else min(self._timeout, LONELY_TIMEOUT)
+        tag = secrets.token_hex(TAG_BYTES)
+        search = Search(id, tag, everyone, bool(peers), set(peers), timeout)
+        self._by_tag[search.tag] = search
+        self._by_question[(id, everyone)] = search
+        return search
+
+    def end(self, search: Search, now: float) -> bool:
+        """Close a search; False where it had ended already."""
+        if self._by_tag.pop(search.tag, None) is None:
+            return False
+        del self._by_question[(search.id, search.everyone)]
+        if search.locations:
+            self._bucket.give_back()
+        elif search.id != SUPERNODE_ID:
+            self._misses[search.id] = now + MISS_MEMORY
+            self._misses.move_to_end(search.id)
+            if len(self._misses) > MISSES_MAX:
+                self._misses.popitem(last=False)
+        return True
+
+    # -- being answered
+
+    def heard(self, message: Request | Found | NotFound, now: float) -> None:
+        """
+        Note that the sender is a supernode, where the message shows it.
+
+        Whoever answers is one, and whoever asks; only a node that looks for
+        a supernode asks too, and does so under a name that is not a UUID.
+        """
+        if (
+            isinstance(message, Request)
+            and message.id == SUPERNODE_ID
+            and not _UUID.fullmatch(message.name)
+        ):
+            return
+        self._peers[message.name] = now
+        self._peers.move_to_end(message.name)
+        if len(self._peers) > PEERS_MAX:
+            self._peers.popitem(last=False)
+
+    def found(self, message: Found) -> Search | None:
+        """
+        Credit a found reply to the search it answers; returns that search.
+
+        None where it answers none, or where nothing tells which: an untagged
+        reply is believed only while there is exactly one search. Our own
+        regular search for supernodes doesn't count beside one for a resource.
+        """
+        search = None
+        if message.tag is not None:
+            search = self._by_tag.get(message.tag)
+        else:
+            searches = list(self._by_tag.values())
+            resources = [search for search in searches if search.id != SUPERNODE_ID]
+            if len(resources or searches) == 1:
+                (search,) = resources or searches
+        if search is not None:
+            self._credit(search, message)
+        return search
+
+    def confirmed(self, id: str, message: Found) -> list[Search]:
+        """Credit an untagged reply to every search for an id that its location has."""
+        searches = [search for search in self._by_tag.values() if search.id == id]
+        for search in searches:
+            self._credit(search, message)
+        return searches
+
+    def not_found(self, message: NotFound) -> list[Search]:
+        """Credit a not-found reply to the searches it answers; returns them."""
+        if message.tag is not None:
+            search = self._by_tag.get(message.tag)
+            searches = [search] if search is not None and search.id == message.id else []
+        else:
+            searches = [search for search in self._by_tag.values() if search.id == message.id]
+        for search in searches:
+            search.awaited.discard(message.name)
+        return searches
+
+    def _credit(self, search: Search, message: Found) -> None:
+        search.awaited.discard(message.name)
+        for location in message.locations:
+            if len(search.locations) < GATHERED_MAX:
+                search.locations[location] = None
