@@ -1,0 +1,283 @@
+"""
+The library of a node: what its folder holds, kept current.
+
+A scan walks the folder in slices and finds what is new, changed or gone; it
+is the only truth, and a watch on the folders just brings the next one
+forward. What is new is hashed beside it, so that a scan never waits for a
+large file.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from twisted.application.service import Service
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import Cooperator
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from p2ptwisted.errors import UnknownResource
+from p2ptwisted.hashing import Digest
+from p2ptwisted.interfaces import IFolderWatch, ILibrary
+from p2ptwisted.model import Resource
+from p2ptwisted.scanning import Entry, Signature, is_unchanged, open_unchanged, walk
+from p2ptwisted.services import run
+
+#: Seconds between two scans where a watch tells of changes, and where none does.
+RESCAN_WATCHED, RESCAN_UNWATCHED = 30.0, 1.0
+
+#: A scan that took long is not repeated before so many times as long has passed.
+SCAN_REST = 10
+
+#: Seconds from a hint to the scan, so that many changes make one scan.
+HINT_DELAY = 0.2
+
+#: Seconds that a file must have been left alone before it is hashed: one that
+#: is still being written would only have to be hashed again.
+SETTLE = 0.4
+
+#: Seconds between two announcements of a list that keeps changing.
+ANNOUNCE_EVERY = 0.5
+
+#: Bytes; files from this size on are hashed in a lane of their own, so that
+#: one of them doesn't hold up the small ones.
+LARGE = 16 * 1024 * 1024
+
+_log = Logger()
+
+
+@implementer(ILibrary)
+class Library(Service):
+    """An ILibrary of one folder."""
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        cooperator: Cooperator,
+        folder: Path,
+        watch: IFolderWatch | None = None,
+        wall_time: Callable[[], float] = time.time,
+    ) -> None:
+        """
+        `cooperator` is this library's own, stopped with it.
+
+        `wall_time` is the clock that files' times are told by, in seconds.
+        """
+        self._clock = clock
+        self._cooperator = cooperator
+        self._folder = folder.resolve()
+        self._watch = watch
+        self._wall_time = wall_time
+        #: By name, every file that was hashed; without an id where it couldn't be read.
+        self._files: dict[str, tuple[Signature, str | None]] = {}
+        #: By id, the names that have this content, and how it is announced.
+        self._names: dict[str, set[str]] = {}
+        self._resources: dict[str, Resource] = {}
+        #: Files that are yet to be hashed, and their names in two queues.
+        self._pending: dict[str, Signature] = {}
+        self._lanes = {"small": _Lane(), "large": _Lane()}
+        self._watchers: list[Callable[[], None]] = []
+        self._walking = False
+        self._walked = False
+        self._hinted = False
+        self._next_scan: IDelayedCall | None = None
+        self._announcement: IDelayedCall | None = None
+        self._announced_at: float | None = None
+        self.scanning = True
+
+    # -- ILibrary
+
+    def resources(self) -> list[Resource]:
+        return list(self._resources.values())
+
+    def get(self, id: str) -> Resource | None:
+        return self._resources.get(id)
+
+    def open(self, id: str) -> BinaryIO:
+        for name in sorted(self._names.get(id, ())):
+            try:
+                return open_unchanged(self._folder / name, self._files[name][0])
+            except OSError:
+                self.hint()
+        raise UnknownResource(f"{id} is not here, or no longer as it was")
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        self._watchers.append(changed)
+
+    # -- Service
+
+    def startService(self) -> None:
+        super().startService()
+        self._scan()
+
+    def stopService(self) -> None:
+        super().stopService()
+        for call in (self._next_scan, self._announcement):
+            if call is not None and call.active():
+                call.cancel()
+        if self._watch is not None:
+            self._watch.stop()
+        self._cooperator.stop()
+
+    # -- when to scan
+
+    def hint(self) -> None:
+        """Something may have changed: look soon."""
+        self._hinted = True
+        if not self._walking:
+            self._scan_within(HINT_DELAY)
+
+    def _scan_within(self, seconds: float) -> None:
+        if self._next_scan is None or not self._next_scan.active():
+            self._next_scan = self._clock.callLater(seconds, self._scan)
+        elif self._next_scan.getTime() > self._clock.seconds() + seconds:
+            self._next_scan.reset(seconds)
+
+    def _scan(self) -> None:
+        self._walking, self._hinted = True, False
+        if self._watch is not None:
+            self._watch.begin(self.hint)
+        walking = self._cooperator.cooperate(self._walk()).whenDone()
+        walking.addBoth(self._scanned, self._clock.seconds())
+
+    def _scanned(self, result: object, began: float) -> None:
+        self._walking, self._walked = False, True
+        if not self.running:
+            return
+        if isinstance(result, Failure):
+            # A folder that can't be walked now can be in a while.
+            _log.failure("Can't scan {folder}", failure=result, folder=str(self._folder))
+        self._check_first_scan()
+        watched = self._watch is not None and self._watch.complete
+        rest = HINT_DELAY if self._hinted else RESCAN_WATCHED if watched else RESCAN_UNWATCHED
+        self._scan_within(max(rest, SCAN_REST * (self._clock.seconds() - began)))
+
+    # -- scanning
+
+    def _walk(self) -> Iterator[None]:
+        unseen = set(self._files)
+        settled_before = (self._wall_time() - SETTLE) * 1e9
+        now = self._wall_time() * 1e9
+        entered = self._watch.enter if self._watch is not None else lambda folder: None
+        for entry in walk(self._folder, entered):
+            if entry is not None:
+                unseen.discard(entry.name)
+                # A time in the future says nothing.
+                if settled_before < entry.signature.mtime_ns <= now:
+                    self._hinted = True
+                    self._forget(entry.name)
+                else:
+                    self._found(entry)
+            yield
+        for name in unseen:
+            self._forget(name)
+
+    def _found(self, entry: Entry) -> None:
+        signature, _ = self._files.get(entry.name, (self._pending.get(entry.name), None))
+        if signature == entry.signature:
+            return
+        self._forget(entry.name)
+        self._pending[entry.name] = entry.signature
+        lane = self._lanes["large" if entry.signature.size >= LARGE else "small"]
+        lane.names.append(entry.name)
+        if not lane.running:
+            lane.running = True
+            run(self._cooperator, self._hash(lane))
+
+    def _forget(self, name: str) -> None:
+        self._pending.pop(name, None)
+        _, id = self._files.pop(name, (None, None))
+        if id is not None:
+            self._names[id].discard(name)
+            self._list(id)
+
+    # -- hashing
+
+    def _hash(self, lane: "_Lane") -> Iterator[None]:
+        try:
+            yield from self._hash_all(lane)
+        finally:
+            lane.running = False
+        self._check_first_scan()
+
+    def _hash_all(self, lane: "_Lane") -> Iterator[None]:
+        while lane.names:
+            name = lane.names.popleft()
+            signature = self._pending.get(name)
+            if signature is None:
+                continue
+            try:
+                digest = Digest()
+                with open_unchanged(self._folder / name, signature) as file:
+                    yield from digest.slices(file)
+                    unchanged = is_unchanged(file, signature)
+            except FileNotFoundError:
+                unchanged = False
+            except OSError as error:
+                # Kept without an id, so that it is told once and not tried again until it changes.
+                _log.warn("{name} is not shared: {error}", name=name, error=error)
+                self._keep(name, signature, None)
+                continue
+            if unchanged:
+                self._keep(name, signature, digest.id())
+            elif self._pending.get(name) == signature:
+                del self._pending[name]
+                self.hint()
+            yield
+
+    def _keep(self, name: str, signature: Signature, id: str | None) -> None:
+        if self._pending.get(name) != signature:
+            return  # It has changed or gone since; the scan that saw it knows better.
+        del self._pending[name]
+        self._files[name] = signature, id
+        if id is not None:
+            self._names.setdefault(id, set()).add(name)
+            self._list(id)
+
+    def _check_first_scan(self) -> None:
+        if self.scanning and self._walked and not self._pending:
+            self.scanning = False
+            _log.info(
+                "{folder} is scanned: {count} resources",
+                folder=str(self._folder),
+                count=len(self._resources),
+            )
+            self._announce()
+
+    # -- the list, and telling of it
+
+    def _list(self, id: str) -> None:
+        """Names have come to or gone from this id: list it as it is now."""
+        names = self._names[id]
+        if names:
+            name = min(names)
+            self._resources[id] = Resource(id, name, self._files[name][0].size)
+        else:
+            del self._names[id], self._resources[id]
+        self._announce_soon()
+
+    def _announce_soon(self) -> None:
+        if self._announcement is None:
+            now = self._clock.seconds()
+            due = now if self._announced_at is None else self._announced_at + ANNOUNCE_EVERY
+            self._announcement = self._clock.callLater(max(0, due - now), self._announce)
+
+    def _announce(self) -> None:
+        if self._announcement is not None and self._announcement.active():
+            self._announcement.cancel()
+        self._announcement = None
+        self._announced_at = self._clock.seconds()
+        for changed in self._watchers:
+            changed()
+
+
+class _Lane:
+    """A queue of names and whether it is being worked on."""
+
+    def __init__(self) -> None:
+        self.names: deque[str] = deque()
+        self.running = False
