@@ -1,0 +1,1 @@
+"""The HTTP routes of both roles: decode, call one method, encode. No rules live here."""

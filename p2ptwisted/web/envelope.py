@@ -1,0 +1,180 @@
+"""
+The envelope of every answer, the one table of errors, and the decoding of requests.
+
+    {"data": ..., "entity": "..."}                         success
+    {"code": 404, "name": "Not Found", "description": "..."} error
+"""
+
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import msgspec
+from klein import Klein
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+from werkzeug.exceptions import HTTPException
+
+from p2ptwisted.errors import (
+    InvalidInput,
+    NotAllowed,
+    Unavailable,
+    UnknownNode,
+    UnknownResource,
+)
+from p2ptwisted.model import parse_id
+
+#: Ids in one request; 200 of 64 digits fit the 16 KiB that Twisted allows for a request line.
+HASH_IDS_MAX = 200
+
+#: Seconds after which a client may try again.
+RETRY_AFTER = 1
+
+_STATUS: dict[type[Exception], HTTPStatus] = {
+    InvalidInput: HTTPStatus.BAD_REQUEST,
+    msgspec.ValidationError: HTTPStatus.BAD_REQUEST,
+    msgspec.DecodeError: HTTPStatus.BAD_REQUEST,
+    NotAllowed: HTTPStatus.FORBIDDEN,
+    UnknownNode: HTTPStatus.NOT_FOUND,
+    UnknownResource: HTTPStatus.NOT_FOUND,
+    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+_T = TypeVar("_T")
+_log = Logger()
+_encoder = msgspec.json.Encoder()
+
+
+def success(request: Request, data: object, entity: str) -> bytes:
+    """The body of an answer; the status is 200 where the caller has set none."""
+    request.setHeader(b"content-type", b"application/json")
+    return _encoder.encode({"data": data, "entity": entity})
+
+
+def no_content(request: Request) -> bytes:
+    """The answer to what was done and needs no more words."""
+    request.setResponseCode(HTTPStatus.NO_CONTENT)
+    return b""
+
+
+def error_body(status: HTTPStatus, description: str) -> bytes:
+    return _encoder.encode(
+        {"code": status.value, "name": status.phrase, "description": description}
+    )
+
+
+def error(request: Request, status: HTTPStatus, description: str) -> bytes:
+    """Make the answer this error."""
+    request.setResponseCode(status.value)
+    request.setHeader(b"content-type", b"application/json")
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        request.setHeader(b"retry-after", b"%d" % RETRY_AFTER)
+    return error_body(status, description)
+
+
+def error_of(request: Request, failure: Failure) -> bytes:
+    """Make the answer the error that an exception stands for. Klein's error handler."""
+    exception = failure.value
+    if isinstance(exception, CancelledError):
+        return b""  # The client has gone; there is nobody to answer.
+    if isinstance(exception, HTTPException):
+        return _routing_error(request, exception)
+    for kind, status in _STATUS.items():
+        if isinstance(exception, kind):
+            return error(request, status, str(exception))
+    _log.failure("{request} failed", failure=failure, request=request)
+    return error(
+        request,
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "a mistake of the daemon's own, not of the request; its log has the details",
+    )
+
+
+def _routing_error(request: Request, exception: HTTPException) -> bytes:
+    """What Klein's router says of a path that leads nowhere."""
+    path = request.path.decode("utf-8", "replace")[:200]
+    status = HTTPStatus(exception.code or 404)
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        for name, value in exception.get_headers():
+            if name == "Allow":
+                request.setHeader(b"allow", value.encode())
+        method = request.method.decode("ascii", "replace")[:20]
+        return error(request, status, f"{path} has no method {method}")
+    if status is HTTPStatus.NOT_FOUND:
+        return error(request, status, f"there is no route {path}; docs/http-api.md lists them all")
+    return error(request, status, exception.description or status.description)
+
+
+class ApiRoot(Resource):
+    """The root of a site: the same routes under /api and without it."""
+
+    def __init__(self, app: Klein) -> None:
+        super().__init__()
+        self._routes = app.resource()
+
+    def getChildWithDefault(self, path: bytes, request: Request) -> Any:
+        assert request.prepath is not None and request.postpath is not None
+        try:
+            b"/".join([path, *request.postpath]).decode()
+        except UnicodeDecodeError:
+            return ErrorPage(HTTPStatus.BAD_REQUEST, "the path is not UTF-8")
+        if path != b"api":
+            # Klein does the routing: give the segment back.
+            request.postpath.insert(0, request.prepath.pop())
+        return self._routes
+
+
+class ErrorPage(Resource):
+    """A resource that is an error."""
+
+    isLeaf = True
+
+    def __init__(self, status: HTTPStatus, description: str) -> None:
+        super().__init__()
+        self._status = status
+        self._description = description
+
+    def render(self, request: Request) -> bytes:
+        return error(request, self._status, self._description)
+
+
+# -- requests
+
+
+def decode_body(request: Request, decoder: msgspec.json.Decoder[_T]) -> _T:
+    """The body as the struct it must be; msgspec's errors name the field."""
+    assert request.content is not None
+    try:
+        return decoder.decode(request.content.read())
+    except msgspec.ValidationError:
+        raise
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        raise InvalidInput(f"the body is not JSON: {problem}") from None
+
+
+def query(request: Request, name: str) -> str | None:
+    """The value of a query parameter, where it is given. Raises InvalidInput."""
+    values = request.args.get(name.encode())
+    if values is None:
+        return None
+    if len(values) > 1:
+        raise InvalidInput(f"{name} is given {len(values)} times: give it once")
+    try:
+        return str(values[0].decode())
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{name} is not UTF-8") from None
+
+
+def query_ids(request: Request) -> list[str] | None:
+    """The ids in `hash_ids`, canonical, each once. Raises InvalidInput."""
+    text = query(request, "hash_ids")
+    if text is None:
+        return None
+    if not text:
+        raise InvalidInput("hash_ids is empty: give ids separated by commas")
+    ids = text.split(",")
+    if len(ids) > HASH_IDS_MAX:
+        raise InvalidInput(f"hash_ids has {len(ids)} ids: ask for {HASH_IDS_MAX} at a time")
+    return list(dict.fromkeys(map(parse_id, ids)))
