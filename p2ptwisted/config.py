@@ -1,0 +1,183 @@
+"""
+What a daemon can be told: the options of both roles, from the command line
+and a TOML file, checked before anything starts.
+
+One struct a role; a field is an option, with `_` for `-`.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+from p2ptwisted.addresses import parse_supernode_url, split_location
+from p2ptwisted.errors import InvalidInput, StartError
+from p2ptwisted.protocols.links import check_selection
+from p2ptwisted.protocols.multicast import Group
+
+_Seconds = Annotated[float, Meta(gt=0, le=3600)]
+#: A repeatable option: in a file, a string or a list of them.
+_Several = str | tuple[str, ...]
+
+
+class CommonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The options of both roles."""
+
+    port: int | str
+    location: str | None = None
+    state: str | None = None
+    multicast_group: str = "230.0.0.0:4321"
+    multicast_interface: _Several = ()
+    multicast_ttl: Annotated[int, Meta(ge=0, le=255)] = 20
+
+    @property
+    def endpoint(self) -> str:
+        """Where to listen, as a Twisted endpoint string. Raises InvalidInput."""
+        port = str(self.port)
+        if not port.lstrip("-").isdigit():
+            return port
+        if not 0 <= int(port) < 65536:
+            raise InvalidInput(f"{port} is not a port: ports go from 0 (any) to 65535")
+        return f"tcp:{port}"
+
+    @property
+    def advertised(self) -> tuple[str, int] | None:
+        """The host and port that others are told, where they are given. Raises InvalidInput."""
+        return None if self.location is None else split_location(self.location)
+
+    @property
+    def state_folder(self) -> Path | None:
+        return None if self.state is None else Path(self.state)
+
+    @property
+    def group(self) -> Group:
+        """The multicast group. Raises InvalidInput."""
+        try:
+            host, _, port = self.multicast_group.rpartition(":")
+            address, number = IPv4Address(host), int(port)
+            good = address.is_multicast and 0 < number < 65536
+        except (AddressValueError, ValueError):
+            good = False
+        if not good:
+            raise InvalidInput(
+                f"{self.multicast_group!r} is not a multicast address and a port, "
+                "such as 239.255.43.21:4321"
+            )
+        return Group(str(address), number, _several(self.multicast_interface), self.multicast_ttl)
+
+
+class SupernodeConfig(CommonConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The options of a supernode."""
+
+    port: int | str = 5000
+    sweep_interval: _Seconds = 5.0
+    search_timeout: _Seconds = 0.5
+    trusted_network: _Several = ()
+
+    @property
+    def trusted_networks(self) -> list[IPv4Network]:
+        """Whose callers may register any address. Raises InvalidInput."""
+        networks = []
+        for text in _several(self.trusted_network):
+            try:
+                networks.append(IPv4Network(text))
+            except ValueError as error:
+                raise InvalidInput(
+                    f"{text!r} is not a network such as 10.0.0.0/8: {error}"
+                ) from None
+        return networks
+
+
+class NodeConfig(CommonConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The options of a node."""
+
+    port: int | str = 8000
+    name: str | None = None
+    resources: str = "resources"
+    supernode: _Several = ()
+
+    @property
+    def folder(self) -> Path:
+        """The folder to share. Raises InvalidInput."""
+        folder = Path(self.resources)
+        if not folder.is_dir():
+            raise InvalidInput(f"{self.resources} is not a folder: make it, or name another")
+        return folder.resolve()
+
+    @property
+    def supernodes(self) -> list[tuple[str, int]]:
+        """Hosts and ports, in order of preference. Raises InvalidInput."""
+        return [parse_supernode_url(url) for url in _several(self.supernode)]
+
+
+_Config = TypeVar("_Config", bound=CommonConfig)
+
+
+def load_config(kind: type[_Config], given: Mapping[str, Any], file: Path | None = None) -> _Config:
+    """
+    The configuration in `file`, where there is one, under what is `given` on the command line.
+
+    Raises StartError: one line that says where the mistake is and what was expected.
+    """
+    values: dict[str, Any] = {}
+    if file is not None:
+        values = _checked(kind, _read(file), f"{file}: ", strict=True)
+    values |= _checked(kind, given, "--", strict=False)
+    config = kind(**values)
+    _check_meaning(config)
+    return config
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text())
+    except OSError as error:
+        raise StartError(f"--config {file}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise StartError(f"{file}: not TOML: {error}") from error
+
+
+def _checked(
+    kind: type[_Config], values: Mapping[str, Any], place: str, strict: bool
+) -> dict[str, Any]:
+    """Values of the right types; `strict` where numbers may not be written as strings."""
+    types = get_type_hints(kind, include_extras=True)
+    checked = {}
+    for key, value in values.items():
+        if key not in types:
+            raise StartError(f"{place}{key}: no such key; there are {', '.join(types)}")
+        try:
+            checked[key] = msgspec.convert(value, types[key], strict=strict)
+        except msgspec.ValidationError as error:
+            shown = key if strict else key.replace("_", "-")
+            raise StartError(f"{place}{shown} = {value!r}: {error}") from error
+    return checked
+
+
+def _check_meaning(config: CommonConfig) -> None:
+    """Read every option that is more than its type says."""
+    option = "port"
+    try:
+        config.endpoint  # noqa: B018
+        option = "location"
+        config.advertised  # noqa: B018
+        option = "multicast-group"
+        check_selection(config.group.interfaces)
+        if isinstance(config, SupernodeConfig):
+            option = "trusted-network"
+            config.trusted_networks  # noqa: B018
+        if isinstance(config, NodeConfig):
+            option = "supernode"
+            config.supernodes  # noqa: B018
+            option = "resources"
+            config.folder  # noqa: B018
+    except InvalidInput as error:
+        raise StartError(f"--{option}: {error}") from error
+
+
+def _several(value: _Several) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value

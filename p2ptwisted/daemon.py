@@ -1,0 +1,88 @@
+"""What both twistd commands share: their options, and how they refuse to start."""
+
+import sys
+from pathlib import Path
+from typing import Any, ClassVar, NoReturn
+
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.python.usage import Options
+
+from p2ptwisted.config import CommonConfig, load_config
+from p2ptwisted.errors import StartError
+
+
+class RoleOptions(Options):
+    """The options of both roles; what is given lands in `given`, what it comes to in `config`."""
+
+    role: ClassVar[str]
+    config_type: ClassVar[type[CommonConfig]]
+    config: Any
+    parent: Options
+
+    # No defaults here: only what was given may win over the file. config.py has them.
+    common: ClassVar[list[list[str | None]]] = [
+        ["location", None, None, "host:port that others are told [the address that leads to them]"],
+        ["config", None, None, "a TOML file with any of these options (with _ for -)"],
+        ["state", None, None, "a folder for what outlives a restart [none]"],
+        ["multicast-group", None, None, "address:port of the supernodes' group [230.0.0.0:4321]"],
+        ["multicast-ttl", None, None, "how many routers a search may cross [20]"],
+    ]
+
+    def __init__(self) -> None:
+        self.given: dict[str, Any] = {}
+        super().__init__()
+
+    def opt_multicast_interface(self, link: str) -> None:
+        """a network interface's name or address; repeatable [every interface that is up]"""
+        self.append("multicast_interface", link)
+
+    def append(self, key: str, value: str) -> None:
+        """Take one more value of a repeatable option."""
+        self.given[key] = (*self.given.get(key, ()), value)
+
+    def postOptions(self) -> None:
+        for option, value in self.items():
+            if value is not None and option != "config":
+                self.given[option.replace("-", "_")] = value
+        file = None if self["config"] is None else Path(self["config"])
+        try:
+            self.config = load_config(self.config_type, self.given, file)
+        except StartError as error:
+            refuse(self.role, error)
+        # In the foreground nobody needs a pid file, and two roles in one folder would share it.
+        if self.parent["nodaemon"] and self.parent["pidfile"] == "twistd.pid":
+            self.parent["pidfile"] = ""
+
+
+def refuse(role: str, error: StartError) -> NoReturn:
+    """End with status 1 and one line for the user."""
+    # twistd may have turned sys.stderr into its log by now.
+    print(f"{role}: {error}", file=sys.__stderr__)
+    raise SystemExit(1)
+
+
+class Daemon(Service):
+    """A role under twistd: what keeps it from starting ends the process with one line."""
+
+    def __init__(self, role: str, service: IService) -> None:
+        self._role = role
+        self._service = service
+
+    def privilegedStartService(self) -> None:
+        super().privilegedStartService()
+        try:
+            self._service.privilegedStartService()
+        except StartError as error:
+            refuse(self._role, error)
+
+    def startService(self) -> None:
+        super().startService()
+        try:
+            self._service.startService()
+        except StartError as error:
+            refuse(self._role, error)
+
+    def stopService(self) -> Deferred[object]:
+        super().stopService()
+        return maybeDeferred(self._service.stopService)

@@ -1,0 +1,178 @@
+"""
+A supernode: what it does when it is asked (Supernode), and what it is made of
+(make_supernode).
+"""
+
+import uuid
+from collections.abc import Sequence
+from ipaddress import IPv4Network
+
+import msgspec
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorCore
+from zope.interface import implementer
+
+from p2ptwisted.addresses import OwnLocation, may_name, parse_location, reachable_from
+from p2ptwisted.client import IClientReactor, make_client
+from p2ptwisted.config import SupernodeConfig
+from p2ptwisted.errors import NotAllowed, UnknownNode
+from p2ptwisted.interfaces import IRegistry, ISearchOverlay, ISupernode
+from p2ptwisted.liveness import Sweep
+from p2ptwisted.model import SUPERNODE_ID, HeldFile, Holding, Node, Registration
+from p2ptwisted.protocols.multicast import IMulticastReactor, MulticastOverlay
+from p2ptwisted.registry import open_registry
+from p2ptwisted.services import Closing, Starting, all_of, in_order, make_cooperator
+from p2ptwisted.web.site import LimitedSite, WebService
+from p2ptwisted.web.supernode import BODY_MAX, SupernodeApi
+
+
+class ISupernodeReactor(IMulticastReactor, IClientReactor, IReactorCore):
+    """What a supernode needs of a reactor."""
+
+
+class Known:
+    """What a supernode can say without asking anybody, as an asker can use it."""
+
+    def __init__(self, registry: IRegistry, own_location: OwnLocation) -> None:
+        self._registry = registry
+        self._own_location = own_location
+
+    def locations(self, id: str, asker: str) -> Sequence[str]:
+        """The locations that have `id`; of supernodes, this one's."""
+        if id == SUPERNODE_ID:
+            return [self._own_location.towards(asker)]
+        return [at for found in self.holdings([id], asker) for at in found.file.locations]
+
+    def holdings(self, ids: Sequence[str], asker: str) -> list[Holding]:
+        return [_as_seen_by(asker, found) for found in self._registry.holdings(ids)]
+
+
+@implementer(ISupernode)
+class Supernode:
+    """An ISupernode."""
+
+    def __init__(
+        self,
+        registry: IRegistry,
+        known: Known,
+        sweep: Sweep,
+        overlay: ISearchOverlay,
+        trusted: Sequence[IPv4Network] = (),
+    ) -> None:
+        """`trusted`: networks whose callers may name any location; loopback always may."""
+        self._registry = registry
+        self._known = known
+        self._sweep = sweep
+        self._overlay = overlay
+        self._trusted = trusted
+
+    async def register(self, registration: Registration, caller: str) -> None:
+        location = self._own(registration.location, caller)
+        await self._registry.register(Node(registration.name, location), registration.resources)
+        self._sweep.seen(location)
+
+    def heartbeat(self, location: str, caller: str) -> None:
+        location = self._own(location, caller)
+        if not self._sweep.seen(location):
+            raise UnknownNode(f"no node is registered at {location}: register again")
+
+    def goodbye(self, location: str, caller: str) -> None:
+        location = self._own(location, caller)
+        if not self._registry.remove(location):
+            raise UnknownNode(f"no node is registered at {location}")
+
+    def _own(self, location: str, caller: str) -> str:
+        """The location, where the caller may speak for it."""
+        parsed = parse_location(location, default_host=caller)
+        if not may_name(caller, parsed.host, self._trusted):
+            raise NotAllowed(
+                f"location {parsed} is not yours: you call from {caller}, so name that address, "
+                "or none (':port'), or be in one of the supernode's --trusted-network"
+            )
+        return str(parsed)
+
+    async def search(self, id: str, caller: str) -> Holding | None:
+        for found in self._known.holdings([id], caller):
+            return found
+        return await self._search_elsewhere(id, caller)
+
+    async def find(
+        self,
+        caller: str,
+        file_name: str | None = None,
+        node_name: str | None = None,
+        ids: Sequence[str] | None = None,
+    ) -> list[Holding]:
+        if file_name or node_name or ids is None:
+            found = await self._registry.find(file_name, node_name, ids)
+            return [_as_seen_by(caller, holding) for holding in found]
+        here = {holding.id: holding for holding in self._known.holdings(ids, caller)}
+        missing = [id for id in ids if id not in here]
+        if missing:
+            searches = [
+                Deferred.fromCoroutine(self._search_elsewhere(id, caller)) for id in missing
+            ]
+            elsewhere = await all_of(searches)
+            here |= {holding.id: holding for holding in elsewhere if holding is not None}
+        return [here[id] for id in ids if id in here]
+
+    async def _search_elsewhere(self, id: str, caller: str) -> Holding | None:
+        if id == SUPERNODE_ID:
+            own = self._known.locations(id, caller)
+            locations = [*own, *await self._overlay.search_all(id)]
+        else:
+            locations = list(await self._overlay.search(id))
+        if not locations:
+            return None
+        return Holding(id, HeldFile(locations[0], locations))
+
+    def nodes(self) -> list[Node]:
+        return self._registry.nodes()
+
+    def sweep(self) -> Deferred[None]:
+        return self._sweep.run()
+
+
+def _as_seen_by(asker: str, holding: Holding) -> Holding:
+    """The holding with locations that the asker can reach."""
+    file = holding.file
+    locations = [reachable_from(location, asker) for location in file.locations]
+    if locations == file.locations:
+        return holding
+    file = msgspec.structs.replace(file, location=locations[0], locations=locations)
+    return msgspec.structs.replace(holding, file=file)
+
+
+def make_supernode(reactor: ISupernodeReactor, config: SupernodeConfig) -> MultiService:
+    """
+    A supernode as a service: starting it opens everything, stopping it closes everything.
+
+    Raises StartError where the state folder can't be used.
+    """
+    name = str(uuid.uuid4())
+    client = make_client(reactor)
+    registry = open_registry(make_cooperator(reactor), config.state_folder)
+    # The routes need a supernode that needs the port that the routes are served on.
+    own_location = OwnLocation(config.advertised, lambda: web.listening())
+    known = Known(registry, own_location)
+    sweep = Sweep(reactor, registry, client.is_well, config.sweep_interval)
+    overlay = MulticastOverlay(
+        reactor,
+        config.group,
+        name,
+        config.search_timeout,
+        answers=known.locations,
+        confirms=lambda location, id: Deferred.fromCoroutine(client.holds(location, id)),
+    )
+    supernode = Supernode(registry, known, sweep, overlay, config.trusted_networks)
+    root = SupernodeApi(supernode).root()
+    web = WebService(reactor, config.endpoint, LimitedSite(root, BODY_MAX, reactor))
+    return in_order(
+        Closing(client.close),
+        Closing(registry.close),
+        Starting(lambda: own_location.resolve(reactor)),
+        sweep,
+        overlay,
+        web,
+    )

@@ -1,0 +1,37 @@
+"""`twistd p2p-supernode`."""
+
+from typing import cast
+
+from twisted.application.service import IService
+from twisted.internet import reactor
+
+from p2ptwisted.config import SupernodeConfig
+from p2ptwisted.daemon import Daemon, RoleOptions, refuse
+from p2ptwisted.errors import StartError
+from p2ptwisted.supernode import ISupernodeReactor, make_supernode
+
+
+class Options(RoleOptions):
+    """The options of a supernode."""
+
+    role = "p2p-supernode"
+    config_type = SupernodeConfig
+    optParameters = [
+        ["port", "p", None, "where to listen: a number or a Twisted endpoint string [5000]"],
+        *RoleOptions.common,
+        ["sweep-interval", None, None, "seconds between two checks of the nodes [5]"],
+        ["search-timeout", None, None, "seconds that a search may take [0.5]"],
+    ]
+
+    def opt_trusted_network(self, network: str) -> None:
+        """a network (10.0.0.0/8) whose callers may register any address; repeatable [loopback]"""
+        self.append("trusted_network", network)
+
+
+def makeService(options: Options) -> IService:
+    """The service that twistd runs."""
+    try:
+        service = make_supernode(cast(ISupernodeReactor, reactor), options.config)
+    except StartError as error:
+        refuse(options.role, error)
+    return Daemon(options.role, service)
