@@ -8,16 +8,20 @@ a connection would bring in Twisted's thread pool.
 import socket
 from collections.abc import Callable, Sequence
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
-from twisted.internet.interfaces import IReactorCore
+from twisted.internet.interfaces import IReactorCore, IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
 from twisted.names.client import Resolver
 from twisted.names.dns import Record_A
 from twisted.names.hosts import Resolver as Hosts
 from twisted.names.resolve import ResolverChain
 
 from p2ptwisted.errors import InvalidInput
+
+_log = Logger()
 
 LOOPBACK = IPv4Network("127.0.0.0/8")
 
@@ -26,6 +30,9 @@ ANY_HOST = "0.0.0.0"
 
 #: Seconds to wait for a name server, for each try.
 RESOLVE_TIMEOUTS = (1, 2)
+
+#: Seconds until a host name that can't be resolved is tried again.
+RESOLVE_AGAIN = 5.0
 
 #: What a loopback address is called in a location; Linux answers on all of 127.0.0.0/8.
 LOCALHOST = "127.0.0.1"
@@ -171,17 +178,29 @@ class OwnLocation:
         self._listening = listening
 
     async def resolve(self, reactor: IReactorCore) -> None:
-        """Turn a given host name into an address. Raises InvalidInput."""
-        if self._given is not None and self._given[0]:
-            host, port = self._given
-            self._given = await resolve(reactor, host), port
+        """Turn a given host name into an address, however often that takes."""
+        if self._given is None or not self._given[0]:
+            return
+        host, port = self._given
+        # Until it is known, the default will do.
+        self._given = "", port
+        told = False
+        while True:
+            try:
+                self._given = await resolve(reactor, host), port
+            except InvalidInput as error:
+                if not told:
+                    _log.warn("--location: {error}; trying on", error=error)
+                told = True
+                await deferLater(cast(IReactorTime, reactor), RESOLVE_AGAIN)
+            else:
+                return
 
     def towards(self, host: str) -> str:
         """What to tell `host`: by default the address that leads to it, and the port."""
         listening = self._listening()
         own_host, port = self._given or listening
-        if not own_host:
-            own_host = listening.host
+        own_host = own_host or listening.host
         if own_host == ANY_HOST:
             own_host = address_towards(host)
         return f"{own_host}:{port}"

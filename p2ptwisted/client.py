@@ -12,6 +12,7 @@ import msgspec
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.error import ConnectingCancelledError, TCPTimedOutError, TimeoutError
 from twisted.internet.interfaces import (
     IReactorTCP,
     IReactorTime,
@@ -45,6 +46,12 @@ IDLE = 30
 #: Bytes read of an answer: a health check's, and a search's.
 HEALTH_MAX = 64 * 1024
 ANSWER_MAX = 4 * 1024 * 1024
+
+#: What comes of a call that was broken off, before or after it was connected.
+_CANCELLED = (CancelledError, ConnectingCancelledError, TCPTimedOutError, TimeoutError)
+
+#: What msgspec raises for bytes that are not the JSON they should be.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _T = TypeVar("_T")
 
@@ -211,14 +218,23 @@ class Client:
     ) -> bytes:
         """The body of a successful answer that is complete in time."""
         call = Deferred.fromCoroutine(self._request(method, url, body, limit))
-        call.addTimeout(within, self._clock)
+        timer = self._clock.callLater(within, call.cancel)
         try:
             status, answer = await call
         except Unavailable:
             raise
         except Exception as error:
+            reason = _reason(error)
+            if isinstance(reason, _CANCELLED):
+                if timer.active():
+                    raise CancelledError() from error  # Not for want of time: nobody waits for it.
+                raise Unavailable(f"{method} {url}: no answer in time") from error
             # Whatever a broken network or a broken peer can cause.
-            raise Unavailable(f"{method} {url}: {_reason(error)}") from error
+            told = str(reason) or type(reason).__name__
+            raise Unavailable(f"{method} {url}: {told}") from error
+        finally:
+            if timer.active():
+                timer.cancel()
         if status >= 300:
             raise Refused(status, _description(answer) or f"{method} {url}: status {status}")
         return answer
@@ -250,20 +266,19 @@ def _decode(answer: bytes, kind: type[_T]) -> _T:
     """The data of an answer; raises Unavailable where it is not of that kind."""
     try:
         return msgspec.json.decode(msgspec.json.decode(answer, type=_Data).data, type=kind)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise Unavailable(f"an answer that can't be understood: {error}") from None
 
 
 def _description(answer: bytes) -> str:
     try:
         return msgspec.json.decode(answer, type=_Error).description
-    except msgspec.DecodeError:
+    except _UNREADABLE:
         return ""
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, ResponseFailed) and error.reasons:
-        return str(error.reasons[0].value)
-    if isinstance(error, CancelledError):
-        return "no answer in time"
-    return str(error) or type(error).__name__
+def _reason(error: BaseException) -> BaseException:
+    """What Twisted has wrapped."""
+    while isinstance(error, ResponseFailed) and error.reasons:
+        error = error.reasons[0].value
+    return error

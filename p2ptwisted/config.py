@@ -5,8 +5,9 @@ and a TOML file, checked before anything starts.
 One struct a role; a field is an option, with `_` for `-`.
 """
 
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
@@ -38,7 +39,7 @@ class CommonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def endpoint(self) -> str:
         """Where to listen, as a Twisted endpoint string. Raises InvalidInput."""
         port = str(self.port)
-        if not port.lstrip("-").isdigit():
+        if not re.fullmatch("-?[0-9]+", port):
             return port
         if not 0 <= int(port) < 65536:
             raise InvalidInput(f"{port} is not a port: ports go from 0 (any) to 65535")
@@ -103,10 +104,14 @@ class NodeConfig(CommonConfig, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def folder(self) -> Path:
         """The folder to share. Raises InvalidInput."""
-        folder = Path(self.resources)
-        if not folder.is_dir():
+        try:
+            folder = Path(self.resources).resolve()
+            found = folder.is_dir()
+        except (OSError, ValueError, RuntimeError) as error:
+            raise InvalidInput(f"{self.resources[:80]!r} can't be a folder: {error}") from None
+        if not found:
             raise InvalidInput(f"{self.resources} is not a folder: make it, or name another")
-        return folder.resolve()
+        return folder
 
     @property
     def supernodes(self) -> list[tuple[str, int]]:
@@ -126,9 +131,11 @@ def load_config(kind: type[_Config], given: Mapping[str, Any], file: Path | None
     values: dict[str, Any] = {}
     if file is not None:
         values = _checked(kind, _read(file), f"{file}: ", strict=True)
+    values_in_file = list(values)
     values |= _checked(kind, given, "--", strict=False)
     config = kind(**values)
-    _check_meaning(config)
+    from_file = set(values_in_file) - set(given)
+    _check_meaning(config, lambda key: f"{file}: {key}" if key in from_file else _option(key))
     return config
 
 
@@ -158,25 +165,31 @@ def _checked(
     return checked
 
 
-def _check_meaning(config: CommonConfig) -> None:
-    """Read every option that is more than its type says."""
-    option = "port"
+def _check_meaning(config: CommonConfig, place: Callable[[str], str]) -> None:
+    """Read every option that is more than its type says; `place` tells where a key was given."""
+    key = "port"
     try:
         config.endpoint  # noqa: B018
-        option = "location"
+        key = "location"
         config.advertised  # noqa: B018
-        option = "multicast-group"
-        check_selection(config.group.interfaces)
+        key = "multicast_group"
+        group = config.group
+        key = "multicast_interface"
+        check_selection(group.interfaces)
         if isinstance(config, SupernodeConfig):
-            option = "trusted-network"
+            key = "trusted_network"
             config.trusted_networks  # noqa: B018
         if isinstance(config, NodeConfig):
-            option = "supernode"
+            key = "supernode"
             config.supernodes  # noqa: B018
-            option = "resources"
+            key = "resources"
             config.folder  # noqa: B018
     except InvalidInput as error:
-        raise StartError(f"--{option}: {error}") from error
+        raise StartError(f"{place(key)}: {error}") from error
+
+
+def _option(key: str) -> str:
+    return "--" + key.replace("_", "-")
 
 
 def _several(value: _Several) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ large file.
 """
 
 import time
+from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -77,6 +78,8 @@ class Library(Service):
         #: By id, the names that have this content, and how it is announced.
         self._names: dict[str, set[str]] = {}
         self._resources: dict[str, Resource] = {}
+        #: Names and ids of these, sorted, for a sort of them all would take too long.
+        self._order: list[tuple[str, str]] = []
         #: Files that are yet to be hashed, and their names in two queues.
         self._pending: dict[str, Signature] = {}
         self._lanes = {"small": _Lane(), "large": _Lane()}
@@ -84,6 +87,7 @@ class Library(Service):
         self._walking = False
         self._walked = False
         self._hinted = False
+        self._failing = False
         self._next_scan: IDelayedCall | None = None
         self._announcement: IDelayedCall | None = None
         self._announced_at: float | None = None
@@ -92,7 +96,7 @@ class Library(Service):
     # -- ILibrary
 
     def resources(self) -> list[Resource]:
-        return list(self._resources.values())
+        return [self._resources[id] for _, id in self._order]
 
     def get(self, id: str) -> Resource | None:
         return self._resources.get(id)
@@ -128,7 +132,7 @@ class Library(Service):
     def hint(self) -> None:
         """Something may have changed: look soon."""
         self._hinted = True
-        if not self._walking:
+        if self.running and not self._walking:
             self._scan_within(HINT_DELAY)
 
     def _scan_within(self, seconds: float) -> None:
@@ -148,9 +152,11 @@ class Library(Service):
         self._walking, self._walked = False, True
         if not self.running:
             return
-        if isinstance(result, Failure):
+        failed = isinstance(result, Failure)
+        if isinstance(result, Failure) and not self._failing:
             # A folder that can't be walked now can be in a while.
             _log.failure("Can't scan {folder}", failure=result, folder=str(self._folder))
+        self._failing = failed
         self._check_first_scan()
         watched = self._watch is not None and self._watch.complete
         rest = HINT_DELAY if self._hinted else RESCAN_WATCHED if watched else RESCAN_UNWATCHED
@@ -159,15 +165,14 @@ class Library(Service):
     # -- scanning
 
     def _walk(self) -> Iterator[None]:
-        unseen = set(self._files)
-        settled_before = (self._wall_time() - SETTLE) * 1e9
-        now = self._wall_time() * 1e9
+        unseen = self._files.keys() | self._pending.keys()
         entered = self._watch.enter if self._watch is not None else lambda folder: None
         for entry in walk(self._folder, entered):
             if entry is not None:
                 unseen.discard(entry.name)
+                age = self._wall_time() - entry.signature.mtime_ns / 1e9
                 # A time in the future says nothing.
-                if settled_before < entry.signature.mtime_ns <= now:
+                if 0 <= age < SETTLE:
                     self._hinted = True
                     self._forget(entry.name)
                 else:
@@ -252,12 +257,16 @@ class Library(Service):
 
     def _list(self, id: str) -> None:
         """Names have come to or gone from this id: list it as it is now."""
+        before = self._resources.pop(id, None)
+        if before is not None:
+            del self._order[bisect_left(self._order, (before.name, id))]
         names = self._names[id]
         if names:
             name = min(names)
             self._resources[id] = Resource(id, name, self._files[name][0].size)
+            insort(self._order, (name, id))
         else:
-            del self._names[id], self._resources[id]
+            del self._names[id]
         self._announce_soon()
 
     def _announce_soon(self) -> None:

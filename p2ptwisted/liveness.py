@@ -72,14 +72,17 @@ class Sweep(Service):
         self._loop = LoopingCall(self.run)
         self._loop.clock = clock
         self._sweeping = False
+        self._stopping = False
         self._waiting: list[Deferred[None]] = []
 
     def startService(self) -> None:
         super().startService()
+        self._stopping = False
         self._loop.start(self._interval, now=False)
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
+        self._stopping = True
         if self._loop.running:
             self._loop.stop()
         return self.run() if self._sweeping else succeed(None)
@@ -104,7 +107,7 @@ class Sweep(Service):
             self._misses.keep(node.location for node in nodes)
             left = iter(nodes)
             workers = [self._check_each(left) for _ in range(CHECKS_AT_ONCE)]
-            await gatherResults(map(Deferred.fromCoroutine, workers))
+            await gatherResults(map(Deferred.fromCoroutine, workers), consumeErrors=True)
         except Exception:
             # Anything raised here would end the LoopingCall for good.
             _log.failure("This sweep failed; the next one comes")
@@ -116,6 +119,8 @@ class Sweep(Service):
 
     async def _check_each(self, nodes: Iterator[Node]) -> None:
         for node in nodes:
+            if self._stopping:
+                return
             if await self._is_well(node.location):
                 self.seen(node.location)
             elif self._misses.missed(node.location) and self._registry.remove(node.location):

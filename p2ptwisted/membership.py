@@ -80,6 +80,8 @@ class Membership(Service):
         #: Which of those given comes next.
         self._turn = 0
         self._joined_before = False
+        #: Why there is no supernode yet.
+        self._problem = ""
         self._changed = False
         self._rest_until = 0.0
         self._until_change: Deferred[None] | None = None
@@ -131,7 +133,7 @@ class Membership(Service):
         if self._given and not self._joined_before:
             others_from += PATIENCE
         while True:
-            problem = "none was named with --supernode, and none answers by multicast"
+            self._problem = "none was named with --supernode, and none answers by multicast"
             ways = [self._given_in_turn]
             if self._clock.seconds() >= others_from:
                 ways.append(self._discovered)
@@ -140,14 +142,14 @@ class Membership(Service):
                     try:
                         await self._register(supernode)
                     except (Refused, Unavailable) as error:
-                        problem = f"{supernode}: {error}"
+                        self._problem = f"{supernode}: {error}"
                         continue
                     # The one after this, should this one be gone one day.
                     self._turn = turn + 1
                     self._joined_before = True
                     return supernode
             if not told:
-                _log.warn("No supernode yet ({problem}); trying on", problem=problem)
+                _log.warn("No supernode yet ({problem}); trying on", problem=self._problem)
                 told = True
             await self._wait(RETRY + self._random.uniform(0, JITTER))
 
@@ -159,7 +161,7 @@ class Membership(Service):
             try:
                 supernodes.append((turn, await self._given[turn]()))
             except InvalidInput as error:
-                _log.info("{error}", error=error)
+                self._problem = str(error)
         return supernodes
 
     async def _discovered(self) -> list[tuple[int, str]]:
@@ -177,13 +179,16 @@ class Membership(Service):
         """Heartbeats and changes, until the supernode is gone."""
         missed = 0
         while missed < BEATS_MISSED:
+            rest = self._rest_until - self._clock.seconds()
             # A supernode that may be gone gets its time, however often the library changes.
-            await self._wait(BEAT, or_change=not missed)
+            if self._changed and not missed:
+                await self._wait(min(BEAT, rest))
+            else:
+                await self._wait(BEAT, or_change=not missed)
             try:
-                if self._changed:
-                    await self._wait(self._rest_until - self._clock.seconds())
-                    await self._register(supernode)
-                elif not await self._client.heartbeat(supernode, self._location(supernode)):
+                due = self._changed and self._clock.seconds() >= self._rest_until
+                location = self._location(supernode)
+                if due or not await self._client.heartbeat(supernode, location):
                     await self._register(supernode)
                 missed = 0
                 await self._leave_another()

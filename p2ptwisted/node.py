@@ -78,7 +78,8 @@ class Node:
             resource = self._library.get(id)
             if resource is not None:
                 found[id] = resource
-        missing = [id for id in ids if id not in found]
+        # Supernodes are found at supernodes; what a client asks a node for is a file.
+        missing = [id for id in ids if id not in found and id != SUPERNODE_ID]
         if missing:
             found |= {holding.id: holding for holding in await self._find_elsewhere(missing)}
         return [found[id] for id in ids if id in found]

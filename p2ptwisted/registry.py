@@ -142,6 +142,9 @@ class Registry:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = OFF")
             database.executescript(_SCHEMA)
+            (state,) = database.execute("PRAGMA quick_check(1)").fetchone()
+            if state != "ok":
+                raise sqlite3.DatabaseError(state)
             (self._counter,) = database.execute(
                 "SELECT coalesce(max(seen), 0) FROM nodes"
             ).fetchone()
@@ -172,10 +175,11 @@ class Registry:
         done: Deferred[None] = task.whenDone().addBoth(written)
         return done
 
-    def _stop_writing(self, location: str) -> None:
+    def _stop_writing(self, location: str) -> bool:
         task = self._writing.pop(location, None)
         if task is not None:
             task.stop()
+        return task is not None
 
     def seen(self, location: str) -> bool:
         self._counter += 1
@@ -185,12 +189,13 @@ class Registry:
         return changed.rowcount > 0
 
     def remove(self, location: str) -> bool:
+        # Also before its first slice, when there is no row yet.
+        was_writing = self._stop_writing(location)
         row = self._db.execute("SELECT node FROM nodes WHERE location = ?", (location,)).fetchone()
         if row is None:
-            return False
+            return was_writing
         # Without a location no search sees it; what it held goes in slices.
         self._db.execute("UPDATE nodes SET location = NULL WHERE node = ?", row)
-        self._stop_writing(location)
         run(self._cooperator, self._delete_holdings(*row))
         return True
 
@@ -241,6 +246,9 @@ class Registry:
         ids: Sequence[str] | None,
     ) -> Iterator[None]:
         """Fill `found`, a set that keeps its order, with up to FOUND_MAX ids."""
+        if file_name is not None and "\0" in file_name:
+            # No file has such a name, and the index's query would end there.
+            return
         conditions = ["n.location IS NOT NULL"]
         values: list[_Key] = []
         if node_name is not None:

@@ -66,8 +66,8 @@ def walk(folder: Path, entered: Callable[[Path], None]) -> Iterator[Entry | None
                         yield None
                     else:
                         yield _file(folder, Path(entry.path))
-                except OSError:
-                    yield None  # It went while we looked.
+                except (OSError, RuntimeError):
+                    yield None  # It went while we looked, or is a link that leads to itself.
 
 
 def _file(folder: Path, path: Path) -> Entry | None:
@@ -94,11 +94,10 @@ def open_unchanged(path: Path, signature: Signature) -> BinaryIO:
     """
     # Something else may stand at that name by now: a pipe, say, must not hold us up.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    file = open(descriptor, "rb", buffering=0)  # noqa: SIM115 - the caller closes it
-    if not is_unchanged(file, signature):
-        file.close()
+    if Signature.of(os.fstat(descriptor)) != signature:
+        os.close(descriptor)
         raise FileNotFoundError(f"{path} has changed")
-    return file
+    return open(descriptor, "rb", buffering=0)
 
 
 def is_unchanged(file: BinaryIO, signature: Signature) -> bool:

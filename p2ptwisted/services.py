@@ -4,7 +4,13 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, TypeVar
 
 from twisted.application.service import IService, MultiService, Service
-from twisted.internet.defer import Deferred, FirstError, gatherResults, maybeDeferred
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    FirstError,
+    gatherResults,
+    maybeDeferred,
+)
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Cooperator, SchedulerStopped
 from twisted.logger import Logger
@@ -58,12 +64,16 @@ class Starting(Service):
     def startService(self) -> None:
         super().startService()
         self._done = Deferred.fromCoroutine(self._work())
-        self._done.addErrback(lambda failure: _log.error("{error}", error=failure.value))
+        self._done.addErrback(self._failed)
 
     def stopService(self) -> None:
         super().stopService()
         if self._done is not None:
             self._done.cancel()
+
+    def _failed(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            _log.error("{error}", error=failure.value)
 
 
 def make_cooperator(clock: IReactorTime) -> Cooperator:

@@ -123,6 +123,7 @@ class Supernode:
             locations = [*own, *await self._overlay.search_all(id)]
         else:
             locations = list(await self._overlay.search(id))
+        locations = list(dict.fromkeys(reachable_from(one, caller) for one in locations))
         if not locations:
             return None
         return Holding(id, HeldFile(locations[0], locations))

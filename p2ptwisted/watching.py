@@ -46,6 +46,7 @@ class InotifyWatch:
             self._inotify = inotify.INotify(self._reactor)
         except inotify.INotifyError as error:
             self._warn(error)
+            self.complete = False
             return
         self.complete = True
         self._inotify.startReading()
@@ -58,8 +59,9 @@ class InotifyWatch:
                 FilePath(bytes(folder)), _CHANGES | _UPHEAVALS, callbacks=[self._changed]
             )
         except inotify.INotifyError as error:
-            self._warn(error)
-            self.complete = False
+            if folder.is_dir():  # Otherwise it went meanwhile, and all is well.
+                self._warn(error)
+                self.complete = False
 
     def _warn(self, error: Exception) -> None:
         if not self._warned:

@@ -6,23 +6,22 @@ from collections.abc import Sequence
 import psutil
 
 from p2ptwisted.addresses import parse_host
-from p2ptwisted.errors import InvalidInput, StartError
+from p2ptwisted.errors import InvalidInput
 
 #: Interfaces spoken through at once; a container host can have hundreds.
 LINKS_MAX = 32
 
 
 def check_selection(selected: Sequence[str]) -> None:
-    """Raises StartError where one of these is neither an interface's name nor its address."""
+    """Raises InvalidInput where one of these is neither an interface's name nor its address."""
     known = set(psutil.net_if_addrs())
     for link in selected:
         try:
             parse_host(link)
         except InvalidInput:
             if link not in known:
-                raise StartError(
-                    f"--multicast-interface {link}: no such interface; "
-                    f"there are {', '.join(sorted(known))}"
+                raise InvalidInput(
+                    f"{link}: no such interface; there are {', '.join(sorted(known))}"
                 ) from None
 
 

@@ -88,7 +88,10 @@ class _Socket(DatagramProtocol):
         self._received = received
 
     def datagramReceived(self, datagram: bytes, addr: _Source) -> None:
-        self._received(datagram, addr)
+        try:
+            self._received(datagram, addr)
+        except Exception:
+            _log.failure("A datagram from {source} could not be dealt with", source=addr)
 
     def close(self) -> Deferred[object]:
         return maybeDeferred(self.transport.stopListening)
@@ -132,6 +135,8 @@ class MulticastOverlay(Service):
         self._confirming: set[Deferred[None]] = set()
         self._listener: _Socket | None = None
         self._askers: dict[str, _Socket] = {}
+        #: Whether it was told that there is no interface.
+        self._told = False
         self._refreshing = LoopingCall(self._refresh)
         self._refreshing.clock = reactor
         #: Datagrams that were dropped because they are not of the format.
@@ -143,11 +148,11 @@ class MulticastOverlay(Service):
         """Raises StartError where the group's port can't be listened on."""
         super().startService()
         if self._answers is not None:
-            self._listener = _Socket(self._received)
+            listener = _Socket(self._received)
             try:
                 self._reactor.listenMulticast(
                     self._group.port,
-                    self._listener,
+                    listener,
                     interface=self._group.address,
                     listenMultiple=True,
                 )
@@ -156,6 +161,7 @@ class MulticastOverlay(Service):
                     f"--multicast-group {self._group.address}:{self._group.port}: "
                     f"can't listen there: {error.socketError}"
                 ) from error
+            self._listener = listener
         self._refreshing.start(REFRESH)
 
     def stopService(self) -> Deferred[list[object]]:
@@ -177,7 +183,10 @@ class MulticastOverlay(Service):
         try:
             present = self._addresses(self._group.interfaces)
             for gone in self._askers.keys() - set(present):
-                self._askers.pop(gone).close()
+                self._close(gone)
+            if not present and not self._told:
+                _log.warn("No network interface to search through; looking for one on and on")
+            self._told = not present
             for address in present:
                 if address not in self._askers:
                     self._open(address)
@@ -186,6 +195,15 @@ class MulticastOverlay(Service):
         except Exception:
             # An exception would end the LoopingCall for good.
             _log.failure("Looking at the network interfaces failed; trying again in a while")
+
+    def _close(self, address: str) -> None:
+        """Speak no more through this interface."""
+        self._askers.pop(address).close()
+        if self._listener is not None:
+            # Or joining again, when it is back, would fail.
+            maybeDeferred(
+                self._listener.transport.leaveGroup, self._group.address, address
+            ).addErrback(lambda _: None)
 
     def _open(self, address: str) -> None:
         asker = _Socket(self._received)
@@ -293,8 +311,9 @@ class MulticastOverlay(Service):
                 self._confirm(id, message)
 
     def _confirm(self, id: str, message: Found) -> None:
-        """Ask the location of an untagged reply whether it is about `id`."""
+        """Ask the (first) location of an untagged reply whether it is about `id`."""
         assert self._confirms is not None
+        message = Found(message.name, message.locations[:1])
 
         def confirmed(has_it: bool) -> None:
             if has_it:

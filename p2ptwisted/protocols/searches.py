@@ -158,17 +158,16 @@ class Searches:
         Credit a found reply to the search it answers; returns that search.
 
         None where it answers none, or where nothing tells which: an untagged
-        reply is believed only while there is exactly one search. Our own
-        regular search for supernodes doesn't count beside one for a resource.
+        reply is believed only while there is exactly one search. A search for
+        supernodes doesn't count: whoever knows its id knows tags.
         """
         search = None
         if message.tag is not None:
             search = self._by_tag.get(message.tag)
         else:
-            searches = list(self._by_tag.values())
-            resources = [search for search in searches if search.id != SUPERNODE_ID]
-            if len(resources or searches) == 1:
-                (search,) = resources or searches
+            resources = [one for one in self._by_tag.values() if one.id != SUPERNODE_ID]
+            if len(resources) == 1:
+                (search,) = resources
         if search is not None:
             self._credit(search, message)
         return search

@@ -69,11 +69,11 @@ def encode(message: Message) -> bytes:
     sender = message.name if message.tag is None else f"{message.name}#{message.tag}"
     match message:
         case Request():
-            datagram = f"{sender};{REQUEST};{message.id}".encode()
+            datagram = f"{sender};{REQUEST};{message.id}".encode(errors="replace")
         case Found():
-            datagram = f"{sender};{FOUND};{','.join(message.locations)}".encode()
+            datagram = f"{sender};{FOUND};{','.join(message.locations)}".encode(errors="replace")
         case NotFound():
-            datagram = f"{sender};{NOT_FOUND};{message.id}".encode()
+            datagram = f"{sender};{NOT_FOUND};{message.id}".encode(errors="replace")
     if decode(datagram) != message:
         raise InvalidInput(f"not a message that fits in a datagram: {message!r:.200}")
     return datagram

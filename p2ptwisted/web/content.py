@@ -9,9 +9,7 @@ from twisted.web.http import CACHED
 from twisted.web.resource import Resource as WebResource
 from twisted.web.server import NOT_DONE_YET, Request
 from twisted.web.static import (
-    NoRangeStaticProducer,
     SingleRangeStaticProducer,
-    StaticProducer,
 )
 from werkzeug.http import parse_range_header
 
@@ -54,22 +52,33 @@ class Content(WebResource):
             )
         start, stop = wanted
         request.setHeader(b"content-length", b"%d" % (stop - start))
-        producer: StaticProducer
-        if (start, stop) == (0, size):
-            producer = NoRangeStaticProducer(request, self._file)
-        else:
+        if (start, stop) != (0, size):
             request.setResponseCode(HTTPStatus.PARTIAL_CONTENT)
             request.setHeader(b"content-range", b"bytes %d-%d/%d" % (start, stop - 1, size))
-            producer = SingleRangeStaticProducer(request, self._file, start, stop - start)
         if request.method == b"HEAD":
             return self._end(b"")
-        producer.bufferSize = BUFFER
+        producer = _Producer(request, self._file, start, stop - start)
         producer.start()
         return NOT_DONE_YET
 
     def _end(self, body: bytes) -> bytes:
         self._file.close()
         return body
+
+
+class _Producer(SingleRangeStaticProducer):
+    """Twisted's, but a file that was cut off meanwhile ends the connection."""
+
+    bufferSize = BUFFER
+
+    def resumeProducing(self) -> None:
+        if self.request is None:
+            return
+        if os.fstat(self.fileObject.fileno()).st_size < self.offset + self.size:
+            # The client must not take what there is for the whole, nor wait for the rest.
+            self.request.channel.forceAbortClient()
+        else:
+            super().resumeProducing()
 
 
 def _range(request: Request, size: int, etag: str) -> tuple[int, int] | None:
@@ -99,4 +108,8 @@ def _range(request: Request, size: int, etag: str) -> tuple[int, int] | None:
 def _disposition(name: str) -> bytes:
     """The name that `curl -OJ` saves under: without its folders (RFC 6266)."""
     base = name.rpartition("/")[2]
-    return f"attachment; filename*=UTF-8''{quote(base, safe='')}".encode()
+    # curl knows only the plain form, which has no way to say more than ASCII.
+    plain = "".join(one if one.isascii() and one.isprintable() else "_" for one in base)
+    quoted = plain.replace("\\", "_").replace('"', "_")
+    encoded = quote(base, safe="")
+    return f"attachment; filename=\"{quoted}\"; filename*=UTF-8''{encoded}".encode()

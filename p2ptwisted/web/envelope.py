@@ -96,10 +96,12 @@ def _routing_error(request: Request, exception: HTTPException) -> bytes:
     """What Klein's router says of a path that leads nowhere."""
     path = request.path.decode("utf-8", "replace")[:200]
     status = HTTPStatus(exception.code or 404)
+    if status < HTTPStatus.BAD_REQUEST:
+        status = HTTPStatus.NOT_FOUND
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
         for name, value in exception.get_headers():
             if name == "Allow":
-                request.setHeader(b"allow", value.encode())
+                request.setHeader(b"allow", ", ".join(sorted(value.split(", "))).encode())
         method = request.method.decode("ascii", "replace")[:20]
         return error(request, status, f"{path} has no method {method}")
     if status is HTTPStatus.NOT_FOUND:
@@ -150,7 +152,7 @@ def decode_body(request: Request, decoder: msgspec.json.Decoder[_T]) -> _T:
         return decoder.decode(request.content.read())
     except msgspec.ValidationError:
         raise
-    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise InvalidInput(f"the body is not JSON: {problem}") from None
 
 

@@ -37,10 +37,10 @@ class LongList(Resource, Generic[_T]):
 
     def render(self, request: Request) -> bytes | int:
         request.setHeader(b"content-type", b"application/json")
-        if len(self._items) <= self.SLICE:
-            return success(request, list(map(self._shown, self._items)), self._entity)
         if request.method == b"HEAD":
             return b""
+        if len(self._items) <= self.SLICE:
+            return success(request, list(map(self._shown, self._items)), self._entity)
         request.registerProducer(_Slices(request, self._encoded()), False)
         return NOT_DONE_YET
 

@@ -30,9 +30,9 @@ GRACE = 5.0
 #: theirs earlier (see `client.IDLE`), so none posts into a closing one.
 IDLE = 60
 
-#: Times the limit that is read and thrown away of a body that is too large,
-#: so that its sender gets to read the answer; then the connection is cut.
-PATIENCE = 16
+#: Bytes that are read and thrown away of a request that is too large, so that
+#: its sender gets to read the answer; then the connection is cut.
+PATIENCE = 256 * 1024 * 1024
 
 
 class LimitedRequest(Request):
@@ -47,7 +47,7 @@ class LimitedRequest(Request):
         limit = self.channel.site.body_max
         if self._received <= limit:
             super().handleContentChunk(data)
-        elif self._received > limit * PATIENCE:
+        elif self._received > PATIENCE:
             self.channel.loseConnection()
 
     def process(self) -> None:
@@ -57,6 +57,7 @@ class LimitedRequest(Request):
             return
         # What was kept is not the whole body, so no handler may see it.
         self.setHeader(b"connection", b"close")
+        self.channel.persistent = False
         body = error(
             self,
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -72,6 +73,8 @@ class LimitedChannel(HTTPChannel):
 
     site: "LimitedSite"
     transport: ITCPTransport
+    _refused = False
+    _thrown_away = 0
 
     def connectionMade(self) -> None:
         super().connectionMade()
@@ -86,6 +89,17 @@ class LimitedChannel(HTTPChannel):
             self.persistent = False
         super().requestDone(request)
 
+    def dataReceived(self, data: bytes) -> None:
+        if not self._refused:
+            super().dataReceived(data)
+            return
+        self._thrown_away += len(data)
+        if self._thrown_away > PATIENCE:
+            self.loseConnection()
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        self._respondToBadRequestAndDisconnect()
+
     def _respondToBadRequestAndDisconnect(self) -> None:
         # Twisted's own answer has no body; this is its one place to say more.
         body = error_body(
@@ -97,7 +111,10 @@ class LimitedChannel(HTTPChannel):
             b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n"
             b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
         )
-        self.loseConnection()
+        # Closing with the rest unread would reset the connection, and the answer with it.
+        self._refused = True
+        self.clearLineBuffer()
+        self.transport.loseWriteConnection()
 
 
 class LimitedSite(Site):
@@ -166,14 +183,17 @@ class WebService(Service):
         super().privilegedStartService()
         try:
             listening = serverFromString(self._reactor, self._endpoint).listen(self._site)
-        except (ValueError, TypeError, KeyError) as problem:
+        except Exception as problem:
+            # Whatever Twisted and its plugins say of a string that they can't read.
             raise StartError(
                 f"--port {self._endpoint}: neither a number nor an endpoint: {problem}"
             ) from problem
         failures: list[Failure] = []
-        listening.addCallbacks(self._listening, failures.append)
+        listening.addCallback(self._listening).addErrback(failures.append)
         for failure in failures:
             reason = failure.value
+            if isinstance(reason, StartError):
+                raise reason
             if isinstance(reason, CannotListenError):
                 reason = reason.socketError
             raise StartError(f"--port {self._endpoint}: can't listen there: {reason}")
@@ -195,6 +215,10 @@ class WebService(Service):
 
     def _listening(self, port: IListeningPort) -> None:
         self._port = port
+        if not isinstance(port.getHost(), IPv4Address):
+            raise StartError(
+                f"--port {self._endpoint}: listen on IPv4, for locations are IPv4 addresses"
+            )
 
     def listening(self) -> Location:
         """Where this listens; to be asked after the start."""
