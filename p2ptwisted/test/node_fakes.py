@@ -1,0 +1,481 @@
+"""Stand-ins for what is around a node: time, a watch, a library, supernodes, connections."""
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from twisted.internet import task
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IProtocol, IReactorFDSet, IReadDescriptor, IWriteDescriptor
+from twisted.internet.task import Clock, Cooperator
+from twisted.internet.testing import StringTransport
+from twisted.logger import LogLevel, capturedLogs, formatEvent
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import IResource
+from zope.interface import implementer
+
+from p2ptwisted.client import Client, Refused
+from p2ptwisted.errors import Unavailable, UnknownResource
+from p2ptwisted.interfaces import IFolderWatch, ILibrary, INode
+from p2ptwisted.model import Health, Holding, Registration, Resource
+from p2ptwisted.web.site import LimitedSite
+
+#: Seconds between two slices of work: so little that a test need not count it.
+TICK = 1e-6
+
+
+# -- time
+
+
+def one_by_one(clock: Clock) -> Cooperator:
+    """A Cooperator that does a single slice each time the clock moves."""
+    return Cooperator(
+        terminationPredicateFactory=lambda: lambda: True,
+        scheduler=lambda step: clock.callLater(TICK, step),
+    )
+
+
+def work(clock: Clock, slices: int = 200) -> None:
+    """Let so many slices of work be done, in next to no time."""
+    for _ in range(slices):
+        clock.advance(TICK)
+
+
+def producers_on(case: SynchronousTestCase, clock: Clock) -> None:
+    """Have Twisted's pull producers run on `clock` and not on the reactor, for one test."""
+    case.patch(task, "_theCooperator", one_by_one(clock))
+
+
+@contextmanager
+def log_lines(*levels: LogLevel) -> Iterator[list[str]]:
+    """What is logged at these levels meanwhile; complete at the end of the block."""
+    lines: list[str] = []
+    with capturedLogs() as events:
+        yield lines
+    lines.extend(formatEvent(event) for event in events if event["log_level"] in levels)
+
+
+# -- the folder
+
+
+@implementer(IFolderWatch)
+class FakeWatch:
+    """A watch whose hints the test gives."""
+
+    def __init__(self) -> None:
+        self.complete = True
+        self.stopped = False
+        self.begun = 0
+        self.entered: list[Path] = []
+        self.hint: Callable[[], None] = lambda: None
+
+    def begin(self, hint: Callable[[], None]) -> None:
+        self.hint = hint
+        self.begun += 1
+        self.entered = []
+
+    def enter(self, folder: Path) -> None:
+        self.entered.append(folder)
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+@implementer(ILibrary)
+class FakeLibrary:
+    """A library of what the test puts into it."""
+
+    def __init__(self, *resources: Resource) -> None:
+        self.scanning = False
+        self.listed = list(resources)
+        #: By id; what is listed and not here has just gone.
+        self.contents: dict[str, bytes] = {}
+        self._watchers: list[Callable[[], None]] = []
+
+    def resources(self) -> list[Resource]:
+        return list(self.listed)
+
+    def get(self, id: str) -> Resource | None:
+        return next((resource for resource in self.listed if resource.id == id), None)
+
+    def open(self, id: str) -> BinaryIO:
+        if id not in self.contents:
+            raise UnknownResource(id)
+        return io.BytesIO(self.contents[id])
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        self._watchers.append(changed)
+
+    def change(self, *resources: Resource) -> None:
+        """Make this the list, and say so."""
+        self.listed = list(resources)
+        for changed in self._watchers:
+            changed()
+
+
+@implementer(INode)
+class FakeNode:
+    """A node that knows what the test told it."""
+
+    def __init__(self) -> None:
+        self.here: dict[str, Resource] = {}
+        self.elsewhere: dict[str, Holding] = {}
+        #: By id, the file; what is here and has none has just gone.
+        self.files: dict[str, Path] = {}
+        self.opened: list[BinaryIO] = []
+        self.asked: list[Sequence[str]] = []
+        self.problem: Exception | None = None
+
+    def health(self) -> Health:
+        return Health("node1", len(self.here), True, None)
+
+    def resources(self) -> list[Resource]:
+        return list(self.here.values())
+
+    def open(self, id: str) -> tuple[Resource, BinaryIO] | None:
+        if id not in self.files:
+            return None
+        self.opened.append(self.files[id].open("rb", buffering=0))
+        return self.here[id], self.opened[-1]
+
+    async def find(self, ids: Sequence[str]) -> list[Resource | Holding]:
+        self.asked.append(ids)
+        if self.problem is not None:
+            raise self.problem
+        known: dict[str, Resource | Holding] = {**self.elsewhere, **self.here}
+        return [known[id] for id in ids if id in known]
+
+
+# -- supernodes
+
+
+class Call(NamedTuple):
+    """A request to a supernode."""
+
+    at: float
+    what: str
+    supernode: str
+
+
+class FakeClient(Client):
+    """A client whose supernodes are all here."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._time = clock
+        #: Locations of the supernodes that answer.
+        self.up: set[str] = set()
+        #: Those that know the node.
+        self.known: set[str] = set()
+        #: Those that refuse what they are asked.
+        self.refusing: set[str] = set()
+        #: Seconds that they take for a registration.
+        self.slowness = 0.0
+        self.calls: list[Call] = []
+        self.registrations: list[Registration] = []
+        self.goodbyes: list[tuple[str, str]] = []
+        self.beats: list[tuple[str, str]] = []
+        self.holdings: dict[str, Holding] = {}
+        self.unexpected: Exception | None = None
+
+    def called(self, what: str) -> list[tuple[float, str]]:
+        """When and where a request was made; times in milliseconds' precision."""
+        return [(round(call.at, 3), call.supernode) for call in self.calls if call.what == what]
+
+    def _reach(self, what: str, supernode: str) -> None:
+        self.calls.append(Call(self._time.seconds(), what, supernode))
+        if self.unexpected is not None:
+            unexpected, self.unexpected = self.unexpected, None
+            raise unexpected
+        if supernode not in self.up:
+            raise Unavailable(f"{supernode} does not answer")
+        if supernode in self.refusing:
+            raise Refused(403, f"{supernode} refuses")
+
+    async def register(self, supernode: str, registration: Registration) -> None:
+        self._reach("register", supernode)
+        self.registrations.append(registration)
+        if self.slowness:
+            await task.deferLater(self._time, self.slowness)
+        self.known.add(supernode)
+
+    async def heartbeat(self, supernode: str, location: str) -> bool:
+        self._reach("heartbeat", supernode)
+        self.beats.append((supernode, location))
+        return supernode in self.known
+
+    async def goodbye(self, supernode: str, location: str) -> bool:
+        self._reach("goodbye", supernode)
+        self.goodbyes.append((supernode, location))
+        known = supernode in self.known
+        self.known.discard(supernode)
+        return known
+
+    async def search(self, supernode: str, ids: Sequence[str]) -> list[Holding]:
+        self._reach("search", supernode)
+        return [self.holdings[id] for id in ids if id in self.holdings]
+
+
+# -- connections
+
+
+@dataclass
+class Answer:
+    """An HTTP answer, taken apart; the names of its headers in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes = b""
+
+
+class Transport(StringTransport):
+    """A transport in memory that tells its protocol of its end a turn later, as a socket does."""
+
+    def __init__(self, clock: Clock, protocol: IProtocol) -> None:
+        super().__init__(lenient=True)
+        self._clock = clock
+        self._protocol = protocol
+        self.aborted = False
+        #: Whether all has been said: the other side may still speak.
+        self.ended = False
+
+    def loseWriteConnection(self) -> None:
+        self.ended = True
+
+    def unregisterProducer(self) -> None:
+        # A socket doesn't mind where there is none.
+        if self.producer is not None:
+            super().unregisterProducer()
+
+    def loseConnection(self) -> None:
+        self._end(ConnectionDone())
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+        self._end(ConnectionAborted())
+
+    def _end(self, reason: Exception) -> None:
+        if self.connected:
+            self.connected, self.disconnecting = False, True
+            self._clock.callLater(0, self.lose, reason)
+
+    def lose(self, reason: Exception) -> None:
+        """It is over: the producer hears it first, then the protocol."""
+        self.connected = False
+        if self.producer is not None:
+            self.producer.stopProducing()
+        self._protocol.connectionLost(Failure(reason))
+
+
+class Connection:
+    """A client's connection to a site, in memory."""
+
+    def __init__(self, site: LimitedSite, clock: Clock) -> None:
+        self._channel: Any = site.buildProtocol(IPv4Address("TCP", "127.0.0.1", 50_000))
+        self.refused = self._channel is None
+        self.transport = Transport(clock, self._channel)
+        if not self.refused:
+            self._channel.makeConnection(self.transport)
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self.transport.connected)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the server has said all that it will say."""
+        return self.transport.ended or not self.is_open
+
+    def send(self, data: bytes) -> None:
+        self._channel.dataReceived(data)
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str] | None = None,
+        body: bytes = b"",
+    ) -> None:
+        """Send a request, all in one piece."""
+        lines = [f"{method} {path} HTTP/1.1", "Host: node"]
+        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+        if body:
+            lines.append(f"Content-Length: {len(body)}")
+        self.send("\r\n".join([*lines, "", ""]).encode() + body)
+
+    def vanish(self) -> None:
+        """The client goes away."""
+        self.transport.lose(ConnectionLost())
+
+    def congest(self) -> None:
+        """The client takes nothing more for now."""
+        assert self.transport.producer is not None
+        self.transport.producer.pauseProducing()
+
+    def flow(self) -> None:
+        """The client takes more again."""
+        assert self.transport.producer is not None
+        self.transport.producer.resumeProducing()
+
+    def received(self) -> bytes:
+        """All that has come so far and was not taken yet."""
+        return bytes(self.transport.value())
+
+    def take(self, method: str = "GET") -> Answer:
+        """The next answer, which must be complete; what comes after it stays."""
+        answer, rest = read_answer(self.received(), method)
+        self.transport.clear()
+        self.transport.write(rest)
+        return answer
+
+
+class Asked(NamedTuple):
+    """A request as it came over the wire."""
+
+    line: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Peer:
+    """The server at the other end of a connection that a client made."""
+
+    def __init__(self, clock: Clock, protocol: IProtocol) -> None:
+        self.transport = Transport(clock, protocol)
+        self._protocol = protocol
+        protocol.makeConnection(self.transport)
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self.transport.connected)
+
+    def asked(self) -> Asked:
+        """The request that has come."""
+        head, _, body = self.transport.value().partition(b"\r\n\r\n")
+        line, *lines = head.decode().split("\r\n")
+        headers = {}
+        for text in lines:
+            name, _, value = text.partition(": ")
+            headers[name.lower()] = value
+        self.transport.clear()
+        return Asked(line, headers, body)
+
+    def send(self, data: bytes) -> None:
+        self._protocol.dataReceived(data)
+
+    def answer(self, status: str, body: bytes = b"", *headers: str) -> None:
+        """Send a whole answer."""
+        lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
+        self.send("\r\n".join(lines).encode() + body)
+
+    def close(self) -> None:
+        self.transport.lose(ConnectionDone())
+
+    def break_off(self) -> None:
+        self.transport.lose(ConnectionLost())
+
+
+def read_answer(data: bytes, method: str) -> tuple[Answer, bytes]:
+    """The first answer in `data`, to a request of that method, and what comes after it."""
+    head, blank, rest = data.partition(b"\r\n\r\n")
+    if not blank:
+        raise AssertionError(f"not a whole answer: {data!r:.300}")
+    status, *lines = head.decode("latin-1").split("\r\n")
+    headers = {}
+    for line in lines:
+        name, _, value = line.partition(": ")
+        headers[name.lower()] = value
+    answer = Answer(int(status.split()[1]), headers)
+    if method == "HEAD" or answer.status in (204, 304):
+        return answer, rest
+    if headers.get("transfer-encoding") == "chunked":
+        while True:
+            size, _, rest = rest.partition(b"\r\n")
+            if not int(size, 16):
+                return answer, rest.removeprefix(b"\r\n")
+            answer.body += rest[: int(size, 16)]
+            rest = rest[int(size, 16) + 2 :]
+    length = int(headers["content-length"])
+    if len(rest) < length:
+        raise AssertionError(f"only {len(rest)} of {length} bytes")
+    answer.body = rest[:length]
+    return answer, rest[length:]
+
+
+def exchange(
+    root: IResource,
+    clock: Clock,
+    method: str,
+    path: str,
+    headers: dict[str, str] | None = None,
+) -> Answer:
+    """Ask one question on a connection of its own, and work until it is answered."""
+    connection = Connection(LimitedSite(root, 1_000, clock), clock)
+    connection.ask(method, path, headers)
+    work(clock)
+    answer = connection.take(method)
+    if connection.received():
+        raise AssertionError(f"more than the answer: {connection.received()!r:.300}")
+    connection.vanish()
+    return answer
+
+
+# -- the reactor
+
+
+@implementer(IReactorFDSet)
+@dataclass(eq=False)
+class DescriptorReactor:
+    """Reads a descriptor when the test says so."""
+
+    clock: Clock = field(default_factory=Clock)
+    readers: list[IReadDescriptor] = field(default_factory=list)
+
+    def read(self) -> None:
+        """What a turn of the reactor does."""
+        for reader in list(self.readers):
+            reader.doRead()
+        self.clock.advance(0)
+
+    def callLater(self, delay: float, call: Callable[..., Any], *args: object) -> object:
+        return self.clock.callLater(delay, call, *args)
+
+    def addReader(self, reader: IReadDescriptor) -> None:
+        if reader not in self.readers:
+            self.readers.append(reader)
+
+    def removeReader(self, reader: IReadDescriptor) -> None:
+        if reader in self.readers:
+            self.readers.remove(reader)
+
+    def addWriter(self, writer: IWriteDescriptor) -> None:
+        raise AssertionError("nothing is written here")
+
+    def removeWriter(self, writer: IWriteDescriptor) -> None:
+        """There is none."""
+
+    def removeAll(self) -> list[IReadDescriptor | IWriteDescriptor]:
+        removed: list[IReadDescriptor | IWriteDescriptor] = [*self.readers]
+        self.readers.clear()
+        return removed
+
+    def getReaders(self) -> list[IReadDescriptor]:
+        return list(self.readers)
+
+    def getWriters(self) -> list[IWriteDescriptor]:
+        return []
+
+
+def open_descriptors() -> set[str]:
+    """What this process has open, by number and what it leads to."""
+    found = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            found.add(f"{entry.name} -> {entry.readlink()}")
+        except OSError:
+            continue  # The listing's own.
+    return found

@@ -1,0 +1,494 @@
+"""Tests of `p2ptwisted.client`: Twisted's own HTTP client, over connections in memory."""
+
+import json
+from collections.abc import Coroutine
+from typing import Any, TypeVar, cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.iweb import IAgentEndpointFactory
+from zope.interface.verify import verifyObject
+
+from p2ptwisted.client import (
+    ANSWER_MAX,
+    CONNECT_TIMEOUT,
+    HEALTH_MAX,
+    IDLE,
+    REGISTER_TIMEOUT,
+    TIMEOUT,
+    IClientReactor,
+    NumericEndpoints,
+    Refused,
+    make_client,
+)
+from p2ptwisted.errors import Unavailable
+from p2ptwisted.model import HeldFile, Holding, Registration, Resource
+from p2ptwisted.test.node_fakes import Peer, producers_on, work
+
+SUPERNODE = "10.0.0.1:5000"
+NODE = "10.0.0.3:8000"
+ID = "a" * 64
+
+_T = TypeVar("_T")
+
+
+class ClientCase(SynchronousTestCase):
+    """A client on a reactor in memory."""
+
+    def setUp(self) -> None:
+        self.reactor = MemoryReactorClock()
+        producers_on(self, self.reactor)
+        self.client = make_client(cast(IClientReactor, self.reactor))
+        self.addCleanup(self.close)
+
+    def close(self) -> None:
+        closed = Deferred.fromCoroutine(self.client.close())
+        self.reactor.advance(0)
+        self.successResultOf(closed)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def call(self, coroutine: Coroutine[Deferred[Any], Any, _T]) -> Deferred[_T]:
+        return Deferred.fromCoroutine(coroutine)
+
+    def accept(self) -> Peer:
+        """Take the connection that the client is making, and let it send its request."""
+        _, _, factory, _, _ = self.reactor.tcpClients[-1]
+        protocol = factory.buildProtocol(None)
+        assert protocol is not None
+        peer = Peer(self.reactor, protocol)
+        work(self.reactor, 5)
+        return peer
+
+    def refuse(self) -> None:
+        """Refuse the connection that the client is making."""
+        _, _, factory, _, _ = self.reactor.tcpClients[-1]
+        factory.clientConnectionFailed(
+            self.reactor.connectors[-1], Failure(ConnectionRefusedError())
+        )
+
+    def unavailable(self, deferred: Deferred[Any]) -> str:
+        """What is said of a call that failed for the time being."""
+        return str(self.failureResultOf(deferred, Unavailable).value)
+
+
+class CallTests(ClientCase):
+    """What is asked, and what is made of a good answer."""
+
+    def test_is_well(self) -> None:
+        """A node is well that answers its health check."""
+        well = self.call(self.client.is_well(NODE))
+        self.assertEqual(self.reactor.tcpClients[-1][:2], ("10.0.0.3", 8000))
+        peer = self.accept()
+        self.assertEqual(peer.asked().line, "GET /api/node/health HTTP/1.1")
+        peer.answer("200 OK", b"whatever it says")
+        self.assertIs(self.successResultOf(well), True)
+
+    def test_is_not_well(self) -> None:
+        """A node that answers with an error is not."""
+        for status in ("500 Internal Server Error", "404 Not Found"):
+            well = self.call(self.client.is_well(NODE))
+            peer = self.accept()
+            peer.answer(status, b"", "Connection: close")
+            self.assertIs(self.successResultOf(well), False)
+
+    def test_holds(self) -> None:
+        """A node holds a resource when it says so itself, with just that id."""
+        for status, body, expected in [
+            ("200 OK", {"data": {"id": ID, "name": "x"}, "entity": "resource"}, True),
+            ("200 OK", {"data": {"id": "b" * 64, "name": "x"}}, False),
+            ("200 OK", {"data": {}}, False),
+            ("200 OK", {}, False),
+            ("302 Found", {"data": {"id": ID, "info": {}}}, False),
+            ("404 Not Found", {"code": 404}, False),
+        ]:
+            holds = self.call(self.client.holds(NODE, ID))
+            peer = self.accept()
+            self.assertEqual(peer.asked().line, f"GET /api/node/resources/{ID} HTTP/1.1")
+            peer.answer(status, json.dumps(body).encode(), "Connection: close")
+            self.assertIs(self.successResultOf(holds), expected, msg=f"{status} {body}")
+
+    def test_register(self) -> None:
+        """A registration is posted as JSON; a size that is not known is left out."""
+        registration = Registration(NODE, [Resource(ID, "x", 5), Resource("b" * 64, "ä")], "node1")
+        done = self.call(self.client.register(SUPERNODE, registration))
+        peer = self.accept()
+        asked = peer.asked()
+        self.assertEqual(asked.line, "POST /api/supernode/register HTTP/1.1")
+        self.assertEqual(asked.headers["content-type"], "application/json")
+        self.assertEqual(asked.headers["content-length"], str(len(asked.body)))
+        self.assertEqual(
+            json.loads(asked.body),
+            {
+                "location": NODE,
+                "name": "node1",
+                "resources": [
+                    {"id": ID, "name": "x", "size": 5},
+                    {"id": "b" * 64, "name": "ä"},
+                ],
+            },
+        )
+        self.assertNoResult(done)
+        peer.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+        self.successResultOf(done)
+
+    def test_presence(self) -> None:
+        """A heartbeat is a POST and a goodbye a DELETE, with the location; 404 is False."""
+        for method, call in [("POST", self.client.heartbeat), ("DELETE", self.client.goodbye)]:
+            for status, expected in [("204 No Content", True), ("404 Not Found", False)]:
+                done = self.call(call(SUPERNODE, NODE))
+                peer = self.accept()
+                asked = peer.asked()
+                self.assertEqual(asked.line, f"{method} /api/supernode/alive HTTP/1.1")
+                self.assertEqual(asked.headers["content-type"], "application/json")
+                self.assertEqual(json.loads(asked.body), {"location": NODE})
+                peer.answer(status, b"", "Connection: close")
+                self.assertIs(self.successResultOf(done), expected)
+
+    def test_search(self) -> None:
+        """A search asks for all ids at once, and gives who holds them."""
+        found = self.call(self.client.search(SUPERNODE, [ID, "Token"]))
+        peer = self.accept()
+        self.assertEqual(
+            peer.asked().line, f"GET /api/supernode/search?hash_ids={ID},Token HTTP/1.1"
+        )
+        full = {"name": "x", "location": NODE, "locations": [NODE, "10.0.0.4:1"], "size": 5}
+        bare = {"location": NODE, "locations": [NODE], "unknown": "ignored"}
+        body = {"data": [{"id": ID, "file": full}, {"id": "Token", "file": bare}], "entity": "x"}
+        peer.answer("200 OK", json.dumps(body).encode())
+        self.assertEqual(
+            self.successResultOf(found),
+            [
+                Holding(ID, HeldFile(NODE, [NODE, "10.0.0.4:1"], "x", 5)),
+                Holding("Token", HeldFile(NODE, [NODE])),
+            ],
+        )
+
+    def test_in_pieces(self) -> None:
+        """An answer may come in as many pieces as it likes."""
+        found = self.call(self.client.search(SUPERNODE, [ID]))
+        peer = self.accept()
+        for byte in b'HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n{"data":[]}':
+            peer.send(bytes([byte]))
+        self.assertEqual(self.successResultOf(found), [])
+
+    def test_chunked(self) -> None:
+        """An answer may be chunked."""
+        found = self.call(self.client.search(SUPERNODE, [ID]))
+        peer = self.accept()
+        peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        peer.send(b'5\r\n{"dat\r\n6\r\na":[]}\r\n0\r\n\r\n')
+        self.assertEqual(self.successResultOf(found), [])
+
+    def test_without_length(self) -> None:
+        """An answer may be without a length, and end where the connection does."""
+        found = self.call(self.client.search(SUPERNODE, [ID]))
+        peer = self.accept()
+        peer.send(b'HTTP/1.0 200 OK\r\n\r\n{"data":[]}')
+        self.assertNoResult(found)
+        peer.close()
+        self.assertEqual(self.successResultOf(found), [])
+
+
+class TimeTests(ClientCase):
+    """Nothing is waited for without an end, and what is given up is closed."""
+
+    def test_connection(self) -> None:
+        """A host that does not answer at all is given up in time."""
+        well = self.call(self.client.is_well(NODE))
+        self.assertEqual(self.reactor.tcpClients[-1][3], CONNECT_TIMEOUT)
+        self.reactor.advance(TIMEOUT - 0.1)
+        self.assertNoResult(well)
+        self.reactor.advance(0.1)
+        self.assertIs(self.successResultOf(well), False)
+        self.assertTrue(self.reactor.connectors[-1].stoppedConnecting)
+
+    def test_connection_told(self) -> None:
+        """What is said of it is that no answer came in time."""
+        beat = self.call(self.client.heartbeat(SUPERNODE, NODE))
+        self.reactor.advance(TIMEOUT)
+        self.assertIn("no answer in time", self.unavailable(beat))
+
+    def test_headers(self) -> None:
+        """A peer that accepts and then says nothing is given up, its connection closed."""
+        beat = self.call(self.client.heartbeat(SUPERNODE, NODE))
+        peer = self.accept()
+        self.reactor.advance(TIMEOUT)
+        self.assertIn("no answer in time", self.unavailable(beat))
+        self.assertFalse(peer.is_open)
+
+    def test_body(self) -> None:
+        """A peer whose answer never ends is given up, its connection closed."""
+        for call in (
+            lambda: self.client.search(SUPERNODE, [ID]),
+            lambda: self.client.heartbeat(SUPERNODE, NODE),
+        ):
+            called: Deferred[Any] = self.call(call())
+            peer = self.accept()
+            peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            for _ in range(3):
+                peer.send(b"1\r\n \r\n")
+                self.reactor.advance(TIMEOUT / 4)
+            self.assertNoResult(called)
+            self.reactor.advance(TIMEOUT / 4)
+            self.assertIn("no answer in time", self.unavailable(called))
+            self.assertFalse(peer.is_open)
+
+    def test_half_a_body(self) -> None:
+        """The same where only the rest of an answer with a length is missing."""
+        well = self.call(self.client.is_well(NODE))
+        peer = self.accept()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhal")
+        self.reactor.advance(TIMEOUT)
+        self.assertIs(self.successResultOf(well), False)
+        self.assertFalse(peer.is_open)
+
+    def test_registration(self) -> None:
+        """A registration, which can be large, has more time, and an end too."""
+        done = self.call(self.client.register(SUPERNODE, Registration(NODE, [])))
+        peer = self.accept()
+        self.reactor.advance(REGISTER_TIMEOUT - 1)
+        self.assertNoResult(done)
+        self.reactor.advance(1)
+        self.assertIn("no answer in time", self.unavailable(done))
+        self.assertFalse(peer.is_open)
+
+    def test_cancelled(self) -> None:
+        """A caller that gives up closes the connection too."""
+        beat = self.call(self.client.heartbeat(SUPERNODE, NODE))
+        peer = self.accept()
+        beat.cancel()
+        self.failureResultOf(beat)
+        self.assertFalse(peer.is_open)
+
+
+class SizeTests(ClientCase):
+    """No answer can fill the memory."""
+
+    def test_health(self) -> None:
+        """A health check of more than 64 KiB fails, and is read no further."""
+        for length, expected in [(HEALTH_MAX, True), (HEALTH_MAX + 1, False)]:
+            well = self.call(self.client.is_well(NODE))
+            peer = self.accept()
+            peer.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 99999999\r\n\r\n")
+            peer.send(bytes(length))
+            if expected:
+                self.assertNoResult(well)
+                self.assertTrue(peer.is_open)
+                self.reactor.advance(TIMEOUT)
+            self.assertIs(self.successResultOf(well), False)
+            self.assertFalse(peer.is_open)
+
+    def test_just_as_much(self) -> None:
+        """An answer of exactly the limit is taken."""
+        well = self.call(self.client.is_well(NODE))
+        self.accept().answer("200 OK", bytes(HEALTH_MAX))
+        self.assertIs(self.successResultOf(well), True)
+
+    def test_search(self) -> None:
+        """A search's answer may be larger than that, up to a limit of its own."""
+        found = self.call(self.client.search(SUPERNODE, [ID]))
+        self.accept().answer("200 OK", b'{"data":[]' + b" " * (HEALTH_MAX * 2) + b"}")
+        self.assertEqual(self.successResultOf(found), [])
+        self.reactor.advance(IDLE)
+        found = self.call(self.client.search(SUPERNODE, [ID]))
+        peer = self.accept()
+        peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        piece = b"100000\r\n" + bytes(0x100000) + b"\r\n"
+        for _ in range(ANSWER_MAX // 0x100000):
+            peer.send(piece)
+        self.assertNoResult(found)
+        peer.send(piece)
+        self.assertIn(str(ANSWER_MAX), self.unavailable(found))
+        self.assertFalse(peer.is_open)
+
+    def test_error(self) -> None:
+        """An error's body is bounded like any other."""
+        beat = self.call(self.client.heartbeat(SUPERNODE, NODE))
+        peer = self.accept()
+        peer.answer("400 Bad Request", bytes(HEALTH_MAX + 1))
+        self.unavailable(beat)
+        self.assertFalse(peer.is_open)
+
+
+class BadAnswerTests(ClientCase):
+    """Answers that are errors, or none of ours."""
+
+    def refused(self, deferred: Deferred[Any]) -> Refused:
+        refused = self.failureResultOf(deferred, Refused).value
+        assert isinstance(refused, Refused)
+        return refused
+
+    def test_description(self) -> None:
+        """An error says what the other side said of it."""
+        beat = self.call(self.client.heartbeat(SUPERNODE, NODE))
+        self.accept().answer("403 Forbidden", b'{"code": 403, "description": "not yours"}')
+        refused = self.refused(beat)
+        self.assertEqual((refused.status, str(refused)), (403, "not yours"))
+
+    def test_no_description(self) -> None:
+        """An error without a description says what was asked and the status."""
+        for body in (
+            b"",
+            b"<html>",
+            b"[]",
+            b"{}",
+            b'{"description": 5}',
+            b'{"description": "\xff"}',
+        ):
+            beat = self.call(self.client.heartbeat(SUPERNODE, NODE))
+            self.accept().answer("502 Bad Gateway", body, "Connection: close")
+            refused = self.refused(beat)
+            self.assertEqual(refused.status, 502)
+            self.assertEqual(
+                str(refused), f"POST http://{SUPERNODE}/api/supernode/alive: status 502", msg=body
+            )
+
+    def test_redirect(self) -> None:
+        """A redirect is not followed: it is an error like others."""
+        for status in ("301 Moved Permanently", "302 Found", "307 Temporary Redirect"):
+            for call, answer in [
+                (lambda: self.client.is_well(NODE), False),
+                (lambda: self.client.holds(NODE, ID), False),
+                (lambda: self.client.heartbeat(SUPERNODE, NODE), None),
+                (lambda: self.client.search(SUPERNODE, [ID]), None),
+            ]:
+                called: Deferred[Any] = self.call(call())
+                connections = len(self.reactor.tcpClients)
+                self.accept().answer(
+                    status, b"", "Location: http://10.6.6.6:22/", "Connection: close"
+                )
+                if answer is None:
+                    self.assertEqual(self.refused(called).status, int(status[:3]))
+                else:
+                    self.assertIs(self.successResultOf(called), answer)
+                self.assertEqual(len(self.reactor.tcpClients), connections)
+
+    def test_not_ours(self) -> None:
+        """An answer that is not JSON, or JSON of another form, is Unavailable and says so."""
+        held = b'{"location": "a:1", "locations": ["a:1"]}'
+        for body in (
+            b"",
+            b"<html>",
+            b"[]",
+            b"{}",
+            b'{"data": {}}',
+            b'{"data": null}',
+            b'{"data": [5]}',
+            b'{"data": [{"id": "a"}]}',
+            b'{"data": [{"file": %s}]}' % held,
+            b'{"data": [{"id": 5, "file": %s}]}' % held,
+            b'{"data": [{"id": "a", "file": {"location": "a:1"}}]}',
+            b'{"data": [{"id": "\xff", "file": %s}]}' % held,
+            b'{"data": "\xff"}',
+            b'{"data": []',
+            b'{"data": []} and more',
+            b"[" * 50_000,
+            b'{"data": ' + b"[" * 50_000,
+        ):
+            found = self.call(self.client.search(SUPERNODE, [ID]))
+            self.accept().answer("200 OK", body, "Connection: close")
+            failure = self.failureResultOf(found)
+            self.assertIs(failure.type, Unavailable, msg=f"{body[:60]!r} {failure.value!r}")
+            self.assertIn("can't be understood", str(failure.value))
+
+    def test_holds_never_raises(self) -> None:
+        """Whatever a node answers, it holds the resource or it doesn't."""
+        for body in (
+            b"",
+            b"<html>",
+            b"[]",
+            b'{"data": 5}',
+            b'{"data": {"id": 5}}',
+            b'{"data": {"id": "\xff"}}',
+            b"[" * 50_000,
+            b'{"data": ' + b"[" * 50_000,
+        ):
+            holds = self.call(self.client.holds(NODE, ID))
+            self.accept().answer("200 OK", body, "Connection: close")
+            self.assertIs(self.successResultOf(holds), False, msg=f"{body[:60]!r}")
+
+    def test_not_http(self) -> None:
+        """A peer that speaks something else is Unavailable."""
+        for data in (b"SSH-2.0-OpenSSH_9.2\r\n", b"\x00\xff\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n"):
+            beat = self.call(self.client.heartbeat(SUPERNODE, NODE))
+            peer = self.accept()
+            peer.send(data)
+            if peer.is_open:
+                peer.close()
+            self.assertIn(SUPERNODE, self.unavailable(beat))
+
+    def test_refused_connection(self) -> None:
+        """Where nobody listens, it is Unavailable and says whom was asked."""
+        beat = self.call(self.client.heartbeat(SUPERNODE, NODE))
+        self.refuse()
+        said = self.unavailable(beat)
+        self.assertIn(SUPERNODE, said)
+        self.assertIn("refused", said)
+
+    def test_broken_connection(self) -> None:
+        """A connection that breaks, before the answer or in it, is Unavailable."""
+        for begun in (b"", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhal"):
+            beat = self.call(self.client.heartbeat(SUPERNODE, NODE))
+            peer = self.accept()
+            if begun:
+                peer.send(begun)
+            peer.break_off()
+            self.unavailable(beat)
+
+
+class ConnectionTests(ClientCase):
+    """Connections, kept and closed."""
+
+    def test_provider(self) -> None:
+        """The endpoint factory is what Twisted's Agent asks for."""
+        verifyObject(IAgentEndpointFactory, NumericEndpoints(cast(IClientReactor, self.reactor)))
+
+    def beat(self) -> Peer:
+        """A heartbeat on a new connection."""
+        beat = self.call(self.client.heartbeat(SUPERNODE, NODE))
+        peer = self.accept()
+        peer.asked()
+        peer.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+        self.assertIs(self.successResultOf(beat), True)
+        return peer
+
+    def test_kept(self) -> None:
+        """A connection is kept and used again."""
+        peer = self.beat()
+        again = self.call(self.client.heartbeat(SUPERNODE, NODE))
+        work(self.reactor, 5)
+        self.assertEqual(len(self.reactor.tcpClients), 1)
+        self.assertEqual(peer.asked().line, "POST /api/supernode/alive HTTP/1.1")
+        peer.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+        self.assertIs(self.successResultOf(again), True)
+
+    def test_dropped_when_idle(self) -> None:
+        """A connection that is not used is closed after IDLE, before the server closes it."""
+        peer = self.beat()
+        self.reactor.advance(IDLE - 1)
+        self.assertTrue(peer.is_open)
+        self.reactor.advance(1)
+        self.assertFalse(peer.is_open)
+
+    def test_closed_by_the_server(self) -> None:
+        """When the server has closed a kept connection, the next call makes a new one."""
+        self.beat().close()
+        self.beat()
+        self.assertEqual(len(self.reactor.tcpClients), 2)
+
+    def test_close(self) -> None:
+        """Closing the client closes all that is kept, and leaves no delayed calls."""
+        peer = self.beat()
+        self.close()
+        self.assertFalse(peer.is_open)
+
+    def test_numeric(self) -> None:
+        """The connection goes to the very address, without a name resolver."""
+        self.patch(self.reactor, "nameResolver", None)
+        well = self.call(self.client.is_well("127.0.0.1:8000"))
+        self.assertEqual(self.reactor.tcpClients[-1][:2], ("127.0.0.1", 8000))
+        self.accept().answer("200 OK")
+        self.assertIs(self.successResultOf(well), True)

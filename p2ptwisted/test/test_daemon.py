@@ -1,0 +1,361 @@
+"""Tests of `p2ptwisted.daemon` and of both roles' options, through twistd's own."""
+
+import os
+import sys
+from io import StringIO
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import msgspec
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred
+from twisted.python.usage import UsageError
+from twisted.scripts.twistd import ServerOptions  # type: ignore[attr-defined]  # one a platform
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from p2ptwisted import node_tap, supernode_tap
+from p2ptwisted.config import NodeConfig, SupernodeConfig
+from p2ptwisted.daemon import Daemon, RoleOptions, refuse
+from p2ptwisted.errors import StartError
+from p2ptwisted.interfaces import IFolderWatch
+
+NODE, SUPERNODE = "p2p-node", "p2p-supernode"
+
+#: By role: every option, a value as it is typed, the same in TOML, and what it comes to.
+COMMON: list[tuple[str, str, str, object]] = [
+    ("port", "81", "'81'", "81"),
+    ("location", "10.0.0.1:80", "'10.0.0.1:80'", "10.0.0.1:80"),
+    ("state", "state", "'state'", "state"),
+    ("multicast-group", "239.1.2.3:4", "'239.1.2.3:4'", "239.1.2.3:4"),
+    ("multicast-interface", "lo", "['lo']", ("lo",)),
+    ("multicast-ttl", "3", "3", 3),
+]
+OPTIONS: dict[str, list[tuple[str, str, str, object]]] = {
+    NODE: [
+        *COMMON,
+        ("resources", "other", "'other'", "other"),
+        ("name", "one", "'one'", "one"),
+        ("supernode", "http://a:1", "['http://a:1']", ("http://a:1",)),
+    ],
+    SUPERNODE: [
+        *COMMON,
+        ("sweep-interval", "2", "2", 2.0),
+        ("search-timeout", "0.25", "0.25", 0.25),
+        ("trusted-network", "10.0.0.0/8", "['10.0.0.0/8']", ("10.0.0.0/8",)),
+    ],
+}
+#: Another value of each option, as it is typed and what it comes to.
+OTHERS: dict[str, tuple[str, object]] = {
+    "port": ("82", "82"),
+    "location": ("10.0.0.2:80", "10.0.0.2:80"),
+    "state": ("other", "other"),
+    "multicast-group": ("239.1.2.4:4", "239.1.2.4:4"),
+    "multicast-interface": ("127.0.0.1", ("127.0.0.1",)),
+    "multicast-ttl": ("20", 20),
+    "resources": ("resources", "resources"),
+    "name": ("two", "two"),
+    "supernode": ("http://b:2", ("http://b:2",)),
+    "sweep-interval": ("5", 5.0),
+    "search-timeout": ("0.5", 0.5),
+    "trusted-network": ("192.168.0.0/16", ("192.168.0.0/16",)),
+}
+#: What the documentation gives as defaults.
+DEFAULTS: dict[str, dict[str, object]] = {
+    NODE: {"port": 8000, "resources": "resources", "name": None, "supernode": ()},
+    SUPERNODE: {
+        "port": 5000,
+        "sweep_interval": 5.0,
+        "search_timeout": 0.5,
+        "trusted_network": (),
+    },
+}
+COMMON_DEFAULTS: dict[str, object] = {
+    "location": None,
+    "state": None,
+    "multicast_group": "230.0.0.0:4321",
+    "multicast_interface": (),
+    "multicast_ttl": 20,
+}
+
+
+class DaemonCase(SynchronousTestCase):
+    """A folder to start daemons in, and what they say when they refuse."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).resolve()
+        for name in ("resources", "other"):
+            (self.folder / name).mkdir(parents=True)
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir(self.folder)
+        self.said = StringIO()
+        self.patch(sys, "__stderr__", self.said)
+
+    def twistd(self, *arguments: str) -> Any:
+        """twistd's options, with these arguments."""
+        options = ServerOptions()
+        options.parseOptions(list(arguments))
+        return options
+
+    def config(self, role: str, *arguments: str) -> Any:
+        """What `twistd -n <role>` makes of these arguments."""
+        return self.twistd("-n", role, *arguments).subOptions.config
+
+    def file(self, text: str) -> str:
+        path = self.folder / "daemon.toml"
+        path.write_text(text)
+        return str(path)
+
+    def refused(self, role: str, *arguments: str) -> str:
+        """The one line with which the role refuses these arguments, and ends with status 1."""
+        end = self.assertRaises(SystemExit, self.twistd, "-n", role, *arguments)
+        self.assertEqual(end.code, 1)
+        line = self.said.getvalue()
+        self.said.truncate(0)
+        self.said.seek(0)
+        self.assertEqual(line.count("\n"), 1)
+        self.assertTrue(line.startswith(f"{role}: "))
+        return line
+
+
+class OptionsTests(DaemonCase):
+    """The options of both roles."""
+
+    def test_defaults(self) -> None:
+        """With no arguments at all, every option has the default that is documented."""
+        for role, defaults in DEFAULTS.items():
+            config = self.config(role)
+            expected = {**COMMON_DEFAULTS, **defaults}
+            self.assertEqual({key: getattr(config, key) for key in expected}, expected)
+            self.assertEqual(set(type(config).__struct_fields__), set(expected))
+
+    def test_command_line(self) -> None:
+        """Every option can be given on the command line, in both usual forms."""
+        for role, options in OPTIONS.items():
+            for option, text, _, value in options:
+                for arguments in ([f"--{option}", text], [f"--{option}={text}"]):
+                    config = self.config(role, *arguments)
+                    self.assertEqual(getattr(config, option.replace("-", "_")), value)
+
+    def test_file(self) -> None:
+        """Every option can be given in a file, with _ for -."""
+        for role, options in OPTIONS.items():
+            for option, _, toml, value in options:
+                key = option.replace("-", "_")
+                config = self.config(role, "--config", self.file(f"{key} = {toml}"))
+                self.assertEqual(getattr(config, key), value)
+
+    def test_all_at_once(self) -> None:
+        """All of them together, each in its place."""
+        for role, options in OPTIONS.items():
+            arguments = [f"--{option}={text}" for option, text, _, _ in options]
+            text = "\n".join(
+                f"{option.replace('-', '_')} = {toml}" for option, _, toml, _ in options
+            )
+            self.assertEqual(
+                self.config(role, *arguments), self.config(role, "--config", self.file(text))
+            )
+
+    def test_command_line_wins(self) -> None:
+        """Of every option, the one on the command line wins over the file's."""
+        for role, options in OPTIONS.items():
+            text = "\n".join(
+                f"{option.replace('-', '_')} = {toml}" for option, _, toml, _ in options
+            )
+            file = self.file(text)
+            from_file = self.config(role, "--config", file)
+            for option, _, _, _ in options:
+                given, value = OTHERS[option]
+                key = option.replace("-", "_")
+                for arguments in (
+                    ["--config", file, f"--{option}={given}"],
+                    [f"--{option}={given}", "--config", file],
+                ):
+                    config = self.config(role, *arguments)
+                    self.assertEqual(config, msgspec.structs.replace(from_file, **{key: value}))
+
+    def test_repeatable(self) -> None:
+        """Some options may be given again and again, and keep their order."""
+        for role, option, values in [
+            (NODE, "supernode", ("http://b:1", "http://a:2", "http://c:3")),
+            (NODE, "multicast-interface", ("lo", "127.0.0.1")),
+            (SUPERNODE, "multicast-interface", ("127.0.0.1", "lo")),
+            (SUPERNODE, "trusted-network", ("10.0.0.0/8", "192.168.0.0/16")),
+        ]:
+            config = self.config(role, *(f"--{option}={value}" for value in values))
+            self.assertEqual(getattr(config, option.replace("-", "_")), values)
+
+    def test_short_port(self) -> None:
+        """The port, which is asked for most, has a short form."""
+        for role in OPTIONS:
+            self.assertEqual(self.config(role, "-p", "81").endpoint, "tcp:81")
+
+    def test_types(self) -> None:
+        """Each role gets a configuration of its own kind."""
+        self.assertIsInstance(self.config(NODE), NodeConfig)
+        self.assertIsInstance(self.config(SUPERNODE), SupernodeConfig)
+
+    def test_help(self) -> None:
+        """The help has every option, and the defaults that there are."""
+        for role, options in OPTIONS.items():
+            text = str(self.twistd("-n", role).subOptions)
+            shown = " ".join(text.split())
+            for option in ("config", *(option for option, _, _, _ in options)):
+                self.assertIn(f"--{option}=", shown)
+            for value in {**COMMON_DEFAULTS, **DEFAULTS[role]}.values():
+                if value not in (None, ()):
+                    number = f"{value:g}" if isinstance(value, float) else value
+                    self.assertIn(f"[{number}]", shown)
+
+    def test_unknown_option(self) -> None:
+        """An option of the other role is none of this one's."""
+        self.assertRaises(UsageError, self.config, NODE, "--sweep-interval", "5")
+        self.assertRaises(UsageError, self.config, SUPERNODE, "--resources", "x")
+        self.assertRaises(UsageError, self.config, NODE, "and more")
+
+
+class RefuseTests(DaemonCase):
+    """Refusing to start."""
+
+    def test_refuse(self) -> None:
+        """One line, which tells the role, and status 1."""
+        end = self.assertRaises(SystemExit, refuse, "p2p-x", StartError("it can't be"))
+        self.assertEqual(end.code, 1)
+        self.assertEqual(self.said.getvalue(), "p2p-x: it can't be\n")
+
+    def test_mistakes(self) -> None:
+        """What is wrong with an option is told in one line."""
+        self.assertIn("--port", self.refused(NODE, "--port", "70000"))
+        self.assertIn("nonesuch is not a folder", self.refused(NODE, "--resources", "nonesuch"))
+        self.assertIn("--multicast-ttl", self.refused(SUPERNODE, "--multicast-ttl", "many"))
+        self.assertIn("--multicast-group", self.refused(SUPERNODE, "--multicast-group", "x"))
+        self.assertIn("nonesuch.toml", self.refused(SUPERNODE, "--config", "nonesuch.toml"))
+
+    def test_mistakes_in_the_file(self) -> None:
+        """What is wrong in the file is told in one line, which names it."""
+        file = self.file("sweep_interval = 'often'")
+        line = self.refused(SUPERNODE, "--config", file)
+        for word in (file, "sweep_interval", "Expected `float`"):
+            self.assertIn(word, line)
+        self.assertIn("sweep_interval: no such key", self.refused(NODE, "--config", file))
+
+
+class PidFileTests(DaemonCase):
+    """The file that twistd writes its process id into."""
+
+    def test_foreground(self) -> None:
+        """In the foreground there is none, so that two roles can be started in one folder."""
+        for role in OPTIONS:
+            self.assertEqual(self.twistd("-n", role)["pidfile"], "")
+            self.assertEqual(self.twistd("--nodaemon", role)["pidfile"], "")
+
+    def test_background(self) -> None:
+        """In the background there is twistd's own."""
+        for role in OPTIONS:
+            self.assertEqual(self.twistd(role)["pidfile"], str(self.folder / "twistd.pid"))
+
+    def test_given(self) -> None:
+        """One that was asked for is written either way."""
+        for role in OPTIONS:
+            for nodaemon in ([], ["-n"]):
+                options = self.twistd(*nodaemon, "--pidfile=some.pid", role)
+                self.assertEqual(options["pidfile"], str(self.folder / "some.pid"))
+
+
+class Part(Service):
+    """A service that starts if it can, and stops when the test says so."""
+
+    def __init__(self, privileged: bool = True, plain: bool = True) -> None:
+        self.privileged = privileged
+        self.plain = plain
+        self.steps: list[str] = []
+        self.stopped: Deferred[None] = Deferred()
+
+    def privilegedStartService(self) -> None:
+        self.steps.append("privileged")
+        if not self.privileged:
+            raise StartError("port 80 is taken")
+
+    def startService(self) -> None:
+        self.steps.append("start")
+        if not self.plain:
+            raise StartError("no such group")
+
+    def stopService(self) -> Deferred[None]:
+        self.steps.append("stop")
+        return self.stopped
+
+
+class ServiceTests(DaemonCase):
+    """A role under twistd."""
+
+    def test_provider(self) -> None:
+        """It is a service."""
+        verifyObject(IService, Daemon("p2p-x", Part()))
+
+    def test_starts_and_stops(self) -> None:
+        """It starts what it is made of, and has stopped when that has."""
+        part = Part()
+        daemon = Daemon("p2p-x", part)
+        daemon.privilegedStartService()
+        daemon.startService()
+        self.assertTrue(daemon.running)
+        stopped = daemon.stopService()
+        self.assertEqual(part.steps, ["privileged", "start", "stop"])
+        self.assertNoResult(stopped)
+        part.stopped.callback(None)
+        self.successResultOf(stopped)
+        self.assertFalse(daemon.running)
+
+    def test_can_not_start(self) -> None:
+        """What keeps it from starting, in either step, is one line and status 1."""
+        for part, line in [
+            (Part(privileged=False), "p2p-x: port 80 is taken\n"),
+            (Part(plain=False), "p2p-x: no such group\n"),
+        ]:
+            daemon = Daemon("p2p-x", part)
+            with self.assertRaises(SystemExit) as caught:
+                daemon.privilegedStartService()
+                daemon.startService()
+            self.assertEqual(caught.exception.code, 1)
+            self.assertEqual(self.said.getvalue(), line)
+            self.said.truncate(0)
+            self.said.seek(0)
+
+    def test_made(self) -> None:
+        """Each role's options make its service, without opening anything yet."""
+        for role, tap in [(NODE, node_tap), (SUPERNODE, supernode_tap)]:
+            options = self.twistd("-n", role, "--port", "0").subOptions
+            self.assertIsInstance(options, RoleOptions)
+            service = tap.makeService(options)
+            verifyObject(IService, service)
+            self.assertIsInstance(service, Daemon)
+            self.successResultOf(service.stopService())
+
+    def test_inotify(self) -> None:
+        """A node's folder is watched where there is inotify; where not, it is made all the same."""
+        watches: list[object] = []
+
+        def make_node(reactor: object, config: object, watch: object) -> Service:
+            watches.append(watch)
+            return Service()
+
+        self.patch(node_tap, "make_node", make_node)
+        options = self.twistd("-n", NODE).subOptions
+        node_tap.makeService(options)
+        with patch.dict(sys.modules, {"p2ptwisted.watching": None}):
+            node_tap.makeService(options)
+        watch, none = watches
+        verifyObject(IFolderWatch, watch)
+        self.assertIs(none, None)
+
+    def test_bad_state(self) -> None:
+        """A state that can't be kept where it should be is one line and status 1."""
+        (self.folder / "file").touch()
+        options = self.twistd("-n", SUPERNODE, "--state", "file").subOptions
+        end = self.assertRaises(SystemExit, supernode_tap.makeService, options)
+        self.assertEqual(end.code, 1)
+        line = self.said.getvalue()
+        self.assertEqual(line.count("\n"), 1)
+        self.assertIn("file", line)

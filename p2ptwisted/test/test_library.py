@@ -1,0 +1,809 @@
+"""Tests of `p2ptwisted.library`: a real folder, with time and work in the test's hands."""
+
+import hashlib
+import os
+import shutil
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO
+
+from twisted.internet.task import Clock
+from twisted.logger import LogLevel
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from p2ptwisted import library
+from p2ptwisted.errors import UnknownResource
+from p2ptwisted.hashing import SLICE
+from p2ptwisted.interfaces import IFolderWatch, ILibrary
+from p2ptwisted.library import (
+    ANNOUNCE_EVERY,
+    HINT_DELAY,
+    LARGE,
+    RESCAN_UNWATCHED,
+    RESCAN_WATCHED,
+    SCAN_REST,
+    SETTLE,
+    Library,
+)
+from p2ptwisted.model import Resource
+from p2ptwisted.scanning import Signature, open_unchanged
+from p2ptwisted.test.node_fakes import (
+    TICK,
+    FakeWatch,
+    log_lines,
+    one_by_one,
+    open_descriptors,
+    work,
+)
+
+#: When the tests begin, by the clock of files' times.
+EPOCH = 1_700_000_000.0
+
+
+def id_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+class LibraryCase(SynchronousTestCase):
+    """A library that is not yet started."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).resolve()
+        self.folder.mkdir(parents=True)
+        self.clock = Clock()
+        self.watch: FakeWatch | None = FakeWatch()
+        self.library = self.make(self.watch)
+        self.announced: list[float] = []
+        self.library.watch(lambda: self.announced.append(self.clock.seconds()))
+
+    def make(self, watch: FakeWatch | None) -> Library:
+        made = Library(
+            self.clock,
+            one_by_one(self.clock),
+            self.folder,
+            watch,
+            wall_time=lambda: EPOCH + self.clock.seconds(),
+        )
+        self.addCleanup(self.stop, made)
+        return made
+
+    def stop(self, made: Library) -> None:
+        if made.running:
+            made.stopService()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def start(self) -> None:
+        """Start, and do all the work that there is."""
+        self.library.startService()
+        work(self.clock)
+
+    def put(self, name: str, content: bytes, age: float = 10.0) -> Path:
+        """Write a file as if so many seconds ago."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        self.age(path, age)
+        return path
+
+    def age(self, path: Path, age: float) -> None:
+        written = EPOCH + self.clock.seconds() - age
+        os.utime(path, (written, written))
+
+    def scan_hinted(self) -> None:
+        """Have the watch tell of a change, and all be done that follows."""
+        assert self.watch is not None
+        self.watch.hint()
+        self.clock.advance(HINT_DELAY)
+        work(self.clock)
+
+    def listed(self) -> dict[str, str]:
+        """The names of what is listed, with what they would be opened as."""
+        return {resource.name: resource.id for resource in self.library.resources()}
+
+
+class ListTests(LibraryCase):
+    """What is in the list."""
+
+    def test_providers(self) -> None:
+        """The library and the tests' watch are what the seams ask for."""
+        verifyObject(ILibrary, self.library)
+        verifyObject(IFolderWatch, self.watch)
+
+    def test_ids_by_content(self) -> None:
+        """A resource's id is the SHA-256 of its content; with it come its name and its size."""
+        self.put("one", b"content of one")
+        self.put("sub/two", b"content of two!")
+        self.start()
+        self.assertEqual(
+            sorted(self.library.resources(), key=lambda resource: resource.name),
+            [
+                Resource(id_of(b"content of one"), "one", 14),
+                Resource(id_of(b"content of two!"), "sub/two", 15),
+            ],
+        )
+
+    def test_all(self) -> None:
+        """Each resource is in the list once, whatever order they came in."""
+        for name in ("m", "z", "a", "k", "b/c"):
+            self.put(name, name.encode())
+        self.start()
+        self.put("l", b"l")
+        self.put("A", b"A")
+        self.scan_hinted()
+        names = [resource.name for resource in self.library.resources()]
+        self.assertEqual(sorted(names), ["A", "a", "b/c", "k", "l", "m", "z"])
+
+    def test_get(self) -> None:
+        """A resource is found by its id, and only by that."""
+        self.put("one", b"1")
+        self.start()
+        self.assertEqual(self.library.get(id_of(b"1")), Resource(id_of(b"1"), "one", 1))
+        self.assertIs(self.library.get("one"), None)
+
+    def test_own_copy(self) -> None:
+        """Who is given the list may change it, and changes nothing here."""
+        self.put("one", b"1")
+        self.start()
+        self.library.resources().clear()
+        self.assertEqual(self.listed(), {"one": id_of(b"1")})
+
+    def test_empty_file(self) -> None:
+        """An empty file is a resource like any other."""
+        self.put("empty", b"")
+        self.start()
+        self.assertEqual(self.library.resources(), [Resource(id_of(b""), "empty", 0)])
+
+    def test_one_content_two_names(self) -> None:
+        """Two names with one content are one resource, with the first name."""
+        for name in ("b", "c", "a/z"):
+            self.put(name, b"same")
+        self.start()
+        self.assertEqual(self.library.resources(), [Resource(id_of(b"same"), "a/z", 4)])
+
+    def test_first_name_goes(self) -> None:
+        """When the first name goes the resource stays, with the next name, until the last goes."""
+        for name in ("a", "b"):
+            self.put(name, b"same")
+        self.start()
+        (self.folder / "a").unlink()
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {"b": id_of(b"same")})
+        (self.folder / "b").unlink()
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {})
+
+    def test_removed(self) -> None:
+        """A file that is removed leaves the list; the others stay."""
+        self.put("a", b"1")
+        self.put("b", b"2")
+        self.start()
+        (self.folder / "a").unlink()
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {"b": id_of(b"2")})
+        self.assertIs(self.library.get(id_of(b"1")), None)
+
+    def test_renamed(self) -> None:
+        """A file that is renamed keeps its id and is listed under its new name."""
+        self.put("a", b"1")
+        self.start()
+        (self.folder / "a").rename(self.folder / "b")
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {"b": id_of(b"1")})
+
+    def test_folder_renamed(self) -> None:
+        """When a folder is renamed its files are listed under their new names."""
+        self.put("old/a", b"1")
+        self.start()
+        (self.folder / "old").rename(self.folder / "new")
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {"new/a": id_of(b"1")})
+
+    def test_rewritten(self) -> None:
+        """A file with another content is another resource; the earlier one is gone."""
+        self.put("a", b"1")
+        self.start()
+        self.put("a", b"2")
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {"a": id_of(b"2")})
+        self.assertIs(self.library.get(id_of(b"1")), None)
+
+    def test_swapped(self) -> None:
+        """Two files that exchange their names keep their ids."""
+        self.put("a", b"1")
+        self.put("b", b"2")
+        self.start()
+        (self.folder / "a").rename(self.folder / "c")
+        (self.folder / "b").rename(self.folder / "a")
+        (self.folder / "c").rename(self.folder / "b")
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {"a": id_of(b"2"), "b": id_of(b"1")})
+
+    def test_small_to_large(self) -> None:
+        """A file that grows large while it waits to be hashed is listed as it is in the end."""
+        self.put("a", b"small")
+        self.library.startService()
+        work(self.clock, 1)
+        path = self.put("a", b"")
+        os.truncate(path, LARGE)
+        self.age(path, 5)
+        work(self.clock, 10)
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {"a": id_of(bytes(LARGE))})
+
+
+class HalfWrittenTests(LibraryCase):
+    """Files that are being written."""
+
+    def test_settles(self) -> None:
+        """A file just written is not listed before it has been left alone for a while."""
+        self.put("a", b"1", age=0)
+        self.start()
+        self.assertEqual(self.listed(), {})
+        while self.clock.seconds() < SETTLE:
+            self.assertEqual(self.listed(), {})
+            self.clock.advance(HINT_DELAY / 4)
+            work(self.clock, 20)
+        self.clock.advance(HINT_DELAY)
+        work(self.clock)
+        self.assertEqual(self.listed(), {"a": id_of(b"1")})
+
+    def test_still_written(self) -> None:
+        """A file that grows and grows is never listed half; in the end it is, soon."""
+        content = b""
+        self.library.startService()
+        for _ in range(20):
+            content += b"more"
+            self.put("a", content, age=0)
+            self.clock.advance(0.1)
+            work(self.clock, 20)
+            self.assertEqual(self.listed(), {})
+        for _ in range(10):
+            self.clock.advance(0.1)
+            work(self.clock, 20)
+        self.assertEqual(self.listed(), {"a": id_of(content)})
+
+    def test_rewriting_unlists(self) -> None:
+        """A listed file that is being written again is off the list until that is over."""
+        self.put("a", b"1")
+        self.start()
+        self.put("a", b"2", age=0)
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {})
+
+    def test_time_ahead(self) -> None:
+        """A file whose time is in the future, by a wrong clock, is listed all the same."""
+        self.put("a", b"1", age=-3_600)
+        self.start()
+        self.assertEqual(self.listed(), {"a": id_of(b"1")})
+
+    def test_changed_while_hashed(self) -> None:
+        """A file that changes while it is hashed is not listed as what it was or half is."""
+        path = self.put("a", bytes(4 * SLICE))
+        self.library.startService()
+        work(self.clock, 4)
+        self.assertTrue(self.library.scanning)
+        path.write_bytes(b"new")
+        self.age(path, 5)
+        work(self.clock)
+        self.assertEqual(self.listed(), {})
+        self.clock.advance(HINT_DELAY)
+        work(self.clock)
+        self.assertEqual(self.listed(), {"a": id_of(b"new")})
+
+    def test_replaced_while_hashed(self) -> None:
+        """A file that is replaced while it is hashed is soon listed as the one that took over."""
+        self.put("a", bytes(4 * SLICE))
+        self.library.startService()
+        work(self.clock, 4)
+        self.put("b", b"new").rename(self.folder / "a")
+        work(self.clock)
+        self.clock.advance(HINT_DELAY)
+        work(self.clock)
+        self.assertEqual(self.listed(), {"a": id_of(b"new")})
+
+    def test_changed_while_waiting(self) -> None:
+        """A file that changes before its turn to be hashed is listed only as what it became."""
+        self.put("a", b"1")
+        self.put("b", bytes(8 * SLICE))
+        self.library.startService()
+        work(self.clock, 2)
+        for name in ("a", "b"):
+            self.put(name, b"new " + name.encode())
+        work(self.clock)
+        self.clock.advance(HINT_DELAY)
+        work(self.clock)
+        self.assertEqual(self.listed(), {"a": id_of(b"new a"), "b": id_of(b"new b")})
+
+    def test_removed_while_hashed(self) -> None:
+        """A file that is removed while it is hashed is not listed in the end."""
+        path = self.put("a", bytes(4 * SLICE))
+        self.library.startService()
+        work(self.clock, 4)
+        path.unlink()
+        work(self.clock)
+        self.clock.advance(HINT_DELAY)
+        work(self.clock)
+        self.assertEqual(self.listed(), {})
+        self.assertFalse(self.library.scanning)
+
+    def test_removed_while_waiting(self) -> None:
+        """A file that is seen to be gone before its turn is not hashed, nor missed."""
+        for name in ("a", "b"):
+            path = self.put(name, b"")
+            os.truncate(path, LARGE)
+            self.age(path, 10)
+        self.library.startService()
+        work(self.clock, 10)
+        for name in ("a", "b"):
+            (self.folder / name).unlink()
+        self.scan_hinted()
+        work(self.clock)
+        self.assertEqual(self.listed(), {})
+        self.assertFalse(self.library.scanning)
+
+    def hash_half(self, name: str) -> None:
+        """Start with one large file, and be in the middle of it."""
+        path = self.put(name, b"")
+        os.truncate(path, LARGE)
+        self.age(path, 10)
+        self.library.startService()
+        work(self.clock, 10)
+
+    def test_moved_while_hashed(self) -> None:
+        """A file whose folder is renamed while it is hashed is listed under its new name."""
+        self.hash_half("before/a")
+        (self.folder / "before").rename(self.folder / "now")
+        self.scan_hinted()
+        work(self.clock)
+        self.assertEqual(self.listed(), {"now/a": id_of(bytes(LARGE))})
+
+    def test_moved_out_while_hashed(self) -> None:
+        """A file whose folder is moved away while it is hashed is not listed when that is done."""
+        self.hash_half("before/a")
+        (self.folder / "before").rename(self.folder.with_name("away"))
+        self.scan_hinted()
+        work(self.clock)
+        self.assertEqual(self.listed(), {})
+
+    def test_written_again_while_waiting(self) -> None:
+        """A file that is written again before its turn waits until that is over."""
+        self.put("first", bytes(40 * SLICE))
+        self.library.startService()
+        work(self.clock, 10)
+        self.put("second", b"old")
+        self.hint_briefly(10)
+        self.put("second", b"new", age=0)
+        self.hint_briefly(10)
+        work(self.clock)
+        self.assertEqual(self.listed(), {"first": id_of(bytes(40 * SLICE))})
+        for _ in range(10):
+            self.hint_briefly(20)
+        self.assertEqual(self.listed()["second"], id_of(b"new"))
+
+    def hint_briefly(self, slices: int) -> None:
+        """Have the watch tell of a change, and only so much be done that follows."""
+        assert self.watch is not None
+        self.watch.hint()
+        self.clock.advance(HINT_DELAY)
+        work(self.clock, slices)
+
+    def test_written_while_walking(self) -> None:
+        """A file that is written after the walk began and before it comes by must settle too."""
+        for number in range(20):
+            self.put(f"{number}", b"%d" % number)
+        self.start()
+        assert self.watch is not None
+        self.watch.hint()
+        self.clock.advance(HINT_DELAY)
+        # The walk has begun, and the clock goes on.
+        self.clock.advance(0.01)
+        for number in range(20):
+            self.put(f"{number}", b"half", age=0)
+        work(self.clock)
+        self.assertEqual(self.library.get(id_of(b"half")), None)
+
+
+class UnreadableTests(LibraryCase):
+    """What can't be read."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.tried: list[str] = []
+        self.unreadable = {"bad"}
+
+        def opened(path: Path, signature: Signature) -> BinaryIO:
+            self.tried.append(path.name)
+            if path.name in self.unreadable:
+                raise PermissionError(13, "Permission denied", str(path))
+            return open_unchanged(path, signature)
+
+        # Root reads every file, whatever its mode.
+        self.patch(library, "open_unchanged", opened)
+
+    def test_told_once(self) -> None:
+        """A file that can't be read is told of once, not listed, and keeps nothing else back."""
+        self.put("bad", b"1")
+        self.put("good", b"2")
+        with log_lines(LogLevel.warn) as lines:
+            self.start()
+            for _ in range(3):
+                self.scan_hinted()
+        self.assertEqual(self.listed(), {"good": id_of(b"2")})
+        self.assertFalse(self.library.scanning)
+        (line,) = lines
+        self.assertIn("bad", line)
+        self.assertIn("Permission denied", line)
+        self.assertEqual(self.tried.count("bad"), 1)
+
+    def test_tried_again(self) -> None:
+        """Once it has changed, its mode for example, it is tried again."""
+        path = self.put("bad", b"1")
+        with log_lines(LogLevel.warn):
+            self.start()
+        self.unreadable.clear()
+        self.age(path, 5)
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {"bad": id_of(b"1")})
+
+    def test_removed(self) -> None:
+        """A file that could not be read may go, and a readable one come in its place."""
+        path = self.put("bad", b"1")
+        with log_lines(LogLevel.warn):
+            self.start()
+        path.unlink()
+        self.scan_hinted()
+        self.unreadable.clear()
+        self.put("bad", b"2")
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {"bad": id_of(b"2")})
+
+
+class FirstScanTests(LibraryCase):
+    """Whether the first scan is still under way."""
+
+    def test_scanning(self) -> None:
+        """It is, until the last file is hashed; what is done by then is listed already."""
+        self.put("a", b"1")
+        path = self.put("large", b"")
+        os.truncate(path, LARGE)
+        self.assertTrue(self.library.scanning)
+        self.library.startService()
+        work(self.clock, 20)
+        self.assertTrue(self.library.scanning)
+        self.assertEqual(self.listed(), {"a": id_of(b"1")})
+        work(self.clock)
+        self.assertFalse(self.library.scanning)
+
+    def test_empty_folder(self) -> None:
+        """With nothing to hash it is over when the folder has been walked, and announced."""
+        with log_lines(LogLevel.info) as lines:
+            self.start()
+        self.assertFalse(self.library.scanning)
+        self.assertEqual(len(self.announced), 1)
+        self.assertEqual(lines, [f"{self.folder} is scanned: 0 resources"])
+
+    def test_announced(self) -> None:
+        """Its end is announced at once, with everything in the list."""
+        for number in range(10):
+            self.put(str(number), b"%d" % number)
+        counts: list[int] = []
+        self.library.watch(lambda: counts.append(len(self.library.resources())))
+        self.start()
+        self.assertEqual(counts[-1], 10)
+        self.assertLess(self.clock.seconds(), ANNOUNCE_EVERY)
+
+    def test_only_once(self) -> None:
+        """Later scans are not first scans, whatever they find."""
+        self.start()
+        assert self.watch is not None
+        with log_lines(LogLevel.info) as lines:
+            self.put("a", b"1")
+            self.watch.hint()
+            self.clock.advance(HINT_DELAY)
+            for _ in range(100):
+                work(self.clock, 1)
+                self.assertFalse(self.library.scanning)
+        self.assertEqual(lines, [])
+        self.assertEqual(self.listed(), {"a": id_of(b"1")})
+
+
+class LargeTests(LibraryCase):
+    """Files of many slices."""
+
+    def test_small_ones_first(self) -> None:
+        """A large file does not hold up small ones, be they found before it or after."""
+        path = self.put("large", b"")
+        os.truncate(path, LARGE)
+        for name in ("a", "z"):
+            self.put(name, name.encode())
+        self.library.startService()
+        work(self.clock, 20)
+        self.assertEqual(self.listed(), {"a": id_of(b"a"), "z": id_of(b"z")})
+        # One that comes while the large one is being hashed doesn't wait either.
+        self.put("new", b"new")
+        self.scan_hinted_shortly()
+        self.assertIn("new", self.listed())
+        self.assertNotIn("large", self.listed())
+        work(self.clock)
+        self.assertEqual(self.listed()["large"], id_of(bytes(LARGE)))
+
+    def scan_hinted_shortly(self) -> None:
+        assert self.watch is not None
+        self.watch.hint()
+        self.clock.advance(HINT_DELAY)
+        work(self.clock, 20)
+
+
+class ScanTests(LibraryCase):
+    """When the folder is looked at."""
+
+    def scans(self) -> int:
+        assert self.watch is not None
+        return self.watch.begun
+
+    def test_watched(self) -> None:
+        """Where every folder is watched, it is looked at again after RESCAN_WATCHED."""
+        self.start()
+        self.clock.advance(RESCAN_WATCHED - 1)
+        work(self.clock)
+        self.assertEqual(self.scans(), 1)
+        self.clock.advance(1)
+        work(self.clock)
+        self.assertEqual(self.scans(), 2)
+
+    def test_not_watched_everywhere(self) -> None:
+        """Where not all folders can be watched, it is looked at after RESCAN_UNWATCHED."""
+        assert self.watch is not None
+        self.watch.complete = False
+        self.start()
+        for expected in (2, 3, 4):
+            self.clock.advance(RESCAN_UNWATCHED)
+            work(self.clock, 20)
+            self.assertEqual(self.scans(), expected)
+
+    def test_no_watch(self) -> None:
+        """Without a watch, a change is found within RESCAN_UNWATCHED."""
+        self.library = self.make(None)
+        self.start()
+        self.put("a", b"1")
+        self.clock.advance(RESCAN_UNWATCHED)
+        work(self.clock)
+        self.assertEqual(self.listed(), {"a": id_of(b"1")})
+
+    def test_hint(self) -> None:
+        """A hint brings the next scan forward, and many hints make one scan."""
+        self.start()
+        assert self.watch is not None
+        for _ in range(5):
+            self.watch.hint()
+            self.clock.advance(HINT_DELAY / 10)
+        self.assertEqual(self.scans(), 1)
+        self.clock.advance(HINT_DELAY / 2)
+        work(self.clock)
+        self.assertEqual(self.scans(), 2)
+        self.clock.advance(RESCAN_WATCHED / 2)
+        work(self.clock)
+        self.assertEqual(self.scans(), 2)
+
+    def test_hint_while_scanning(self) -> None:
+        """A hint in the middle of a scan makes another one follow it soon."""
+        for number in range(10):
+            self.put(str(number), b"%d" % number)
+        self.library.startService()
+        work(self.clock, 5)
+        self.put("new", b"new")
+        assert self.watch is not None
+        self.watch.hint()
+        work(self.clock)
+        self.assertEqual(self.scans(), 1)
+        self.clock.advance(HINT_DELAY)
+        work(self.clock)
+        self.assertEqual(self.scans(), 2)
+        self.assertIn("new", self.listed())
+
+    def test_folders_watched(self) -> None:
+        """Each folder is given to the watch at every scan."""
+        self.put("sub/a", b"1")
+        self.start()
+        assert self.watch is not None
+        self.assertEqual(self.watch.entered, [self.folder, self.folder / "sub"])
+        self.put("new/a", b"1")
+        self.scan_hinted()
+        self.assertEqual(len(self.watch.entered), 3)
+
+    def test_rest_after_a_long_scan(self) -> None:
+        """A scan that took long is not repeated before SCAN_REST times as long has passed."""
+        assert self.watch is not None
+        self.watch.complete = False
+        self.library.startService()
+        took = 3 * RESCAN_UNWATCHED
+        self.clock.advance(took)
+        work(self.clock)
+        self.clock.advance(took * SCAN_REST - 1)
+        work(self.clock)
+        self.assertEqual(self.scans(), 1)
+        self.clock.advance(1)
+        work(self.clock)
+        self.assertEqual(self.scans(), 2)
+
+    def test_folder_gone(self) -> None:
+        """A folder that can't be listed keeps what is known, and is tried again until it can."""
+        self.put("a", b"1")
+        self.start()
+        hidden = self.folder.with_name("elsewhere")
+        self.folder.rename(hidden)
+        self.scan_hinted()
+        self.assertEqual(len(self.flushLoggedErrors(FileNotFoundError)), 1)
+        hidden.rename(self.folder)
+        self.put("b", b"2")
+        self.clock.advance(RESCAN_WATCHED)
+        work(self.clock)
+        self.assertEqual(self.listed(), {"a": id_of(b"1"), "b": id_of(b"2")})
+
+    def test_folder_gone_told_once(self) -> None:
+        """A folder that stays away is told of once, not at every try."""
+        self.library = self.make(None)
+        self.start()
+        self.folder.rmdir()
+        for _ in range(5):
+            self.clock.advance(RESCAN_UNWATCHED)
+            work(self.clock)
+        self.assertEqual(len(self.flushLoggedErrors(FileNotFoundError)), 1)
+
+
+class AnnouncementTests(LibraryCase):
+    """Telling others that the list has changed."""
+
+    def test_once_for_many(self) -> None:
+        """Many changes are announced together, at most every ANNOUNCE_EVERY."""
+        self.start()
+        self.clock.advance(10)
+        self.announced.clear()
+        for number in range(40):
+            self.put(str(number), b"%d" % number)
+            self.scan_hinted()
+        self.assertGreater(len(self.announced), 5)
+        pauses = [after - before for before, after in pairwise(self.announced)]
+        self.assertGreaterEqual(min(pauses), ANNOUNCE_EVERY - TICK)
+
+    def test_at_once(self) -> None:
+        """After a quiet time a change is announced without delay."""
+        self.start()
+        self.clock.advance(10)
+        self.announced.clear()
+        self.put("a", b"1")
+        self.scan_hinted()
+        self.assertEqual(len(self.announced), 1)
+        self.assertLess(self.announced[0], 10 + HINT_DELAY + 0.01)
+
+    def test_the_last_change(self) -> None:
+        """What changes within ANNOUNCE_EVERY of an announcement is announced after it."""
+        self.start()
+        self.clock.advance(10)
+        for name in ("a", "b"):
+            self.put(name, name.encode())
+            self.scan_hinted()
+        self.announced.clear()
+        self.clock.advance(ANNOUNCE_EVERY)
+        self.assertEqual(len(self.announced), 1)
+
+    def test_nothing_new(self) -> None:
+        """A scan that finds everything as it was announces nothing."""
+        self.put("a", b"1")
+        self.start()
+        self.announced.clear()
+        self.scan_hinted()
+        self.clock.advance(ANNOUNCE_EVERY)
+        self.assertEqual(self.announced, [])
+
+    def test_removal(self) -> None:
+        """A removal is announced too, with the resource off the list."""
+        self.put("a", b"1")
+        self.start()
+        self.clock.advance(10)
+        counts: list[int] = []
+        self.library.watch(lambda: counts.append(len(self.library.resources())))
+        (self.folder / "a").unlink()
+        self.scan_hinted()
+        self.assertEqual(counts, [0])
+
+
+class OpenTests(LibraryCase):
+    """Opening a resource."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.path = self.put("a", b"as it was")
+        self.start()
+        self.known = id_of(b"as it was")
+
+    def test_content(self) -> None:
+        """A resource is opened as the bytes that its id is the digest of."""
+        with self.library.open(self.known) as file:
+            self.assertEqual(file.read(), b"as it was")
+
+    def test_unknown(self) -> None:
+        """An id that is not here is an UnknownResource; a name is no id."""
+        for id in (id_of(b"other"), "a", "../a", str(self.path)):
+            self.assertRaises(UnknownResource, self.library.open, id)
+
+    def test_changed(self) -> None:
+        """A file that has changed is not served under its old id, and is looked at again soon."""
+        self.put("a", b"As It Was")
+        before = open_descriptors()
+        self.assertRaises(UnknownResource, self.library.open, self.known)
+        self.assertEqual(open_descriptors(), before)
+        self.clock.advance(HINT_DELAY)
+        work(self.clock)
+        self.assertEqual(self.listed(), {"a": id_of(b"As It Was")})
+
+    def test_gone(self) -> None:
+        """A file that is gone is an UnknownResource, and soon off the list."""
+        self.path.unlink()
+        self.assertRaises(UnknownResource, self.library.open, self.known)
+        self.clock.advance(HINT_DELAY)
+        work(self.clock)
+        self.assertEqual(self.listed(), {})
+
+    def test_link_put_in_its_place(self) -> None:
+        """A link that leads elsewhere is never opened in the file's place."""
+        other = self.folder.with_name("secret")
+        other.write_bytes(b"as it was")
+        self.path.unlink()
+        self.path.symlink_to(other)
+        self.assertRaises(UnknownResource, self.library.open, self.known)
+
+    def test_next_name(self) -> None:
+        """Where the first of two names has gone, the content is opened by the other."""
+        self.put("b", b"as it was")
+        self.scan_hinted()
+        self.path.unlink()
+        with self.library.open(self.known) as file:
+            self.assertEqual(file.read(), b"as it was")
+
+
+class StopTests(LibraryCase):
+    """Stopping, wherever the work stands."""
+
+    def test_in_mid_scan(self) -> None:
+        """Stopped at any step of a first scan, it leaves no delayed calls."""
+        for number in range(3):
+            self.put(f"{number}/file", bytes(2 * SLICE) + b"%d" % number)
+        (self.folder / "large").touch()
+        os.truncate(self.folder / "large", LARGE)
+        self.age(self.folder / "large", 5)
+        for steps in range(0, 90, 4):
+            watch = FakeWatch()
+            stopped = self.make(watch)
+            stopped.startService()
+            work(self.clock, steps)
+            stopped.stopService()
+            self.assertEqual(self.clock.getDelayedCalls(), [], msg=f"after {steps} steps")
+            self.assertTrue(watch.stopped)
+
+    def test_at_rest(self) -> None:
+        """Stopped between two scans, with an announcement due, it leaves no delayed calls."""
+        self.start()
+        self.put("a", b"1")
+        self.scan_hinted()
+        self.library.stopService()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_hint_after_the_end(self) -> None:
+        """What is found changed after the end starts no scan any more."""
+        self.put("a", b"1")
+        self.start()
+        self.library.stopService()
+        (self.folder / "a").unlink()
+        self.assertRaises(UnknownResource, self.library.open, id_of(b"1"))
+        assert self.watch is not None
+        self.watch.hint()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_folder_gone_in_mid_scan(self) -> None:
+        """Stopped while its folder is gone, it leaves nothing behind either."""
+        shutil.rmtree(self.folder)
+        self.library.startService()
+        self.library.stopService()
+        self.assertEqual(self.clock.getDelayedCalls(), [])

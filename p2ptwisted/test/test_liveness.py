@@ -1,0 +1,378 @@
+"""Tests for `p2ptwisted.liveness`."""
+
+import gc
+
+from twisted.application.service import IService
+from twisted.internet.defer import CancelledError, Deferred, FirstError
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from p2ptwisted.liveness import CHECKS_AT_ONCE, Misses, Sweep
+from p2ptwisted.model import Node, Resource
+from p2ptwisted.registry import Registry, open_registry
+from p2ptwisted.test.fakes import Slices
+
+A, B = "10.0.0.1:8000", "10.0.0.2:8000"
+
+
+class MissesTests(SynchronousTestCase):
+    """How many checks a node may miss."""
+
+    def setUp(self) -> None:
+        self.misses = Misses()
+
+    def test_two_in_a_row(self) -> None:
+        """The second miss in a row is one too many."""
+        self.assertEqual([self.misses.missed(A), self.misses.missed(A)], [False, True])
+
+    def test_seen_in_between(self) -> None:
+        """Whatever shows that the node is alive makes the count begin again."""
+        self.misses.missed(A)
+        self.misses.seen(A)
+        self.assertFalse(self.misses.missed(A))
+
+    def test_each_node_for_itself(self) -> None:
+        """Two nodes that miss one check each have not missed two."""
+        self.assertEqual([self.misses.missed(A), self.misses.missed(B)], [False, False])
+
+    def test_gone_is_forgotten(self) -> None:
+        """A node that is gone and comes back begins without a miss."""
+        self.misses.missed(A)
+        self.misses.missed(A)
+        self.assertFalse(self.misses.missed(A))
+
+    def test_left_is_forgotten(self) -> None:
+        """So does one that left by itself; those that stayed keep their misses."""
+        self.misses.missed(A)
+        self.misses.missed(B)
+        self.misses.keep([B])
+        self.assertEqual([self.misses.missed(A), self.misses.missed(B)], [False, True])
+
+
+class Nodes:
+    """Nodes that answer their health check, or don't, or not yet."""
+
+    def __init__(self) -> None:
+        #: The checks so far, by location.
+        self.asked: list[str] = []
+        self.down: set[str] = set()
+        #: The checks that the nodes in `hung` leave open.
+        self.hung: set[str] = set()
+        self.open: dict[str, Deferred[bool]] = {}
+        self.most_at_once = 0
+
+    async def is_well(self, location: str) -> bool:
+        self.asked.append(location)
+        if location in self.hung:
+            self.open[location] = Deferred()
+            self.most_at_once = max(self.most_at_once, len(self.open))
+            try:
+                return await self.open[location]
+            finally:
+                del self.open[location]
+        return location not in self.down
+
+    def answer(self, location: str, well: bool) -> None:
+        self.open[location].callback(well)
+
+
+class SweepTestCase(SynchronousTestCase):
+    """A sweep every 5 s over a real registry."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.slices = Slices()
+        self.registry: Registry = open_registry(self.slices.cooperator, None)
+        self.addCleanup(self.registry.close)
+        self.nodes = Nodes()
+        self.sweep = Sweep(self.clock, self.registry, self.nodes.is_well, 5.0)
+
+    def start(self) -> None:
+        self.sweep.startService()
+
+    def add(self, *locations: str) -> None:
+        for location in locations:
+            self.registry.register(Node("", location), [Resource("x", "x")])
+        self.slices.run()
+
+    def alive(self) -> list[str]:
+        return [node.location for node in self.registry.nodes()]
+
+
+class SweepTests(SweepTestCase):
+    """Who stays and who goes."""
+
+    def test_provides(self) -> None:
+        """It is a service."""
+        verifyObject(IService, self.sweep)
+
+    def test_interval(self) -> None:
+        """All nodes are asked every 5 s, first 5 s after the start."""
+        self.add(A, B)
+        self.start()
+        self.assertEqual(self.nodes.asked, [])
+        self.clock.advance(5)
+        self.assertEqual(self.nodes.asked, [A, B])
+        self.clock.advance(4.9)
+        self.assertEqual(self.nodes.asked, [A, B])
+        self.clock.advance(0.1)
+        self.assertEqual(self.nodes.asked, [A, B, A, B])
+
+    def test_two_misses(self) -> None:
+        """A node that misses two checks in a row is gone after the second, the others stay."""
+        self.add(A, B)
+        self.nodes.down = {A}
+        self.start()
+        self.clock.advance(5)
+        self.assertEqual(self.alive(), [A, B])
+        self.clock.advance(5)
+        self.assertEqual(self.alive(), [B])
+        self.assertEqual(self.registry.holdings(["x"])[0].file.locations, [B])
+
+    def test_one_miss(self) -> None:
+        """Misses that are not in a row remove nobody."""
+        self.add(A)
+        self.start()
+        for down in [{A}, set(), {A}, set()]:
+            self.nodes.down = down
+            self.clock.advance(5)
+        self.assertEqual(self.alive(), [A])
+
+    def test_heartbeat_counts(self) -> None:
+        """A node that posts heartbeats stays, though its checks are never answered."""
+        self.add(A)
+        self.nodes.down = {A}
+        self.start()
+        for _ in range(5):
+            self.clock.advance(5)
+            self.assertTrue(self.sweep.seen(A))
+        self.assertEqual(self.alive(), [A])
+
+    def test_heartbeat_of_a_stranger(self) -> None:
+        """A heartbeat of a node that is not registered is answered so that it registers again."""
+        self.assertFalse(self.sweep.seen(A))
+
+    def test_answer_counts_as_seen(self) -> None:
+        """A node that answers becomes the most recently seen; one that doesn't falls behind."""
+        self.add(A, B)
+        self.nodes.down = {B}
+        self.start()
+        self.clock.advance(5)
+        self.assertEqual(self.registry.holdings(["x"])[0].file.locations, [A, B])
+
+    def test_registers_again(self) -> None:
+        """A node that was removed and registers again has two misses to its name once more."""
+        self.add(A)
+        self.nodes.down = {A}
+        self.start()
+        self.clock.advance(5)
+        self.clock.advance(5)
+        self.add(A)
+        self.clock.advance(5)
+        self.assertEqual(self.alive(), [A])
+        self.clock.advance(5)
+        self.assertEqual(self.alive(), [])
+
+    def test_leaves_and_comes_back(self) -> None:
+        """A node that had missed one, left by itself and came back has two misses again."""
+        self.add(A)
+        self.nodes.down = {A}
+        self.start()
+        self.clock.advance(5)
+        self.registry.remove(A)
+        self.clock.advance(5)
+        self.add(A)
+        self.clock.advance(5)
+        self.assertEqual(self.alive(), [A])
+
+    def test_goodbye_during_the_check(self) -> None:
+        """A node that leaves while it is being asked is not brought back by its answer."""
+        self.add(A)
+        self.nodes.hung = {A}
+        swept = self.sweep.run()
+        self.registry.remove(A)
+        self.nodes.answer(A, True)
+        self.successResultOf(swept)
+        self.assertEqual(self.alive(), [])
+
+    def test_nobody(self) -> None:
+        """A sweep over no nodes is through at once."""
+        self.successResultOf(self.sweep.run())
+
+
+class HungTests(SweepTestCase):
+    """Nodes that take the connection and never answer."""
+
+    def test_delays_nobody(self) -> None:
+        """All others are asked and judged while one hangs."""
+        others = [f"10.1.0.{number}:80" for number in range(1, 201)]
+        self.add(A, *others)
+        self.nodes.hung = {A}
+        self.sweep.run()
+        self.assertEqual(self.nodes.asked, [A, *others])
+
+    def test_at_most_64_at_once(self) -> None:
+        """However many hang, 64 are asked at once; each that ends makes room for one."""
+        nodes = [f"10.1.0.{number}:80" for number in range(1, 101)]
+        self.add(*nodes)
+        self.nodes.hung = set(nodes)
+        swept = self.sweep.run()
+        self.assertEqual(CHECKS_AT_ONCE, 64)
+        self.assertEqual(self.nodes.asked, nodes[:64])
+        self.nodes.answer(nodes[10], True)
+        self.assertEqual(self.nodes.asked, nodes[:65])
+        while self.nodes.open:
+            self.nodes.answer(next(iter(self.nodes.open)), True)
+        self.successResultOf(swept)
+        self.assertEqual(self.nodes.asked, nodes)
+        self.assertEqual(self.nodes.most_at_once, 64)
+
+    def test_no_second_sweep_meanwhile(self) -> None:
+        """The next sweep waits for one that takes longer than the interval."""
+        self.add(A)
+        self.nodes.hung = {A}
+        self.start()
+        self.clock.advance(5)
+        self.clock.advance(5)
+        self.assertEqual(self.nodes.asked, [A])
+        self.nodes.answer(A, False)
+        self.clock.advance(5)
+        self.assertEqual(self.nodes.asked, [A, A])
+
+
+class JoiningTests(SweepTestCase):
+    """Sweeps that are asked for."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.add(A)
+        self.nodes.hung = {A}
+
+    def test_run_joins(self) -> None:
+        """Whoever asks during a sweep shares it, and nobody is asked twice."""
+        both = [self.sweep.run(), self.sweep.run()]
+        self.assertEqual(self.nodes.asked, [A])
+        self.nodes.answer(A, True)
+        for swept in both:
+            self.successResultOf(swept)
+
+    def test_run_joins_the_regular_one(self) -> None:
+        """The sweep that comes every 5 s is shared too, and so counts one miss and not two."""
+        self.start()
+        self.clock.advance(5)
+        swept = self.sweep.run()
+        self.nodes.answer(A, False)
+        self.successResultOf(swept)
+        self.assertEqual(self.alive(), [A])
+
+    def test_run_after_the_end(self) -> None:
+        """A sweep that is through is not shared: the next asks again."""
+        first = self.sweep.run()
+        self.nodes.answer(A, True)
+        self.successResultOf(first)
+        second = self.sweep.run()
+        self.assertNoResult(second)
+        self.assertEqual(self.nodes.asked, [A, A])
+
+    def test_run_again_from_the_end(self) -> None:
+        """Whoever asks again as soon as a sweep is through gets a new one."""
+        again: list[Deferred[None]] = []
+        self.sweep.run().addCallback(lambda _: again.append(self.sweep.run()))
+        self.nodes.answer(A, True)
+        self.assertEqual(self.nodes.asked, [A, A])
+        self.assertNoResult(again[0])
+
+    def test_giving_up(self) -> None:
+        """One that waits for the sweep and gives up leaves the others waiting, and the sweep."""
+        one, other = self.sweep.run(), self.sweep.run()
+        one.cancel()
+        self.failureResultOf(one, CancelledError)
+        self.assertNoResult(other)
+        self.nodes.answer(A, True)
+        self.successResultOf(other)
+
+
+class FailureTests(SweepTestCase):
+    """What goes wrong inside a sweep."""
+
+    def test_registry_fails(self) -> None:
+        """An exception ends that sweep, is in the log, and the next sweep comes."""
+        self.add(A)
+        self.start()
+
+        def broken() -> list[Node]:
+            raise OSError("disk gone")
+
+        patch = self.patch(self.registry, "nodes", broken)
+        self.clock.advance(5)
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+        patch.restore()
+        self.clock.advance(5)
+        self.assertEqual(self.nodes.asked, [A])
+
+    def test_check_fails(self) -> None:
+        """A check that raises is logged once, and ends neither the loop nor anybody's wait."""
+        self.add(A)
+        self.start()
+        self.nodes.hung = {A}
+        swept = self.sweep.run()
+        self.nodes.open[A].errback(RuntimeError("a mistake"))
+        self.successResultOf(swept)
+        logged = [error.type for error in self.flushLoggedErrors()]
+        # What nobody handled is logged when it is collected.
+        gc.collect()
+        logged += [error.type for error in self.flushLoggedErrors()]
+        self.assertEqual(logged, [FirstError])
+        self.nodes.hung = set()
+        self.clock.advance(5)
+        self.assertEqual(self.nodes.asked, [A, A])
+
+
+class StopTests(SweepTestCase):
+    """The end of the service."""
+
+    def test_between_sweeps(self) -> None:
+        """Between two sweeps it stops at once and leaves nothing behind."""
+        self.add(A)
+        self.start()
+        self.successResultOf(self.sweep.stopService())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.clock.advance(60)
+        self.assertEqual(self.nodes.asked, [])
+
+    def test_during_a_sweep(self) -> None:
+        """During one it waits for the checks under way, for they use what is closed next."""
+        self.add(A)
+        self.nodes.hung = {A}
+        self.start()
+        self.clock.advance(5)
+        stopped = self.sweep.stopService()
+        self.assertNoResult(stopped)
+        self.nodes.answer(A, True)
+        self.successResultOf(stopped)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_no_further_checks(self) -> None:
+        """Once it stops no further node is asked, or many dead ones could hold it up for long."""
+        nodes = [f"10.1.0.{number}:80" for number in range(1, 101)]
+        self.add(*nodes)
+        self.nodes.hung = set(nodes)
+        self.start()
+        self.clock.advance(5)
+        stopped = self.sweep.stopService()
+        for node in nodes[:CHECKS_AT_ONCE]:
+            self.nodes.answer(node, False)
+        self.assertEqual(self.nodes.asked, nodes[:CHECKS_AT_ONCE])
+        self.successResultOf(stopped)
+
+    def test_again(self) -> None:
+        """What was stopped can be started again."""
+        self.add(A)
+        self.start()
+        self.assertTrue(self.sweep.running)
+        self.successResultOf(self.sweep.stopService())
+        self.assertFalse(self.sweep.running)
+        self.start()
+        self.clock.advance(5)
+        self.assertEqual(self.nodes.asked, [A])

@@ -1,0 +1,990 @@
+"""Tests for `p2ptwisted.protocols.multicast`, and for `links`, which tells it the interfaces."""
+
+import re
+import socket
+import uuid
+from collections import namedtuple
+from collections.abc import Callable, Sequence
+
+import psutil
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.application.service import IService
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IMulticastTransport
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from p2ptwisted.errors import InvalidInput, StartError, Unavailable
+from p2ptwisted.interfaces import ISearchOverlay
+from p2ptwisted.model import SUPERNODE_ID
+from p2ptwisted.protocols import multicast, searches
+from p2ptwisted.protocols.links import LINKS_MAX, addresses_up, check_selection
+from p2ptwisted.protocols.multicast import (
+    REFRESH,
+    Confirms,
+    Group,
+    IMulticastReactor,
+    MulticastOverlay,
+)
+from p2ptwisted.protocols.wire import DATAGRAM_MAX, Found, NotFound, Request, decode
+from p2ptwisted.test.fakes import Host, Network, make_peer
+from p2ptwisted.test.test_wire import scraps
+
+GROUP = ("239.255.1.1", 4321)
+TIMEOUT = 0.5
+
+ONE, TWO, THREE = "10.0.0.1", "10.0.0.2", "10.0.0.3"
+HELD, ALSO_HELD = "10.0.0.8:8000", "10.0.0.9:8000"
+
+
+class Holdings:
+    """What a supernode says when it is asked, and whom it was asked by."""
+
+    def __init__(self, own: str, held: dict[str, Sequence[str]]) -> None:
+        self.held = {SUPERNODE_ID: [own], **held}
+        #: The ids of resources that it was asked for, each with the address of who asked.
+        self.asked: list[tuple[str, str]] = []
+
+    def __call__(self, id: str, asker: str) -> Sequence[str]:
+        if id != SUPERNODE_ID:
+            self.asked.append((id, asker))
+        return self.held.get(id, ())
+
+
+class OverlayTestCase(SynchronousTestCase):
+    """Supernodes on hosts of their own; in the end all are stopped, and nothing may be left."""
+
+    def setUp(self) -> None:
+        self.network = Network()
+        self.overlays: list[MulticastOverlay] = []
+        # Which of this machine's addresses leads to a host; the real one asks the kernel.
+        self.towards: Callable[[str], str] = lambda host: "127.0.0.1"
+        self.patch(multicast, "address_towards", lambda host: self.towards(host))
+        self.addCleanup(self.stop_all)
+
+    def stop_all(self) -> None:
+        stopped = [overlay.stopService() for overlay in self.overlays]
+        self.network.advance(0)
+        for one in stopped:
+            self.successResultOf(one)
+        for host in self.network.hosts:
+            self.assertEqual(host.getDelayedCalls(), [])
+        self.assertEqual(self.network.raised, [])
+
+    def make(
+        self,
+        host: Host,
+        answers: Holdings | None,
+        confirms: Confirms | None = None,
+        name: str | None = None,
+        interfaces: Sequence[str] = (),
+    ) -> MulticastOverlay:
+        return MulticastOverlay(
+            host,
+            Group(*GROUP, interfaces),
+            name or str(uuid.uuid4()),
+            TIMEOUT,
+            answers=answers,
+            confirms=confirms,
+            addresses=host.interfaces,
+        )
+
+    def start(self, overlay: MulticastOverlay) -> None:
+        overlay.startService()
+        self.overlays.append(overlay)
+        self.network.deliver()
+
+    def supernode(
+        self,
+        host: Host | str,
+        held: dict[str, Sequence[str]] | None = None,
+        confirms: Confirms | None = None,
+    ) -> MulticastOverlay:
+        """One that is started, on a host of its own or a given one."""
+        if isinstance(host, str):
+            host = self.network.host(host)
+        answers = Holdings(f"{host.addresses[0]}:5000", held or {})
+        overlay = self.make(host, answers, confirms)
+        self.start(overlay)
+        return overlay
+
+    def settle(self) -> None:
+        """Let the calls with which everybody starts come to their end."""
+        self.network.advance(TIMEOUT)
+
+    def result(self, search: Deferred[tuple[str, ...]]) -> tuple[str, ...]:
+        """What a search finds without any time going by."""
+        self.network.deliver()
+        return self.successResultOf(search)
+
+
+class FakesTests(OverlayTestCase):
+    """What the other tests rely on."""
+
+    def test_provided(self) -> None:
+        """The reactor and its sockets have what Twisted's have."""
+        host = self.network.host(ONE)
+        verifyObject(IMulticastReactor, host)
+        peer = make_peer(host, GROUP, ONE)
+        verifyObject(IMulticastTransport, peer.transport)
+
+    def test_overlay(self) -> None:
+        """The overlay is a search overlay and a service."""
+        overlay = self.make(self.network.host(ONE), None)
+        verifyObject(ISearchOverlay, overlay)
+        verifyObject(IService, overlay)
+
+
+class FindingTests(OverlayTestCase):
+    """Supernodes that find each other and what the others have."""
+
+    def test_two_find_each_other(self) -> None:
+        """
+        The one that starts later learns of the earlier one, and the earlier one of it.
+
+        So a search of either for what nobody has ends with the other's no,
+        and not by time.
+        """
+        first = self.supernode(ONE)
+        second = self.supernode(TWO)
+        self.settle()
+        self.assertEqual(self.result(first.search("x")), ())
+        self.assertEqual(self.result(second.search("y")), ())
+
+    def test_found(self) -> None:
+        """What one has the other finds, all its holders."""
+        self.supernode(ONE, {"x": [HELD, ALSO_HELD]})
+        second = self.supernode(TWO)
+        self.assertEqual(self.result(second.search("x")), (HELD, ALSO_HELD))
+
+    def test_three(self) -> None:
+        """With three, the one that has it answers, and a search for all holders gathers them."""
+        first = self.supernode(ONE)
+        self.supernode(TWO, {"x": [HELD], "both": [HELD]})
+        self.supernode(THREE, {"y": [ALSO_HELD], "both": [ALSO_HELD]})
+        self.settle()
+        self.assertEqual(self.result(first.search("x")), (HELD,))
+        self.assertEqual(self.result(first.search("y")), (ALSO_HELD,))
+        self.assertEqual(self.result(first.search_all("both")), (HELD, ALSO_HELD))
+        self.assertEqual(self.result(first.search_all("neither")), ())
+
+    def test_supernodes(self) -> None:
+        """A search for the reserved id gives the HTTP locations of all the others."""
+        first = self.supernode(ONE)
+        self.supernode(TWO)
+        self.supernode(THREE)
+        self.settle()
+        self.assertEqual(
+            self.result(first.search_all(SUPERNODE_ID)), (f"{TWO}:5000", f"{THREE}:5000")
+        )
+
+    def test_a_node_finds_supernodes(self) -> None:
+        """One that only asks finds them too, though it never listens to the group."""
+        self.supernode(ONE)
+        self.supernode(TWO)
+        host = self.network.host(THREE)
+        node = self.make(host, None, name="node-7")
+        mark = len(self.network.sent)
+        self.start(node)
+        self.assertEqual(self.network.sent[mark:], [])
+        self.assertEqual([each.joined for each in host.sockets], [set(), set()])
+        found = node.search_all(SUPERNODE_ID)
+        self.network.advance(0.1)
+        self.assertEqual(self.successResultOf(found), (f"{ONE}:5000", f"{TWO}:5000"))
+
+    def test_a_node_is_no_supernode(self) -> None:
+        """One that only looks for supernodes is never waited for."""
+        first = self.supernode(ONE)
+        self.supernode(TWO)
+        node = self.make(self.network.host(THREE), None, name="node-7")
+        self.start(node)
+        node.search_all(SUPERNODE_ID)
+        self.settle()
+        self.assertEqual(self.result(first.search("x")), ())
+
+    def test_a_node_answers_nobody(self) -> None:
+        """One that only asks says nothing, though somebody asks it straight."""
+        host = self.network.host(ONE)
+        self.start(self.make(host, None, name="node-7"))
+        peer = make_peer(self.network.host(TWO), GROUP, TWO)
+        for socket_ in host.sockets:
+            peer.send(b"rack-7;20;x", (ONE, socket_.port))
+            peer.send(b"rack-7#t;20;supernode", (ONE, socket_.port))
+        self.network.deliver()
+        self.assertEqual(peer.heard, [])
+
+    def test_regular_call(self) -> None:
+        """Supernodes call every 20 s, so that those that are there stay known."""
+        first = self.supernode(ONE)
+        self.supernode(TWO)
+        self.settle()
+        for _ in range(5):
+            self.network.advance(REFRESH)
+            self.settle()
+        self.assertEqual(self.result(first.search("x")), ())
+
+    def test_one_that_is_gone(self) -> None:
+        """A supernode that went silent is waited for during a minute, and then no more."""
+        first = self.supernode(ONE)
+        second = self.supernode(TWO)
+        self.settle()
+        self.overlays.remove(second)
+        second.stopService()
+        for _ in range(2):
+            search = first.search("x")
+            self.network.advance(0.1)
+            self.assertNoResult(search)
+            self.network.advance(0.4)
+            self.assertEqual(self.successResultOf(search), ())
+            self.network.advance(1)
+        for _ in range(60):
+            self.network.advance(1)
+        search = first.search("x")
+        self.network.advance(0.1)
+        self.assertEqual(self.successResultOf(search), ())
+
+
+class TrafficTests(OverlayTestCase):
+    """What goes over the wire, and where."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.first = self.supernode(ONE)
+        self.second = self.supernode(TWO, {"x": [HELD]})
+        self.settle()
+        self.mark = len(self.network.sent)
+
+    def to_group(self) -> list[bytes]:
+        return self.network.to_group(GROUP, self.mark)
+
+    def test_request(self) -> None:
+        """A request is `<uuid>#<tag>;20;<id>`."""
+        self.first.search("x")
+        request = self.to_group()[0]
+        self.assertTrue(re.fullmatch(rb"[0-9a-f-]{36}#[0-9a-f]{12,};20;x", request), request)
+
+    def test_reply_goes_straight(self) -> None:
+        """A reply to a tagged request repeats the tag, and goes to whoever asked, nobody else."""
+        self.result(self.first.search("x"))
+        request = decode(self.to_group()[0])
+        assert isinstance(request, Request)
+        asked = self.network.sent[self.mark]
+        replies = [one for one in self.network.sent[self.mark :] if one.destination == asked.source]
+        # From the other one; what leaves through loopback stays on this host.
+        (reply,) = [decode(one.payload) for one in replies]
+        assert isinstance(reply, Found)
+        self.assertEqual((reply.locations, reply.tag), ((HELD,), request.tag))
+        self.assertNotEqual(reply.name, request.name)
+        self.assertEqual(len(self.to_group()), 2)
+
+    def test_a_miss(self) -> None:
+        """A miss costs the group one datagram on each interface, however many supernodes say no."""
+        self.supernode(THREE)
+        self.settle()
+        mark = len(self.network.sent)
+        self.result(self.first.search("unknown"))
+        self.assertEqual(len(self.network.to_group(GROUP, mark)), 2)
+        on = [one.interface for one in self.network.sent[mark:] if one.destination == GROUP]
+        self.assertEqual(on, [ONE, "127.0.0.1"])
+        noes = [decode(one.payload) for one in self.network.sent[mark:] if one.destination != GROUP]
+        self.assertEqual(len(noes), 2)
+        for no in noes:
+            self.assertIsInstance(no, NotFound)
+
+    def test_a_known_miss(self) -> None:
+        """What nobody has is not asked for again within a second; after that it is."""
+        self.result(self.first.search("unknown"))
+        mark = len(self.network.sent)
+        self.network.advance(0.9)
+        self.assertEqual(self.successResultOf(self.first.search("unknown")), ())
+        self.assertEqual(self.successResultOf(self.first.search_all("unknown")), ())
+        self.assertEqual(self.network.sent[mark:], [])
+        self.network.advance(0.1)
+        self.result(self.first.search("unknown"))
+        self.assertEqual(len(self.network.to_group(GROUP, mark)), 2)
+
+    def test_one_request(self) -> None:
+        """Concurrent searches for one id share one request, and all have its answer."""
+        all_ = [self.first.search("x") for _ in range(50)]
+        self.network.deliver()
+        self.assertEqual(len(self.to_group()), 2)
+        self.assertEqual([self.successResultOf(one) for one in all_], [(HELD,)] * 50)
+
+    def test_own_datagrams(self) -> None:
+        """A supernode hears its own requests, and neither answers nor counts them."""
+        lonely = self.make(self.network.host("10.7.0.1"), answers := Holdings("10.7.0.1:5000", {}))
+        self.start(lonely)
+        self.settle()
+        mark = len(self.network.sent)
+        search = lonely.search("x")
+        self.network.deliver()
+        self.assertEqual(answers.asked, [])
+        self.assertEqual(len(self.network.sent[mark:]), 2)
+        self.assertEqual(lonely.malformed, 0)
+        self.network.advance(0.1)
+        self.assertEqual(self.successResultOf(search), ())
+
+    def test_who_asked(self) -> None:
+        """What a supernode answers may depend on the address of who asks."""
+        answers = Holdings("10.0.0.3:5000", {})
+        self.start(self.make(self.network.host(THREE), answers))
+        self.first.search("x")
+        self.network.deliver()
+        self.assertEqual(answers.asked, [("x", ONE)])
+
+    def test_sixteen_locations(self) -> None:
+        """Of many holders, 16 fit in a reply."""
+        many = [f"10.0.1.{number}:8000" for number in range(1, 41)]
+        self.supernode(THREE, {"many": many})
+        self.assertEqual(self.result(self.first.search("many")), tuple(many[:16]))
+
+    def test_ttl(self) -> None:
+        """Requests cross as many routers as the group's options say."""
+        host = self.network.host("10.7.0.1")
+        overlay = MulticastOverlay(
+            host, Group(*GROUP, ttl=3), "name", TIMEOUT, addresses=host.interfaces
+        )
+        self.start(overlay)
+        self.assertEqual([each.getTTL() for each in host.sockets], [3, 3])
+
+    def test_bound(self) -> None:
+        """The group's port is bound to the group, so that other groups' datagrams stay away."""
+        (listener,) = [one for one in self.network.hosts[0].sockets if one.port == GROUP[1]]
+        self.assertEqual(listener.bound, GROUP[0])
+        stranger = make_peer(self.network.host("10.0.0.7"), GROUP, "10.0.0.7")
+        listener.joinGroup("239.255.9.9", ONE)
+        stranger.send(b"nonsense", ("239.255.9.9", GROUP[1]))
+        self.network.deliver()
+        self.assertEqual(self.first.malformed, 0)
+
+
+class EndTests(OverlayTestCase):
+    """When a search ends, and for whom."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.overlay = self.supernode(ONE)
+        # One that is heard of and then never answers.
+        self.peer = make_peer(self.network.host(TWO), GROUP, TWO)
+        self.settle()
+        self.peer.send(b"rack-7;22;whatever", GROUP)
+        self.network.deliver()
+
+    def tag(self) -> str:
+        request = decode(self.peer.payloads()[-1])
+        assert isinstance(request, Request)
+        assert request.tag is not None
+        return request.tag
+
+    def test_timeout(self) -> None:
+        """A search that somebody doesn't answer takes its timeout, and not longer."""
+        search = self.overlay.search("x")
+        self.network.advance(0.49)
+        self.assertNoResult(search)
+        self.network.advance(0.01)
+        self.assertEqual(self.successResultOf(search), ())
+
+    def test_all_that_came_in_time(self) -> None:
+        """A search for all holders has what came until then."""
+        search = self.overlay.search_all("x")
+        self.network.deliver()
+        self.peer.send(f"other#{self.tag()};21;{HELD}".encode(), GROUP)
+        self.network.advance(0.4)
+        self.assertNoResult(search)
+        self.network.advance(0.1)
+        self.assertEqual(self.successResultOf(search), (HELD,))
+
+    def test_too_late(self) -> None:
+        """What comes after the end changes nothing."""
+        search = self.overlay.search("x")
+        self.network.advance(0.5)
+        self.successResultOf(search)
+        self.peer.send(f"rack-7#{self.tag()};21;{HELD}".encode(), GROUP)
+        self.network.deliver()
+        self.assertEqual(self.successResultOf(self.overlay.search("x")), ())
+
+    def test_unknown_tag(self) -> None:
+        """A reply under a tag that was not given out is dropped."""
+        search = self.overlay.search("x")
+        self.peer.send(f"rack-7#0123456789abcdef;21;{HELD}".encode(), GROUP)
+        self.network.deliver()
+        self.assertNoResult(search)
+
+    def test_cancelled(self) -> None:
+        """One that gives up leaves the others that wait for the same waiting, and the search."""
+        one, other = self.overlay.search("x"), self.overlay.search("x")
+        one.cancel()
+        self.failureResultOf(one, CancelledError)
+        self.network.deliver()
+        self.assertNoResult(other)
+        self.peer.send(f"rack-7#{self.tag()};21;{HELD}".encode(), GROUP)
+        self.assertEqual(self.result(other), (HELD,))
+
+    def test_all_cancelled(self) -> None:
+        """A search that nobody waits for any more ends by itself."""
+        search = self.overlay.search("x")
+        search.cancel()
+        self.failureResultOf(search, CancelledError)
+        self.network.advance(0.5)
+        self.assertEqual(self.successResultOf(self.overlay.search("x")), ())
+
+    def test_asked_again_from_the_answer(self) -> None:
+        """Whoever asks something else as soon as he is answered is not confused with the first."""
+        second: list[Deferred[tuple[str, ...]]] = []
+
+        def ask_again(found: tuple[str, ...]) -> tuple[str, ...]:
+            second.append(self.overlay.search("y"))
+            return found
+
+        first = self.overlay.search("x").addCallback(ask_again)
+        self.network.deliver()
+        self.peer.send(f"rack-7#{self.tag()};21;{HELD}".encode(), GROUP)
+        self.assertEqual(self.result(first), (HELD,))
+        self.assertNoResult(second[0])
+
+    def test_too_much(self) -> None:
+        """Where too much is asked already a search fails, and says when to try again."""
+        self.patch(searches, "SEARCHES_MAX", 2)
+        self.overlay.search("x")
+        self.overlay.search("y")
+        failed = self.failureResultOf(self.overlay.search("z"), Unavailable)
+        self.assertEqual(
+            str(failed.value), "too many searches for unknown ids: try again in a second"
+        )
+
+    def test_flood(self) -> None:
+        """A flood of unknown ids costs the group no more than the bucket lets through."""
+        self.patch(searches, "MISS_BURST", 10)
+        overlay = self.make(host := self.network.host("10.7.0.1"), None)
+        self.start(overlay)
+        mark = len(self.network.sent)
+        refused = 0
+        for number in range(100):
+            search = overlay.search(f"x{number}")
+            if search.called:
+                self.failureResultOf(search, Unavailable)
+                refused += 1
+        self.assertEqual(refused, 90)
+        self.assertEqual(len(self.network.sent[mark:]), 10 * len(host.addresses))
+
+    def test_stop(self) -> None:
+        """Stopping ends what is under way with what it has, and leaves nothing behind."""
+        all_, one = self.overlay.search_all("x"), self.overlay.search("y")
+        self.network.deliver()
+        tag = next(
+            message.tag
+            for message in map(decode, self.peer.payloads())
+            if isinstance(message, Request) and message.id == "x"
+        )
+        self.peer.send(f"other#{tag};21;{HELD}".encode(), GROUP)
+        self.network.deliver()
+        self.assertTrue(self.overlay.running)
+        stopped = self.overlay.stopService()
+        self.assertFalse(self.overlay.running)
+        self.assertEqual(self.successResultOf(all_), (HELD,))
+        self.assertEqual(self.successResultOf(one), ())
+        self.assertNoResult(stopped)
+        self.network.advance(0)
+        self.successResultOf(stopped)
+        host = self.network.hosts[0]
+        self.assertEqual(host.getDelayedCalls(), [])
+        self.assertEqual(host.sockets, [])
+        self.overlays.remove(self.overlay)
+
+    def test_stop_from_an_answer(self) -> None:
+        """Whoever stops it as soon as he is answered ends the other searches, each once."""
+        stopped: list[Deferred[list[object]]] = []
+
+        def stop(found: tuple[str, ...]) -> tuple[str, ...]:
+            stopped.append(self.overlay.stopService())
+            return found
+
+        one = self.overlay.search("x").addCallback(stop)
+        all_ = self.overlay.search_all("x")
+        self.peer.send(b"rack-7;22;x", GROUP)
+        self.assertEqual(self.result(one), ())
+        self.assertEqual(self.result(all_), ())
+        self.network.advance(0)
+        self.successResultOf(stopped[0])
+
+    def test_start_again(self) -> None:
+        """What was stopped can be started again."""
+        self.overlay.stopService()
+        self.network.advance(0)
+        self.overlay.startService()
+        self.supernode(THREE, {"x": [HELD]})
+        self.assertEqual(self.result(self.overlay.search("x")), (HELD,))
+
+
+class OlderPeersTests(OverlayTestCase):
+    """Programs that know the three lines only."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.asked: list[tuple[str, str]] = []
+        self.answers: dict[str, Deferred[bool]] = {}
+        self.overlay = self.supernode(ONE, {"x": [HELD, ALSO_HELD]}, self.confirms)
+        self.settle()
+        self.peer = make_peer(self.network.host(TWO), GROUP, TWO)
+
+    def confirms(self, location: str, id: str) -> Deferred[bool]:
+        self.asked.append((location, id))
+        return self.answers.get(id) or succeed(False)
+
+    def say(self, line: str) -> None:
+        self.peer.send(line.encode(), GROUP)
+        self.network.deliver()
+
+    def heard(self) -> list[str]:
+        """What the peer heard from the group, the name left out; then forgotten."""
+        lines = [payload.decode().partition(";")[2] for payload in self.peer.payloads()]
+        self.peer.heard.clear()
+        return lines
+
+    def test_found(self) -> None:
+        """An untagged request is answered in the group, with one location and no tag."""
+        self.towards = {TWO: ONE}.__getitem__
+        self.say("rack-7;20;x")
+        (payload,) = self.peer.payloads()[1:]
+        reply = decode(payload)
+        assert isinstance(reply, Found)
+        self.assertEqual((reply.locations, reply.tag), ((HELD,), None))
+
+    def test_not_found(self) -> None:
+        """So is one for what is not here."""
+        self.towards = {TWO: ONE}.__getitem__
+        self.say("rack-7;20;y\n")
+        self.assertEqual(self.heard()[1:], ["22;y"])
+
+    def test_supernodes(self) -> None:
+        """They too can find supernodes, with the message that they know."""
+        self.towards = {TWO: ONE}.__getitem__
+        self.say("rack-7;20;supernode")
+        self.assertEqual(self.heard()[1:], [f"21;{ONE}:5000"])
+
+    def test_leaves_towards_the_peer(self) -> None:
+        """The answer leaves through the interface that leads to whoever asked, and no other."""
+        self.towards = {TWO: ONE}.__getitem__
+        mark = len(self.network.sent)
+        self.say("rack-7;20;x")
+        answers = self.network.sent[mark + 1 :]
+        self.assertEqual([(one.interface, one.destination) for one in answers], [(ONE, GROUP)])
+
+    def test_leaves_everywhere(self) -> None:
+        """Where none of ours leads there it leaves through all of them."""
+        self.towards = {TWO: "172.16.0.1"}.__getitem__
+        mark = len(self.network.sent)
+        self.say("rack-7;20;x")
+        answers = self.network.sent[mark + 1 :]
+        self.assertEqual(
+            [(one.interface, one.destination) for one in answers],
+            [(ONE, GROUP), ("127.0.0.1", GROUP)],
+        )
+
+    def test_found_for_the_only_search(self) -> None:
+        """While we search for one thing, an untagged found is believed, and nobody is asked."""
+        search = self.overlay.search("y")
+        self.say(f"rack-7;21;{HELD}")
+        self.assertEqual(self.successResultOf(search), (HELD,))
+        self.assertEqual(self.asked, [])
+
+    def test_found_for_one_of_several(self) -> None:
+        """While we search for several, the location is asked first what it has."""
+        y, z = self.overlay.search("y"), self.overlay.search("z")
+        self.answers = {"y": Deferred(), "z": Deferred()}
+        self.say(f"rack-7;21;{HELD}")
+        self.assertEqual(self.asked, [(HELD, "y"), (HELD, "z")])
+        self.assertNoResult(y)
+        self.answers["y"].callback(False)
+        self.answers["z"].callback(True)
+        self.assertNoResult(y)
+        self.assertEqual(self.successResultOf(z), (HELD,))
+
+    def test_location_that_can_not_be_asked(self) -> None:
+        """A location that can't be asked is not believed, and does no harm."""
+        y, z = self.overlay.search("y"), self.overlay.search("z")
+        self.answers = {"y": fail(OSError("refused")), "z": fail(OSError("refused"))}
+        self.say(f"rack-7;21;{HELD}")
+        self.assertNoResult(y)
+        self.assertNoResult(z)
+
+    def test_confirmed_too_late(self) -> None:
+        """A confirmation that comes after the end of the search changes nothing."""
+        y = self.overlay.search("y")
+        self.overlay.search("z")
+        self.answers = {"y": Deferred(), "z": Deferred()}
+        self.say(f"rack-7;21;{HELD}")
+        self.network.advance(0.5)
+        self.assertEqual(self.successResultOf(y), ())
+        self.answers["y"].callback(True)
+
+    def test_confirmations_are_bounded(self) -> None:
+        """A flood of untagged replies has no more than so many locations asked at once."""
+        self.patch(multicast, "CONFIRMATIONS_MAX", 3)
+        self.answers = {"y": Deferred(), "z": Deferred()}
+        self.overlay.search("y")
+        self.overlay.search("z")
+        for number in range(1, 20):
+            self.answers = {"y": Deferred(), "z": Deferred()}
+            self.say(f"rack-7;21;10.9.0.{number}:80")
+        self.assertEqual(len(self.asked), 3)
+
+    def test_confirmations_make_room(self) -> None:
+        """One that was answered makes room for the next."""
+        self.patch(multicast, "CONFIRMATIONS_MAX", 2)
+        self.overlay.search("y")
+        self.overlay.search("z")
+        for number in range(1, 4):
+            self.say(f"rack-7;21;10.9.0.{number}:80")
+        self.assertEqual(len(self.asked), 6)
+
+    def test_stop_while_confirming(self) -> None:
+        """Stopping gives up the locations that are being asked."""
+        cancelled: list[Deferred[bool]] = []
+        self.overlay.search("y")
+        self.overlay.search("z")
+        self.answers = {"y": Deferred(cancelled.append), "z": Deferred(cancelled.append)}
+        self.say(f"rack-7;21;{HELD}")
+        self.overlays.remove(self.overlay)
+        self.overlay.stopService()
+        self.network.advance(0)
+        self.assertEqual(set(cancelled), set(self.answers.values()))
+
+    def test_nobody_to_confirm(self) -> None:
+        """One that can't ask, as a node's overlay, believes none of them."""
+        overlay = self.make(self.network.host(THREE), Holdings(f"{THREE}:5000", {}))
+        self.start(overlay)
+        self.settle()
+        self.say("rack-7;22;whatever")
+        y, z = overlay.search("y"), overlay.search("z")
+        self.say(f"rack-7;21;{HELD}")
+        self.assertNoResult(y)
+        self.assertNoResult(z)
+
+    def test_not_found_by_id(self) -> None:
+        """An untagged no counts for the search for its id."""
+        self.say("rack-7;22;whatever")
+        y, z = self.overlay.search("y"), self.overlay.search("z")
+        self.say("rack-7;22;z")
+        self.assertNoResult(y)
+        self.assertEqual(self.successResultOf(z), ())
+
+    def test_unasked_replies(self) -> None:
+        """Replies to other programs' searches, which all of the group hear, change nothing."""
+        mark = len(self.network.sent)
+        self.say(f"rack-7;21;{HELD}")
+        self.say("rack-7;22;z")
+        self.assertEqual(self.asked, [])
+        self.assertEqual(len(self.network.sent[mark:]), 2)
+
+    def test_name_that_begins_like_ours(self) -> None:
+        """A peer whose name only begins as ours does is not taken for us."""
+        self.towards = {TWO: ONE}.__getitem__
+        overlay = self.make(
+            self.network.host(THREE), Holdings(f"{THREE}:5000", {"z": [HELD]}), name="rack"
+        )
+        self.start(overlay)
+        self.towards = {TWO: THREE}.__getitem__
+        self.heard()
+        self.say("rack-7;20;z")
+        self.assertIn(f"21;{HELD}", self.heard())
+        self.say("rack;20;z")
+        self.assertNotIn(f"21;{HELD}", self.heard())
+
+
+class MalformedTests(OverlayTestCase):
+    """Whatever comes over the wire."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.overlay = self.supernode(ONE, {"x": [HELD]}, lambda location, id: succeed(False))
+        self.settle()
+        self.peer = make_peer(self.network.host(TWO), GROUP, TWO)
+
+    def test_counted(self) -> None:
+        """A malformed datagram is counted, and not answered."""
+        mark = len(self.network.sent)
+        for payload in [b"", b"hello", b"p;99;x", b"\xff" * 100, b"p;20;" + b"x" * 1300]:
+            self.peer.send(payload, GROUP)
+        self.network.deliver()
+        self.assertEqual(self.overlay.malformed, 5)
+        self.assertEqual(len(self.network.sent[mark:]), 5)
+
+    @settings(deadline=None, max_examples=200)
+    @given(st.lists(st.binary() | scraps, max_size=20))
+    def test_anything(self, payloads: list[bytes]) -> None:
+        """No datagram raises, to the group's port or straight to a socket, whatever is searched."""
+        self.overlay.search("y")
+        self.overlay.search("z")
+        (asker, *_) = [one for one in self.network.hosts[0].sockets if one.port != GROUP[1]]
+        for payload in payloads:
+            self.peer.send(payload, GROUP)
+            self.peer.send(payload, (ONE, asker.port))
+        self.network.deliver()
+        self.network.advance(2)
+        self.assertEqual(self.network.raised, [])
+
+    @settings(deadline=None)
+    @given(st.binary(max_size=DATAGRAM_MAX) | scraps)
+    def test_no_amplification(self, payload: bytes) -> None:
+        """None is answered with more than one reply on each interface, and each a small one."""
+        mark = len(self.network.sent)
+        self.peer.send(payload, GROUP)
+        self.network.deliver()
+        replies = self.network.sent[mark + 1 :]
+        self.assertLessEqual(len(replies), 2)
+        for reply in replies:
+            self.assertLessEqual(len(reply.payload), DATAGRAM_MAX)
+
+    def test_answer_that_can_not_be_sent(self) -> None:
+        """An answer that is no location, as a host name not yet resolved, is at most logged."""
+        self.start(
+            self.make(self.network.host(THREE), Holdings("rack7.example:5000", {"z": ["rack8:1"]}))
+        )
+        for line in [b"rack-7;20;z", b"rack-7#t;20;z", b"rack-7#t;20;supernode"]:
+            self.peer.send(line, GROUP)
+            self.network.deliver()
+        self.flushLoggedErrors()
+        raised, self.network.raised = self.network.raised, []
+        self.assertEqual(raised, [])
+
+    def test_answer_that_fails(self) -> None:
+        """Nor does anything where looking for the answer fails; at most it is logged."""
+
+        class Broken(Holdings):
+            def __call__(self, id: str, asker: str) -> Sequence[str]:
+                raise OSError("disk gone")
+
+        overlay = self.make(self.network.host(THREE), Broken("", {}))
+        self.start(overlay)
+        self.peer.send(b"rack-7#t;20;z", GROUP)
+        self.network.deliver()
+        self.flushLoggedErrors(OSError)
+        raised, self.network.raised = self.network.raised, []
+        self.assertEqual(raised, [])
+
+
+class InterfacesTests(OverlayTestCase):
+    """Interfaces that fail, come and go."""
+
+    def other(self, *addresses: str) -> MulticastOverlay:
+        """One on the same segments, with an answer."""
+        overlay = self.supernode(self.network.host(*addresses), {"x": [HELD]})
+        self.settle()
+        return overlay
+
+    def test_every_interface(self) -> None:
+        """A request leaves through each, and what is behind each is found."""
+        overlay = self.supernode(self.network.host("10.1.0.1", "10.2.0.1", "10.3.0.1"))
+        for number, net in enumerate(["10.1.0", "10.2.0", "10.3.0"]):
+            self.supernode(f"{net}.9", {f"x{number}": [f"{net}.8:80"]})
+        self.settle()
+        for number, net in enumerate(["10.1.0", "10.2.0", "10.3.0"]):
+            self.assertEqual(self.result(overlay.search(f"x{number}")), (f"{net}.8:80",))
+
+    def test_selected_interfaces(self) -> None:
+        """It can be told to speak through some only, and hears nothing on the others."""
+        host = self.network.host("10.1.0.1", "10.2.0.1")
+        answers = Holdings("10.1.0.1:5000", {})
+        self.start(self.make(host, answers, interfaces=["10.2.0.1"]))
+        self.assertEqual({one.interface for one in self.network.sent}, {"10.2.0.1"})
+        for net in ["10.1.0", "10.2.0"]:
+            make_peer(self.network.host(f"{net}.9"), GROUP, f"{net}.9").send(b"p#t;20;x", GROUP)
+        self.network.deliver()
+        self.assertEqual(answers.asked, [("x", "10.2.0.9")])
+
+    def test_loopback_only(self) -> None:
+        """With loopback alone, two supernodes of one host find each other."""
+        host = self.network.host()
+        first = self.supernode(host)
+        self.supernode(host, {"x": [HELD]})
+        self.settle()
+        self.assertEqual(self.result(first.search("x")), (HELD,))
+        self.assertEqual(self.result(first.search("y")), ())
+
+    def test_two_on_one_host(self) -> None:
+        """Two supernodes of one host share the group's port."""
+        host = self.network.host(ONE)
+        first = self.supernode(host, {"x": [HELD]})
+        second = self.supernode(host, {"y": [ALSO_HELD]})
+        self.settle()
+        self.assertEqual(self.result(first.search("y")), (ALSO_HELD,))
+        self.assertEqual(self.result(second.search("x")), (HELD,))
+
+    def test_one_without_multicast(self) -> None:
+        """An interface that can't join the group, or send to it, leaves the others as they are."""
+        host = self.network.host("10.1.0.1", "10.2.0.1")
+        host.no_multicast = {"10.1.0.1"}
+        overlay = self.supernode(host)
+        self.other("10.2.0.9")
+        self.assertEqual(self.result(overlay.search("x")), (HELD,))
+
+    def test_no_socket(self) -> None:
+        """An interface for which there is no socket is told in the log, and tried again."""
+        host = self.network.host("10.1.0.1", "10.2.0.1")
+        host.taken = [0]
+        overlay = self.supernode(host)
+        self.assertEqual(len(self.flushLoggedErrors(CannotListenError)), 1)
+        self.supernode("10.2.0.9", {"x": [HELD]})
+        self.supernode("10.1.0.9", {"y": [ALSO_HELD]})
+        self.settle()
+        self.assertEqual(self.result(overlay.search("x")), (HELD,))
+        self.network.advance(REFRESH)
+        self.settle()
+        self.assertEqual(self.result(overlay.search("y")), (ALSO_HELD,))
+
+    def test_going_down(self) -> None:
+        """An interface that is down, though nobody has noticed yet, fails no search."""
+        host = self.network.host("10.1.0.1", "10.2.0.1")
+        overlay = self.supernode(host)
+        self.other("10.2.0.9")
+        host.down = {"10.1.0.1"}
+        self.assertEqual(self.result(overlay.search("x")), (HELD,))
+
+    def test_coming(self) -> None:
+        """An interface that appears is used within 20 s."""
+        host = self.network.host("10.1.0.1")
+        overlay = self.supernode(host)
+        self.other("10.2.0.9")
+        host.plug("10.2.0.1")
+        self.network.advance(REFRESH)
+        self.settle()
+        self.assertEqual(self.result(overlay.search("x")), (HELD,))
+
+    def test_going_and_coming_back(self) -> None:
+        """One that disappears is let go of within 20 s, and used again when it is back."""
+        host = self.network.host("10.1.0.1", "10.2.0.1")
+        overlay = self.supernode(host)
+        other = self.other("10.2.0.9")
+        host.unplug("10.2.0.1")
+        self.network.advance(REFRESH)
+        self.assertEqual(len(host.sockets), 3)
+        host.plug("10.2.0.1")
+        self.network.advance(REFRESH)
+        self.settle()
+        self.assertEqual(self.result(overlay.search("x")), (HELD,))
+        self.assertEqual(self.result(other.search("y")), ())
+
+    def test_down_and_up(self) -> None:
+        """One that was down keeps its membership, and joining it again is no error."""
+        host = self.network.host("10.1.0.1", "10.2.0.1")
+        overlay = self.supernode(host)
+        other = self.other("10.2.0.9")
+        for down in [{"10.2.0.1"}, set[str]()]:
+            host.down = down
+            self.network.advance(REFRESH)
+        self.settle()
+        self.assertEqual(self.result(overlay.search("x")), (HELD,))
+        self.assertEqual(self.result(other.search("y")), ())
+
+    def test_look_that_fails(self) -> None:
+        """If the interfaces can't be listed that is logged, and they are looked at again."""
+        host = self.network.host(ONE)
+        looks: list[list[str] | OSError] = [[ONE], OSError("no /proc"), [ONE]]
+
+        def addresses(selected: Sequence[str]) -> list[str]:
+            look = looks.pop(0)
+            if isinstance(look, OSError):
+                raise look
+            return look
+
+        answers = Holdings(f"{ONE}:5000", {})
+        overlay = MulticastOverlay(
+            host, Group(*GROUP), str(uuid.uuid4()), TIMEOUT, answers, addresses=addresses
+        )
+        self.start(overlay)
+        self.network.advance(REFRESH)
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+        self.network.advance(REFRESH)
+        self.assertEqual(looks, [])
+
+    def test_none_left(self) -> None:
+        """With no interface left it says nothing, and its searches end."""
+        host = self.network.host(ONE)
+        present = [ONE]
+        answers = Holdings(f"{ONE}:5000", {"x": [HELD]})
+        overlay = MulticastOverlay(
+            host,
+            Group(*GROUP),
+            str(uuid.uuid4()),
+            TIMEOUT,
+            answers,
+            addresses=lambda selected: list(present),
+        )
+        self.start(overlay)
+        present.clear()
+        self.network.advance(REFRESH)
+        mark = len(self.network.sent)
+        peer = make_peer(self.network.host(TWO), GROUP, TWO)
+        peer.send(b"rack-7#t;20;x", GROUP)
+        peer.send(b"rack-7;20;x", GROUP)
+        search = overlay.search("y")
+        self.network.advance(TIMEOUT)
+        self.assertEqual(self.successResultOf(search), ())
+        self.assertEqual(len(self.network.sent[mark:]), 2)
+
+    def test_port_taken(self) -> None:
+        """A group's port that can't be had is one clear line, and stopping is no error then."""
+        host = self.network.host(ONE)
+        host.taken = [GROUP[1]]
+        overlay = self.make(host, Holdings(f"{ONE}:5000", {}))
+        error = self.assertRaises(StartError, overlay.startService)
+        self.assertIn("--multicast-group 239.255.1.1:4321: can't listen there", str(error))
+        self.assertIn("Address already in use", str(error))
+        self.successResultOf(overlay.stopService())
+
+
+Link = namedtuple("Link", "family address")
+State = namedtuple("State", "isup")
+
+
+class LinksTests(SynchronousTestCase):
+    """The interfaces of this machine."""
+
+    def setUp(self) -> None:
+        self.addresses = {
+            "lo": [Link(socket.AF_INET, "127.0.0.1"), Link(socket.AF_INET6, "::1")],
+            "eth0": [Link(socket.AF_INET, ONE), Link(socket.AF_INET, "10.0.0.11")],
+            "eth1": [Link(socket.AF_INET, TWO)],
+            "eth2": [Link(socket.AF_INET, THREE)],
+            "wg0": [Link(socket.AF_INET6, "fe80::1")],
+            "new": [Link(socket.AF_INET, "10.0.0.9")],
+        }
+        states = {name: State(name != "eth2") for name in self.addresses if name != "new"}
+        self.patch(psutil, "net_if_addrs", lambda: self.addresses)
+        self.patch(psutil, "net_if_stats", lambda: states)
+
+    def test_all(self) -> None:
+        """One address of each that is up and has one, loopback last."""
+        self.assertEqual(addresses_up(), [ONE, TWO, "127.0.0.1"])
+
+    def test_selected(self) -> None:
+        """By name or by address, a second address too; what isn't there or is down is left out."""
+        self.assertEqual(addresses_up(["eth1", "127.0.0.1"]), [TWO, "127.0.0.1"])
+        self.assertEqual(addresses_up(["10.0.0.11"]), ["10.0.0.11"])
+        self.assertEqual(addresses_up(["eth2", "eth9", "10.9.9.9"]), [])
+
+    def test_too_many(self) -> None:
+        """Of hundreds, as a host of containers has, the first are taken, loopback not first."""
+        for number in range(LINKS_MAX):
+            self.addresses[f"veth{number}"] = [Link(socket.AF_INET, f"10.9.0.{number + 1}")]
+        states = {name: State(True) for name in self.addresses}
+        self.patch(psutil, "net_if_stats", lambda: states)
+        found = addresses_up()
+        self.assertEqual(len(found), LINKS_MAX)
+        self.assertNotIn("127.0.0.1", found)
+
+    def test_check(self) -> None:
+        """A name that no interface has is named to the user, with those that there are."""
+        check_selection(["eth0", "10.9.9.9"])
+        error = self.assertRaises(InvalidInput, check_selection, ["eth0", "eth9"])
+        self.assertEqual(
+            str(error),
+            "eth9: no such interface; there are eth0, eth1, eth2, lo, new, wg0",
+        )
+
+    def test_addresses_are_not_checked(self) -> None:
+        """An address may appear later, with its interface."""
+        check_selection(["192.168.77.1"])

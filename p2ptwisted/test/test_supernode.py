@@ -1,0 +1,502 @@
+"""Tests for `p2ptwisted.supernode`."""
+
+import socket
+import uuid
+from collections import namedtuple
+from collections.abc import Awaitable
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import psutil
+from treq.testing import StubTreq
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactor, StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyClass, verifyObject
+
+from p2ptwisted import addresses
+from p2ptwisted.addresses import Location, OwnLocation
+from p2ptwisted.config import SupernodeConfig
+from p2ptwisted.errors import InvalidInput, NotAllowed, StartError, Unavailable, UnknownNode
+from p2ptwisted.interfaces import ISearchOverlay, ISupernode
+from p2ptwisted.liveness import Sweep
+from p2ptwisted.model import SUPERNODE_ID, HeldFile, Holding, Node, Registration, Resource
+from p2ptwisted.protocols import multicast
+from p2ptwisted.protocols.wire import Found, Request, decode
+from p2ptwisted.registry import open_registry
+from p2ptwisted.supernode import ISupernodeReactor, Known, Supernode, make_supernode
+from p2ptwisted.test.fakes import FakeOverlay, Host, Network, Slices, make_peer
+
+_T = TypeVar("_T")
+
+LOOPBACK = "127.0.0.1"
+#: This host, as others see it; the node on it, and two other hosts.
+HERE, CALLER, OTHER = "10.0.0.1", "10.0.0.2", "10.0.0.3"
+NODE = f"{CALLER}:8000"
+ELSEWHERE, ELSEWHERE_TOO = "10.0.0.8:8000", "10.0.0.9:8000"
+
+X, Y = Resource("x", "x.bin", 7), Resource("y", "y.txt")
+
+
+class SupernodeTestCase(SynchronousTestCase):
+    """A supernode with a registry in memory and an overlay with fixed answers."""
+
+    trusted: tuple[IPv4Network, ...] = ()
+
+    def setUp(self) -> None:
+        self.patch(addresses, "address_towards", lambda host: HERE)
+        self.slices = Slices()
+        self.registry = open_registry(self.slices.cooperator, None)
+        self.addCleanup(self.registry.close)
+        self.overlay = FakeOverlay()
+        self.well: set[str] = set()
+        self.sweep = Sweep(Clock(), self.registry, self.is_well, 5.0)
+        own = OwnLocation(None, lambda: Location("0.0.0.0", 5000))
+        self.known = Known(self.registry, own)
+        self.supernode = Supernode(
+            self.registry, self.known, self.sweep, self.overlay, self.trusted
+        )
+
+    async def is_well(self, location: str) -> bool:
+        return location in self.well
+
+    def begun(self, work: Awaitable[_T]) -> Deferred[_T]:
+        async def wait() -> _T:
+            return await work
+
+        result = Deferred.fromCoroutine(wait())
+        self.slices.run()
+        return result
+
+    def done(self, work: Awaitable[_T]) -> _T:
+        return self.successResultOf(self.begun(work))
+
+    def register(
+        self, location: str, *resources: Resource, caller: str = LOOPBACK, name: str = ""
+    ) -> None:
+        registration = Registration(location, list(resources), name)
+        self.done(self.supernode.register(registration, caller))
+
+    def refusal(self, location: str, caller: str, kind: type[Exception] = NotAllowed) -> str:
+        """What is said to a registration; nothing of it may be stored."""
+        refused = self.begun(self.supernode.register(Registration(location, [X]), caller))
+        error = self.failureResultOf(refused, kind).value
+        self.assertEqual(self.supernode.nodes(), [])
+        self.assertEqual(self.registry.holdings(["x"]), [])
+        return str(error)
+
+
+class FakesTests(SupernodeTestCase):
+    """The seams."""
+
+    def test_provided(self) -> None:
+        """A supernode is an ISupernode, and the stand-in for the overlay is an ISearchOverlay."""
+        verifyObject(ISupernode, self.supernode)
+        verifyClass(ISearchOverlay, FakeOverlay)
+
+
+class AddressRuleTests(SupernodeTestCase):
+    """Who may register, beat and leave for which location."""
+
+    def test_own(self) -> None:
+        """A node may register the address that it calls from."""
+        self.register(NODE, X, caller=CALLER, name="rack-2")
+        self.assertEqual(self.supernode.nodes(), [Node("rack-2", NODE)])
+
+    def test_without_a_host(self) -> None:
+        """Without a host the location is that of the caller."""
+        self.register(":8000", X, caller=CALLER)
+        self.assertEqual(self.supernode.nodes(), [Node("", NODE)])
+
+    def test_third_party(self) -> None:
+        """Nobody may have a third party called, and the message says what to do."""
+        self.assertEqual(
+            self.refusal(f"{OTHER}:80", CALLER),
+            f"location {OTHER}:80 is not yours: you call from {CALLER}, so name that address, "
+            "or none (':port'), or be in one of the supernode's --trusted-network",
+        )
+        self.refusal(f"{LOOPBACK}:80", CALLER)
+
+    def test_from_loopback(self) -> None:
+        """From this machine any location may be registered."""
+        self.register(f"{OTHER}:80", X)
+        self.assertEqual(self.supernode.nodes(), [Node("", f"{OTHER}:80")])
+
+    def test_malformed(self) -> None:
+        """A location that is none is refused, whoever calls."""
+        for location in ["10.0.0.2", "10.0.0.2:0", "10.0.0.2:70000", "rack:80", "230.0.0.0:80"]:
+            for caller in [CALLER, LOOPBACK]:
+                self.assertIn(repr(location), self.refusal(location, caller, InvalidInput))
+
+    def test_heartbeat_and_goodbye(self) -> None:
+        """The rule holds for heartbeats and goodbyes too: nobody can send another's node away."""
+        self.register(NODE, X, caller=CALLER)
+        for speak in (self.supernode.heartbeat, self.supernode.goodbye):
+            self.assertRaises(NotAllowed, speak, NODE, OTHER)
+            self.assertRaises(InvalidInput, speak, "rack:80", CALLER)
+        self.assertEqual(self.supernode.nodes(), [Node("", NODE)])
+
+
+class TrustedTests(SupernodeTestCase):
+    """Networks whose callers may register any location."""
+
+    trusted = (IPv4Network("10.0.0.2/31"),)
+
+    def test_inside(self) -> None:
+        """From a trusted network any location may be registered."""
+        self.register("172.16.0.1:80", X, caller=CALLER)
+        self.assertEqual(self.supernode.nodes(), [Node("", "172.16.0.1:80")])
+
+    def test_outside(self) -> None:
+        """From any other it may not, a location inside the trusted one included."""
+        self.refusal(f"{CALLER}:80", "10.0.0.4")
+
+
+class MembershipTests(SupernodeTestCase):
+    """Nodes that come, stay and leave."""
+
+    def test_heartbeat(self) -> None:
+        """A heartbeat makes a node the most recently seen."""
+        self.register(NODE, X, caller=CALLER)
+        self.register(f"{OTHER}:8000", X, caller=OTHER)
+        self.supernode.heartbeat(":8000", CALLER)
+        found = self.done(self.supernode.search("x", OTHER))
+        assert found is not None
+        self.assertEqual(found.file.locations, [NODE, f"{OTHER}:8000"])
+
+    def test_heartbeat_of_a_stranger(self) -> None:
+        """A node that isn't known hears that it should register again."""
+        error = self.assertRaises(UnknownNode, self.supernode.heartbeat, NODE, CALLER)
+        self.assertEqual(str(error), f"no node is registered at {NODE}: register again")
+
+    def test_goodbye(self) -> None:
+        """A node that leaves is gone at once, and what it had with it."""
+        self.register(NODE, X, caller=CALLER)
+        self.supernode.goodbye(NODE, CALLER)
+        self.assertEqual(self.supernode.nodes(), [])
+        self.assertIsNone(self.done(self.supernode.search("x", OTHER)))
+        error = self.assertRaises(UnknownNode, self.supernode.goodbye, NODE, CALLER)
+        self.assertEqual(str(error), f"no node is registered at {NODE}")
+
+    def test_sweep(self) -> None:
+        """A node that misses two sweeps is gone; those that answer stay."""
+        self.register(NODE, X, caller=CALLER)
+        self.register(f"{OTHER}:8000", caller=OTHER)
+        self.well = {NODE}
+        self.done(self.supernode.sweep())
+        self.assertEqual(len(self.supernode.nodes()), 2)
+        self.done(self.supernode.sweep())
+        self.assertEqual(self.supernode.nodes(), [Node("", NODE)])
+
+    def test_signs_of_life(self) -> None:
+        """A heartbeat or a registration between two sweeps makes the misses begin again."""
+        self.register(NODE, X, caller=CALLER)
+        self.done(self.supernode.sweep())
+        self.supernode.heartbeat(NODE, CALLER)
+        self.done(self.supernode.sweep())
+        self.register(NODE, X, caller=CALLER)
+        self.done(self.supernode.sweep())
+        self.assertEqual(self.supernode.nodes(), [Node("", NODE)])
+
+
+class SearchTests(SupernodeTestCase):
+    """One resource."""
+
+    def test_here(self) -> None:
+        """What a node of ours has is answered at once, and nobody else is asked."""
+        self.register(NODE, X, caller=CALLER)
+        self.assertEqual(
+            self.done(self.supernode.search("x", OTHER)),
+            Holding("x", HeldFile(NODE, [NODE], "x.bin", 7)),
+        )
+        self.assertEqual(self.overlay.asked, [])
+
+    def test_elsewhere(self) -> None:
+        """What is not here is asked of the others, who know no names."""
+        self.overlay.answers = {"z": (ELSEWHERE, ELSEWHERE_TOO)}
+        self.assertEqual(
+            self.done(self.supernode.search("z", OTHER)),
+            Holding("z", HeldFile(ELSEWHERE, [ELSEWHERE, ELSEWHERE_TOO])),
+        )
+        self.assertEqual(self.overlay.asked, [("z", False)])
+
+    def test_nowhere(self) -> None:
+        """What nobody has is not found."""
+        self.assertIsNone(self.done(self.supernode.search("z", OTHER)))
+
+    def test_unavailable(self) -> None:
+        """Where too much is being asked the search fails so."""
+        self.overlay.failure = Unavailable("too many")
+        self.failureResultOf(self.begun(self.supernode.search("z", OTHER)), Unavailable)
+
+    def test_loopback_nodes(self) -> None:
+        """A node that registered as 127.0.0.1 is told to others by this host's address."""
+        self.register(f"{LOOPBACK}:8000", X)
+        self.register(NODE, X, caller=CALLER)
+        for asker, locations in [
+            (OTHER, [NODE, f"{HERE}:8000"]),
+            (LOOPBACK, [NODE, f"{LOOPBACK}:8000"]),
+        ]:
+            found = self.done(self.supernode.search("x", asker))
+            self.assertEqual(found, Holding("x", HeldFile(NODE, locations, "x.bin", 7)))
+
+    def test_first_location(self) -> None:
+        """So is the first location, which stands by itself too."""
+        self.register(f"{LOOPBACK}:8000", X)
+        found = self.done(self.supernode.search("x", OTHER))
+        assert found is not None
+        self.assertEqual(found.file.location, f"{HERE}:8000")
+
+    def test_supernodes(self) -> None:
+        """A search for the reserved id gives this supernode and then all others."""
+        self.overlay.answers = {SUPERNODE_ID: (f"{OTHER}:5000",)}
+        self.assertEqual(
+            self.done(self.supernode.search(SUPERNODE_ID, CALLER)),
+            Holding(SUPERNODE_ID, HeldFile(f"{HERE}:5000", [f"{HERE}:5000", f"{OTHER}:5000"])),
+        )
+        self.assertEqual(self.overlay.asked, [(SUPERNODE_ID, True)])
+
+
+class FindTests(SupernodeTestCase):
+    """Several resources."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.register(NODE, X, Y, caller=CALLER, name="rack-2")
+        self.register(f"{LOOPBACK}:8000", Resource("z", "x-tra.bin"), name="here")
+        self.overlay.answers = {"far": (ELSEWHERE,), "x": (ELSEWHERE_TOO,)}
+
+    def find(self, caller: str = OTHER, **what: Any) -> list[Holding]:
+        return self.done(self.supernode.find(caller, **what))
+
+    def test_ids(self) -> None:
+        """Ids come from here and from the others, in the order asked for; the rest is left out."""
+        found = self.find(ids=["far", "nowhere", "y", "x"])
+        self.assertEqual(
+            found,
+            [
+                Holding("far", HeldFile(ELSEWHERE, [ELSEWHERE])),
+                Holding("y", HeldFile(NODE, [NODE], "y.txt")),
+                Holding("x", HeldFile(NODE, [NODE], "x.bin", 7)),
+            ],
+        )
+        self.assertEqual(self.overlay.asked, [("far", False), ("nowhere", False)])
+
+    def test_all_here(self) -> None:
+        """Where all are here nobody else is asked."""
+        self.assertEqual([found.id for found in self.find(ids=["y", "x"])], ["y", "x"])
+        self.assertEqual(self.overlay.asked, [])
+
+    def test_ids_of_supernodes(self) -> None:
+        """The reserved id can be among them."""
+        (found, _) = self.find(ids=[SUPERNODE_ID, "x"])
+        self.assertEqual(found.file.locations, [f"{HERE}:5000"])
+
+    def test_names(self) -> None:
+        """Names are searched for here only."""
+        self.assertEqual({found.id for found in self.find(file_name="x-tra")}, {"z"})
+        self.assertEqual({found.id for found in self.find(node_name="rack-2")}, {"x", "y"})
+        self.assertEqual({found.id for found in self.find(file_name="x", node_name="here")}, {"z"})
+        self.assertEqual(self.overlay.asked, [])
+
+    def test_names_narrow_ids(self) -> None:
+        """Ids together with a name are searched for here only, too."""
+        self.assertEqual([f.id for f in self.find(file_name="x.b", ids=["x", "y", "far"])], ["x"])
+        self.assertEqual([f.id for f in self.find(node_name="here", ids=["x", "z"])], ["z"])
+        self.assertEqual(self.overlay.asked, [])
+
+    def test_loopback_nodes(self) -> None:
+        """Locations are such that the caller can reach them, however they were searched for."""
+        searches: list[dict[str, Any]] = [
+            {"ids": ["z"]},
+            {"file_name": "x-tra"},
+            {"node_name": "here"},
+        ]
+        for what in searches:
+            (found,) = self.find(**what)
+            self.assertEqual(found.file.location, f"{HERE}:8000")
+            (found,) = self.find(caller=LOOPBACK, **what)
+            self.assertEqual(found.file.location, f"{LOOPBACK}:8000")
+
+    def test_unavailable(self) -> None:
+        """Where too much is being asked the search fails so, whatever was found here."""
+        self.overlay.failure = Unavailable("too many")
+        self.failureResultOf(
+            self.begun(self.supernode.find(OTHER, ids=["x", "far", "nowhere"])), Unavailable
+        )
+
+
+class KnownTests(SupernodeTestCase):
+    """What other supernodes are answered."""
+
+    def test_locations(self) -> None:
+        """All holders, as whoever asks can reach them; of what is not here, none."""
+        self.register(NODE, X, caller=CALLER)
+        self.register(f"{LOOPBACK}:8000", X)
+        self.assertEqual(self.known.locations("x", OTHER), [f"{HERE}:8000", NODE])
+        self.assertEqual(self.known.locations("x", LOOPBACK), [f"{LOOPBACK}:8000", NODE])
+        self.assertEqual(self.known.locations("y", OTHER), [])
+
+    def test_reserved_id(self) -> None:
+        """A search for supernodes is answered with where this one is."""
+        self.assertEqual(self.known.locations(SUPERNODE_ID, OTHER), [f"{HERE}:5000"])
+
+
+Link = namedtuple("Link", "family address")
+State = namedtuple("State", "isup")
+
+
+class MemoryHost(MemoryReactor, Host):
+    """A reactor with everything that a supernode needs, in memory."""
+
+    def __init__(self, network: Network, addresses: list[str]) -> None:
+        MemoryReactor.__init__(self)
+        Host.__init__(self, network, addresses)
+
+
+class MakeSupernodeTests(SynchronousTestCase):
+    """The composed service: two supernodes on one host, with loopback only."""
+
+    group = ("239.255.1.1", 4321)
+
+    def setUp(self) -> None:
+        self.patch(psutil, "net_if_addrs", lambda: {"lo": [Link(socket.AF_INET, LOOPBACK)]})
+        self.patch(psutil, "net_if_stats", lambda: {"lo": State(True)})
+        for module in (addresses, multicast):
+            self.patch(module, "address_towards", lambda host: LOOPBACK)
+        self.network = Network()
+        self.host = MemoryHost(self.network, [LOOPBACK])
+        self.network.hosts.append(self.host)
+        self.services = [self.make(5000), self.make(5001)]
+        for service in self.services:
+            service.privilegedStartService()
+        for service in self.services:
+            service.startService()
+        self.addCleanup(self.stop)
+        self.network.advance(0.5)
+        self.first, self.second = (StubTreq(factory.resource) for _, factory, _, _ in self.sites())
+
+    def make(self, port: int, **options: Any) -> Any:
+        config = SupernodeConfig(port=port, multicast_group="{}:{}".format(*self.group), **options)
+        return make_supernode(cast(ISupernodeReactor, self.host), config)
+
+    def sites(self) -> list[Any]:
+        return self.host.tcpServers
+
+    def stop(self) -> None:
+        services, self.services = self.services, []
+        stopped = [service.stopService() for service in services]
+        for _ in range(3):
+            self.network.advance(0)
+        for one in stopped:
+            self.successResultOf(one)
+
+    def call(self, treq: Any, method: str, path: str, **options: Any) -> Deferred[Any]:
+        async def call() -> Any:
+            response = await treq.request(method, f"http://supernode{path}", **options)
+            body = await response.content()
+            return await response.json() if body else None
+
+        answer = Deferred.fromCoroutine(call())
+        self.network.advance(0)
+        treq.flush()
+        return answer
+
+    def register(self, treq: Any) -> None:
+        body = b'{"location": "127.0.0.1:8000", "resources": [{"id": "x", "name": "x.bin"}]}'
+        self.successResultOf(self.call(treq, "POST", "/supernode/register", data=body))
+
+    def alive(self, treq: Any) -> list[Any]:
+        answer: dict[str, list[Any]] = self.successResultOf(
+            self.call(treq, "GET", "/supernode/alive")
+        )
+        return answer["data"]
+
+    def test_search_crosses(self) -> None:
+        """What is registered at one is found at the other, over the group."""
+        self.register(self.first)
+        answer = self.successResultOf(self.call(self.second, "GET", "/api/supernode/search/x"))
+        file = {"location": "127.0.0.1:8000", "locations": ["127.0.0.1:8000"]}
+        self.assertEqual(answer["data"], {"id": "x", "file": file})
+
+    def test_supernodes(self) -> None:
+        """Each knows where the other listens, and where it does itself."""
+        answer = self.successResultOf(
+            self.call(self.second, "GET", "/api/supernode/search/supernode")
+        )
+        self.assertEqual(answer["data"]["file"]["locations"], ["127.0.0.1:5001", "127.0.0.1:5000"])
+
+    def test_names(self) -> None:
+        """Each calls itself by a UUID of its own in its datagrams."""
+        messages = [decode(payload) for payload in self.network.to_group(self.group)]
+        names = {message.name for message in messages if isinstance(message, Request)}
+        self.assertEqual(len(names), 2)
+        for name in names:
+            self.assertEqual(str(uuid.UUID(name)), name)
+
+    def test_sweep(self) -> None:
+        """A node that never answers is asked over TCP, and gone after two sweeps."""
+        self.register(self.first)
+        self.network.advance(5)
+        self.assertEqual([one[:2] for one in self.host.tcpClients], [("127.0.0.1", 8000)])
+        self.network.advance(2)
+        self.assertEqual(len(self.alive(self.first)), 1)
+        self.network.advance(3)
+        self.network.advance(2)
+        self.assertEqual(self.alive(self.first), [])
+
+    def test_untagged_replies_are_confirmed(self) -> None:
+        """With several searches under way, an untagged reply has its location asked first."""
+        peer = make_peer(self.host, self.group, LOOPBACK)
+        peer.send(b"rack-7;22;whatever", self.group)
+        self.network.deliver()
+        for id in ["y", "z"]:
+            self.call(self.first, "GET", f"/supernode/search/{id}")
+        peer.send(b"rack-7;21;10.0.0.8:8000", self.group)
+        self.network.deliver()
+        self.assertEqual(self.host.tcpClients[0][:2], ("10.0.0.8", 8000))
+
+    def test_stop(self) -> None:
+        """Stopped, it leaves neither a socket nor a delayed call."""
+        self.register(self.first)
+        self.stop()
+        self.assertEqual(self.host.sockets, [])
+        self.assertEqual(self.host.getDelayedCalls(), [])
+
+    def test_asked_while_it_stops(self) -> None:
+        """While the last requests get their time to finish, datagrams still do no harm."""
+        site = self.sites()[0][1]
+        channel = site.buildProtocol(IPv4Address("TCP", LOOPBACK, 12345))
+        channel.makeConnection(StringTransport())
+        stopped = self.services[0].stopService()
+        self.assertNoResult(stopped)
+        peer = make_peer(self.host, self.group, LOOPBACK)
+        peer.send(b"rack-7#tag;20;supernode", self.group)
+        self.network.deliver()
+        self.flushLoggedErrors()
+        raised = self.network.raised
+        self.network.advance(5)
+        channel.connectionLost()
+        self.assertEqual(raised, [])
+
+    def test_given_location(self) -> None:
+        """`--location` is what others are told."""
+        self.stop()
+        self.services = [service := self.make(5002, location="10.3.0.1:80")]
+        service.startService()
+        peer = make_peer(self.host, self.group, LOOPBACK)
+        peer.send(b"rack-7#tag;20;supernode", self.group)
+        self.network.deliver()
+        (reply,) = [decode(payload) for payload in peer.payloads() if b"#tag;21;" in payload]
+        assert isinstance(reply, Found)
+        self.assertEqual(reply.locations, ("10.3.0.1:80",))
+
+    def test_state(self) -> None:
+        """With a state folder the registry is in a file; a folder that can't be is one line."""
+        folder = Path(self.mktemp())
+        folder.write_text("not a folder")
+        error = self.assertRaises(StartError, self.make, 5002, state=str(folder))
+        self.assertIn(f"--state {folder}", str(error))
