@@ -1,0 +1,65 @@
+"""A node's folder changes while the node runs, and the supernode knows at once."""
+
+from .cases import SystemTestCase
+from .daemons import at, eventually, id_of
+
+#: Seconds within which a change is to show at the supernode.
+SHOWN_WITHIN = 2.0
+
+
+class ChangeTests(SystemTestCase):
+    """Files come, change and go."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.supernode = self.start_supernode()
+        self.node = self.start_node("node", {"there.txt": b"before"}, *at(self.supernode))
+        self.wait_until_held(self.supernode, "node", id_of(b"before"))
+        self.share = self.shared("node")
+
+    def test_added(self) -> None:
+        """A file that is written in several goes is there 2 s after it is closed."""
+        with (self.share / "new.bin").open("wb") as file:
+            for _ in range(3):
+                file.write(b"a part " * 10_000)
+                file.flush()
+        self.assertShown(id_of(b"a part " * 30_000))
+
+    def test_added_in_a_new_folder(self) -> None:
+        """So is one in a folder that is new as well."""
+        (self.share / "a" / "b").mkdir(parents=True)
+        (self.share / "a" / "b" / "new.txt").write_bytes(b"deep")
+        self.assertShown(id_of(b"deep"))
+
+    def test_changed(self) -> None:
+        """A changed file has its new id, and the old one is gone."""
+        (self.share / "there.txt").write_bytes(b"after")
+        self.assertShown(id_of(b"after"))
+        self.assertEqual(self.held(id_of(b"before")), {})
+        self.assertEqual(self.node.get(f"/api/node/resources/{id_of(b'before')}").status, 404)
+
+    def test_replaced(self) -> None:
+        """So has one that another file is renamed over."""
+        draft = self.share / ".there.txt.draft"
+        draft.write_bytes(b"after")
+        draft.rename(self.share / "there.txt")
+        self.assertShown(id_of(b"after"))
+        self.assertEqual(self.held(id_of(b"before")), {})
+
+    def test_removed(self) -> None:
+        """A removed file is gone."""
+        (self.share / "there.txt").unlink()
+        eventually(SHOWN_WITHIN, "it is gone", lambda: self.held(id_of(b"before")) == {})
+
+    def test_changed_content_is_not_served(self) -> None:
+        """From the moment that a file changes, it is not served under its old id."""
+        (self.share / "there.txt").write_bytes(b"after!")
+        answer = self.node.get(f"/api/node/resources/{id_of(b'before')}/content")
+        self.assertEqual(answer.status, 404, answer.body)
+
+    def assertShown(self, id: str) -> None:
+        eventually(SHOWN_WITHIN, f"the supernode knows {id}", lambda: self.held(id))
+
+    def held(self, id: str) -> object:
+        """What the supernode says of a resource; empty where it finds nothing."""
+        return self.supernode.get(f"/api/supernode/search/{id}").data

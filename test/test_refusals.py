@@ -1,0 +1,130 @@
+"""Daemons that can't start: one clear line on stderr, exit status 1, and no traceback."""
+
+import socket
+import subprocess
+from pathlib import Path
+
+from .cases import SystemTestCase
+from .daemons import START_WITHIN, command, environment, free_port
+
+ROLES = ("p2p-supernode", "p2p-node")
+
+
+class RefusalTests(SystemTestCase):
+    """What is wrong is on the command line, in the file, or already taken."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        (self.folder / "resources").mkdir()
+
+    def assertRefused(self, role: str, *options: str, says: tuple[str, ...]) -> None:
+        """It ends by itself, and its one line has all of these words."""
+        ran = subprocess.run(
+            # What is wrong comes last, but for a port that nobody has.
+            command(role, "--port", str(free_port()), *options),
+            cwd=self.folder,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=START_WITHIN,
+        )
+        shown = f"{role} {' '.join(options)}\n{ran.stdout}\n{ran.stderr}"
+        self.assertEqual(ran.returncode, 1, shown)
+        lines = ran.stderr.splitlines()
+        self.assertEqual(len(lines), 1, shown)
+        self.assertTrue(lines[0].startswith(f"{role}: "), shown)
+        for words in says:
+            self.assertIn(words, lines[0], shown)
+        self.assertNotIn("Traceback", ran.stdout, shown)
+
+    def config(self, text: str) -> Path:
+        path = self.folder / "daemon.toml"
+        path.write_text(text)
+        return path
+
+    def test_port_in_use(self) -> None:
+        """A port that somebody listens on."""
+        with socket.create_server(("", free_port())) as taken:
+            port = str(taken.getsockname()[1])
+            for role in ROLES:
+                says = ("--port", port, "Address already in use")
+                self.assertRefused(role, *self._group(), "--port", port, says=says)
+
+    def test_port_out_of_range(self) -> None:
+        """A port that there can't be."""
+        for role in ROLES:
+            self.assertRefused(role, "--port", "70000", says=("--port", "70000", "65535"))
+
+    def test_no_such_folder(self) -> None:
+        """A folder to share that isn't there."""
+        says = ("--resources", "nowhere is not a folder")
+        self.assertRefused("p2p-node", "--resources", "nowhere", says=says)
+
+    def test_bad_state(self) -> None:
+        """A state folder that is a file."""
+        (self.folder / "state").write_text("a file")
+        says = ("--state", "state", "exists")
+        self.assertRefused("p2p-supernode", *self._group(), "--state", "state", says=says)
+
+    def test_bad_group(self) -> None:
+        """What isn't a multicast address with a port, told with an example of one."""
+        for group in ("230.0.0.0", "10.0.0.1:4321", "230.0.0.0:0", "230.0.0.0:70000", "here:1"):
+            says = ("--multicast-group", repr(group), "239.255.43.21:4321")
+            self.assertRefused("p2p-supernode", "--multicast-group", group, says=says)
+        self.assertRefused("p2p-node", "--multicast-group", "x", says=("--multicast-group", "'x'"))
+
+    def test_unknown_interface(self) -> None:
+        """An interface that isn't there, told with those that are."""
+        for role in ROLES:
+            says = ("--multicast-interface", "eth99", "no such interface", "lo")
+            self.assertRefused(role, "--multicast-interface", "eth99", says=says)
+
+    def test_bad_supernode(self) -> None:
+        """What isn't a supernode's URL."""
+        for url in ("127.0.0.1:5000", "https://127.0.0.1:5000", "http://127.0.0.1", "http://"):
+            says = ("--supernode", repr(url), "http://host:port")
+            self.assertRefused("p2p-node", "--supernode", url, says=says)
+
+    def test_missing_config(self) -> None:
+        """A file that isn't there."""
+        for role in ROLES:
+            says = ("--config", "nowhere.toml", "No such file")
+            self.assertRefused(role, "--config", "nowhere.toml", says=says)
+
+    def test_not_toml(self) -> None:
+        """A file that isn't TOML, told with the line."""
+        path = str(self.config("port: 5000\n"))
+        for role in ROLES:
+            self.assertRefused(role, "--config", path, says=(path, "not TOML", "line 1"))
+
+    def test_unknown_key(self) -> None:
+        """A key that isn't an option's, told with those that are."""
+        path = str(self.config("prot = 5000\n"))
+        for role in ROLES:
+            says = (path, "prot", "no such key", "multicast_group")
+            self.assertRefused(role, "--config", path, says=says)
+
+    def test_ill_typed_value(self) -> None:
+        """A value of the wrong type, told with the file, the key and what was expected."""
+        for text, key, expected in (
+            ("multicast_ttl = 'far'", "multicast_ttl", "int"),
+            ("multicast_ttl = 256", "multicast_ttl", "255"),
+            ("multicast_group = 4321", "multicast_group", "str"),
+            ("multicast_interface = [1]", "multicast_interface", "str"),
+            ("location = true", "location", "str"),
+        ):
+            path = str(self.config(text))
+            for role in ROLES:
+                self.assertRefused(role, "--config", path, says=(path, key, expected))
+
+    def test_bad_value_in_config(self) -> None:
+        """A value of the right type that is wrong all the same, told with the file and the key."""
+        path = str(self.config("multicast_group = 'here'"))
+        says = (path, "multicast_group", "'here'", "239.255.43.21:4321")
+        self.assertRefused("p2p-supernode", "--config", path, says=says)
+
+    def test_bad_location(self) -> None:
+        """A location without a port."""
+        for role in ROLES:
+            says = ("--location", "'here'", "host:port")
+            self.assertRefused(role, "--location", "here", says=says)
