@@ -1,0 +1,52 @@
+# Everything here works from a clean checkout with Python 3.11 or newer, make and git.
+#
+#   make PYTHON=/usr/bin/python3.12 ...   makes .venv with that Python
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+
+BIN := .venv/bin
+# .venv is complete when this file is newer than what it depends on, and names this folder.
+READY := .venv/ready
+
+.PHONY: help demo test check unit system coverage bench setup clean
+
+help:
+	@echo "make demo      two supernodes and three nodes on this machine, and a tour of them"
+	@echo "make test      everything: check, the unit tests, the system tests"
+	@echo "make check     ruff, mypy, the news fragments, and whether the package is complete"
+	@echo "make unit      the unit tests alone"
+	@echo "make system    the system tests alone; as root, with iproute2 and curl, all of them"
+	@echo "make coverage  the unit tests, and which lines none of them reaches"
+	@echo "make bench     how fast it is, next to what it is measured against"
+	@echo "make setup     only .venv, which the others make by themselves"
+	@echo "make clean     removes .venv and whatever else was made here"
+
+demo: $(READY)
+	@$(BIN)/python tools/demo.py
+
+test: $(READY)
+	@$(BIN)/python tools/run_tests.py check unit system
+
+check unit system: $(READY)
+	@$(BIN)/python tools/run_tests.py $@
+
+coverage: $(READY)
+	$(BIN)/coverage run -m twisted.trial p2ptwisted
+	$(BIN)/coverage report --skip-covered --show-missing
+
+bench: $(READY)
+	@$(BIN)/python -m bench
+
+setup: $(READY)
+
+ifneq ($(file <$(READY)),$(CURDIR))
+.PHONY: $(READY)
+endif
+$(READY): pyproject.toml setup.py tools/make_venv.sh
+	@sh tools/make_venv.sh "$(PYTHON)"
+	@echo "$(CURDIR)" >$@
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .hypothesis .coverage build dist *.egg-info _trial_temp*
+	rm -f twisted/plugins/dropin.cache twistd.pid
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

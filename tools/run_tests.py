@@ -1,0 +1,180 @@
+"""
+What `make check` and `make test` run: the steps named on the command line, one
+after the other, whatever becomes of each, and at the end one count of all.
+
+A check counts as one; of a run of trial every test counts. The exit status is
+1 where anything failed, or where trial ran no test, and where CI=true also
+when a test was skipped.
+"""
+
+import os
+import re
+import selectors
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+#: Seconds between two looks at whether a step that says nothing is still there.
+LOOK = 0.2
+
+_BAR = "=" * 79
+_RULE = "-" * 79
+#: Trial's last line: `FAILED (skips=1, failures=2, successes=3)`.
+_VERDICT = re.compile(r"^(PASSED|FAILED)(?: \(([a-zA-Z=0-9, ]+)\))?$", re.MULTILINE)
+
+
+@dataclass
+class Tally:
+    """How many passed, and what each of the others was."""
+
+    passed: int = 0
+    failed: list[str] = field(default_factory=list)
+    #: What was skipped, each with the reason.
+    skipped: list[str] = field(default_factory=list)
+
+    def add(self, other: "Tally") -> None:
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+
+
+def read_check(command: str, output: str, status: int) -> Tally:
+    """A check passed or failed as a whole."""
+    return Tally(failed=[command]) if status else Tally(passed=1)
+
+
+def read_trial(command: str, output: str, status: int) -> Tally:
+    """What became of each test in a run of trial, from the report that it closes with."""
+    verdicts = list(_VERDICT.finditer(output))
+    if not verdicts:
+        return Tally(failed=[f"{command}: ended with status {status} in the middle of its tests"])
+    verdict = verdicts[-1]
+    counts = {
+        what: int(number)
+        for what, _, number in (part.partition("=") for part in (verdict[2] or "").split(", "))
+        if number
+    }
+    tally = Tally(counts.get("successes", 0))
+    for flavour, reason, names in _sections(output[: verdict.start()]):
+        if flavour in ("[SKIPPED]", "[TODO]"):
+            tally.skipped += [f"{name}: {_one_line(flavour, reason)}" for name in names]
+        else:
+            tally.failed += names
+    if not counts:
+        tally.failed.append(f"{command}: ran no test")
+    # The numbers are trial's own; the names are only as good as our reading of its report.
+    failures = sum(counts.get(what, 0) for what in ("failures", "errors", "unexpectedSuccesses"))
+    skips = sum(counts.get(what, 0) for what in ("skips", "expectedFailures"))
+    unnamed = f"{command}: a test that trial did not name"
+    tally.failed += [unnamed] * (failures - len(tally.failed))
+    tally.skipped += [unnamed] * (skips - len(tally.skipped))
+    if status and not tally.failed:
+        tally.failed.append(f"{command}: ended with status {status}")
+    return tally
+
+
+def _sections(report: str) -> list[tuple[str, str, list[str]]]:
+    """Flavour, reason and tests of each section between trial's bars."""
+    sections = []
+    for section in report.rpartition(f"\n{_RULE}\n")[0].split(f"{_BAR}\n")[1:]:
+        flavour, _, rest = section.partition("\n")
+        reason, _, names = rest.strip("\n").rpartition("\n\n")
+        sections.append((flavour, reason, names.splitlines()))
+    return sections
+
+
+def _one_line(flavour: str, reason: str) -> str:
+    if flavour == "[TODO]":
+        return "is expected to fail: " + reason.partition("\n")[0].removeprefix("Reason: ")
+    return " ".join(reason.split())
+
+
+@dataclass
+class Step:
+    """A command, how to show it to a person, and how to read what it printed."""
+
+    command: Sequence[str]
+    shown: str
+    read: Callable[[str, str, int], Tally]
+
+
+def _tool(read: Callable[[str, str, int], Tally], module: str, *arguments: str) -> Step:
+    """A step that is a module of the environment that this program runs in."""
+    shown = shlex.join([module.removeprefix("twisted."), *arguments])
+    return Step([sys.executable, "-m", module, *arguments], shown, read)
+
+
+STEPS: Mapping[str, Sequence[Step]] = {
+    "check": [
+        _tool(read_check, "ruff", "check"),
+        _tool(read_check, "ruff", "format", "--check"),
+        _tool(read_check, "mypy"),
+        _tool(read_check, "towncrier", "build", "--draft", "--version", "next"),
+        _tool(read_check, "tools.check_package"),
+    ],
+    "unit": [_tool(read_trial, "twisted.trial", "p2ptwisted")],
+    "system": [_tool(read_trial, "twisted.trial", "test")],
+}
+
+
+def run(command: Sequence[str]) -> tuple[str, int]:
+    """Run a command, showing its output as it comes; gives that output and the exit status."""
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    ) as process:
+        assert process.stdout is not None
+        output = bytearray()
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            while True:
+                # Not only until the pipe is closed: a daemon that a test left behind holds it open.
+                ended = process.poll() is not None
+                if selector.select(LOOK):
+                    some = os.read(process.stdout.fileno(), 65536)
+                    if not some:
+                        break
+                    output += some
+                    sys.stdout.buffer.write(some)
+                    sys.stdout.buffer.flush()
+                elif ended:
+                    break
+        status = process.wait()
+    return output.decode(errors="replace"), status
+
+
+def main(names: Sequence[str], environment: Mapping[str, str]) -> int:
+    unknown = [name for name in names if name not in STEPS]
+    if unknown or not names:
+        print(f"usage: run_tests.py {' '.join(f'[{name}]' for name in STEPS)}", file=sys.stderr)
+        return 2
+    total = Tally()
+    for step in (step for name in names for step in STEPS[name]):
+        print(f"\n== {step.shown}", flush=True)
+        total.add(step.read(step.shown, *run(step.command)))
+    print()
+    for what in total.failed:
+        print(f"failed: {what}")
+    for what in total.skipped:
+        print(f"skipped: {what}")
+    print(
+        f"{total.passed} passed, {len(total.failed)} failed, {len(total.skipped)} skipped",
+        flush=True,
+    )
+    return int(bool(total.failed or (total.skipped and environment.get("CI") == "true")))
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:], os.environ))
+    except KeyboardInterrupt:
+        sys.exit(130)
