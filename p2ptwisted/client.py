@@ -12,7 +12,7 @@ import msgspec
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
-from twisted.internet.error import ConnectingCancelledError, TCPTimedOutError, TimeoutError
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import (
     IReactorTCP,
     IReactorTime,
@@ -21,7 +21,15 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web.client import URI, Agent, HTTPConnectionPool, ResponseDone, ResponseFailed
+from twisted.web.client import (
+    URI,
+    Agent,
+    HTTPConnectionPool,
+    RequestGenerationFailed,
+    RequestTransmissionFailed,
+    ResponseDone,
+    ResponseFailed,
+)
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IResponse
@@ -48,7 +56,7 @@ HEALTH_MAX = 64 * 1024
 ANSWER_MAX = 4 * 1024 * 1024
 
 #: What comes of a call that was broken off, before or after it was connected.
-_CANCELLED = (CancelledError, ConnectingCancelledError, TCPTimedOutError, TimeoutError)
+_CANCELLED = (CancelledError, ConnectingCancelledError)
 
 #: What msgspec raises for bytes that are not the JSON they should be.
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -279,6 +287,7 @@ def _description(answer: bytes) -> str:
 
 def _reason(error: BaseException) -> BaseException:
     """What Twisted has wrapped."""
-    while isinstance(error, ResponseFailed) and error.reasons:
+    wrappers = (RequestGenerationFailed, RequestTransmissionFailed, ResponseFailed)
+    while isinstance(error, wrappers) and error.reasons:
         error = error.reasons[0].value
     return error

@@ -77,7 +77,7 @@ class Presence(Struct, frozen=True):
     location: str
 
 
-class HeldFile(Struct, frozen=True):
+class HeldFile(Struct, frozen=True, gc=False):
     """Where a resource is: its holders' locations, the most recently seen first."""
 
     location: str
@@ -86,7 +86,7 @@ class HeldFile(Struct, frozen=True):
     size: int | UnsetType = UNSET
 
 
-class Holding(Struct, frozen=True):
+class Holding(Struct, frozen=True, gc=False):
     """A found resource. Name and size are unset where only another supernode knows them."""
 
     id: str

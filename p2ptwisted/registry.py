@@ -7,7 +7,6 @@ long (a large list, the removal of a large node) is done in slices, between
 which other requests are answered.
 """
 
-import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -70,18 +69,20 @@ CREATE TRIGGER IF NOT EXISTS name_removed AFTER DELETE ON holdings BEGIN
 END;
 """
 
-_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
-
 _log = Logger()
 _T = TypeVar("_T")
 
 _Key = bytes | str
-_Row = tuple[_Key, str, int | None, str]
 
 
 def _key(id: str) -> _Key:
     """What a canonical id is stored as: half the size for a SHA-256."""
-    return bytes.fromhex(id) if _SHA256.fullmatch(id) else id
+    if len(id) == 64:
+        try:
+            return bytes.fromhex(id)
+        except ValueError:
+            pass  # Another token of that length.
+    return id
 
 
 def _id(key: _Key) -> str:
@@ -225,18 +226,27 @@ class Registry:
     # -- searching
 
     def _holdings(self, ids: Sequence[str], node_name: str | None) -> list[Holding]:
-        keys = [_key(id) for id in ids]
-        marks = ",".join("?" * len(keys))
+        if not ids:
+            return []
+        keys = {_key(id): id for id in ids}
+        marks = ",".join(["(?)"] * len(keys))
         named, names = ("", []) if node_name is None else ("AND n.name = ?", [node_name])
         rows = self._db.execute(
-            "SELECT h.id, h.name, h.size, n.location FROM holdings h JOIN nodes n USING (node) "
-            f"WHERE h.id IN ({marks}) AND n.location IS NOT NULL {named} ORDER BY n.seen DESC",
+            # Not `IN`, for which SQLite sorts the ids into an index of their own first.
+            "SELECT h.id, h.name, h.size, n.location "
+            f"FROM (VALUES {marks}) w CROSS JOIN holdings h ON h.id = w.column1 "
+            f"JOIN nodes n USING (node) WHERE n.location IS NOT NULL {named} ORDER BY n.seen DESC",
             [*keys, *names],
         )
-        by_key: dict[_Key, list[_Row]] = {}
-        for row in rows:
-            by_key.setdefault(row[0], []).append(row)
-        return [_holding(by_key.pop(key)) for key in keys if key in by_key]
+        found: dict[_Key, Holding] = {}
+        for key, name, size, location in rows:
+            holding = found.get(key)
+            if holding is None:
+                size = UNSET if size is None else size
+                found[key] = Holding(keys[key], HeldFile(location, [location], name, size))
+            elif len(holding.file.locations) < LOCATIONS_MAX:
+                holding.file.locations.append(location)
+        return [found[key] for key in keys if key in found]
 
     def _find_ids(
         self,
@@ -375,10 +385,3 @@ def _checked_key(id: str) -> _Key:
     if id == SUPERNODE_ID:
         raise InvalidInput(f"the id {SUPERNODE_ID!r} is reserved: no node can hold it")
     return _key(id)
-
-
-def _holding(rows: list[_Row]) -> Holding:
-    """One resource's holding from its rows, the most recently seen holder first."""
-    key, name, size, location = rows[0]
-    locations = [row[3] for row in rows[:LOCATIONS_MAX]]
-    return Holding(_id(key), HeldFile(location, locations, name, UNSET if size is None else size))

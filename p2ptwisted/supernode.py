@@ -13,7 +13,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorCore
 from zope.interface import implementer
 
-from p2ptwisted.addresses import OwnLocation, may_name, parse_location, reachable_from
+from p2ptwisted.addresses import (
+    OwnLocation,
+    is_loopback,
+    may_name,
+    parse_location,
+    reachable_from,
+)
 from p2ptwisted.client import IClientReactor, make_client
 from p2ptwisted.config import SupernodeConfig
 from p2ptwisted.errors import NotAllowed, UnknownNode
@@ -45,7 +51,10 @@ class Known:
         return [at for found in self.holdings([id], asker) for at in found.file.locations]
 
     def holdings(self, ids: Sequence[str], asker: str) -> list[Holding]:
-        return [_as_seen_by(asker, found) for found in self._registry.holdings(ids)]
+        found = self._registry.holdings(ids)
+        if is_loopback(asker):
+            return found
+        return [_as_seen_by(asker, holding) for holding in found]
 
 
 @implementer(ISupernode)
@@ -107,7 +116,10 @@ class Supernode:
         if file_name or node_name or ids is None:
             found = await self._registry.find(file_name, node_name, ids)
             return [_as_seen_by(caller, holding) for holding in found]
-        here = {holding.id: holding for holding in self._known.holdings(ids, caller)}
+        known = self._known.holdings(ids, caller)
+        if len(known) == len(ids):
+            return known
+        here = {holding.id: holding for holding in known}
         missing = [id for id in ids if id not in here]
         if missing:
             searches = [
@@ -138,9 +150,9 @@ class Supernode:
 def _as_seen_by(asker: str, holding: Holding) -> Holding:
     """The holding with locations that the asker can reach."""
     file = holding.file
-    locations = [reachable_from(location, asker) for location in file.locations]
-    if locations == file.locations:
+    if not any(map(is_loopback, file.locations)):
         return holding
+    locations = [reachable_from(location, asker) for location in file.locations]
     file = msgspec.structs.replace(file, location=locations[0], locations=locations)
     return msgspec.structs.replace(holding, file=file)
 

