@@ -114,7 +114,7 @@ class Membership(Service):
                 self.supernode = await self._join()
                 await self._stay(self.supernode)
             except Exception as error:
-                if isinstance(error, CancelledError):
+                if isinstance(error, CancelledError) and not self.running:
                     raise
                 _log.failure("Membership went wrong; joining again")
             if self.supernode is not None:
