@@ -34,6 +34,9 @@ RESCAN_WATCHED, RESCAN_UNWATCHED = 30.0, 1.0
 #: A scan that took long is not repeated before so many times as long has passed.
 SCAN_REST = 10
 
+#: The same where something has changed since: it is to be seen within 2 s.
+HINT_REST = 2
+
 #: Seconds from a hint to the scan, so that many changes make one scan.
 HINT_DELAY = 0.2
 
@@ -159,8 +162,12 @@ class Library(Service):
         self._failing = failed
         self._check_first_scan()
         watched = self._watch is not None and self._watch.complete
-        rest = HINT_DELAY if self._hinted else RESCAN_WATCHED if watched else RESCAN_UNWATCHED
-        self._scan_within(max(rest, SCAN_REST * (self._clock.seconds() - began)))
+        took = self._clock.seconds() - began
+        if self._hinted:
+            self._scan_within(max(HINT_DELAY, HINT_REST * took))
+        else:
+            rest = RESCAN_WATCHED if watched else RESCAN_UNWATCHED
+            self._scan_within(max(rest, SCAN_REST * took))
 
     # -- scanning
 
