@@ -5,8 +5,9 @@ Everything it fetches is bounded in time and size, follows no redirect, and
 goes to numeric addresses, for anything else would start a thread.
 """
 
-from collections.abc import Sequence
-from typing import TypeVar, cast
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar, cast
+from urllib.parse import quote
 
 import msgspec
 from treq.client import HTTPClient
@@ -33,10 +34,24 @@ from twisted.web.client import (
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IResponse
+from werkzeug.http import parse_content_range_header
 from zope.interface import implementer
 
 from p2ptwisted.errors import Unavailable
-from p2ptwisted.model import Holding, Presence, Registration
+from p2ptwisted.model import (
+    FetchOrder,
+    FetchStatus,
+    Health,
+    Holders,
+    Holding,
+    Manifest,
+    Node,
+    Presence,
+    Registration,
+    Wanted,
+)
+from p2ptwisted.pieces import Pieces, decode_set, encode_set, every_piece
+from p2ptwisted.streams import Receiver, Stream
 
 #: Seconds for a whole health check, a heartbeat or a search.
 TIMEOUT = 2.0
@@ -51,9 +66,11 @@ CONNECT_TIMEOUT = 2.0
 #: (web.site.IDLE), so that no request goes into a connection being closed.
 IDLE = 30
 
-#: Bytes read of an answer: a health check's, and a search's.
+#: Bytes read of an answer: a health check's, a search's, and the digests of
+#: the pieces of a resource of 1 TiB.
 HEALTH_MAX = 64 * 1024
 ANSWER_MAX = 4 * 1024 * 1024
+MANIFEST_MAX = 8 * 1024 * 1024
 
 #: What comes of a call that was broken off, before or after it was connected.
 _CANCELLED = (CancelledError, ConnectingCancelledError)
@@ -144,6 +161,15 @@ class _Body(Protocol):
             self.complete.callback(result)
 
 
+class _Unwanted(Protocol):
+    """Closes the connection of an answer that is of no use."""
+
+    transport: ITransport
+
+    def connectionMade(self) -> None:
+        self.transport.loseConnection()
+
+
 class Client:
     """Calls supernodes (by `host:port`) and nodes (by location)."""
 
@@ -183,6 +209,66 @@ class Client:
         except (Refused, Unavailable):
             return False
 
+    async def pieces(self, location: str, id: str) -> tuple[Pieces, int]:
+        """How that resource is cut, and the set of pieces that the node there has."""
+        url = f"http://{location}/api/node/resources/{id}/pieces"
+        manifest = _decode(await self._call("GET", url, limit=MANIFEST_MAX), Manifest)
+        try:
+            pieces = Pieces(manifest.size, bytes.fromhex("".join(manifest.digests)))
+            pieces.check()
+            if manifest.have is None:
+                return pieces, every_piece(pieces.count)
+            return pieces, decode_set(manifest.have, pieces.count)
+        except ValueError as error:
+            raise Unavailable(f"pieces that make no sense: {error}") from None
+
+    async def stream(
+        self, location: str, id: str, wanted: int, stream: Stream, silence: float
+    ) -> None:
+        """
+        Have the node there send some of these pieces, the ones it chooses.
+
+        Ends when all that it chose has come, or `stream` wants no more. Fails
+        after `silence` seconds without a byte. Raises Refused and Unavailable.
+        """
+        url = f"http://{location}/api/node/resources/{id}/pieces"
+        body = msgspec.json.encode(Wanted(encode_set(wanted)))
+        response = await self._in_time(self._send("POST", url, body), silence, f"POST {url}")
+        span = _content_range(response)
+        if response.code == 206 and (span is None or not stream.began(*span)):
+            response.deliverBody(_Unwanted())
+            raise Unavailable("it sends a range that was not asked for")
+        if response.code != 206 or span is None:
+            answer = _Body(HEALTH_MAX)
+            response.deliverBody(answer)
+            told = await self._in_time(_wait(answer.complete), silence, f"POST {url}")
+            raise Refused(response.code, _description(told) or f"status {response.code}")
+        receiver = Receiver(self._clock, stream, span[1] - span[0], silence)
+        response.deliverBody(receiver)
+        await receiver.complete
+
+    async def health(self, location: str) -> Health:
+        """How the node there is. Raises Refused and Unavailable, as do the others from here on."""
+        url = f"http://{location}/api/node/health"
+        return _decode(await self._call("GET", url), Health)
+
+    async def order(self, location: str, id: str) -> FetchStatus:
+        """Have the node there fetch it, or learn that it does or has."""
+        url = f"http://{location}/api/node/fetch"
+        return _decode(
+            await self._call("POST", url, msgspec.json.encode(FetchOrder(id))), FetchStatus
+        )
+
+    async def fetch_status(self, location: str, id: str) -> FetchStatus:
+        """How a fetch of the node there is getting on."""
+        url = f"http://{location}/api/node/fetch/{id}"
+        return _decode(await self._call("GET", url), FetchStatus)
+
+    async def fetches(self, location: str) -> list[FetchStatus]:
+        """All fetches that the node there remembers."""
+        url = f"http://{location}/api/node/fetch"
+        return _decode(await self._call("GET", url, limit=ANSWER_MAX), list[FetchStatus])
+
     # -- a supernode's; all raise Refused or Unavailable
 
     async def register(self, supernode: str, registration: Registration) -> None:
@@ -206,6 +292,27 @@ class Client:
         url = f"http://{supernode}/api/supernode/search?hash_ids={','.join(ids)}"
         return _decode(await self._call("GET", url, limit=ANSWER_MAX), list[Holding])
 
+    async def search_names(self, supernode: str, part: str) -> list[Holding]:
+        """What this very supernode's nodes have with that in its name."""
+        url = f"http://{supernode}/api/supernode/search?file_name={quote(part, safe='')}"
+        return _decode(await self._call("GET", url, limit=ANSWER_MAX), list[Holding])
+
+    async def search_node(self, supernode: str, node_name: str, id: str) -> list[Holding]:
+        """Whether the supernode's node of that name has it: a list of one, or of none."""
+        name = quote(node_name, safe="")
+        url = f"http://{supernode}/api/supernode/search?node_name={name}&hash_ids={id}"
+        return _decode(await self._call("GET", url, limit=ANSWER_MAX), list[Holding])
+
+    async def nodes(self, supernode: str) -> list[Node]:
+        """The nodes that are registered there."""
+        url = f"http://{supernode}/api/supernode/alive"
+        return _decode(await self._call("GET", url, limit=ANSWER_MAX), list[Node])
+
+    async def holders(self, supernode: str, id: str, here: bool = False) -> Holders:
+        """Everybody who has it or a part of it; `here`: only who is registered at this one."""
+        url = f"http://{supernode}/api/supernode/holders/{id}{'?here=1' if here else ''}"
+        return _decode(await self._call("GET", url, limit=ANSWER_MAX), Holders)
+
     async def _presence(self, method: str, supernode: str, location: str) -> bool:
         body = msgspec.json.encode(Presence(location))
         try:
@@ -225,10 +332,18 @@ class Client:
         within: float = TIMEOUT,
     ) -> bytes:
         """The body of a successful answer that is complete in time."""
-        call = Deferred.fromCoroutine(self._request(method, url, body, limit))
-        timer = self._clock.callLater(within, call.cancel)
+        called = self._request(method, url, body, limit)
+        status, answer = await self._in_time(called, within, f"{method} {url}")
+        if status >= 300:
+            raise Refused(status, _description(answer) or f"{method} {url}: status {status}")
+        return answer
+
+    async def _in_time(self, call: Coroutine[Any, Any, _T], seconds: float, what: str) -> _T:
+        """What the call gives; raises Unavailable where it fails or takes longer."""
+        called = Deferred.fromCoroutine(call)
+        timer = self._clock.callLater(seconds, called.cancel)
         try:
-            status, answer = await call
+            return await called
         except Unavailable:
             raise
         except Exception as error:
@@ -236,27 +351,27 @@ class Client:
             if isinstance(reason, _CANCELLED):
                 if timer.active():
                     raise CancelledError() from error  # Not for want of time: nobody waits for it.
-                raise Unavailable(f"{method} {url}: no answer in time") from error
+                raise Unavailable(f"{what}: no answer in time") from error
             # Whatever a broken network or a broken peer can cause.
             told = str(reason) or type(reason).__name__
-            raise Unavailable(f"{method} {url}: {told}") from error
+            raise Unavailable(f"{what}: {told}") from error
         finally:
             if timer.active():
                 timer.cancel()
-        if status >= 300:
-            raise Refused(status, _description(answer) or f"{method} {url}: status {status}")
-        return answer
 
-    async def _request(
-        self, method: str, url: str, body: bytes | None, limit: int
-    ) -> tuple[int, bytes]:
+    async def _send(self, method: str, url: str, body: bytes | None) -> IResponse:
         headers = Headers({} if body is None else {"content-type": ["application/json"]})
-        response = cast(
+        return cast(
             IResponse,
             await self._http.request(
                 method, url, data=body, headers=headers, allow_redirects=False, unbuffered=True
             ),
         )
+
+    async def _request(
+        self, method: str, url: str, body: bytes | None, limit: int
+    ) -> tuple[int, bytes]:
+        response = await self._send(method, url, body)
         body_read = _Body(limit)
         response.deliverBody(body_read)
         return response.code, await body_read.complete
@@ -291,3 +406,16 @@ def _reason(error: BaseException) -> BaseException:
     while isinstance(error, wrappers) and error.reasons:
         error = error.reasons[0].value
     return error
+
+
+def _content_range(response: IResponse) -> tuple[int, int] | None:
+    """The first byte that an answer brings and the one after the last, where it says so."""
+    values = response.headers.getRawHeaders(b"content-range") or [b""]
+    parsed = parse_content_range_header(values[0].decode("latin-1"))
+    if parsed is None or parsed.units != "bytes" or parsed.start is None or parsed.stop is None:
+        return None
+    return parsed.start, parsed.stop
+
+
+async def _wait(deferred: Deferred[_T]) -> _T:
+    return await deferred

@@ -20,6 +20,8 @@ from p2ptwisted.errors import InvalidInput, StartError
 from p2ptwisted.protocols.links import check_selection
 from p2ptwisted.protocols.multicast import Group
 
+#: Bytes a second.
+_Rate = Annotated[int, Meta(ge=1024)]
 _Seconds = Annotated[float, Meta(gt=0, le=3600)]
 #: A repeatable option: in a file, a string or a list of them.
 _Several = str | tuple[str, ...]
@@ -33,6 +35,7 @@ class CommonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     state: str | None = None
     multicast_group: str = "230.0.0.0:4321"
     multicast_interface: _Several = ()
+    trusted_network: _Several = ()
     multicast_ttl: Annotated[int, Meta(ge=0, le=255)] = 20
 
     @property
@@ -70,18 +73,9 @@ class CommonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             )
         return Group(str(address), number, _several(self.multicast_interface), self.multicast_ttl)
 
-
-class SupernodeConfig(CommonConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The options of a supernode."""
-
-    port: int | str = 5000
-    sweep_interval: _Seconds = 5.0
-    search_timeout: _Seconds = 0.5
-    trusted_network: _Several = ()
-
     @property
     def trusted_networks(self) -> list[IPv4Network]:
-        """Whose callers may register any address. Raises InvalidInput."""
+        """Whose callers are trusted as loopback is. Raises InvalidInput."""
         networks = []
         for text in _several(self.trusted_network):
             try:
@@ -93,6 +87,14 @@ class SupernodeConfig(CommonConfig, frozen=True, kw_only=True, forbid_unknown_fi
         return networks
 
 
+class SupernodeConfig(CommonConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The options of a supernode."""
+
+    port: int | str = 5000
+    sweep_interval: _Seconds = 5.0
+    search_timeout: _Seconds = 0.5
+
+
 class NodeConfig(CommonConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The options of a node."""
 
@@ -100,6 +102,10 @@ class NodeConfig(CommonConfig, frozen=True, kw_only=True, forbid_unknown_fields=
     name: str | None = None
     resources: str = "resources"
     supernode: _Several = ()
+
+    max_upload: _Rate | None = None
+    max_download: _Rate | None = None
+    uploads: Annotated[int, Meta(ge=1)] = 64
 
     @property
     def folder(self) -> Path:
@@ -176,9 +182,8 @@ def _check_meaning(config: CommonConfig, place: Callable[[str], str]) -> None:
         group = config.group
         key = "multicast_interface"
         check_selection(group.interfaces)
-        if isinstance(config, SupernodeConfig):
-            key = "trusted_network"
-            config.trusted_networks  # noqa: B018
+        key = "trusted_network"
+        config.trusted_networks  # noqa: B018
         if isinstance(config, NodeConfig):
             key = "supernode"
             config.supernodes  # noqa: B018

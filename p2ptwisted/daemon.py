@@ -38,6 +38,10 @@ class RoleOptions(Options):
         """a network interface's name or address; repeatable [every interface that is up]"""
         self.append("multicast_interface", link)
 
+    def opt_trusted_network(self, network: str) -> None:
+        """a network (10.0.0.0/8) whose callers are trusted as loopback is; repeatable"""
+        self.append("trusted_network", network)
+
     def append(self, key: str, value: str) -> None:
         """Take one more value of a repeatable option."""
         self.given[key] = (*self.given.get(key, ()), value)

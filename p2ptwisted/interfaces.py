@@ -7,12 +7,14 @@ with a stand-in, and another provider (another overlay, another store) fits in.
 
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from p2ptwisted.model import Health, Holding, Node, Registration, Resource
+from p2ptwisted.model import FetchStatus, Health, Holders, Holding, Node, Registration, Resource
+from p2ptwisted.pieces import Digests, Pieces
+from p2ptwisted.scanning import Signature
 
 
 class IRegistry(Interface):
@@ -37,6 +39,9 @@ class IRegistry(Interface):
 
     def holdings(ids: Sequence[str]) -> list[Holding]:
         """Those of these (canonical) ids that a node holds, in the order asked for."""
+
+    def holders(id: str) -> Holders:
+        """Everybody who has that resource or a part of it, the most recently seen first."""
 
     def find(
         file_name: str | None = None,
@@ -73,6 +78,9 @@ class ISupernode(Interface):
         Raises Unavailable.
         """
 
+    def holders(id: str, caller: str, everywhere: bool) -> Awaitable[Holders]:
+        """Who has it or a part of it: here, or `everywhere` in the group. Raises Unavailable."""
+
     def nodes() -> list[Node]:
         """The nodes that are registered here."""
 
@@ -97,6 +105,7 @@ class ISearchOverlay(Interface):
 class ILibrary(Interface):
     """What a node shares."""
 
+    folder = Attribute("Path: the folder, absolute")
     scanning = Attribute("bool: whether the first scan is still under way")
 
     def resources() -> list[Resource]:
@@ -104,6 +113,9 @@ class ILibrary(Interface):
 
     def get(id: str) -> Resource | None:
         """The resource with this (canonical) id."""
+
+    def pieces(id: str) -> Pieces | None:
+        """How that resource is cut, where it is here."""
 
     def open(id: str) -> BinaryIO:
         """
@@ -116,17 +128,97 @@ class ILibrary(Interface):
         """Have `changed` called whenever the list has changed."""
 
 
+class IFetches(Interface):
+    """Fetches resources into a node's library. All ids are canonical."""
+
+    def start(id: str) -> FetchStatus:
+        """Begin, or join the fetch under way. Raises Unavailable where too many wait."""
+
+    def status(id: str) -> FetchStatus:
+        """Raises UnknownResource where it was never started."""
+
+    def all() -> list[FetchStatus]:
+        """All that are known, the oldest first."""
+
+    def cancel(id: str) -> None:
+        """Break it off; what has come is kept. Raises UnknownResource."""
+
+
+class IHasher(Interface):
+    """Makes the digests of files."""
+
+    def hash(path: Path, signature: Signature) -> Deferred[Digests]:
+        """
+        Those of the file there, where it is the one with that signature.
+
+        Fails with FileNotFoundError where it is not, or no longer; with
+        OSError where it can't be read.
+        """
+
+
+class IWhole(Interface):
+    """Makes the SHA-256 of a whole file while it grows."""
+
+    def grown(size: int) -> None:
+        """So many bytes of it, from the beginning on, are there and stay as they are."""
+
+    def digest() -> Deferred[str]:
+        """In hex, when all of it is there and hashed. Fails with Unavailable."""
+
+    def stop() -> Deferred[None]:
+        """It is not needed any more."""
+
+
+class IUpload(Interface):
+    """An answer with content that is on its way."""
+
+    def sent(count: int) -> float:
+        """So many bytes go out; the seconds to wait before more."""
+
+    def end() -> None:
+        """It is through, or its client has gone."""
+
+
+class Giving(NamedTuple):
+    """What a node gives of a resource: the bytes from `start` to before `stop` of a file."""
+
+    resource: Resource
+    file: BinaryIO
+    start: int
+    stop: int
+    upload: IUpload
+
+
 class INode(Interface):
     """What a node does."""
 
-    def health() -> Health:
-        """How it is."""
+    def health(caller: str) -> Health:
+        """How it is, as whoever calls from that address may know it."""
 
     def resources() -> list[Resource]:
         """What it shares."""
 
-    def open(id: str) -> tuple[Resource, BinaryIO] | None:
-        """A resource of its own and its content, where it is here and as it was."""
+    def open(id: str) -> Giving | None:
+        """
+        The whole of a resource, where it is here and as it was.
+
+        Raises Unavailable where too much is being sent already.
+        """
+
+    def pieces(id: str) -> tuple[Pieces, int]:
+        """
+        How a resource is cut that is here or coming, and the set of the pieces that are here.
+
+        Raises UnknownResource.
+        """
+
+    def give(id: str, wanted: str, client: str) -> Giving:
+        """
+        Some consecutive pieces of those wanted (pieces.encode_set), for `client`.
+
+        Raises InvalidInput, UnknownResource where none of them is here, and
+        Unavailable where too much is being sent already.
+        """
 
     def find(ids: Sequence[str]) -> Awaitable[list[Resource | Holding]]:
         """

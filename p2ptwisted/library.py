@@ -22,11 +22,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from p2ptwisted.errors import UnknownResource
-from p2ptwisted.hashing import Digest
-from p2ptwisted.interfaces import IFolderWatch, ILibrary
+from p2ptwisted.hash_cache import HashCache
+from p2ptwisted.hash_pool import LARGE
+from p2ptwisted.interfaces import IFolderWatch, IHasher, ILibrary
 from p2ptwisted.model import Resource
-from p2ptwisted.scanning import Entry, Signature, is_unchanged, open_unchanged, walk
-from p2ptwisted.services import run
+from p2ptwisted.pieces import Digests, Pieces
+from p2ptwisted.scanning import Entry, Signature, open_unchanged, walk
 
 #: Seconds between two scans where a watch tells of changes, and where none does.
 RESCAN_WATCHED, RESCAN_UNWATCHED = 30.0, 1.0
@@ -47,11 +48,14 @@ SETTLE = 0.4
 #: Seconds between two announcements of a list that keeps changing.
 ANNOUNCE_EVERY = 0.5
 
-#: Bytes; files from this size on are hashed in a lane of their own, so that
-#: one of them doesn't hold up the small ones.
-LARGE = 16 * 1024 * 1024
+#: Files, of the small ones and of the large ones, that the hasher is given at
+#: once. One that waits there has 25 objects, and collecting garbage among
+#: 40,000 times as many holds the reactor for 0.3 s.
+HASHING_MAX = 256
 
 _log = Logger()
+
+_Pending = tuple[str, Signature]
 
 
 @implementer(ILibrary)
@@ -63,6 +67,8 @@ class Library(Service):
         clock: IReactorTime,
         cooperator: Cooperator,
         folder: Path,
+        hasher: IHasher,
+        cache: HashCache | None = None,
         watch: IFolderWatch | None = None,
         wall_time: Callable[[], float] = time.time,
     ) -> None:
@@ -73,19 +79,24 @@ class Library(Service):
         """
         self._clock = clock
         self._cooperator = cooperator
-        self._folder = folder.resolve()
+        self.folder = folder.resolve()
+        self._hasher = hasher
+        self._cache = cache
         self._watch = watch
         self._wall_time = wall_time
-        #: By name, every file that was hashed; without an id where it couldn't be read.
-        self._files: dict[str, tuple[Signature, str | None]] = {}
+        #: By name, every file that was hashed; without digests where it couldn't be read.
+        self._files: dict[str, tuple[Signature, Digests | None]] = {}
         #: By id, the names that have this content, and how it is announced.
         self._names: dict[str, set[str]] = {}
         self._resources: dict[str, Resource] = {}
         #: Names and ids of these, sorted, for a sort of them all would take too long.
         self._order: list[tuple[str, str]] = []
-        #: Files that are yet to be hashed, and their names in two queues.
+        #: Files that are yet to be hashed.
         self._pending: dict[str, Signature] = {}
-        self._lanes = {"small": _Lane(), "large": _Lane()}
+        #: Those of these that the hasher has not been given, small and large ones,
+        #: and how many of either kind it has: small ones don't wait for large ones.
+        self._waiting: tuple[deque[_Pending], deque[_Pending]] = deque(), deque()
+        self._hashing = [0, 0]
         self._watchers: list[Callable[[], None]] = []
         self._walking = False
         self._walked = False
@@ -107,10 +118,28 @@ class Library(Service):
     def open(self, id: str) -> BinaryIO:
         for name in sorted(self._names.get(id, ())):
             try:
-                return open_unchanged(self._folder / name, self._files[name][0])
+                return open_unchanged(self.folder / name, self._files[name][0])
             except OSError:
                 self.hint()
         raise UnknownResource(f"{id} is not here, or no longer as it was")
+
+    def pieces(self, id: str) -> Pieces | None:
+        resource = self.get(id)
+        if resource is None or resource.size is None:
+            return None
+        _, digests = self._files[resource.name]
+        assert digests is not None
+        return Pieces(resource.size, digests.pieces)
+
+    def adopt(self, path: Path, digests: Digests) -> None:
+        """A file has come into the folder whose digests are known."""
+        signature = Signature.of(path.stat())
+        name = path.relative_to(self.folder).as_posix()
+        self._forget(name)
+        if self._cache is not None:
+            self._cache.put(signature, digests)
+        self._pending[name] = signature
+        self._keep(name, signature, digests)
 
     def watch(self, changed: Callable[[], None]) -> None:
         self._watchers.append(changed)
@@ -158,7 +187,7 @@ class Library(Service):
         failed = isinstance(result, Failure)
         if isinstance(result, Failure) and not self._failing:
             # A folder that can't be walked now can be in a while.
-            _log.failure("Can't scan {folder}", failure=result, folder=str(self._folder))
+            _log.failure("Can't scan {folder}", failure=result, folder=str(self.folder))
         self._failing = failed
         self._check_first_scan()
         watched = self._watch is not None and self._watch.complete
@@ -174,12 +203,12 @@ class Library(Service):
     def _walk(self) -> Iterator[None]:
         unseen = self._files.keys() | self._pending.keys()
         entered = self._watch.enter if self._watch is not None else lambda folder: None
-        for entry in walk(self._folder, entered):
+        for entry in walk(self.folder, entered):
             if entry is not None:
                 unseen.discard(entry.name)
                 age = self._wall_time() - entry.signature.mtime_ns / 1e9
                 # A time in the future says nothing.
-                if 0 <= age < SETTLE:
+                if 0 <= age < SETTLE and not self._is_known(entry):
                     self._hinted = True
                     self._forget(entry.name)
                 else:
@@ -188,74 +217,90 @@ class Library(Service):
         for name in unseen:
             self._forget(name)
 
-    def _found(self, entry: Entry) -> None:
+    def _is_known(self, entry: Entry) -> bool:
         signature, _ = self._files.get(entry.name, (self._pending.get(entry.name), None))
-        if signature == entry.signature:
+        return signature == entry.signature
+
+    def _found(self, entry: Entry) -> None:
+        if self._is_known(entry):
             return
         self._forget(entry.name)
         self._pending[entry.name] = entry.signature
-        lane = self._lanes["large" if entry.signature.size >= LARGE else "small"]
-        lane.names.append(entry.name)
-        if not lane.running:
-            lane.running = True
-            run(self._cooperator, self._hash(lane))
+        self._hash(entry.name, entry.signature)
 
     def _forget(self, name: str) -> None:
         self._pending.pop(name, None)
-        _, id = self._files.pop(name, (None, None))
-        if id is not None:
-            self._names[id].discard(name)
-            self._list(id)
+        _, digests = self._files.pop(name, (None, None))
+        if digests is not None:
+            self._names[digests.id].discard(name)
+            self._list(digests.id)
 
     # -- hashing
 
-    def _hash(self, lane: "_Lane") -> Iterator[None]:
-        try:
-            yield from self._hash_all(lane)
-        finally:
-            lane.running = False
-        self._check_first_scan()
+    def _hash(self, name: str, signature: Signature) -> None:
+        known = self._cache.get(signature) if self._cache is not None else None
+        if known is not None:
+            self._keep(name, signature, known)
+            return
 
-    def _hash_all(self, lane: "_Lane") -> Iterator[None]:
-        while lane.names:
-            name = lane.names.popleft()
-            signature = self._pending.get(name)
-            if signature is None:
-                continue
-            try:
-                digest = Digest()
-                with open_unchanged(self._folder / name, signature) as file:
-                    yield from digest.slices(file)
-                    unchanged = is_unchanged(file, signature)
-            except FileNotFoundError:
-                unchanged = False
-            except OSError as error:
-                # Kept without an id, so that it is told once and not tried again until it changes.
-                _log.warn("{name} is not shared: {error}", name=name, error=error)
-                self._keep(name, signature, None)
-                continue
-            if unchanged:
-                self._keep(name, signature, digest.id())
-            elif self._pending.get(name) == signature:
-                del self._pending[name]
-                self.hint()
-            yield
+        kind = int(signature.size >= LARGE)
+        self._waiting[kind].append((name, signature))
+        self._hash_next(kind)
 
-    def _keep(self, name: str, signature: Signature, id: str | None) -> None:
+    def _hash_next(self, kind: int) -> None:
+        """Give the hasher what it has room for."""
+        while self._waiting[kind] and self._hashing[kind] < HASHING_MAX:
+            name, signature = self._waiting[kind].popleft()
+            # It may have changed or gone while it waited.
+            if self._pending.get(name) == signature:
+                self._hashing[kind] += 1
+                self._hash_now(name, signature, kind)
+
+    def _hash_now(self, name: str, signature: Signature, kind: int) -> None:
+        def hashed(digests: Digests) -> None:
+            if self._cache is not None:
+                self._cache.put(signature, digests)
+            self._keep(name, signature, digests)
+
+        def failed(failure: Failure) -> None:
+            if failure.check(FileNotFoundError):
+                if self._pending.get(name) == signature:
+                    del self._pending[name]
+                    self.hint()
+                return
+            failure.trap(OSError)
+            # Kept without an id, so that it is told once and not tried again until it changes.
+            _log.warn("{name} is not shared: {error}", name=name, error=failure.value)
+            self._keep(name, signature, None)
+
+        def ended(result: object) -> object:
+            self._hashing[kind] -= 1
+            self._hash_next(kind)
+            return result
+
+        hashing = self._hasher.hash(self.folder / name, signature)
+        hashing.addBoth(ended)
+        hashing.addCallbacks(hashed, failed)
+        hashing.addCallback(lambda _: self._check_first_scan())
+        hashing.addErrback(
+            lambda failure: _log.failure("Hashing {name} failed", failure=failure, name=name)
+        )
+
+    def _keep(self, name: str, signature: Signature, digests: Digests | None) -> None:
         if self._pending.get(name) != signature:
             return  # It has changed or gone since; the scan that saw it knows better.
         del self._pending[name]
-        self._files[name] = signature, id
-        if id is not None:
-            self._names.setdefault(id, set()).add(name)
-            self._list(id)
+        self._files[name] = signature, digests
+        if digests is not None:
+            self._names.setdefault(digests.id, set()).add(name)
+            self._list(digests.id)
 
     def _check_first_scan(self) -> None:
         if self.scanning and self._walked and not self._pending:
             self.scanning = False
             _log.info(
                 "{folder} is scanned: {count} resources",
-                folder=str(self._folder),
+                folder=str(self.folder),
                 count=len(self._resources),
             )
             self._announce()
@@ -289,11 +334,3 @@ class Library(Service):
         self._announced_at = self._clock.seconds()
         for changed in self._watchers:
             changed()
-
-
-class _Lane:
-    """A queue of names and whether it is being worked on."""
-
-    def __init__(self) -> None:
-        self.names: deque[str] = deque()
-        self.running = False

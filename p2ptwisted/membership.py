@@ -15,8 +15,7 @@ from twisted.logger import Logger
 from p2ptwisted.addresses import parse_location
 from p2ptwisted.client import Client, Refused
 from p2ptwisted.errors import InvalidInput, Unavailable
-from p2ptwisted.interfaces import ILibrary
-from p2ptwisted.model import RESOURCES_MAX, Registration
+from p2ptwisted.model import RESOURCES_MAX, Registration, Resource
 
 #: Seconds between two heartbeats.
 BEAT = 5.0
@@ -51,7 +50,7 @@ class Membership(Service):
         self,
         clock: IReactorTime,
         client: Client,
-        library: ILibrary,
+        resources: Callable[[], list[Resource]],
         name: str,
         own_location: Callable[[str], str],
         given: Sequence[Callable[[], Awaitable[str]]],
@@ -59,7 +58,7 @@ class Membership(Service):
         random: Random | None = None,
     ) -> None:
         """
-        `own_location` is what to tell a host where this node is.
+        `resources` is what to register. `own_location` is what to tell a host where this node is.
 
         `given` are the supernodes that the user named, in order of preference,
         each resolved when it is called; it may raise InvalidInput. `discover`
@@ -67,7 +66,7 @@ class Membership(Service):
         """
         self._clock = clock
         self._client = client
-        self._library = library
+        self._resources = resources
         self._name = name
         self._own_location = own_location
         self._given = given
@@ -86,7 +85,6 @@ class Membership(Service):
         self._rest_until = 0.0
         self._until_change: Deferred[None] | None = None
         self._living: Deferred[None] | None = None
-        library.watch(self._library_changed)
 
     def startService(self) -> None:
         super().startService()
@@ -199,7 +197,7 @@ class Membership(Service):
     async def _register(self, supernode: str) -> None:
         began = self._clock.seconds()
         self._changed = False
-        resources = self._library.resources()
+        resources = self._resources()
         if len(resources) > RESOURCES_MAX:
             _log.warn(
                 "Only the first {most} of {count} resources are registered: "
@@ -257,7 +255,8 @@ class Membership(Service):
         finally:
             self._until_change = None
 
-    def _library_changed(self) -> None:
+    def changed(self) -> None:
+        """There is something else to register."""
         self._changed = True
         if self._until_change is not None:
             self._until_change.cancel()

@@ -54,6 +54,8 @@ class Resource(Struct, frozen=True, omit_defaults=True, gc=False):
     id: str
     name: Annotated[str, Meta(min_length=1, max_length=NAME_MAX)]
     size: Size | None = None
+    #: Whether its holder has only some of its pieces, and is fetching the others.
+    partial: bool = False
 
 
 class Node(Struct, frozen=True):
@@ -93,6 +95,42 @@ class Holding(Struct, frozen=True, gc=False):
     file: HeldFile
 
 
+class Holders(Struct, frozen=True):
+    """Everybody who has a resource or a part of it; name and size where they are known."""
+
+    id: str
+    locations: list[str]
+    partial: list[str]
+    name: str | None = None
+    size: int | None = None
+
+
+class FetchStatus(Struct, frozen=True):
+    """How a fetch is getting on."""
+
+    id: str
+    #: waiting, running, done, failed or cancelled.
+    state: str
+    name: str | None = None
+    #: Bytes in all, and here.
+    size: int | None = None
+    here: int | None = None
+    #: Bytes a second, and seconds left.
+    rate: float | None = None
+    seconds_left: float | None = None
+    #: Bytes from each holder.
+    holders: dict[str, int] = {}
+    #: Why a holder gives nothing.
+    troubles: dict[str, str] = {}
+    error: str | None = None
+
+
+class FetchOrder(Struct, frozen=True):
+    """What a node is told to fetch."""
+
+    id: str
+
+
 class Health(Struct, frozen=True):
     """How a node is."""
 
@@ -103,3 +141,22 @@ class Health(Struct, frozen=True):
     scanning: bool
     #: The location of its supernode; null while it has none.
     supernode: str | None
+    #: The absolute path of what it shares; only somebody on the same machine is told.
+    folder: str | UnsetType = UNSET
+
+
+class Manifest(Struct, frozen=True):
+    """How a node says what a resource is made of; digests in hex, `have` as pieces.encode_set."""
+
+    id: str
+    size: Size
+    piece_size: int
+    digests: list[str]
+    #: Null where all of it is there.
+    have: str | None = None
+
+
+class Wanted(Struct, frozen=True):
+    """Which pieces a node wants of another, as pieces.encode_set."""
+
+    want: Annotated[str, Meta(max_length=65_536)]

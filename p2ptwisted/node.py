@@ -9,20 +9,29 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import BinaryIO
 
 import msgspec
+from msgspec import UNSET
 from twisted.application.service import MultiService
 from twisted.internet.interfaces import IReactorCore, IReactorFDSet
 from zope.interface import implementer
 
-from p2ptwisted.addresses import OwnLocation, parse_location, resolve
+from p2ptwisted.addresses import OwnLocation, is_loopback, parse_location, resolve
 from p2ptwisted.client import Client, IClientReactor, Refused, make_client
 from p2ptwisted.config import NodeConfig
 from p2ptwisted.errors import Unavailable, UnknownResource
-from p2ptwisted.interfaces import IFolderWatch, ILibrary, INode
+from p2ptwisted.hash_cache import open_cache
+from p2ptwisted.hash_pool import HashPool, IPoolReactor
+from p2ptwisted.interfaces import Giving, IFolderWatch, ILibrary, INode
 from p2ptwisted.library import Library
 from p2ptwisted.membership import Membership
-from p2ptwisted.model import SUPERNODE_ID, Health, Holding, Resource
+from p2ptwisted.model import SUPERNODE_ID, Health, Holders, Holding, Resource
+from p2ptwisted.pieces import Pieces, decode_set, every_piece
 from p2ptwisted.protocols.multicast import IMulticastReactor, MulticastOverlay
 from p2ptwisted.services import Closing, Starting, in_order, make_cooperator
+from p2ptwisted.throttle import Throttle
+from p2ptwisted.transfer.fetches import Fetches
+from p2ptwisted.transfer.part import Part
+from p2ptwisted.transfer.uploads import Uploads
+from p2ptwisted.transfer.whole import follower
 from p2ptwisted.web.node import BODY_MAX, NodeApi
 from p2ptwisted.web.site import LimitedSite, WebService
 
@@ -30,7 +39,7 @@ from p2ptwisted.web.site import LimitedSite, WebService
 DISCOVERY_TIMEOUT = 0.5
 
 
-class INodeReactor(IMulticastReactor, IClientReactor, IReactorCore, IReactorFDSet):
+class INodeReactor(IMulticastReactor, IClientReactor, IPoolReactor, IReactorCore, IReactorFDSet):
     """What a node needs of a reactor."""
 
 
@@ -45,32 +54,73 @@ class Node:
         membership: Membership,
         client: Client,
         own_location: OwnLocation,
+        uploads: Uploads,
+        part: Callable[[str], Part | None],
     ) -> None:
+        """`part` is what has come of a resource that is being fetched."""
         self._name = name
         self._library = library
         self._membership = membership
         self._client = client
         self._own_location = own_location
+        self._uploads = uploads
+        self._part = part
 
-    def health(self) -> Health:
+    def health(self, caller: str) -> Health:
         return Health(
             self._name,
             len(self._library.resources()),
             self._library.scanning,
             self._membership.supernode,
+            str(self._library.folder) if is_loopback(caller) else UNSET,
         )
 
     def resources(self) -> list[Resource]:
         return self._library.resources()
 
-    def open(self, id: str) -> tuple[Resource, BinaryIO] | None:
+    def open(self, id: str) -> Giving | None:
         resource = self._library.get(id)
-        if resource is None:
+        if resource is None or resource.size is None:
             return None
+        upload = self._uploads.begin()
         try:
-            return resource, self._library.open(id)
+            file = self._library.open(id)
         except UnknownResource:
+            upload.end()
             return None
+        return Giving(resource, file, 0, resource.size, upload)
+
+    def pieces(self, id: str) -> tuple[Pieces, int]:
+        pieces = self._library.pieces(id)
+        if pieces is not None:
+            return pieces, every_piece(pieces.count)
+        part = self._part(id)
+        if part is None:
+            raise UnknownResource(f"{id} is not here")
+        return part.pieces, part.have
+
+    def give(self, id: str, wanted: str, client: str) -> Giving:
+        pieces, have = self.pieces(id)
+        here = decode_set(wanted, pieces.count) & have
+        upload, chosen = self._uploads.begin_pieces(id, here, client)
+        try:
+            resource, file = self._content(id)
+        except UnknownResource:
+            upload.end()
+            raise
+        start, _ = pieces.span((chosen & -chosen).bit_length() - 1)
+        _, stop = pieces.span(chosen.bit_length() - 1)
+        return Giving(resource, file, start, stop, upload)
+
+    def _content(self, id: str) -> tuple[Resource, BinaryIO]:
+        """The file of a resource that is here or coming. Raises UnknownResource."""
+        resource = self._library.get(id)
+        if resource is not None:
+            return resource, self._library.open(id)
+        part = self._part(id)
+        if part is None:
+            raise UnknownResource(f"{id} is not here any more")
+        return Resource(id, part.destination.name, part.pieces.size), part.open()
 
     async def find(self, ids: Sequence[str]) -> list[Resource | Holding]:
         found: dict[str, Resource | Holding] = {}
@@ -85,9 +135,7 @@ class Node:
         return [found[id] for id in ids if id in found]
 
     async def _find_elsewhere(self, ids: Sequence[str]) -> list[Holding]:
-        supernode = self._membership.supernode
-        if supernode is None:
-            raise Unavailable("this node has no supernode to ask just now: try again in a moment")
+        supernode = self._supernode()
         try:
             holdings = await self._client.search(supernode, ids)
         except Refused as refused:
@@ -96,6 +144,29 @@ class Node:
         # sending the client back here would be a circle.
         own = self._own_location.towards(parse_location(supernode).host)
         return [other for holding in holdings if (other := _without(own, holding))]
+
+    async def holders(self, id: str, here: bool = False) -> Holders:
+        """
+        Everybody else who has a resource or a part of it. Raises Unavailable.
+
+        `here`: only those that are registered at this node's supernode.
+        """
+        supernode = self._supernode()
+        try:
+            found = await self._client.holders(supernode, id, here)
+        except Refused as refused:
+            raise Unavailable(f"supernode {supernode}: {refused}") from None
+        own = self._own_location.towards(parse_location(supernode).host)
+        return msgspec.structs.replace(
+            found,
+            locations=[other for other in found.locations if other != own],
+            partial=[other for other in found.partial if other != own],
+        )
+
+    def _supernode(self) -> str:
+        if self._membership.supernode is None:
+            raise Unavailable("this node has no supernode to ask just now: try again in a moment")
+        return self._membership.supernode
 
 
 def _without(location: str, holding: Holding) -> Holding | None:
@@ -114,31 +185,62 @@ def make_node(
     A node as a service: starting it opens everything, stopping it closes everything.
 
     `watch` tells of changes in the folder; without one it is looked at every second.
+    Raises StartError where the state folder can't be used.
     """
     name = config.name or platform.node()
     client = make_client(reactor)
-    library = Library(reactor, make_cooperator(reactor), config.folder, watch)
+    hasher = HashPool(reactor)
+    cache = open_cache(config.state_folder)
+    library = Library(reactor, make_cooperator(reactor), config.folder, hasher, cache, watch)
     # A name that is not a UUID: only supernodes ask under one (docs/protocol.md).
     overlay = MulticastOverlay(reactor, config.group, f"node-{uuid.uuid4()}", DISCOVERY_TIMEOUT)
-    # Where the node is, only the web service knows, once it listens.
+    # Where the node is, only the web service knows, once it listens; what is
+    # being fetched, only the fetches, which need the node to find holders.
     own_location = OwnLocation(config.advertised, lambda: web.listening())
     membership = Membership(
         reactor,
         client,
-        library,
+        lambda: [*library.resources(), *fetches.resources()],
         name,
         own_location.towards,
         [_resolved(reactor, host, port) for host, port in config.supernodes],
         lambda: overlay.search_all(SUPERNODE_ID),
     )
-    node = Node(name, library, membership, client, own_location)
-    web = WebService(reactor, config.endpoint, LimitedSite(NodeApi(node).root(), BODY_MAX, reactor))
+    library.watch(membership.changed)
+    uploads = Uploads(reactor, config.uploads, Throttle(config.max_upload))
+    node = Node(
+        name,
+        library,
+        membership,
+        client,
+        own_location,
+        uploads,
+        lambda id: fetches.part(id),
+    )
+    cooperator = make_cooperator(reactor)
+    fetches = Fetches(
+        reactor,
+        client,
+        cooperator,
+        follower(reactor),
+        library,
+        node.holders,
+        Throttle(config.max_download),
+        membership.changed,
+    )
+    api = NodeApi(reactor, node, fetches, config.trusted_networks)
+    web = WebService(reactor, config.endpoint, LimitedSite(api.root(), BODY_MAX, reactor))
+    closing = [] if cache is None else [Closing(cache.close)]
     return in_order(
+        *closing,
         Closing(client.close),
         Starting(lambda: own_location.resolve(reactor)),
+        hasher,
         library,
         overlay,
+        Closing(cooperator.stop),
         web,
+        fetches,
         membership,
     )
 

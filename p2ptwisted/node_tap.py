@@ -6,7 +6,8 @@ from twisted.application.service import IService
 from twisted.internet import reactor
 
 from p2ptwisted.config import NodeConfig
-from p2ptwisted.daemon import Daemon, RoleOptions
+from p2ptwisted.daemon import Daemon, RoleOptions, refuse
+from p2ptwisted.errors import StartError
 from p2ptwisted.interfaces import IFolderWatch
 from p2ptwisted.node import INodeReactor, make_node
 
@@ -20,6 +21,9 @@ class Options(RoleOptions):
         ["port", "p", None, "where to listen: a number or a Twisted endpoint string [8000]"],
         *RoleOptions.common,
         ["resources", "r", None, "the folder to share [resources]"],
+        ["max-upload", None, None, "bytes a second sent to others, at the most [no bound]"],
+        ["max-download", None, None, "bytes a second fetched from others, at the most [no bound]"],
+        ["uploads", None, None, "answers with content under way at once, at the most [64]"],
         ["name", None, None, "what to call this node [the host's name]"],
     ]
 
@@ -30,7 +34,11 @@ class Options(RoleOptions):
 
 def makeService(options: Options) -> IService:
     """The service that twistd runs."""
-    return Daemon(options.role, make_node(cast(INodeReactor, reactor), options.config, _watch()))
+    try:
+        service = make_node(cast(INodeReactor, reactor), options.config, _watch())
+    except StartError as error:
+        refuse(options.role, error)
+    return Daemon(options.role, service)
 
 
 def _watch() -> IFolderWatch | None:

@@ -12,16 +12,25 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
 from msgspec import UNSET
 from twisted.internet.defer import Deferred
 from twisted.internet.task import CooperativeTask, Cooperator, TaskStopped
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from p2ptwisted.errors import InvalidInput, StartError, Unavailable
+from p2ptwisted.database import open_database
+from p2ptwisted.errors import InvalidInput, Unavailable
 from p2ptwisted.interfaces import IRegistry
-from p2ptwisted.model import SUPERNODE_ID, HeldFile, Holding, Node, Resource, parse_id
+from p2ptwisted.model import (
+    SUPERNODE_ID,
+    HeldFile,
+    Holders,
+    Holding,
+    Node,
+    Resource,
+    parse_id,
+)
 from p2ptwisted.services import run
 
 #: Nodes of one supernode; each costs a health check every sweep.
@@ -54,7 +63,8 @@ CREATE TABLE IF NOT EXISTS holdings (
     node INTEGER NOT NULL,
     id NOT NULL,                            -- a BLOB of 32 bytes for a SHA-256, else TEXT
     name TEXT NOT NULL,
-    size INTEGER
+    size INTEGER,
+    partial INTEGER NOT NULL                -- 1: the node has only some of its pieces
 );
 CREATE INDEX IF NOT EXISTS holdings_by_id ON holdings (id);
 CREATE INDEX IF NOT EXISTS holdings_by_node ON holdings (node);
@@ -69,10 +79,15 @@ CREATE TRIGGER IF NOT EXISTS name_removed AFTER DELETE ON holdings BEGIN
 END;
 """
 
-_log = Logger()
 _T = TypeVar("_T")
 
 _Key = bytes | str
+
+
+def _likeness(name: str, wanted: str) -> int:
+    if wanted in (name, name.rpartition("/")[2]):
+        return 2
+    return int(wanted.casefold() in name.casefold())
 
 
 def _key(id: str) -> _Key:
@@ -90,43 +105,8 @@ def _id(key: _Key) -> str:
 
 
 def open_registry(cooperator: Cooperator, state: Path | None) -> "Registry":
-    """
-    The registry in the folder `state`, or in memory.
-
-    A file that SQLite can't read is set aside, never deleted, and an empty
-    registry begun: the nodes fill it. Raises StartError where the folder
-    can't be used.
-    """
-    if state is None:
-        return Registry(cooperator, sqlite3.connect(":memory:", isolation_level=None))
-    path = state / "registry.sqlite"
-    try:
-        state.mkdir(parents=True, exist_ok=True)
-        try:
-            return Registry(cooperator, sqlite3.connect(path, isolation_level=None))
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError as error:
-            aside = _set_aside(path)
-            _log.warn(
-                "{path} is damaged ({error}); it is now {aside}, and the nodes will be asked again",
-                path=str(path),
-                error=error,
-                aside=str(aside),
-            )
-            return Registry(cooperator, sqlite3.connect(path, isolation_level=None))
-    except (OSError, sqlite3.Error) as error:
-        raise StartError(f"--state {state}: can't keep the registry there: {error}") from error
-
-
-def _set_aside(path: Path) -> Path:
-    number = 1
-    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
-        number += 1
-    path.rename(aside)
-    for suffix in ("-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    return aside
+    """The registry in the folder `state`, or in memory. Raises StartError."""
+    return Registry(cooperator, open_database(state, "registry", _SCHEMA))
 
 
 @implementer(IRegistry)
@@ -134,25 +114,13 @@ class Registry:
     """An IRegistry in an SQLite database."""
 
     def __init__(self, cooperator: Cooperator, database: sqlite3.Connection) -> None:
-        """Raises sqlite3.DatabaseError where the file is not a database, and closes it."""
         self._cooperator = cooperator
         self._db = database
         #: By location, the list that is being written now.
         self._writing: dict[str, CooperativeTask[Iterator[None]]] = {}
-        try:
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = OFF")
-            database.executescript(_SCHEMA)
-            (state,) = database.execute("PRAGMA quick_check(1)").fetchone()
-            if state != "ok":
-                raise sqlite3.DatabaseError(state)
-            (self._counter,) = database.execute(
-                "SELECT coalesce(max(seen), 0) FROM nodes"
-            ).fetchone()
-            removed = database.execute("SELECT node FROM nodes WHERE location IS NULL").fetchall()
-        except sqlite3.Error:
-            database.close()
-            raise
+        newest = database.execute("SELECT coalesce(max(seen), 0) FROM nodes")
+        (self._counter,) = newest.fetchone()
+        removed = database.execute("SELECT node FROM nodes WHERE location IS NULL").fetchall()
         for (node,) in removed:
             run(self._cooperator, self._delete_holdings(node))
 
@@ -209,6 +177,21 @@ class Registry:
     def holdings(self, ids: Sequence[str]) -> list[Holding]:
         return self._holdings(ids, None)
 
+    def holders(self, id: str) -> Holders:
+        rows = self._db.execute(
+            "SELECT h.name, h.size, h.partial, n.location "
+            "FROM holdings h JOIN nodes n USING (node) "
+            f"WHERE h.id = ? AND n.location IS NOT NULL ORDER BY n.seen DESC LIMIT {LOCATIONS_MAX}",
+            (_key(id),),
+        ).fetchall()
+        return Holders(
+            id,
+            [location for _, _, partial, location in rows if not partial],
+            [location for _, _, partial, location in rows if partial],
+            rows[0][0] if rows else None,
+            next((size for _, size, _, _ in rows if size is not None), None),
+        )
+
     def find(
         self,
         file_name: str | None = None,
@@ -220,12 +203,15 @@ class Registry:
             self._find_ids(found, file_name, node_name, ids)
         ).whenDone()
         return searched.addCallback(
-            lambda _: self._holdings([_id(key) for key in found], node_name)
+            lambda _: self._holdings([_id(key) for key in found], node_name, file_name)
         )
 
     # -- searching
 
-    def _holdings(self, ids: Sequence[str], node_name: str | None) -> list[Holding]:
+    def _holdings(
+        self, ids: Sequence[str], node_name: str | None, file_name: str | None = None
+    ) -> list[Holding]:
+        """Of the names that one resource has, the one most like `file_name`, then the newest."""
         if not ids:
             return []
         keys = {_key(id): id for id in ids}
@@ -235,7 +221,8 @@ class Registry:
             # Not `IN`, for which SQLite sorts the ids into an index of their own first.
             "SELECT h.id, h.name, h.size, n.location "
             f"FROM (VALUES {marks}) w CROSS JOIN holdings h ON h.id = w.column1 "
-            f"JOIN nodes n USING (node) WHERE n.location IS NOT NULL {named} ORDER BY n.seen DESC",
+            "JOIN nodes n USING (node) "
+            f"WHERE NOT h.partial AND n.location IS NOT NULL {named} ORDER BY n.seen DESC",
             [*keys, *names],
         )
         found: dict[_Key, Holding] = {}
@@ -244,8 +231,14 @@ class Registry:
             if holding is None:
                 size = UNSET if size is None else size
                 found[key] = Holding(keys[key], HeldFile(location, [location], name, size))
-            elif len(holding.file.locations) < LOCATIONS_MAX:
+                continue
+            if len(holding.file.locations) < LOCATIONS_MAX:
                 holding.file.locations.append(location)
+            if file_name is not None and _likeness(name, file_name) > _likeness(
+                str(holding.file.name), file_name
+            ):
+                file = msgspec.structs.replace(holding.file, name=name)
+                found[key] = Holding(keys[key], file)
         return [found[key] for key in keys if key in found]
 
     def _find_ids(
@@ -259,7 +252,7 @@ class Registry:
         if file_name is not None and "\0" in file_name:
             # No file has such a name, and the index's query would end there.
             return
-        conditions = ["n.location IS NOT NULL"]
+        conditions = ["n.location IS NOT NULL", "NOT h.partial"]
         values: list[_Key] = []
         if node_name is not None:
             conditions.append("n.name = ?")
@@ -316,16 +309,20 @@ class Registry:
         row = self._upsert(node)
         for rows in self._rows_of(row):
             stale = []
-            for holding, key, name, size in rows:
+            for holding, key, name, size, partial in rows:
                 same = wanted.get(key)
-                if same is not None and (same.name, same.size) == (name, size):
+                known = name, size, bool(partial)
+                if same is not None and (same.name, same.size, same.partial) == known:
                     del wanted[key]
                 else:
                     stale.append((holding,))
             yield from self._write("DELETE FROM holdings WHERE holding = ?", stale)
-        added = [(row, key, resource.name, resource.size) for key, resource in wanted.items()]
+        added = [
+            (row, key, resource.name, resource.size, resource.partial)
+            for key, resource in wanted.items()
+        ]
         yield from self._write(
-            "INSERT INTO holdings (node, id, name, size) VALUES (?, ?, ?, ?)", added
+            "INSERT INTO holdings (node, id, name, size, partial) VALUES (?, ?, ?, ?, ?)", added
         )
 
     def _upsert(self, node: Node) -> int:
@@ -345,10 +342,10 @@ class Registry:
         ).fetchone()
         return int(row)
 
-    def _rows_of(self, node: int) -> Iterator[list[tuple[int, _Key, str, int | None]]]:
+    def _rows_of(self, node: int) -> Iterator[list[tuple[int, _Key, str, int | None, int]]]:
         last = 0
         while rows := self._db.execute(
-            "SELECT holding, id, name, size FROM holdings "
+            "SELECT holding, id, name, size, partial FROM holdings "
             "WHERE node = ? AND holding > ? ORDER BY holding LIMIT ?",
             (node, last, READ_SLICE),
         ).fetchall():

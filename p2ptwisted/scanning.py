@@ -1,10 +1,11 @@
 """
 Walking a shared folder: which files are in it, and what tells that one has changed.
 
-Left out: hidden files and folders, what is not a regular file, what can't be
+Left out: hidden files and folders, parts of transfers, what is not a regular file, what can't be
 named in UTF-8, and whatever a symbolic link leads to outside the folder.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from p2ptwisted.model import NAME_MAX
+
+#: What is still on its way, by us or by others.
+UNFINISHED = (".part", ".part.journal")
 
 
 class Signature(NamedTuple):
@@ -64,6 +68,8 @@ def walk(folder: Path, entered: Callable[[Path], None]) -> Iterator[Entry | None
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(Path(entry.path))
                         yield None
+                    elif entry.name.endswith(UNFINISHED):
+                        yield None
                     else:
                         yield _file(folder, Path(entry.path))
                 except (OSError, RuntimeError):
@@ -96,7 +102,7 @@ def open_unchanged(path: Path, signature: Signature) -> BinaryIO:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if Signature.of(os.fstat(descriptor)) != signature:
         os.close(descriptor)
-        raise FileNotFoundError(f"{path} has changed")
+        raise FileNotFoundError(errno.ENOENT, "has changed", os.fspath(path))
     return open(descriptor, "rb", buffering=0)
 
 

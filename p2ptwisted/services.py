@@ -76,6 +76,31 @@ class Starting(Service):
             _log.error("{error}", error=failure.value)
 
 
+class Signal:
+    """Wakes all who wait for it."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._waiting: set[Deferred[None]] = set()
+
+    def fire(self) -> None:
+        waiting, self._waiting = self._waiting, set()
+        for one in waiting:
+            one.callback(None)
+
+    async def wait(self, seconds: float) -> None:
+        """Until it fires, or so much time has passed."""
+        one: Deferred[None] = Deferred()
+        self._waiting.add(one)
+        timer = self._clock.callLater(seconds, one.callback, None)
+        try:
+            await one
+        finally:
+            self._waiting.discard(one)
+            if timer.active():
+                timer.cancel()
+
+
 def make_cooperator(clock: IReactorTime) -> Cooperator:
     """A Cooperator that gives way to the reactor after 10 ms of work (Twisted's own figure)."""
     return Cooperator(scheduler=lambda step: clock.callLater(0, step))

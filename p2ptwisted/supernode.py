@@ -20,17 +20,20 @@ from p2ptwisted.addresses import (
     parse_location,
     reachable_from,
 )
-from p2ptwisted.client import IClientReactor, make_client
+from p2ptwisted.client import Client, IClientReactor, Refused, make_client
 from p2ptwisted.config import SupernodeConfig
-from p2ptwisted.errors import NotAllowed, UnknownNode
+from p2ptwisted.errors import NotAllowed, Unavailable, UnknownNode
 from p2ptwisted.interfaces import IRegistry, ISearchOverlay, ISupernode
 from p2ptwisted.liveness import Sweep
-from p2ptwisted.model import SUPERNODE_ID, HeldFile, Holding, Node, Registration
+from p2ptwisted.model import SUPERNODE_ID, HeldFile, Holders, Holding, Node, Registration
 from p2ptwisted.protocols.multicast import IMulticastReactor, MulticastOverlay
 from p2ptwisted.registry import open_registry
 from p2ptwisted.services import Closing, Starting, all_of, in_order, make_cooperator
 from p2ptwisted.web.site import LimitedSite, WebService
 from p2ptwisted.web.supernode import BODY_MAX, SupernodeApi
+
+#: Other supernodes that are asked for the holders of one resource.
+PEERS_ASKED = 32
 
 
 class ISupernodeReactor(IMulticastReactor, IClientReactor, IReactorCore):
@@ -67,6 +70,7 @@ class Supernode:
         known: Known,
         sweep: Sweep,
         overlay: ISearchOverlay,
+        client: Client,
         trusted: Sequence[IPv4Network] = (),
     ) -> None:
         """`trusted`: networks whose callers may name any location; loopback always may."""
@@ -74,6 +78,7 @@ class Supernode:
         self._known = known
         self._sweep = sweep
         self._overlay = overlay
+        self._client = client
         self._trusted = trusted
 
     async def register(self, registration: Registration, caller: str) -> None:
@@ -140,6 +145,41 @@ class Supernode:
             return None
         return Holding(id, HeldFile(locations[0], locations))
 
+    async def holders(self, id: str, caller: str, everywhere: bool) -> Holders:
+        found = self._registry.holders(id)
+        locations, partial = dict.fromkeys(found.locations), dict.fromkeys(found.partial)
+        name, size = found.name, found.size
+        if everywhere:
+            # By HTTP, for the three datagrams have no word for a part.
+            for other in await self._holders_elsewhere(id):
+                locations |= dict.fromkeys(other.locations)
+                partial |= dict.fromkeys(other.partial)
+                name, size = name or other.name, size if size is not None else other.size
+            if not locations and not partial:
+                # Other programs' supernodes know only how to search.
+                locations |= dict.fromkeys(await self._overlay.search_all(id))
+        return Holders(
+            id,
+            [reachable_from(location, caller) for location in locations],
+            [reachable_from(location, caller) for location in partial if location not in locations],
+            name,
+            size,
+        )
+
+    async def _holders_elsewhere(self, id: str) -> list[Holders]:
+        others = await self._overlay.search_all(SUPERNODE_ID)
+        asked = [
+            Deferred.fromCoroutine(self._holders_at(supernode, id))
+            for supernode in others[:PEERS_ASKED]
+        ]
+        return [holders for holders in await all_of(asked) if holders is not None]
+
+    async def _holders_at(self, supernode: str, id: str) -> Holders | None:
+        try:
+            return await self._client.holders(supernode, id, here=True)
+        except (Refused, Unavailable):
+            return None
+
     def nodes(self) -> list[Node]:
         return self._registry.nodes()
 
@@ -178,7 +218,7 @@ def make_supernode(reactor: ISupernodeReactor, config: SupernodeConfig) -> Multi
         answers=known.locations,
         confirms=lambda location, id: Deferred.fromCoroutine(client.holds(location, id)),
     )
-    supernode = Supernode(registry, known, sweep, overlay, config.trusted_networks)
+    supernode = Supernode(registry, known, sweep, overlay, client, config.trusted_networks)
     root = SupernodeApi(supernode).root()
     web = WebService(reactor, config.endpoint, LimitedSite(root, BODY_MAX, reactor))
     return in_order(

@@ -23,10 +23,6 @@ class Options(RoleOptions):
         ["search-timeout", None, None, "seconds that a search may take [0.5]"],
     ]
 
-    def opt_trusted_network(self, network: str) -> None:
-        """a network (10.0.0.0/8) whose callers may register any address; repeatable [loopback]"""
-        self.append("trusted_network", network)
-
 
 def makeService(options: Options) -> IService:
     """The service that twistd runs."""

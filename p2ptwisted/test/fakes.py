@@ -19,7 +19,7 @@ from twisted.internet.task import Clock, Cooperator
 from zope.interface import implementer
 
 from p2ptwisted.interfaces import ISearchOverlay, ISupernode
-from p2ptwisted.model import Holding, Node, Registration
+from p2ptwisted.model import Holders, Holding, Node, Registration
 from p2ptwisted.protocols.multicast import IMulticastReactor
 
 Address = tuple[str, int]
@@ -376,6 +376,9 @@ class FakeSupernode:
         ids: Sequence[str] | None = None,
     ) -> list[Holding]:
         return self._call("find", caller, file_name, node_name, ids) or []
+
+    async def holders(self, id: str, caller: str, everywhere: bool) -> Holders:
+        return self._call("holders", id, caller, everywhere) or Holders(id, [], [])
 
     def nodes(self) -> list[Node]:
         return self._call("nodes") or []

@@ -1,16 +1,33 @@
 """Stand-ins for what is around a node: time, a watch, a library, supernodes, connections."""
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from errno import EACCES
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, AnyStr, BinaryIO, NamedTuple
 
+import msgspec
 from twisted.internet import task
 from twisted.internet.address import IPv4Address
-from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IProtocol, IReactorFDSet, IReadDescriptor, IWriteDescriptor
+from twisted.internet.defer import Deferred, execute
+from twisted.internet.error import (
+    ConnectionAborted,
+    ConnectionDone,
+    ConnectionLost,
+    ProcessExitedAlready,
+    ProcessTerminated,
+)
+from twisted.internet.interfaces import (
+    IAddress,
+    IProcessProtocol,
+    IProcessTransport,
+    IProtocol,
+    IReactorFDSet,
+    IReadDescriptor,
+    IWriteDescriptor,
+)
 from twisted.internet.task import Clock, Cooperator
 from twisted.internet.testing import StringTransport
 from twisted.logger import LogLevel, capturedLogs, formatEvent
@@ -21,8 +38,27 @@ from zope.interface import implementer
 
 from p2ptwisted.client import Client, Refused
 from p2ptwisted.errors import Unavailable, UnknownResource
-from p2ptwisted.interfaces import IFolderWatch, ILibrary, INode
-from p2ptwisted.model import Health, Holding, Registration, Resource
+from p2ptwisted.hash_pool import IPoolReactor
+from p2ptwisted.hashing import Job, Result, hash_file
+from p2ptwisted.interfaces import (
+    Giving,
+    IFetches,
+    IFolderWatch,
+    IHasher,
+    ILibrary,
+    INode,
+    IUpload,
+)
+from p2ptwisted.model import (
+    FetchStatus,
+    Health,
+    Holders,
+    Holding,
+    Registration,
+    Resource,
+)
+from p2ptwisted.pieces import Digests, Pieces
+from p2ptwisted.scanning import Signature
 from p2ptwisted.web.site import LimitedSite
 
 #: Seconds between two slices of work: so little that a test need not count it.
@@ -86,15 +122,49 @@ class FakeWatch:
         self.stopped = True
 
 
+@implementer(IHasher)
+class FakeHasher:
+    """Hashes real files when the test says so, one after the other."""
+
+    def __init__(self) -> None:
+        #: The names of the files that it was given.
+        self.given: list[str] = []
+        #: The names of those that can't be read.
+        self.unreadable: set[str] = set()
+        self._waiting: list[tuple[Path, Signature, Deferred[Digests]]] = []
+
+    def hash(self, path: Path, signature: Signature) -> Deferred[Digests]:
+        self.given.append(path.name)
+        done: Deferred[Digests] = Deferred()
+        self._waiting.append((path, signature, done))
+        return done
+
+    def work(self, *names: str) -> None:
+        """Hash those that wait: all, or only those with these names."""
+        chosen = [one for one in self._waiting if not names or one[0].name in names]
+        for one in chosen:
+            self._waiting.remove(one)
+            path, signature, done = one
+            execute(self._hash, path, signature).chainDeferred(done)
+
+    def _hash(self, path: Path, signature: Signature) -> Digests:
+        if path.name in self.unreadable:
+            raise PermissionError(EACCES, "Permission denied", str(path))
+        return hash_file(path, signature)
+
+
 @implementer(ILibrary)
 class FakeLibrary:
     """A library of what the test puts into it."""
 
     def __init__(self, *resources: Resource) -> None:
+        self.folder = Path("/shared")
         self.scanning = False
         self.listed = list(resources)
         #: By id; what is listed and not here has just gone.
         self.contents: dict[str, bytes] = {}
+        #: By id, how it is cut.
+        self.cut: dict[str, Pieces] = {}
         self._watchers: list[Callable[[], None]] = []
 
     def resources(self) -> list[Resource]:
@@ -102,6 +172,9 @@ class FakeLibrary:
 
     def get(self, id: str) -> Resource | None:
         return next((resource for resource in self.listed if resource.id == id), None)
+
+    def pieces(self, id: str) -> Pieces | None:
+        return self.cut.get(id)
 
     def open(self, id: str) -> BinaryIO:
         if id not in self.contents:
@@ -118,6 +191,25 @@ class FakeLibrary:
             changed()
 
 
+@implementer(IUpload)
+class FakeUpload:
+    """An upload that may go as fast as the test allows."""
+
+    def __init__(self) -> None:
+        #: Seconds that each block makes the next one wait.
+        self.wait = 0.0
+        #: The sizes of the blocks that went out.
+        self.blocks: list[int] = []
+        self.ends = 0
+
+    def sent(self, count: int) -> float:
+        self.blocks.append(count)
+        return self.wait
+
+    def end(self) -> None:
+        self.ends += 1
+
+
 @implementer(INode)
 class FakeNode:
     """A node that knows what the test told it."""
@@ -127,21 +219,46 @@ class FakeNode:
         self.elsewhere: dict[str, Holding] = {}
         #: By id, the file; what is here and has none has just gone.
         self.files: dict[str, Path] = {}
+        #: By id, how it is cut and which pieces are here.
+        self.cut: dict[str, tuple[Pieces, int]] = {}
+        #: What is given of any resource: the first byte and the one after the last.
+        self.run = (0, 0)
         self.opened: list[BinaryIO] = []
+        self.uploads: list[FakeUpload] = []
         self.asked: list[Sequence[str]] = []
+        #: Who asked how it is.
+        self.callers: list[str] = []
+        #: What was wanted of which resource, and by whom.
+        self.wanted: list[tuple[str, str, str]] = []
         self.problem: Exception | None = None
 
-    def health(self) -> Health:
+    def health(self, caller: str) -> Health:
+        self.callers.append(caller)
         return Health("node1", len(self.here), True, None)
 
     def resources(self) -> list[Resource]:
         return list(self.here.values())
 
-    def open(self, id: str) -> tuple[Resource, BinaryIO] | None:
+    def open(self, id: str) -> Giving | None:
         if id not in self.files:
             return None
+        return self._giving(id, 0, self.files[id].stat().st_size)
+
+    def pieces(self, id: str) -> tuple[Pieces, int]:
+        if id not in self.cut:
+            raise UnknownResource(f"{id} is not here")
+        return self.cut[id]
+
+    def give(self, id: str, wanted: str, client: str) -> Giving:
+        self.wanted.append((id, wanted, client))
+        if self.problem is not None:
+            raise self.problem
+        return self._giving(id, *self.run)
+
+    def _giving(self, id: str, start: int, stop: int) -> Giving:
         self.opened.append(self.files[id].open("rb", buffering=0))
-        return self.here[id], self.opened[-1]
+        self.uploads.append(FakeUpload())
+        return Giving(self.here[id], self.opened[-1], start, stop, self.uploads[-1])
 
     async def find(self, ids: Sequence[str]) -> list[Resource | Holding]:
         self.asked.append(ids)
@@ -149,6 +266,35 @@ class FakeNode:
             raise self.problem
         known: dict[str, Resource | Holding] = {**self.elsewhere, **self.here}
         return [known[id] for id in ids if id in known]
+
+
+@implementer(IFetches)
+class FakeFetches:
+    """Fetches that stay as the test sets them."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, FetchStatus] = {}
+        self.started: list[str] = []
+        self.cancelled: list[str] = []
+        self.problem: Exception | None = None
+
+    def start(self, id: str) -> FetchStatus:
+        if self.problem is not None:
+            raise self.problem
+        self.started.append(id)
+        return self.known.setdefault(id, FetchStatus(id, "waiting"))
+
+    def status(self, id: str) -> FetchStatus:
+        if id not in self.known:
+            raise UnknownResource(f"{id} is not being fetched")
+        return self.known[id]
+
+    def all(self) -> list[FetchStatus]:
+        return list(self.known.values())
+
+    def cancel(self, id: str) -> None:
+        self.status(id)
+        self.cancelled.append(id)
 
 
 # -- supernodes
@@ -180,6 +326,8 @@ class FakeClient(Client):
         self.goodbyes: list[tuple[str, str]] = []
         self.beats: list[tuple[str, str]] = []
         self.holdings: dict[str, Holding] = {}
+        #: By supernode and id.
+        self.held: dict[tuple[str, str], Holders] = {}
         self.unexpected: Exception | None = None
 
     def called(self, what: str) -> list[tuple[float, str]]:
@@ -219,6 +367,10 @@ class FakeClient(Client):
         self._reach("search", supernode)
         return [self.holdings[id] for id in ids if id in self.holdings]
 
+    async def holders(self, supernode: str, id: str, here: bool = False) -> Holders:
+        self._reach("holders here" if here else "holders", supernode)
+        return self.held.get((supernode, id), Holders(id, [], []))
+
 
 # -- connections
 
@@ -235,8 +387,8 @@ class Answer:
 class Transport(StringTransport):
     """A transport in memory that tells its protocol of its end a turn later, as a socket does."""
 
-    def __init__(self, clock: Clock, protocol: IProtocol) -> None:
-        super().__init__(lenient=True)
+    def __init__(self, clock: Clock, protocol: IProtocol, peer: str = "127.0.0.1") -> None:
+        super().__init__(lenient=True, peerAddress=IPv4Address("TCP", peer, 50_000))
         self._clock = clock
         self._protocol = protocol
         self.aborted = False
@@ -274,10 +426,11 @@ class Transport(StringTransport):
 class Connection:
     """A client's connection to a site, in memory."""
 
-    def __init__(self, site: LimitedSite, clock: Clock) -> None:
-        self._channel: Any = site.buildProtocol(IPv4Address("TCP", "127.0.0.1", 50_000))
+    def __init__(self, site: LimitedSite, clock: Clock, host: str = "127.0.0.1") -> None:
+        """`host` is the client's address."""
+        self._channel: Any = site.buildProtocol(IPv4Address("TCP", host, 50_000))
         self.refused = self._channel is None
-        self.transport = Transport(clock, self._channel)
+        self.transport = Transport(clock, self._channel, host)
         if not self.refused:
             self._channel.makeConnection(self.transport)
 
@@ -412,10 +565,12 @@ def exchange(
     method: str,
     path: str,
     headers: dict[str, str] | None = None,
+    body: bytes = b"",
+    host: str = "127.0.0.1",
 ) -> Answer:
     """Ask one question on a connection of its own, and work until it is answered."""
-    connection = Connection(LimitedSite(root, 1_000, clock), clock)
-    connection.ask(method, path, headers)
+    connection = Connection(LimitedSite(root, 1_000, clock), clock, host)
+    connection.ask(method, path, headers, body)
     work(clock)
     answer = connection.take(method)
     if connection.received():
@@ -425,6 +580,150 @@ def exchange(
 
 
 # -- the reactor
+
+
+@implementer(IProcessTransport)
+class FakeProcess:
+    """A child process that hashes, for real, and ends when the test says so."""
+
+    pid = None
+
+    def __init__(self, protocol: IProcessProtocol, arguments: Sequence[bytes | str]) -> None:
+        self._protocol = protocol
+        self.arguments = list(arguments)
+        #: The names of the files that it was given and has not hashed yet.
+        self.names: list[str] = []
+        self.alive = True
+        self.killed = False
+        #: Whether its input is at its end.
+        self.closed = False
+        self._jobs: list[Job] = []
+
+    # -- the daemon's side
+
+    def writeToChild(self, childFD: int, data: bytes) -> None:
+        assert self.alive and not self.closed and childFD == 0, "nobody reads this"
+        for line in data.splitlines():
+            job = msgspec.json.decode(line, type=Job)
+            self._jobs.append(job)
+            self.names.append(Path(job.path).name)
+
+    def closeStdin(self) -> None:
+        self.closed = True
+
+    def signalProcess(self, signalID: str | int) -> None:
+        if not self.alive:
+            raise ProcessExitedAlready
+        assert signalID == "KILL"
+        self.killed = True
+
+    def closeStdout(self) -> None:
+        raise AssertionError("nobody needs to")
+
+    def closeStderr(self) -> None:
+        raise AssertionError("nobody needs to")
+
+    def closeChildFD(self, descriptor: int) -> None:
+        raise AssertionError("nobody needs to")
+
+    def loseConnection(self) -> None:
+        raise AssertionError("nobody needs to")
+
+    def write(self, data: bytes) -> None:
+        raise AssertionError("the daemon says to which of its ends it writes")
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        raise AssertionError("the daemon says to which of its ends it writes")
+
+    def getHost(self) -> IAddress:
+        raise AssertionError("it has no address")
+
+    def getPeer(self) -> IAddress:
+        raise AssertionError("it has no address")
+
+    # -- the test's side
+
+    def answer(self) -> bytes:
+        """What it says of its next job."""
+        job = self._jobs.pop(0)
+        self.names.pop(0)
+        try:
+            digests = hash_file(Path(job.path), job.signature)
+            result = Result(digests.id, digests.pieces.hex())
+        except OSError as error:
+            result = Result("", "", error.errno or 0)
+        return msgspec.json.encode(result) + b"\n"
+
+    def say(self, data: bytes) -> None:
+        self._protocol.childDataReceived(1, data)
+
+    def work(self, jobs: int | None = None) -> None:
+        """Do so many of its jobs, or all, and those that it gets meanwhile."""
+        while self.names and jobs != 0:
+            self.say(self.answer())
+            jobs = None if jobs is None else jobs - 1
+
+    def lose_input(self) -> None:
+        """Nobody reads its input any more."""
+        self._protocol.childConnectionLost(0)
+
+    def die(self) -> None:
+        """Its end comes, and the daemon hears of it: of its input first."""
+        self.alive = False
+        self.lose_input()
+        self._protocol.processEnded(Failure(ProcessTerminated(signal=9)))
+
+    def turn(self) -> None:
+        """What happens to it in a turn of the reactor."""
+        if self.alive and not self.killed:
+            self.work()
+        if self.alive and (self.killed or self.closed):
+            self.die()
+
+
+class ProcessMaker:
+    """The part of a reactor that starts processes."""
+
+    def __init__(self) -> None:
+        self.processes: list[FakeProcess] = []
+        #: What the next start fails with.
+        self.no_process: OSError | None = None
+
+    def spawnProcess(
+        self,
+        processProtocol: IProcessProtocol,
+        executable: bytes | str,
+        args: Sequence[bytes | str],
+        env: Mapping[AnyStr, AnyStr] | None = {},
+        path: bytes | str | None = None,
+        uid: int | None = None,
+        gid: int | None = None,
+        usePTY: bool = False,
+        childFDs: Mapping[int, int | str] | None = None,
+    ) -> FakeProcess:
+        if self.no_process is not None:
+            problem, self.no_process = self.no_process, None
+            raise problem
+        # A child that could not import what this process can would be none.
+        assert env is None
+        process = FakeProcess(processProtocol, args)
+        self.processes.append(process)
+        processProtocol.makeConnection(process)
+        return process
+
+    def turn(self) -> None:
+        """What happens to the processes in a turn of the reactor."""
+        for process in list(self.processes):
+            process.turn()
+
+
+@implementer(IPoolReactor)
+class ProcessReactor(ProcessMaker, Clock):
+    """A reactor with a clock and processes, and nothing else."""
+
+    def __init__(self) -> None:
+        ProcessMaker.__init__(self)
+        Clock.__init__(self)
 
 
 @implementer(IReactorFDSet)

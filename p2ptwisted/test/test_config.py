@@ -60,7 +60,6 @@ class DefaultsTests(ConfigCase):
         config = load_config(SupernodeConfig, {})
         self.assertEqual(config.endpoint, "tcp:5000")
         self.assertEqual((config.sweep_interval, config.search_timeout), (5, 0.5))
-        self.assertEqual(config.trusted_networks, [])
         self.assert_common(config)
 
     def test_node(self) -> None:
@@ -70,9 +69,11 @@ class DefaultsTests(ConfigCase):
         self.assertEqual(config.folder, self.folder / "resources")
         self.assertEqual(config.supernodes, [])
         self.assertIs(config.name, None)
+        self.assertEqual((config.max_upload, config.max_download, config.uploads), (None, None, 64))
         self.assert_common(config)
 
     def assert_common(self, config: CommonConfig) -> None:
+        self.assertEqual(config.trusted_networks, [])
         self.assertIs(config.advertised, None)
         self.assertIs(config.state_folder, None)
         self.assertEqual(config.group, Group("230.0.0.0", 4321, (), 20))
@@ -315,17 +316,33 @@ class CommandLineTests(ConfigCase):
                 self.assertIn("Expected", message)
 
     def test_network(self) -> None:
-        """A network is an address and how much of it counts."""
-        for message in self.bad(
-            SupernodeConfig,
-            "trusted-network",
-            ("10.0.0.0/8", "x"),
-            ("10.0.0.1/8",),
-            ("10.0.0.0/33",),
-            ("::/0",),
-            ("",),
-        ):
-            self.assertIn("is not a network such as 10.0.0.0/8", message)
+        """A network is an address and how much of it counts, for both roles."""
+        for kind in (NodeConfig, SupernodeConfig):
+            for message in self.bad(
+                kind,
+                "trusted-network",
+                ("10.0.0.0/8", "x"),
+                ("10.0.0.1/8",),
+                ("10.0.0.0/33",),
+                ("::/0",),
+                ("",),
+            ):
+                self.assertIn("is not a network such as 10.0.0.0/8", message)
+
+    def test_rates(self) -> None:
+        """A bound on a rate is at least 1 KiB a second: less would be no transfer at all."""
+        for option in ("max-upload", "max-download"):
+            for message in self.bad(
+                NodeConfig, option, "", "x", "0", "-1", "1023", "1.5", "1M", "nan"
+            ):
+                self.assertIn("Expected", message)
+            load_config(NodeConfig, {option.replace("-", "_"): "1024"})
+
+    def test_uploads(self) -> None:
+        """There is at least one upload at once."""
+        for message in self.bad(NodeConfig, "uploads", "", "x", "0", "-1", "1.5"):
+            self.assertIn("Expected", message)
+        self.assertEqual(load_config(NodeConfig, {"uploads": "1"}).uploads, 1)
 
     def test_supernode(self) -> None:
         """A supernode is a URL with a host and a port, and nothing behind them."""

@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Callable
+from errno import EIO
 from http import HTTPStatus
 from pathlib import Path
 from typing import BinaryIO
@@ -12,9 +14,21 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource as WebResource
 from twisted.web.server import Request
 
+from p2ptwisted.errors import Unavailable
+from p2ptwisted.interfaces import Giving, IUpload
 from p2ptwisted.model import Resource
-from p2ptwisted.test.node_fakes import Answer, Connection, exchange, producers_on, work
-from p2ptwisted.web.content import BUFFER, Content
+from p2ptwisted.test.node_fakes import (
+    TICK,
+    Answer,
+    Connection,
+    FakeUpload,
+    exchange,
+    producers_on,
+    work,
+)
+from p2ptwisted.throttle import Throttle
+from p2ptwisted.transfer.uploads import Uploads
+from p2ptwisted.web.content import BLOCK_FIRST, BUFFER, Content, SomePieces
 from p2ptwisted.web.site import LimitedSite
 
 ID = "a" * 64
@@ -23,20 +37,41 @@ UNSATISFIABLE = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
 
 
 class Opening(WebResource):
-    """Gives the content of one file to every request."""
+    """Gives the content of one file to every request; by POST, the bytes `run` of it."""
 
     isLeaf = True
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, clock: Clock, path: Path, name: str) -> None:
         super().__init__()
+        self.clock = clock
         self.path = path
         self.name = name
+        self.run = (0, 0)
         self.files: list[BinaryIO] = []
+        self.uploads: list[FakeUpload] = []
+        #: Where uploads come from, if not from the list above.
+        self.begin: Callable[[], IUpload] = self.begin_fake
+        #: Seconds that each block makes the next one wait.
+        self.wait = 0.0
+
+    def begin_fake(self) -> FakeUpload:
+        upload = FakeUpload()
+        upload.wait = self.wait
+        self.uploads.append(upload)
+        return upload
 
     def render(self, request: Request) -> bytes | int:
         file = self.path.open("rb", buffering=0)
+        size = self.path.stat().st_size
         self.files.append(file)
-        return Content(Resource(ID, self.name), file).render_GET(request)
+        resource = Resource(ID, self.name, size)
+        if request.method == b"POST":
+            return SomePieces(self.clock, Giving(resource, file, *self.run, self.begin())).render(
+                request
+            )
+        return Content(self.clock, Giving(resource, file, 0, size, self.begin())).render_GET(
+            request
+        )
 
 
 class ContentCase(SynchronousTestCase):
@@ -50,14 +85,25 @@ class ContentCase(SynchronousTestCase):
         self.path = Path(self.mktemp()).resolve()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_bytes(self.content)
-        self.root = Opening(self.path, "sub/file.bin")
+        self.root = Opening(self.clock, self.path, "sub/file.bin")
 
     def ask(self, method: str = "GET", **headers: str) -> Answer:
-        """The answer to one request, after which the file must be closed."""
+        """The answer to one request, after which the file is closed and the upload at its end."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         answer = exchange(self.root, self.clock, method, "/", named)
         self.assertTrue(self.root.files[-1].closed)
+        self.assertEqual(self.root.uploads[-1].ends, 1)
+        self.assertEqual(sum(self.root.uploads[-1].blocks), self.sent(method, answer))
         return answer
+
+    def sent(self, method: str, answer: Answer) -> int:
+        """How many bytes of the file an answer has."""
+        if method == "HEAD" or answer.status not in (200, 206):
+            return 0
+        return int(answer.headers["content-length"])
+
+    def connect(self) -> Connection:
+        return Connection(LimitedSite(self.root, 1_000, self.clock), self.clock)
 
 
 class WholeTests(ContentCase):
@@ -104,7 +150,7 @@ class WholeTests(ContentCase):
 
     def test_one_connection(self) -> None:
         """Answers follow each other on one connection, whole ones, ranges and errors."""
-        connection = Connection(LimitedSite(self.root, 1_000, self.clock), self.clock)
+        connection = self.connect()
         answers = []
         for value in ("bytes=0-3", "bytes=50-", "bytes=4-"):
             connection.ask("GET", "/", {"Range": value})
@@ -277,11 +323,13 @@ class LargeCase(ContentCase):
     content = bytes(5 * BUFFER)
 
     def begin(self, headers: dict[str, str] | None = None) -> Connection:
-        """Ask for it, and let about half of it come."""
-        connection = Connection(LimitedSite(self.root, 1_000, self.clock), self.clock)
+        """Ask for it, and let the first block of it come."""
+        connection = self.connect()
+        self.root.wait = 5 * TICK
         connection.ask("GET", "/", headers)
         work(self.clock, 2)
         self.assertFalse(self.root.files[-1].closed)
+        self.root.uploads[-1].wait = 0
         return connection
 
 
@@ -294,6 +342,7 @@ class InterruptedTests(LargeCase):
             connection = self.begin(headers)
             connection.vanish()
             self.assertTrue(self.root.files[-1].closed)
+            self.assertEqual(self.root.uploads[-1].ends, 1)
             work(self.clock, 20)
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -334,4 +383,117 @@ class InterruptedTests(LargeCase):
         work(self.clock, 20)
         self.assertFalse(connection.is_open)
         self.assertTrue(self.root.files[-1].closed)
+        self.assertEqual(self.root.uploads[-1].ends, 1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_unreadable(self) -> None:
+        """The same where the disk fails in the middle."""
+        connection = self.begin()
+
+        def failing(descriptor: int) -> os.stat_result:
+            raise OSError(EIO, "Input/output error")
+
+        self.patch(os, "fstat", failing)
+        work(self.clock, 20)
+        self.assertFalse(connection.is_open)
+        self.assertTrue(self.root.files[-1].closed)
+        self.assertEqual(self.root.uploads[-1].ends, 1)
+
+
+class PiecesTests(ContentCase):
+    """A run of pieces that the holder has chosen."""
+
+    def give(self, start: int, stop: int) -> Answer:
+        self.root.run = start, stop
+        return self.ask("POST")
+
+    def test_run(self) -> None:
+        """206, just these bytes, which they are, and of how many; no name, for it is no file."""
+        for start, stop in [(0, 3), (3, 10), (9, 10), (0, 10)]:
+            answer = self.give(start, stop)
+            self.assertEqual((answer.status, answer.body), (206, self.content[start:stop]))
+            self.assertEqual(answer.headers["content-range"], f"bytes {start}-{stop - 1}/10")
+            self.assertEqual(answer.headers["content-length"], str(stop - start))
+            self.assertEqual(answer.headers["content-type"], "application/octet-stream")
+            self.assertNotIn("content-disposition", answer.headers)
+
+
+class RateTests(ContentCase):
+    """A bound on how fast and how many at once."""
+
+    content = bytes(1024 * 1024)
+
+    def test_held_back(self) -> None:
+        """After each block the next one waits as long as it is told to, and not longer."""
+        self.root.wait = 0.5
+        connection = self.connect()
+        connection.ask("GET", "/")
+        self.clock.advance(0)
+        (upload,) = self.root.uploads
+        for count in range(1, len(self.content) // BLOCK_FIRST):
+            self.assertEqual(upload.blocks, [BLOCK_FIRST] * count)
+            self.clock.advance(0.49)
+            self.assertEqual(upload.blocks, [BLOCK_FIRST] * count)
+            self.clock.advance(0.01)
+        self.assertEqual(connection.take().body, self.content)
+        self.assertEqual(upload.ends, 1)
+        connection.vanish()
+
+    def test_growing_blocks(self) -> None:
+        """Where nothing holds it back blocks double, so that a large file costs few of them."""
+        self.ask()
+        blocks = self.root.uploads[-1].blocks
+        self.assertEqual(blocks[:3], [BLOCK_FIRST, 2 * BLOCK_FIRST, 4 * BLOCK_FIRST])
+        self.path.write_bytes(bytes(5 * BUFFER))
+        self.ask()
+        self.assertEqual(max(self.root.uploads[-1].blocks), BUFFER)
+
+    def test_slow_client(self) -> None:
+        """A client that pauses while it is held back gets no more for that."""
+        self.root.wait = 0.5
+        connection = self.connect()
+        connection.ask("GET", "/")
+        self.clock.advance(0)
+        for _ in range(5):
+            connection.congest()
+            connection.flow()
+            self.clock.advance(0.05)
+        self.assertEqual(len(self.root.uploads[0].blocks), 1)
+        self.clock.advance(0.25)
+        self.assertEqual(len(self.root.uploads[0].blocks), 2)
+        connection.vanish()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_bound_for_all(self) -> None:
+        """Two clients together get what --max-upload says."""
+        uploads = Uploads(self.clock, 10, Throttle(256 * 1024))
+        self.root.begin = uploads.begin
+        connections = [self.connect(), self.connect()]
+        for connection in connections:
+            connection.ask("GET", "/")
+        for _ in range(400):
+            self.clock.advance(0.01)
+        received = sum(len(connection.received()) for connection in connections)
+        self.assertGreater(received, 4 * 256 * 1024)
+        self.assertLess(received, 4.5 * 256 * 1024)
+        for connection in connections:
+            connection.vanish()
+        uploads.begin()
+
+    def test_ends_once(self) -> None:
+        """However an answer ends, its place is free for another, once."""
+        uploads = Uploads(self.clock, 1, Throttle(None))
+        self.root.begin = uploads.begin
+        for method, value in [
+            ("GET", "bytes=0-"),
+            ("HEAD", ""),
+            ("GET", "bytes=9999999-"),
+            ("GET", "bytes=5-9"),
+        ]:
+            exchange(self.root, self.clock, method, "/", {"Range": value})
+        connection = self.connect()
+        connection.ask("GET", "/")
+        connection.vanish()
+        upload = uploads.begin()
+        self.assertRaises(Unavailable, uploads.begin)
+        upload.end()

@@ -31,6 +31,7 @@ COMMON: list[tuple[str, str, str, object]] = [
     ("multicast-group", "239.1.2.3:4", "'239.1.2.3:4'", "239.1.2.3:4"),
     ("multicast-interface", "lo", "['lo']", ("lo",)),
     ("multicast-ttl", "3", "3", 3),
+    ("trusted-network", "10.0.0.0/8", "['10.0.0.0/8']", ("10.0.0.0/8",)),
 ]
 OPTIONS: dict[str, list[tuple[str, str, str, object]]] = {
     NODE: [
@@ -38,12 +39,14 @@ OPTIONS: dict[str, list[tuple[str, str, str, object]]] = {
         ("resources", "other", "'other'", "other"),
         ("name", "one", "'one'", "one"),
         ("supernode", "http://a:1", "['http://a:1']", ("http://a:1",)),
+        ("max-upload", "2048", "2048", 2048),
+        ("max-download", "4096", "4096", 4096),
+        ("uploads", "7", "7", 7),
     ],
     SUPERNODE: [
         *COMMON,
         ("sweep-interval", "2", "2", 2.0),
         ("search-timeout", "0.25", "0.25", 0.25),
-        ("trusted-network", "10.0.0.0/8", "['10.0.0.0/8']", ("10.0.0.0/8",)),
     ],
 }
 #: Another value of each option, as it is typed and what it comes to.
@@ -57,18 +60,28 @@ OTHERS: dict[str, tuple[str, object]] = {
     "resources": ("resources", "resources"),
     "name": ("two", "two"),
     "supernode": ("http://b:2", ("http://b:2",)),
+    "max-upload": ("1024", 1024),
+    "max-download": ("1048576", 1048576),
+    "uploads": ("64", 64),
     "sweep-interval": ("5", 5.0),
     "search-timeout": ("0.5", 0.5),
     "trusted-network": ("192.168.0.0/16", ("192.168.0.0/16",)),
 }
 #: What the documentation gives as defaults.
 DEFAULTS: dict[str, dict[str, object]] = {
-    NODE: {"port": 8000, "resources": "resources", "name": None, "supernode": ()},
+    NODE: {
+        "port": 8000,
+        "resources": "resources",
+        "name": None,
+        "supernode": (),
+        "max_upload": None,
+        "max_download": None,
+        "uploads": 64,
+    },
     SUPERNODE: {
         "port": 5000,
         "sweep_interval": 5.0,
         "search_timeout": 0.5,
-        "trusted_network": (),
     },
 }
 COMMON_DEFAULTS: dict[str, object] = {
@@ -77,6 +90,7 @@ COMMON_DEFAULTS: dict[str, object] = {
     "multicast_group": "230.0.0.0:4321",
     "multicast_interface": (),
     "multicast_ttl": 20,
+    "trusted_network": (),
 }
 
 
@@ -182,6 +196,7 @@ class OptionsTests(DaemonCase):
             (NODE, "multicast-interface", ("lo", "127.0.0.1")),
             (SUPERNODE, "multicast-interface", ("127.0.0.1", "lo")),
             (SUPERNODE, "trusted-network", ("10.0.0.0/8", "192.168.0.0/16")),
+            (NODE, "trusted-network", ("10.0.0.0/8", "192.168.0.0/16")),
         ]:
             config = self.config(role, *(f"--{option}={value}" for value in values))
             self.assertEqual(getattr(config, option.replace("-", "_")), values)
@@ -212,6 +227,7 @@ class OptionsTests(DaemonCase):
         """An option of the other role is none of this one's."""
         self.assertRaises(UsageError, self.config, NODE, "--sweep-interval", "5")
         self.assertRaises(UsageError, self.config, SUPERNODE, "--resources", "x")
+        self.assertRaises(UsageError, self.config, SUPERNODE, "--uploads", "5")
         self.assertRaises(UsageError, self.config, NODE, "and more")
 
 
@@ -351,11 +367,14 @@ class ServiceTests(DaemonCase):
         self.assertIs(none, None)
 
     def test_bad_state(self) -> None:
-        """A state that can't be kept where it should be is one line and status 1."""
+        """A state that can't be kept where it should be is one line and status 1, of each role."""
         (self.folder / "file").touch()
-        options = self.twistd("-n", SUPERNODE, "--state", "file").subOptions
-        end = self.assertRaises(SystemExit, supernode_tap.makeService, options)
-        self.assertEqual(end.code, 1)
-        line = self.said.getvalue()
-        self.assertEqual(line.count("\n"), 1)
-        self.assertIn("file", line)
+        for role, tap in [(NODE, node_tap), (SUPERNODE, supernode_tap)]:
+            options = self.twistd("-n", role, "--state", "file").subOptions
+            end = self.assertRaises(SystemExit, tap.makeService, options)
+            self.assertEqual(end.code, 1)
+            line = self.said.getvalue()
+            self.said.truncate(0)
+            self.said.seek(0)
+            self.assertEqual(line.count("\n"), 1)
+            self.assertTrue(line.startswith(f"{role}: --state file"))

@@ -1,61 +1,204 @@
-"""Tests of `p2ptwisted.hashing`."""
+"""Tests of `p2ptwisted.hashing`, on real files, with the child's input and output in memory."""
 
+import errno
 import hashlib
 import io
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 
+import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2ptwisted.hashing import SLICE, Digest
+from p2ptwisted import hashing
+from p2ptwisted.hashing import (
+    BLOCK,
+    NICENESS,
+    Job,
+    Result,
+    follow,
+    hash_file,
+    hash_growing,
+    work,
+)
+from p2ptwisted.pieces import DIGEST, MIB, Digests, Pieces
+from p2ptwisted.scanning import Signature
+from p2ptwisted.test.node_fakes import open_descriptors
 
 
-def digest(content: bytes) -> tuple[str, int]:
-    """The id of this content, and in how many slices it was made."""
-    made = Digest()
-    slices = sum(1 for _ in made.slices(io.BytesIO(content)))
-    return made.id(), slices
+class HashingCase(SynchronousTestCase):
+    """A file."""
+
+    def setUp(self) -> None:
+        self.path = Path(self.mktemp()).resolve()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+
+    def put(self, content: bytes) -> Signature:
+        self.path.write_bytes(content)
+        return Signature.of(self.path.stat())
+
+    def hash(self, content: bytes) -> Digests:
+        return hash_file(self.path, self.put(content))
 
 
-class DigestTests(SynchronousTestCase):
-    """Ids of contents."""
+class HashFileTests(HashingCase):
+    """The digests of files."""
 
     def test_empty(self) -> None:
-        """An empty file has the well-known SHA-256 of nothing."""
-        self.assertEqual(
-            digest(b""),
-            ("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", 0),
-        )
+        """An empty file has the well-known SHA-256 of nothing, and no pieces."""
+        empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        self.assertEqual(self.hash(b""), Digests(empty, b""))
 
     def test_known_value(self) -> None:
         """The id is SHA-256 in lower-case hex digits: the standard's own example."""
+        digests = self.hash(b"abc")
+        known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        self.assertEqual(digests, Digests(known, bytes.fromhex(known)))
+
+    def test_pieces(self) -> None:
+        """Beside the id of the whole comes the digest of each piece, the last one shorter."""
+        for size in (MIB - 1, MIB, MIB + 1, 3 * MIB, 3 * MIB + 12_345):
+            content = os.urandom(size)
+            digests = self.hash(content)
+            self.assertEqual(digests.id, hashlib.sha256(content).hexdigest())
+            pieces = Pieces(size, digests.pieces)
+            pieces.check()
+            for piece in range(pieces.count):
+                start, stop = pieces.span(piece)
+                self.assertEqual(pieces.digest(piece), hashlib.sha256(content[start:stop]).digest())
+
+    def test_larger_pieces(self) -> None:
+        """Pieces of more than one block are hashed as one."""
+        self.patch(hashing, "BLOCK", 100)
+        content = os.urandom(1_000)
+        self.patch(hashing, "piece_size", lambda size: 256)
+        digests = self.hash(content)
+        self.assertEqual(digests.id, hashlib.sha256(content).hexdigest())
+        parts = (content[start : start + 256] for start in range(0, 1_000, 256))
+        self.assertEqual(digests.pieces, b"".join(hashlib.sha256(part).digest() for part in parts))
+
+    def test_another_file(self) -> None:
+        """A file that is no longer the one it was, or gone, is a FileNotFoundError."""
+        signature = self.put(b"as it was")
+        self.put(b"as it is now")
+        before = open_descriptors()
+        self.assertRaises(FileNotFoundError, hash_file, self.path, signature)
+        self.path.unlink()
+        self.assertRaises(FileNotFoundError, hash_file, self.path, signature)
+        self.assertEqual(open_descriptors(), before)
+
+    def test_changed_while_hashed(self) -> None:
+        """A file that changes while it is hashed has no digest at all."""
+        signature = self.put(bytes(BLOCK + 5))
+
+        def changed(file: io.FileIO, signature: Signature) -> bool:
+            with self.path.open("ab") as other:
+                other.write(b"more")
+            return Signature.of(os.fstat(file.fileno())) == signature
+
+        self.patch(hashing, "is_unchanged", changed)
+        error = self.assertRaises(FileNotFoundError, hash_file, self.path, signature)
+        self.assertEqual(error.errno, errno.ENOENT)
+
+    def test_not_readable(self) -> None:
+        """A folder, say, in the file's place is an OSError."""
+        signature = self.put(b"")
+        self.path.unlink()
+        self.path.mkdir()
+        self.assertRaises(OSError, hash_file, self.path, signature)
+        self.assertRaises(OSError, hash_file, self.path, Signature.of(self.path.stat()))
+
+
+class HashGrowingTests(HashingCase):
+    """The digest of a file while it comes."""
+
+    def sizes(self, content: bytes, *sizes: int) -> Iterator[bytes]:
+        """The file has so many bytes of its content, one after the other."""
+        for size in sizes:
+            with self.path.open("r+b") as file:
+                file.write(content[:size])
+            yield b"%d\n" % size
+
+    def test_grows(self) -> None:
+        """Bytes are read when they are there, and the digest is that of all of them."""
+        content = os.urandom(3 * BLOCK + 7)
+        self.put(bytes(len(content)))
+        sizes = self.sizes(content, 0, 10, 10, BLOCK, BLOCK + 1, len(content))
         self.assertEqual(
-            digest(b"abc"),
-            ("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", 1),
+            hash_growing(self.path, len(content), sizes), hashlib.sha256(content).hexdigest()
         )
 
-    def test_slices(self) -> None:
-        """A file is given way after every slice, and its id is that of all slices together."""
-        for size, slices in [(SLICE - 1, 1), (SLICE, 1), (SLICE + 1, 2), (3 * SLICE, 3)]:
-            content = bytes(range(256)) * (size // 256 + 1)
-            content = content[:size]
-            self.assertEqual(digest(content), (hashlib.sha256(content).hexdigest(), slices))
+    def test_empty(self) -> None:
+        """An empty file is complete as soon as it is told so."""
+        self.put(b"")
+        self.assertEqual(hash_growing(self.path, 0, [b"0\n"]), hashlib.sha256(b"").hexdigest())
 
-    def test_short_reads(self) -> None:
-        """A file that gives less than was asked for is read to its end all the same."""
+    def test_ends_before(self) -> None:
+        """Where nobody tells of the rest there is no digest."""
+        self.put(bytes(10))
+        self.assertIs(hash_growing(self.path, 10, [b"5\n"]), None)
+        self.assertIs(hash_growing(self.path, 10, []), None)
 
-        class Dripping(io.BytesIO):
-            def read(self, size: int | None = -1, /) -> bytes:
-                return super().read(7)
+    def test_cut_off(self) -> None:
+        """A file that is shorter than it was said to be is an OSError."""
+        self.put(bytes(5))
+        self.assertRaises(OSError, hash_growing, self.path, 10, [b"10\n"])
 
-        made = Digest()
-        for _ in made.slices(Dripping(b"0123456789" * 5)):
-            pass
-        self.assertEqual(made.id(), hashlib.sha256(b"0123456789" * 5).hexdigest())
 
-    def test_failing_file(self) -> None:
-        """An error of the disk reaches the caller as the OSError that it is."""
+class ChildTests(HashingCase):
+    """What a child process does."""
 
-        class Failing(io.BytesIO):
-            def read(self, size: int | None = -1, /) -> bytes:
-                raise OSError("broken disk")
+    def setUp(self) -> None:
+        super().setUp()
+        self.nice: list[int] = []
+        self.patch(os, "nice", self.nice.append)
 
-        self.assertRaises(OSError, next, Digest().slices(Failing()))
+    def run_with(self, lines: bytes) -> list[Result]:
+        """The answers to this input."""
+        written = io.BytesIO()
+        self.patch(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(lines)))
+        self.patch(sys, "stdout", SimpleNamespace(buffer=written))
+        work()
+        return [msgspec.json.decode(line, type=Result) for line in written.getvalue().splitlines()]
+
+    def test_jobs(self) -> None:
+        """Each job is answered by a line, in their order, whatever a name is made of."""
+        jobs, expected = b"", []
+        for name in ("plain", "with space", "line\nend", "größe 😀"):
+            path = self.path.with_name(name)
+            path.write_bytes(name.encode())
+            job = Job(str(path), Signature.of(path.stat()))
+            jobs += msgspec.json.encode(job) + b"\n"
+            digest = hashlib.sha256(name.encode()).hexdigest()
+            expected.append(Result(digest, digest))
+        self.assertEqual(self.run_with(jobs), expected)
+        self.assertEqual(self.nice, [NICENESS])
+
+    def test_problems(self) -> None:
+        """What can't be hashed is answered with the reason, and the next job is done."""
+        gone = Job(str(self.path), self.put(b"old"))
+        self.path.unlink()
+        there = Job(str(self.path), self.put(b"new"))
+        lines = b"".join(msgspec.json.encode(job) + b"\n" for job in (gone, there))
+        problem, result = self.run_with(lines)
+        self.assertEqual(problem, Result("", "", errno.ENOENT))
+        self.assertEqual((result.error, len(result.pieces)), (0, 2 * DIGEST))
+
+    def test_nothing(self) -> None:
+        """When its input ends at once, so does it."""
+        self.assertEqual(self.run_with(b""), [])
+
+    def test_follow(self) -> None:
+        """The one that follows a file writes one line, its digest, or none."""
+        self.put(b"content")
+        for lines, told in [
+            (b"3\n7\n", hashlib.sha256(b"content").hexdigest() + "\n"),
+            (b"3\n", ""),
+        ]:
+            written = io.StringIO()
+            self.patch(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(lines)))
+            self.patch(sys, "stdout", written)
+            follow(self.path, 7)
+            self.assertEqual(written.getvalue(), told)

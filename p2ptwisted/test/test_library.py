@@ -5,21 +5,19 @@ import os
 import shutil
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
 
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from p2ptwisted import library
 from p2ptwisted.errors import UnknownResource
-from p2ptwisted.hashing import SLICE
-from p2ptwisted.interfaces import IFolderWatch, ILibrary
+from p2ptwisted.hash_cache import HashCache, open_cache
+from p2ptwisted.interfaces import IFolderWatch, IHasher, ILibrary
 from p2ptwisted.library import (
     ANNOUNCE_EVERY,
     HINT_DELAY,
-    LARGE,
+    HINT_REST,
     RESCAN_UNWATCHED,
     RESCAN_WATCHED,
     SCAN_REST,
@@ -27,9 +25,10 @@ from p2ptwisted.library import (
     Library,
 )
 from p2ptwisted.model import Resource
-from p2ptwisted.scanning import Signature, open_unchanged
+from p2ptwisted.pieces import MIB, Digests, Pieces
 from p2ptwisted.test.node_fakes import (
     TICK,
+    FakeHasher,
     FakeWatch,
     log_lines,
     one_by_one,
@@ -52,16 +51,19 @@ class LibraryCase(SynchronousTestCase):
         self.folder = Path(self.mktemp()).resolve()
         self.folder.mkdir(parents=True)
         self.clock = Clock()
+        self.hasher = FakeHasher()
         self.watch: FakeWatch | None = FakeWatch()
         self.library = self.make(self.watch)
         self.announced: list[float] = []
         self.library.watch(lambda: self.announced.append(self.clock.seconds()))
 
-    def make(self, watch: FakeWatch | None) -> Library:
+    def make(self, watch: FakeWatch | None, cache: HashCache | None = None) -> Library:
         made = Library(
             self.clock,
             one_by_one(self.clock),
             self.folder,
+            self.hasher,
+            cache,
             watch,
             wall_time=lambda: EPOCH + self.clock.seconds(),
         )
@@ -76,7 +78,18 @@ class LibraryCase(SynchronousTestCase):
     def start(self) -> None:
         """Start, and do all the work that there is."""
         self.library.startService()
+        self.work()
+
+    def start_walking(self) -> None:
+        """Start, and walk through the folder; nothing is hashed yet."""
+        self.library.startService()
         work(self.clock)
+
+    def work(self) -> None:
+        """Do all the work that there is: walk, then hash."""
+        work(self.clock)
+        self.hasher.work()
+        self.clock.advance(0)
 
     def put(self, name: str, content: bytes, age: float = 10.0) -> Path:
         """Write a file as if so many seconds ago."""
@@ -95,7 +108,7 @@ class LibraryCase(SynchronousTestCase):
         assert self.watch is not None
         self.watch.hint()
         self.clock.advance(HINT_DELAY)
-        work(self.clock)
+        self.work()
 
     def listed(self) -> dict[str, str]:
         """The names of what is listed, with what they would be opened as."""
@@ -106,8 +119,9 @@ class ListTests(LibraryCase):
     """What is in the list."""
 
     def test_providers(self) -> None:
-        """The library and the tests' watch are what the seams ask for."""
+        """The library, and the tests' watch and hasher, are what the seams ask for."""
         verifyObject(ILibrary, self.library)
+        verifyObject(IHasher, self.hasher)
         verifyObject(IFolderWatch, self.watch)
 
     def test_ids_by_content(self) -> None:
@@ -221,17 +235,13 @@ class ListTests(LibraryCase):
         self.scan_hinted()
         self.assertEqual(self.listed(), {"a": id_of(b"2"), "b": id_of(b"1")})
 
-    def test_small_to_large(self) -> None:
-        """A file that grows large while it waits to be hashed is listed as it is in the end."""
+    def test_grows_while_waiting(self) -> None:
+        """A file that grows while it waits to be hashed is listed as it is in the end."""
         self.put("a", b"small")
-        self.library.startService()
-        work(self.clock, 1)
-        path = self.put("a", b"")
-        os.truncate(path, LARGE)
-        self.age(path, 5)
-        work(self.clock, 10)
+        self.start_walking()
+        self.put("a", b"no longer small")
         self.scan_hinted()
-        self.assertEqual(self.listed(), {"a": id_of(bytes(LARGE))})
+        self.assertEqual(self.listed(), {"a": id_of(b"no longer small")})
 
 
 class HalfWrittenTests(LibraryCase):
@@ -245,9 +255,9 @@ class HalfWrittenTests(LibraryCase):
         while self.clock.seconds() < SETTLE:
             self.assertEqual(self.listed(), {})
             self.clock.advance(HINT_DELAY / 4)
-            work(self.clock, 20)
+            self.work()
         self.clock.advance(HINT_DELAY)
-        work(self.clock)
+        self.work()
         self.assertEqual(self.listed(), {"a": id_of(b"1")})
 
     def test_still_written(self) -> None:
@@ -258,11 +268,11 @@ class HalfWrittenTests(LibraryCase):
             content += b"more"
             self.put("a", content, age=0)
             self.clock.advance(0.1)
-            work(self.clock, 20)
+            self.work()
             self.assertEqual(self.listed(), {})
         for _ in range(10):
             self.clock.advance(0.1)
-            work(self.clock, 20)
+            self.work()
         self.assertEqual(self.listed(), {"a": id_of(content)})
 
     def test_rewriting_unlists(self) -> None:
@@ -281,114 +291,97 @@ class HalfWrittenTests(LibraryCase):
 
     def test_changed_while_hashed(self) -> None:
         """A file that changes while it is hashed is not listed as what it was or half is."""
-        path = self.put("a", bytes(4 * SLICE))
-        self.library.startService()
-        work(self.clock, 4)
+        path = self.put("a", b"old")
+        self.start_walking()
         self.assertTrue(self.library.scanning)
         path.write_bytes(b"new")
         self.age(path, 5)
-        work(self.clock)
+        self.hasher.work()
         self.assertEqual(self.listed(), {})
         self.clock.advance(HINT_DELAY)
-        work(self.clock)
+        self.work()
         self.assertEqual(self.listed(), {"a": id_of(b"new")})
+        self.assertFalse(self.library.scanning)
 
     def test_replaced_while_hashed(self) -> None:
         """A file that is replaced while it is hashed is soon listed as the one that took over."""
-        self.put("a", bytes(4 * SLICE))
-        self.library.startService()
-        work(self.clock, 4)
+        self.put("a", b"old")
+        self.start_walking()
         self.put("b", b"new").rename(self.folder / "a")
-        work(self.clock)
+        self.hasher.work()
         self.clock.advance(HINT_DELAY)
-        work(self.clock)
+        self.work()
         self.assertEqual(self.listed(), {"a": id_of(b"new")})
 
-    def test_changed_while_waiting(self) -> None:
-        """A file that changes before its turn to be hashed is listed only as what it became."""
-        self.put("a", b"1")
-        self.put("b", bytes(8 * SLICE))
-        self.library.startService()
-        work(self.clock, 2)
-        for name in ("a", "b"):
-            self.put(name, b"new " + name.encode())
-        work(self.clock)
+    def test_seen_again_while_hashed(self) -> None:
+        """A digest that comes when a later scan has seen the file changed is not its digest."""
+        self.put("a", b"old")
+        self.start_walking()
+        known = self.put("b", b"old")
+        (self.folder / "a").rename(self.folder / "c")
+        self.put("a", b"new")
+        assert self.watch is not None
+        self.watch.hint()
         self.clock.advance(HINT_DELAY)
         work(self.clock)
-        self.assertEqual(self.listed(), {"a": id_of(b"new a"), "b": id_of(b"new b")})
+        self.assertEqual(sorted(self.hasher.given), ["a", "a", "b", "c"])
+        known.unlink()
+        self.hasher.work()
+        self.assertEqual(self.listed(), {"a": id_of(b"new"), "c": id_of(b"old")})
 
     def test_removed_while_hashed(self) -> None:
         """A file that is removed while it is hashed is not listed in the end."""
-        path = self.put("a", bytes(4 * SLICE))
-        self.library.startService()
-        work(self.clock, 4)
+        path = self.put("a", b"1")
+        self.start_walking()
         path.unlink()
-        work(self.clock)
+        self.hasher.work()
         self.clock.advance(HINT_DELAY)
-        work(self.clock)
+        self.work()
         self.assertEqual(self.listed(), {})
         self.assertFalse(self.library.scanning)
 
     def test_removed_while_waiting(self) -> None:
-        """A file that is seen to be gone before its turn is not hashed, nor missed."""
+        """A file that is seen to be gone before it is hashed is not missed."""
         for name in ("a", "b"):
-            path = self.put(name, b"")
-            os.truncate(path, LARGE)
-            self.age(path, 10)
-        self.library.startService()
-        work(self.clock, 10)
+            self.put(name, name.encode())
+        self.start_walking()
         for name in ("a", "b"):
             (self.folder / name).unlink()
         self.scan_hinted()
-        work(self.clock)
         self.assertEqual(self.listed(), {})
         self.assertFalse(self.library.scanning)
 
-    def hash_half(self, name: str) -> None:
-        """Start with one large file, and be in the middle of it."""
-        path = self.put(name, b"")
-        os.truncate(path, LARGE)
-        self.age(path, 10)
-        self.library.startService()
-        work(self.clock, 10)
-
     def test_moved_while_hashed(self) -> None:
         """A file whose folder is renamed while it is hashed is listed under its new name."""
-        self.hash_half("before/a")
+        self.put("before/a", b"1")
+        self.start_walking()
         (self.folder / "before").rename(self.folder / "now")
         self.scan_hinted()
-        work(self.clock)
-        self.assertEqual(self.listed(), {"now/a": id_of(bytes(LARGE))})
+        self.assertEqual(self.listed(), {"now/a": id_of(b"1")})
 
     def test_moved_out_while_hashed(self) -> None:
         """A file whose folder is moved away while it is hashed is not listed when that is done."""
-        self.hash_half("before/a")
+        self.put("before/a", b"1")
+        self.start_walking()
         (self.folder / "before").rename(self.folder.with_name("away"))
         self.scan_hinted()
-        work(self.clock)
         self.assertEqual(self.listed(), {})
 
     def test_written_again_while_waiting(self) -> None:
-        """A file that is written again before its turn waits until that is over."""
-        self.put("first", bytes(40 * SLICE))
-        self.library.startService()
-        work(self.clock, 10)
-        self.put("second", b"old")
-        self.hint_briefly(10)
-        self.put("second", b"new", age=0)
-        self.hint_briefly(10)
-        work(self.clock)
-        self.assertEqual(self.listed(), {"first": id_of(bytes(40 * SLICE))})
-        for _ in range(10):
-            self.hint_briefly(20)
-        self.assertEqual(self.listed()["second"], id_of(b"new"))
-
-    def hint_briefly(self, slices: int) -> None:
-        """Have the watch tell of a change, and only so much be done that follows."""
+        """A file that is written again before it is hashed waits until that is over."""
+        self.start()
+        self.put("a", b"old")
         assert self.watch is not None
         self.watch.hint()
         self.clock.advance(HINT_DELAY)
-        work(self.clock, slices)
+        work(self.clock)
+        self.put("a", b"new", age=0)
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {})
+        for _ in range(5):
+            self.clock.advance(HINT_DELAY)
+            self.work()
+        self.assertEqual(self.listed(), {"a": id_of(b"new")})
 
     def test_written_while_walking(self) -> None:
         """A file that is written after the walk began and before it comes by must settle too."""
@@ -402,7 +395,7 @@ class HalfWrittenTests(LibraryCase):
         self.clock.advance(0.01)
         for number in range(20):
             self.put(f"{number}", b"half", age=0)
-        work(self.clock)
+        self.work()
         self.assertEqual(self.library.get(id_of(b"half")), None)
 
 
@@ -411,17 +404,7 @@ class UnreadableTests(LibraryCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.tried: list[str] = []
-        self.unreadable = {"bad"}
-
-        def opened(path: Path, signature: Signature) -> BinaryIO:
-            self.tried.append(path.name)
-            if path.name in self.unreadable:
-                raise PermissionError(13, "Permission denied", str(path))
-            return open_unchanged(path, signature)
-
-        # Root reads every file, whatever its mode.
-        self.patch(library, "open_unchanged", opened)
+        self.hasher.unreadable.add("bad")
 
     def test_told_once(self) -> None:
         """A file that can't be read is told of once, not listed, and keeps nothing else back."""
@@ -436,14 +419,14 @@ class UnreadableTests(LibraryCase):
         (line,) = lines
         self.assertIn("bad", line)
         self.assertIn("Permission denied", line)
-        self.assertEqual(self.tried.count("bad"), 1)
+        self.assertEqual(self.hasher.given.count("bad"), 1)
 
     def test_tried_again(self) -> None:
         """Once it has changed, its mode for example, it is tried again."""
         path = self.put("bad", b"1")
         with log_lines(LogLevel.warn):
             self.start()
-        self.unreadable.clear()
+        self.hasher.unreadable.clear()
         self.age(path, 5)
         self.scan_hinted()
         self.assertEqual(self.listed(), {"bad": id_of(b"1")})
@@ -455,7 +438,7 @@ class UnreadableTests(LibraryCase):
             self.start()
         path.unlink()
         self.scan_hinted()
-        self.unreadable.clear()
+        self.hasher.unreadable.clear()
         self.put("bad", b"2")
         self.scan_hinted()
         self.assertEqual(self.listed(), {"bad": id_of(b"2")})
@@ -467,14 +450,13 @@ class FirstScanTests(LibraryCase):
     def test_scanning(self) -> None:
         """It is, until the last file is hashed; what is done by then is listed already."""
         self.put("a", b"1")
-        path = self.put("large", b"")
-        os.truncate(path, LARGE)
+        self.put("b", b"2")
         self.assertTrue(self.library.scanning)
-        self.library.startService()
-        work(self.clock, 20)
+        self.start_walking()
+        self.hasher.work("a")
         self.assertTrue(self.library.scanning)
         self.assertEqual(self.listed(), {"a": id_of(b"1")})
-        work(self.clock)
+        self.hasher.work()
         self.assertFalse(self.library.scanning)
 
     def test_empty_folder(self) -> None:
@@ -506,35 +488,10 @@ class FirstScanTests(LibraryCase):
             for _ in range(100):
                 work(self.clock, 1)
                 self.assertFalse(self.library.scanning)
+            self.hasher.work()
+            self.assertFalse(self.library.scanning)
         self.assertEqual(lines, [])
         self.assertEqual(self.listed(), {"a": id_of(b"1")})
-
-
-class LargeTests(LibraryCase):
-    """Files of many slices."""
-
-    def test_small_ones_first(self) -> None:
-        """A large file does not hold up small ones, be they found before it or after."""
-        path = self.put("large", b"")
-        os.truncate(path, LARGE)
-        for name in ("a", "z"):
-            self.put(name, name.encode())
-        self.library.startService()
-        work(self.clock, 20)
-        self.assertEqual(self.listed(), {"a": id_of(b"a"), "z": id_of(b"z")})
-        # One that comes while the large one is being hashed doesn't wait either.
-        self.put("new", b"new")
-        self.scan_hinted_shortly()
-        self.assertIn("new", self.listed())
-        self.assertNotIn("large", self.listed())
-        work(self.clock)
-        self.assertEqual(self.listed()["large"], id_of(bytes(LARGE)))
-
-    def scan_hinted_shortly(self) -> None:
-        assert self.watch is not None
-        self.watch.hint()
-        self.clock.advance(HINT_DELAY)
-        work(self.clock, 20)
 
 
 class ScanTests(LibraryCase):
@@ -548,10 +505,10 @@ class ScanTests(LibraryCase):
         """Where every folder is watched, it is looked at again after RESCAN_WATCHED."""
         self.start()
         self.clock.advance(RESCAN_WATCHED - 1)
-        work(self.clock)
+        self.work()
         self.assertEqual(self.scans(), 1)
         self.clock.advance(1)
-        work(self.clock)
+        self.work()
         self.assertEqual(self.scans(), 2)
 
     def test_not_watched_everywhere(self) -> None:
@@ -561,7 +518,7 @@ class ScanTests(LibraryCase):
         self.start()
         for expected in (2, 3, 4):
             self.clock.advance(RESCAN_UNWATCHED)
-            work(self.clock, 20)
+            self.work()
             self.assertEqual(self.scans(), expected)
 
     def test_no_watch(self) -> None:
@@ -570,7 +527,7 @@ class ScanTests(LibraryCase):
         self.start()
         self.put("a", b"1")
         self.clock.advance(RESCAN_UNWATCHED)
-        work(self.clock)
+        self.work()
         self.assertEqual(self.listed(), {"a": id_of(b"1")})
 
     def test_hint(self) -> None:
@@ -582,10 +539,10 @@ class ScanTests(LibraryCase):
             self.clock.advance(HINT_DELAY / 10)
         self.assertEqual(self.scans(), 1)
         self.clock.advance(HINT_DELAY / 2)
-        work(self.clock)
+        self.work()
         self.assertEqual(self.scans(), 2)
         self.clock.advance(RESCAN_WATCHED / 2)
-        work(self.clock)
+        self.work()
         self.assertEqual(self.scans(), 2)
 
     def test_hint_while_scanning(self) -> None:
@@ -597,10 +554,10 @@ class ScanTests(LibraryCase):
         self.put("new", b"new")
         assert self.watch is not None
         self.watch.hint()
-        work(self.clock)
+        self.work()
         self.assertEqual(self.scans(), 1)
         self.clock.advance(HINT_DELAY)
-        work(self.clock)
+        self.work()
         self.assertEqual(self.scans(), 2)
         self.assertIn("new", self.listed())
 
@@ -621,11 +578,28 @@ class ScanTests(LibraryCase):
         self.library.startService()
         took = 3 * RESCAN_UNWATCHED
         self.clock.advance(took)
-        work(self.clock)
+        self.work()
         self.clock.advance(took * SCAN_REST - 1)
-        work(self.clock)
+        self.work()
         self.assertEqual(self.scans(), 1)
         self.clock.advance(1)
+        self.work()
+        self.assertEqual(self.scans(), 2)
+
+    def test_hint_after_a_long_scan(self) -> None:
+        """Where something has changed since, only HINT_REST times as long has to pass."""
+        for number in range(5):
+            self.put(f"{number}", b"%d" % number)
+        self.library.startService()
+        took = 0.5
+        self.clock.advance(took)
+        assert self.watch is not None
+        self.watch.hint()
+        work(self.clock)
+        self.clock.advance(took * HINT_REST - 0.01)
+        work(self.clock)
+        self.assertEqual(self.scans(), 1)
+        self.clock.advance(0.02)
         work(self.clock)
         self.assertEqual(self.scans(), 2)
 
@@ -640,7 +614,7 @@ class ScanTests(LibraryCase):
         hidden.rename(self.folder)
         self.put("b", b"2")
         self.clock.advance(RESCAN_WATCHED)
-        work(self.clock)
+        self.work()
         self.assertEqual(self.listed(), {"a": id_of(b"1"), "b": id_of(b"2")})
 
     def test_folder_gone_told_once(self) -> None:
@@ -650,7 +624,7 @@ class ScanTests(LibraryCase):
         self.folder.rmdir()
         for _ in range(5):
             self.clock.advance(RESCAN_UNWATCHED)
-            work(self.clock)
+            self.work()
         self.assertEqual(len(self.flushLoggedErrors(FileNotFoundError)), 1)
 
 
@@ -737,7 +711,7 @@ class OpenTests(LibraryCase):
         self.assertRaises(UnknownResource, self.library.open, self.known)
         self.assertEqual(open_descriptors(), before)
         self.clock.advance(HINT_DELAY)
-        work(self.clock)
+        self.work()
         self.assertEqual(self.listed(), {"a": id_of(b"As It Was")})
 
     def test_gone(self) -> None:
@@ -745,7 +719,7 @@ class OpenTests(LibraryCase):
         self.path.unlink()
         self.assertRaises(UnknownResource, self.library.open, self.known)
         self.clock.advance(HINT_DELAY)
-        work(self.clock)
+        self.work()
         self.assertEqual(self.listed(), {})
 
     def test_link_put_in_its_place(self) -> None:
@@ -765,24 +739,225 @@ class OpenTests(LibraryCase):
             self.assertEqual(file.read(), b"as it was")
 
 
+class PiecesTests(LibraryCase):
+    """How resources are cut."""
+
+    def test_pieces(self) -> None:
+        """A resource has the digests of its pieces, the last of them shorter than the others."""
+        content = bytes(MIB) + b"x" * MIB + b"end"
+        self.put("a", content)
+        self.start()
+        parts = (content[:MIB], content[MIB : 2 * MIB], b"end")
+        digests = b"".join(hashlib.sha256(part).digest() for part in parts)
+        pieces = self.library.pieces(id_of(content))
+        self.assertEqual(pieces, Pieces(len(content), digests))
+        assert pieces is not None
+        pieces.check()
+
+    def test_empty_file(self) -> None:
+        """An empty file has no pieces, and is a resource all the same."""
+        self.put("a", b"")
+        self.start()
+        self.assertEqual(self.library.pieces(id_of(b"")), Pieces(0, b""))
+
+    def test_not_here(self) -> None:
+        """What is not here, or no longer, has none."""
+        self.put("a", b"1").rename(self.folder / "b")
+        self.start()
+        self.assertIs(self.library.pieces(id_of(b"2")), None)
+        (self.folder / "b").unlink()
+        self.scan_hinted()
+        self.assertIs(self.library.pieces(id_of(b"1")), None)
+
+
+class AdoptTests(LibraryCase):
+    """Files that come with their digests."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.put("a", b"1")
+        self.start()
+        self.clock.advance(10)
+        self.hasher.given.clear()
+        self.announced.clear()
+
+    def adopt(self, name: str, content: bytes) -> Digests:
+        digest = hashlib.sha256(content)
+        digests = Digests(digest.hexdigest(), digest.digest())
+        self.library.adopt(self.put(name, content, age=0), digests)
+        return digests
+
+    def test_listed_at_once(self) -> None:
+        """It is in the list at once, announced, and open to others, without being hashed."""
+        self.adopt("sub/b", b"22")
+        self.clock.advance(0)
+        self.assertEqual(self.listed(), {"a": id_of(b"1"), "sub/b": id_of(b"22")})
+        self.assertEqual(len(self.announced), 1)
+        with self.library.open(id_of(b"22")) as file:
+            self.assertEqual(file.read(), b"22")
+        pieces = self.library.pieces(id_of(b"22"))
+        self.assertEqual(pieces, Pieces(2, hashlib.sha256(b"22").digest()))
+        self.scan_hinted()
+        self.assertEqual(self.hasher.given, [])
+        self.assertEqual(self.listed(), {"a": id_of(b"1"), "sub/b": id_of(b"22")})
+
+    def test_in_the_place_of_another(self) -> None:
+        """What was there under that name before is gone."""
+        self.adopt("a", b"22")
+        self.assertEqual(self.listed(), {"a": id_of(b"22")})
+        self.assertIs(self.library.get(id_of(b"1")), None)
+
+    def test_while_it_is_hashed(self) -> None:
+        """One that a scan had found first is listed once, and stays so when it is hashed too."""
+        path = self.put("b", b"22")
+        assert self.watch is not None
+        self.watch.hint()
+        self.clock.advance(HINT_DELAY)
+        work(self.clock)
+        digest = hashlib.sha256(b"22")
+        self.library.adopt(path, Digests(digest.hexdigest(), digest.digest()))
+        self.hasher.work()
+        self.assertEqual(self.listed(), {"a": id_of(b"1"), "b": id_of(b"22")})
+
+    def test_changed_since(self) -> None:
+        """One that is changed after it came is hashed like any other."""
+        self.adopt("b", b"22")
+        self.put("b", b"333")
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {"a": id_of(b"1"), "b": id_of(b"333")})
+
+
+class CacheTests(LibraryCase):
+    """A library that remembers what it hashed."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.state = Path(self.mktemp()) / "state"
+        self.caches: list[HashCache] = []
+
+    def restart(self) -> None:
+        """A library of the same folder, as after a restart; all that it has to do is done."""
+        self.end()
+        cache = open_cache(self.state)
+        assert cache is not None
+        self.caches.append(cache)
+        self.addCleanup(cache.close)
+        self.hasher.given.clear()
+        self.library = self.make(self.watch, cache)
+        self.start()
+
+    def end(self) -> None:
+        if self.library.running:
+            self.library.stopService()
+        for cache in self.caches:
+            cache.close()
+
+    def test_restart(self) -> None:
+        """After a restart the list and the pieces are as before, and nothing is hashed again."""
+        for number in range(20):
+            self.put(f"sub/{number}", b"%d" % number)
+        self.restart()
+        before = self.library.resources()
+        self.assertEqual(len(self.hasher.given), 20)
+        self.restart()
+        self.assertEqual(self.hasher.given, [])
+        self.assertEqual(self.library.resources(), before)
+        self.assertFalse(self.library.scanning)
+        pieces = self.library.pieces(id_of(b"7"))
+        self.assertEqual(pieces, Pieces(1, hashlib.sha256(b"7").digest()))
+
+    def test_only_what_changed(self) -> None:
+        """What was written, touched or added meanwhile is hashed, and nothing else."""
+        for name in ("written", "touched", "same", "renamed"):
+            self.put(name, name.encode())
+        self.restart()
+        self.end()
+        self.put("written", b"written again")
+        self.age(self.folder / "touched", 5)
+        self.put("added", b"added")
+        self.restart()
+        self.assertEqual(sorted(self.hasher.given), ["added", "touched", "written"])
+        self.assertEqual(self.listed()["written"], id_of(b"written again"))
+
+    def test_same_size_and_time(self) -> None:
+        """A file with other bytes, and the size and times that it had, is not what it was."""
+        path = self.put("a", b"1")
+        self.restart()
+        self.end()
+        was = path.stat()
+        path.write_bytes(b"2")
+        os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+        self.restart()
+        self.assertEqual(self.listed(), {"a": id_of(b"2")})
+
+    def test_adopted(self) -> None:
+        """What came with its digests is not hashed after a restart either."""
+        self.restart()
+        digest = hashlib.sha256(b"1")
+        digests = Digests(digest.hexdigest(), digest.digest())
+        self.library.adopt(self.put("a", b"1"), digests)
+        self.restart()
+        self.assertEqual(self.hasher.given, [])
+        self.assertEqual(self.listed(), {"a": id_of(b"1")})
+
+    def test_damaged(self) -> None:
+        """A damaged cache is set aside as it is, and everything is hashed again, once."""
+        for number in range(3):
+            self.put(f"{number}", b"%d" % number)
+        self.restart()
+        self.end()
+        path = self.state / "digests.sqlite"
+        path.write_bytes(b"nonsense" * 1000)
+        with log_lines(LogLevel.warn) as lines:
+            self.restart()
+        self.assertEqual(len(self.hasher.given), 3)
+        self.assertEqual(len(self.listed()), 3)
+        aside = self.state / "digests.sqlite.damaged-1"
+        self.assertEqual(aside.read_bytes(), b"nonsense" * 1000)
+        (line,) = lines
+        self.assertIn(str(aside), line)
+        self.restart()
+        self.assertEqual(self.hasher.given, [])
+
+    def test_failing(self) -> None:
+        """A cache that fails in the middle, on a full disk say, keeps nothing from the list."""
+        self.restart()
+        self.caches[-1].close()
+        self.put("a", b"1")
+        with log_lines(LogLevel.warn) as lines:
+            self.scan_hinted()
+        self.assertEqual(self.listed(), {"a": id_of(b"1")})
+        self.assertEqual(len(lines), 1)
+
+
 class StopTests(LibraryCase):
     """Stopping, wherever the work stands."""
 
     def test_in_mid_scan(self) -> None:
         """Stopped at any step of a first scan, it leaves no delayed calls."""
         for number in range(3):
-            self.put(f"{number}/file", bytes(2 * SLICE) + b"%d" % number)
-        (self.folder / "large").touch()
-        os.truncate(self.folder / "large", LARGE)
-        self.age(self.folder / "large", 5)
-        for steps in range(0, 90, 4):
-            watch = FakeWatch()
-            stopped = self.make(watch)
-            stopped.startService()
-            work(self.clock, steps)
-            stopped.stopService()
-            self.assertEqual(self.clock.getDelayedCalls(), [], msg=f"after {steps} steps")
-            self.assertTrue(watch.stopped)
+            self.put(f"{number}/file", b"%d" % number)
+        for steps in range(12):
+            for hashed in ((), ("file",)):
+                watch = FakeWatch()
+                stopped = self.make(watch)
+                stopped.startService()
+                work(self.clock, steps)
+                if hashed:
+                    self.hasher.work()
+                stopped.stopService()
+                self.assertEqual(self.clock.getDelayedCalls(), [], msg=f"after {steps} steps")
+                self.assertTrue(watch.stopped)
+
+    def test_hashed_after_the_end(self) -> None:
+        """What is hashed or found changed only after the end begins nothing any more."""
+        for name in ("a", "b"):
+            self.put(name, name.encode())
+        self.start_walking()
+        self.library.stopService()
+        (self.folder / "a").unlink()
+        self.hasher.work()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_at_rest(self) -> None:
         """Stopped between two scans, with an announcement due, it leaves no delayed calls."""

@@ -69,13 +69,14 @@ class MembershipCase(SynchronousTestCase):
         self.membership = Membership(
             clock or self.clock,
             client or self.client,
-            self.library,
+            self.library.resources,
             "node1",
             lambda host: f"10.0.0.9:8000(to {host})",
             given,
             discover or self.discover,
             Random(seed),
         )
+        self.library.watch(self.membership.changed)
         self.addCleanup(self.stop, self.membership, clock or self.clock)
         return self.membership
 
@@ -193,6 +194,15 @@ class ChangeTests(MembershipCase):
         self.pass_time(2)
         self.change(FILE, OTHER)
         self.assertEqual(self.client.called("register"), [(0, ONE), (2, ONE)])
+        self.assertEqual(self.client.registrations[-1].resources, [FILE, OTHER])
+
+    def test_parts(self) -> None:
+        """What has come only in part is registered as that, and again when it is whole."""
+        self.start(ONE, up=[ONE])
+        part = Resource(OTHER.id, "other", 7, partial=True)
+        self.change(FILE, part)
+        self.assertEqual(self.client.registrations[-1].resources, [FILE, part])
+        self.change(FILE, OTHER)
         self.assertEqual(self.client.registrations[-1].resources, [FILE, OTHER])
 
     def test_counts_as_a_beat(self) -> None:

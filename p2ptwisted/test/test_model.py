@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.errors import InvalidInput
-from p2ptwisted.model import HeldFile, Holding, Registration, Resource, parse_id
+from p2ptwisted.model import Health, HeldFile, Holding, Registration, Resource, parse_id
 
 SHA256 = "0123456789abcdef" * 4
 ID_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-"
@@ -76,6 +76,32 @@ class ShapesTests(SynchronousTestCase):
         self.assertEqual(
             msgspec.json.encode([Resource("a", "n"), Resource("b", "m", 0)]),
             b'[{"id":"a","name":"n"},{"id":"b","name":"m","size":0}]',
+        )
+
+    def test_partial(self) -> None:
+        """Whether it is only a part is there where it is one, and believed where it is said."""
+        part = Resource("a", "n", 5, partial=True)
+        body = b'{"id":"a","name":"n","size":5,"partial":true}'
+        self.assertEqual(msgspec.json.encode(part), body)
+        self.assertEqual(msgspec.json.decode(body, type=Resource), part)
+        whole = msgspec.json.decode(b'{"id":"a","name":"n","partial":false}', type=Resource)
+        self.assertEqual(whole, Resource("a", "n"))
+        self.assertRaises(
+            msgspec.ValidationError,
+            msgspec.json.decode,
+            b'{"id":"a","name":"n","partial":1}',
+            type=Resource,
+        )
+
+    def test_health(self) -> None:
+        """The folder is left out where it is not told."""
+        self.assertEqual(
+            msgspec.json.encode(Health("n", 1, False, None)),
+            b'{"name":"n","resources":1,"scanning":false,"supernode":null}',
+        )
+        self.assertEqual(
+            msgspec.json.encode(Health("n", 1, False, "h:1", "/shared")),
+            b'{"name":"n","resources":1,"scanning":false,"supernode":"h:1","folder":"/shared"}',
         )
 
     def test_holding(self) -> None:

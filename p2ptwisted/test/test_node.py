@@ -19,11 +19,12 @@ from zope.interface.verify import verifyObject
 from p2ptwisted import addresses
 from p2ptwisted.addresses import Location, OwnLocation
 from p2ptwisted.config import NodeConfig
-from p2ptwisted.errors import Unavailable
+from p2ptwisted.errors import InvalidInput, StartError, Unavailable, UnknownResource
 from p2ptwisted.interfaces import ILibrary, INode
 from p2ptwisted.membership import Membership
-from p2ptwisted.model import Health, HeldFile, Holding, Resource
+from p2ptwisted.model import Health, HeldFile, Holders, Holding, Resource
 from p2ptwisted.node import INodeReactor, Node, make_node
+from p2ptwisted.pieces import MIB, Pieces
 from p2ptwisted.protocols import multicast
 from p2ptwisted.protocols.wire import Found, Request, decode, encode
 from p2ptwisted.test.fakes import Host, Network, make_peer
@@ -33,8 +34,12 @@ from p2ptwisted.test.node_fakes import (
     FakeLibrary,
     FakeWatch,
     Peer,
+    ProcessMaker,
     producers_on,
 )
+from p2ptwisted.throttle import Throttle
+from p2ptwisted.transfer.part import Part
+from p2ptwisted.transfer.uploads import Uploads
 from p2ptwisted.web.site import LimitedSite
 
 SUPERNODE = "10.0.0.1:5000"
@@ -48,7 +53,7 @@ def held(id: str, *locations: str) -> Holding:
     return Holding(id, HeldFile(locations[0], list(locations), "there", 7))
 
 
-class NodeTests(SynchronousTestCase):
+class NodeCase(SynchronousTestCase):
     """A node with a library of one resource, whose supernode knows of another."""
 
     def setUp(self) -> None:
@@ -61,16 +66,43 @@ class NodeTests(SynchronousTestCase):
         own = OwnLocation(("10.0.0.9", 8000), lambda: Location("0.0.0.0", 8000))
         # Not started: where it is registered is all that the node asks of it.
         self.membership = Membership(
-            clock, self.client, self.library, "node1", own.towards, [], lambda: Deferred()
+            clock, self.client, self.library.resources, "node1", own.towards, [], lambda: Deferred()
         )
         self.membership.supernode = SUPERNODE
-        self.node = Node("node1", self.library, self.membership, self.client, own)
+        self.uploads = Uploads(clock, 2, Throttle(None))
+        #: What is being fetched.
+        self.parts: dict[str, Part] = {}
+        self.node = Node(
+            "node1",
+            self.library,
+            self.membership,
+            self.client,
+            own,
+            self.uploads,
+            self.parts.get,
+        )
 
     def find(self, *ids: str) -> list[Resource | Holding]:
         return self.successResultOf(Deferred.fromCoroutine(self.find_coroutine(*ids)))
 
     async def find_coroutine(self, *ids: str) -> list[Resource | Holding]:
         return await self.node.find(ids)
+
+    def free_uploads(self) -> int:
+        """How many more answers with content there may be."""
+        begun = []
+        while True:
+            try:
+                begun.append(self.uploads.begin())
+            except Unavailable:
+                break
+        for upload in begun:
+            upload.end()
+        return len(begun)
+
+
+class NodeTests(NodeCase):
+    """What is asked of a node."""
 
     def test_providers(self) -> None:
         """The node, and the library it is tested with, are what the seams ask for."""
@@ -144,25 +176,192 @@ class NodeTests(SynchronousTestCase):
         self.assertEqual(self.node.resources(), [HERE])
 
     def test_open(self) -> None:
-        """What is here and as it was comes with its content."""
-        opened = self.node.open(HERE.id)
-        assert opened is not None
-        resource, file = opened
-        self.assertEqual((resource, file.read()), (HERE, b"bytes"))
+        """What is here and as it was comes with its content, all of it, and takes a place."""
+        giving = self.node.open(HERE.id)
+        assert giving is not None
+        self.assertEqual((giving.resource, giving.file.read()), (HERE, b"bytes"))
+        self.assertEqual((giving.start, giving.stop), (0, 5))
+        self.assertEqual(self.free_uploads(), 1)
+        giving.upload.end()
+        self.assertEqual(self.free_uploads(), 2)
 
     def test_open_elsewhere(self) -> None:
-        """What is elsewhere, or here and no longer as it was, can't be opened."""
+        """What is elsewhere, or here and no longer as it was, can't be opened, and takes none."""
         self.assertIs(self.node.open(THERE), None)
         self.library.contents.clear()
         self.assertIs(self.node.open(HERE.id), None)
+        self.assertEqual(self.free_uploads(), 2)
+
+    def test_open_too_many(self) -> None:
+        """Where too much is being sent it is Unavailable; what is not here is just not here."""
+        for _ in range(2):
+            self.node.open(HERE.id)
+        self.assertRaises(Unavailable, self.node.open, HERE.id)
+        self.assertIs(self.node.open(THERE), None)
 
     def test_health(self) -> None:
         """Its health is its name, how much it shares, whether it scans, and its supernode."""
-        self.assertEqual(self.node.health(), Health("node1", 1, False, SUPERNODE))
+        self.assertEqual(self.node.health("10.0.0.2"), Health("node1", 1, False, SUPERNODE))
         self.membership.supernode = None
         self.library.scanning = True
         self.library.change()
-        self.assertEqual(self.node.health(), Health("node1", 0, True, None))
+        self.assertEqual(self.node.health("10.0.0.2"), Health("node1", 0, True, None))
+
+    def test_folder(self) -> None:
+        """Only somebody on the same machine is told which folder it shares."""
+        for caller in ("127.0.0.1", "127.3.2.1"):
+            health = self.node.health(caller)
+            self.assertEqual(health, Health("node1", 1, False, SUPERNODE, "/shared"))
+        for caller in ("10.0.0.9", "128.0.0.1", "1.127.0.0"):
+            self.assertEqual(self.node.health(caller), Health("node1", 1, False, SUPERNODE))
+
+
+class HoldersTests(NodeCase):
+    """Whom a fetch may ask."""
+
+    def holders(self) -> Deferred[Holders]:
+        return Deferred.fromCoroutine(self.node.holders(THERE))
+
+    def test_others(self) -> None:
+        """All that the supernode knows, wherever in the group, without this node itself."""
+        self.client.held[SUPERNODE, THERE] = Holders(
+            THERE, ["10.0.0.3:8000", OWN], ["10.0.0.4:8000", "10.0.0.9:8001"], "there", 7
+        )
+        self.assertEqual(
+            self.successResultOf(self.holders()),
+            Holders(THERE, ["10.0.0.3:8000"], ["10.0.0.4:8000", "10.0.0.9:8001"], "there", 7),
+        )
+        self.assertEqual(self.client.called("holders"), [(0, SUPERNODE)])
+
+    def test_registered_here(self) -> None:
+        """Those at its own supernode alone, where that is all that is asked."""
+        self.client.held[SUPERNODE, THERE] = Holders(THERE, ["10.0.0.3:8000", OWN], [])
+        here = Deferred.fromCoroutine(self.node.holders(THERE, True))
+        self.assertEqual(self.successResultOf(here).locations, ["10.0.0.3:8000"])
+        self.assertEqual(self.client.called("holders here"), [(0, SUPERNODE)])
+        self.assertEqual(self.client.called("holders"), [])
+
+    def test_itself_a_part(self) -> None:
+        """A node that has a part does not fetch from itself."""
+        self.client.held[SUPERNODE, THERE] = Holders(THERE, [], [OWN])
+        self.assertEqual(self.successResultOf(self.holders()), Holders(THERE, [], []))
+
+    def test_unavailable(self) -> None:
+        """Without a supernode that answers well it is Unavailable, which names it."""
+        self.client.refusing.add(SUPERNODE)
+        failure = self.failureResultOf(self.holders(), Unavailable)
+        self.assertIn(SUPERNODE, str(failure.value))
+        self.client.up.clear()
+        self.failureResultOf(self.holders(), Unavailable)
+        self.membership.supernode = None
+        failure = self.failureResultOf(self.holders(), Unavailable)
+        self.assertIn("no supernode", str(failure.value))
+
+
+class GiveTests(NodeCase):
+    """Pieces, of what is here and of what is coming."""
+
+    content = b"".join(bytes([number]) * MIB for number in range(5)) + b"end"
+
+    def setUp(self) -> None:
+        super().setUp()
+        parts = (self.content[start : start + MIB] for start in range(0, 6 * MIB, MIB))
+        digests = b"".join(hashlib.sha256(part).digest() for part in parts)
+        self.cut = Pieces(len(self.content), digests)
+        self.library.change(Resource(HERE.id, "here", len(self.content)))
+        self.library.contents[HERE.id] = self.content
+        self.library.cut[HERE.id] = self.cut
+
+    def fetching(self, *pieces: int) -> Part:
+        """Another resource is being fetched, and has these pieces."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        part = self.parts[THERE] = Part(folder / "there", THERE, self.cut)
+        self.addCleanup(part.close)
+        for piece in pieces:
+            start, stop = self.cut.span(piece)
+            part.write(start, self.content[start:stop])
+            part.verified(piece)
+        return part
+
+    def give(self, id: str, wanted: int, client: str = "10.0.0.2") -> tuple[int, int]:
+        """Which bytes the client is given, which they are, and no more than is allowed at once."""
+        giving = self.node.give(id, f"{wanted:x}", client)
+        with giving.file:
+            giving.file.seek(giving.start)
+            given = giving.file.read(giving.stop - giving.start)
+        self.assertEqual(given, self.content[giving.start : giving.stop])
+        self.assertEqual((giving.resource.id, giving.resource.size), (id, len(self.content)))
+        self.assertEqual(self.free_uploads(), 1)
+        giving.upload.end()
+        return giving.start, giving.stop
+
+    def test_pieces(self) -> None:
+        """How a resource is cut, and that all of it is here, or what has come."""
+        self.assertEqual(self.node.pieces(HERE.id), (self.cut, 0b111111))
+        self.fetching(0, 2)
+        self.assertEqual(self.node.pieces(THERE), (self.cut, 0b101))
+        self.assertRaises(UnknownResource, self.node.pieces, NOWHERE)
+
+    def test_here(self) -> None:
+        """A piece of a resource, the last one as short as it is."""
+        self.assertEqual(self.give(HERE.id, 0b000010), (MIB, 2 * MIB))
+        self.assertEqual(self.give(HERE.id, 0b100000), (5 * MIB, 5 * MIB + 3))
+
+    def test_runs(self) -> None:
+        """A client that is alone gets more each time, as far as it wants what follows."""
+        self.assertEqual(self.give(HERE.id, 0b111111), (0, MIB))
+        self.assertEqual(self.give(HERE.id, 0b111110), (MIB, 3 * MIB))
+        self.assertEqual(self.give(HERE.id, 0b111000), (3 * MIB, 5 * MIB + 3))
+
+    def test_spread(self) -> None:
+        """Two clients that want everything get what the other has not got."""
+        first = self.node.give(HERE.id, "3f", "10.0.0.2")
+        second = self.node.give(HERE.id, "3f", "10.0.0.3")
+        self.assertEqual((first.start, second.start), (0, MIB))
+
+    def test_coming(self) -> None:
+        """Of what is being fetched, only what has come."""
+        self.fetching(1, 2, 4)
+        self.assertEqual(self.give(THERE, 0b001111), (MIB, 2 * MIB))
+        self.assertEqual(self.give(THERE, 0b011000), (4 * MIB, 5 * MIB))
+        self.assertRaises(UnknownResource, self.node.give, THERE, "1", "10.0.0.2")
+
+    def test_none_here(self) -> None:
+        """What is not here at all, or of which nothing is wanted, is an UnknownResource."""
+        self.assertRaises(UnknownResource, self.node.give, NOWHERE, "1", "10.0.0.2")
+        self.assertRaises(UnknownResource, self.node.give, HERE.id, "0", "10.0.0.2")
+        self.assertEqual(self.free_uploads(), 2)
+
+    def test_bad_sets(self) -> None:
+        """What is no set, or names pieces that there are not, is InvalidInput."""
+        for wanted in ("", "x", "-1", "0x1", "40", "1" * 50):
+            self.assertRaises(InvalidInput, self.node.give, HERE.id, wanted, "10.0.0.2")
+        self.assertEqual(self.free_uploads(), 2)
+
+    def test_too_many(self) -> None:
+        """Where too much is being sent it is Unavailable."""
+        for client in ("10.0.0.2", "10.0.0.3"):
+            self.node.give(HERE.id, "3f", client)
+        self.assertRaises(Unavailable, self.node.give, HERE.id, "3f", "10.0.0.4")
+
+    def test_just_gone(self) -> None:
+        """What has just changed or gone is an UnknownResource, and takes nobody's place."""
+        self.library.contents.clear()
+        self.assertRaises(UnknownResource, self.node.give, HERE.id, "1", "10.0.0.2")
+        part = self.fetching(0)
+        part.path.unlink()
+        self.assertRaises(UnknownResource, self.node.give, THERE, "1", "10.0.0.2")
+        self.assertEqual(self.free_uploads(), 2)
+
+    def test_just_come(self) -> None:
+        """What was a part and is in its place by now is given from there."""
+        self.fetching(0)
+        self.library.change(Resource(THERE, "there", len(self.content)))
+        self.library.contents[THERE] = self.content
+        self.library.cut[THERE] = self.cut
+        self.assertEqual(self.node.pieces(THERE), (self.cut, 0b111111))
+        self.assertEqual(self.give(THERE, 0b100000), (5 * MIB, 5 * MIB + 3))
 
 
 LOOPBACK = "127.0.0.1"
@@ -172,11 +371,12 @@ Link = namedtuple("Link", "family address")
 State = namedtuple("State", "isup")
 
 
-class MemoryHost(MemoryReactor, Host):
+class MemoryHost(MemoryReactor, ProcessMaker, Host):
     """A reactor with everything that a node needs, in memory."""
 
     def __init__(self, network: Network) -> None:
         MemoryReactor.__init__(self)
+        ProcessMaker.__init__(self)
         Host.__init__(self, network, [LOOPBACK])
 
 
@@ -228,6 +428,7 @@ class MakeNodeTests(SynchronousTestCase):
         """In small steps, so that what follows from something comes after it."""
         for _ in range(20):
             self.network.advance(seconds / 20)
+            self.host.turn()
 
     def supernode(self, address: str, port: int) -> Peer:
         """Be the supernode there, to which the node is just connecting."""
@@ -263,7 +464,13 @@ class MakeNodeTests(SynchronousTestCase):
         peer.send(b"HTTP/1.1 204 No Content\r\n\r\n")
         self.assertEqual(
             self.ask("/node/health"),
-            {"name": "node one", "resources": 1, "scanning": False, "supernode": "10.0.0.1:5000"},
+            {
+                "name": "node one",
+                "resources": 1,
+                "scanning": False,
+                "supernode": "10.0.0.1:5000",
+                "folder": str(self.folder),
+            },
         )
         self.assertEqual(self.ask("/api/node/resources"), [{"id": self.known, "name": "file"}])
 
@@ -318,6 +525,66 @@ class MakeNodeTests(SynchronousTestCase):
         self.successResultOf(stopped)
         self.assertFalse(peer.is_open)
         self.assertEqual(self.host.sockets, [])
+        self.assertEqual(self.host.getDelayedCalls(), [])
+
+    def test_state(self) -> None:
+        """With a state folder a restarted node hashes nothing again, and starts no process."""
+        state = str(Path(self.mktemp()))
+        for processes in (1, 1):
+            self.start(state=state)
+            self.assertEqual(self.ask("/api/node/resources"), [{"id": self.known, "name": "file"}])
+            self.assertEqual(len(self.host.processes), processes)
+            self.stop()
+            self.host.tcpServers.clear()
+
+    def test_bad_state(self) -> None:
+        """A state folder that can't be is told of before anything starts."""
+        error = self.assertRaises(StartError, self.start, state=str(self.file))
+        self.assertIn(f"--state {self.file}", str(error))
+
+    def test_limits(self) -> None:
+        """Of --uploads, one, and --max-upload both are heeded."""
+        self.file.write_bytes(bytes(4 * 64 * 1024))
+        os.utime(self.file, (1_700_000_000, 1_700_000_000))
+        known = hashlib.sha256(self.file.read_bytes()).hexdigest()
+        self.start(uploads=1, max_upload=64 * 1024)
+        site = cast(LimitedSite, self.host.tcpServers[0][1])
+        first, second = (Connection(site, self.host) for _ in range(2))
+        first.ask("GET", f"/api/node/resources/{known}/content")
+        second.ask("GET", f"/api/node/resources/{known}/content")
+        self.assertEqual(second.take().status, 503)
+        self.pass_time(2)
+        received = len(first.received())
+        self.assertGreater(received, 2 * 64 * 1024)
+        self.assertLess(received, 4 * 64 * 1024)
+        for connection in (first, second):
+            connection.vanish()
+
+    def test_fetch(self) -> None:
+        """It fetches for whoever may have it do so, and for no other."""
+        self.start(trusted_network="10.0.0.0/8")
+        site = cast(LimitedSite, self.host.tcpServers[0][1])
+        body = json.dumps({"id": "b" * 64}).encode()
+        for host, status in [("127.0.0.1", 202), ("10.1.2.3", 202), ("11.0.0.1", 403)]:
+            connection = Connection(site, self.host, host)
+            connection.ask("POST", "/api/node/fetch", body=body)
+            self.assertEqual(connection.take().status, status)
+            connection.vanish()
+        (status,) = self.ask("/api/node/fetch")
+        self.assertEqual(status["id"], "b" * 64)
+
+    def test_stop_while_hashing(self) -> None:
+        """Stopped while its files are being hashed, it awaits the end of those who do."""
+        self.patch(self.host, "turn", lambda: None)
+        self.start()
+        (process,) = self.host.processes
+        stopped = self.service.stopService()
+        self.pass_time(1)
+        self.assertNoResult(stopped)
+        self.assertTrue(process.killed)
+        process.die()
+        self.pass_time(1)
+        self.successResultOf(stopped)
         self.assertEqual(self.host.getDelayedCalls(), [])
 
     def test_stop_without_a_supernode(self) -> None:

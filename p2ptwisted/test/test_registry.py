@@ -15,7 +15,7 @@ from zope.interface.verify import verifyObject
 from p2ptwisted import registry as module
 from p2ptwisted.errors import InvalidInput, StartError, Unavailable
 from p2ptwisted.interfaces import IRegistry
-from p2ptwisted.model import SUPERNODE_ID, HeldFile, Holding, Node, Resource
+from p2ptwisted.model import SUPERNODE_ID, HeldFile, Holders, Holding, Node, Resource
 from p2ptwisted.registry import Registry, open_registry
 from p2ptwisted.test.fakes import Slices
 from p2ptwisted.test.test_model import SHA256
@@ -203,6 +203,118 @@ class HoldersTests(RegistryTestCase):
         self.assertEqual(self.registry.nodes(), [B, A])
         self.assertEqual(self.locations(X.id), [B.location])
         self.assertEqual(self.locations(Y.id), [A.location])
+
+
+class SeveralNamesTests(RegistryTestCase):
+    """One content that its holders call differently."""
+
+    def test_name_asked_for(self) -> None:
+        """It is told by the name that was asked for, however recently its holder was seen."""
+        for node, name in ((A, "data/One.bin"), (B, "other.bin")):
+            self.register(node, Resource("x", name, 7))
+        for asked, told in (
+            ("One.bin", "data/One.bin"),
+            ("one", "data/One.bin"),
+            ("other.bin", "other.bin"),
+            (".bin", "other.bin"),
+        ):
+            (found,) = self.find(asked)
+            self.assertEqual(found.file.name, told)
+            self.assertEqual(found.file.locations, [B.location, A.location])
+
+
+class PartialTests(RegistryTestCase):
+    """Nodes that have only a part of a resource, and are fetching the rest."""
+
+    PART = Resource("x", "x.bin", 7, partial=True)
+    WHOLE = Resource("x", "x.bin", 7)
+
+    def test_never_a_holder(self) -> None:
+        """Who has only a part is not found by any search."""
+        self.register(A, self.PART)
+        self.assertEqual(self.registry.holdings(["x"]), [])
+        for found in (
+            self.find("x.bin"),
+            self.find("x"),
+            self.find(node_name=A.name),
+            self.find(ids=["x"]),
+            self.find("x.bin", A.name, ["x"]),
+        ):
+            self.assertEqual(found, [])
+        self.assertEqual(self.registry.nodes(), [A])
+
+    def test_beside_a_holder(self) -> None:
+        """Where others have all of it only these are found, however recently seen."""
+        self.register(A, self.WHOLE)
+        self.register(B, self.PART)
+        for found in (
+            self.registry.holdings(["x"]),
+            self.find("x.bin"),
+            self.find("x"),
+            self.find(ids=["x"]),
+        ):
+            self.assertEqual(found, [Holding("x", HeldFile(A.location, [A.location], "x.bin", 7))])
+
+    def test_holders(self) -> None:
+        """Everybody is told apart who has all of it or a part, the most recently seen first."""
+        for node, resource in [
+            (A, self.WHOLE),
+            (B, self.PART),
+            (C, self.PART),
+            (Node("d", "10.0.0.4:8000"), self.WHOLE),
+        ]:
+            self.register(node, resource, Y)
+        self.registry.seen(B.location)
+        self.assertEqual(
+            self.registry.holders("x"),
+            Holders("x", ["10.0.0.4:8000", A.location], [B.location, C.location], "x.bin", 7),
+        )
+
+    def test_nobody(self) -> None:
+        """What nobody has has no holders, and neither has it a name."""
+        self.register(A, Y)
+        self.assertEqual(self.registry.holders("x"), Holders("x", [], []))
+
+    def test_size_where_known(self) -> None:
+        """The size is that of whoever knows it."""
+        self.register(A, self.PART)
+        self.register(B, Resource("x", "other"))
+        self.assertEqual(
+            self.registry.holders("x"), Holders("x", [B.location], [A.location], "other", 7)
+        )
+        self.register(A)
+        self.assertEqual(self.registry.holders("x"), Holders("x", [B.location], [], "other"))
+
+    def test_becomes_whole(self) -> None:
+        """When the rest has come the node is a holder; should it lose some, it is none again."""
+        self.register(A, self.PART)
+        self.register(A, self.WHOLE)
+        self.assertEqual(self.locations("x"), [A.location])
+        self.assertEqual(self.registry.holders("x").partial, [])
+        self.assertEqual(self.names("x.bin"), ["x.bin"])
+        self.register(A, self.PART)
+        self.assertEqual(self.locations("x"), [])
+        self.assertEqual(self.registry.holders("x").partial, [A.location])
+
+    def test_removed(self) -> None:
+        """A node that leaves is no partial holder any more either."""
+        self.register(A, self.PART)
+        self.registry.remove(A.location)
+        self.assertEqual(self.registry.holders("x"), Holders("x", [], []))
+
+    def test_sha256(self) -> None:
+        """An id that is stored in short is given in full."""
+        self.register(A, X)
+        self.assertEqual(
+            self.registry.holders(SHA256), Holders(SHA256, [A.location], [], "x.bin", 1)
+        )
+
+    def test_bound(self) -> None:
+        """An answer names so many and no more, the most recently seen."""
+        self.patch(module, "LOCATIONS_MAX", 2)
+        for node in (A, B, C):
+            self.register(node, self.PART)
+        self.assertEqual(self.registry.holders("x").partial, [C.location, B.location])
 
 
 class RefusalTests(RegistryTestCase):
@@ -629,6 +741,27 @@ class FileTests(RegistryTestCase):
         aside = self.state / "registry.sqlite.damaged-1"
         self.assertEqual(len(aside.read_bytes()), len(content))
 
+    def test_earlier_tables(self) -> None:
+        """A file of an earlier version, which knew no parts, is set aside and not tripped over."""
+        self.state.mkdir(parents=True)
+        database = sqlite3.connect(self.path)
+        database.execute(
+            "CREATE TABLE holdings (holding INTEGER PRIMARY KEY, node, id, name, size)"
+        )
+        database.close()
+        self.start()
+        self.register(A, X)
+        self.assertEqual(self.locations(X.id), [A.location])
+        self.assertTrue((self.state / "registry.sqlite.damaged-1").exists())
+
+    def test_parts_after_a_restart(self) -> None:
+        """Who has only a part is still known as such after a restart."""
+        self.start()
+        self.register(A, Resource("x", "x.bin", 7, partial=True))
+        self.restart()
+        self.assertEqual(self.locations("x"), [])
+        self.assertEqual(self.registry.holders("x").partial, [A.location])
+
     def test_readers_beside_the_writer(self) -> None:
         """The file is in WAL mode, so looking into it from outside holds nothing up."""
         self.start()
@@ -654,20 +787,24 @@ class FileTests(RegistryTestCase):
         error = self.assertRaises(
             StartError, open_registry, self.slices.cooperator, self.state / "sub"
         )
-        self.assertIn(f"--state {self.state / 'sub'}: can't keep the registry there", str(error))
+        self.assertIn(f"--state {self.state / 'sub'}: can't keep anything there", str(error))
 
     def test_file_that_can_not_be_opened(self) -> None:
         """What is there and can't be opened is not damage, and is left alone."""
         self.path.mkdir(parents=True)
         error = self.assertRaises(StartError, open_registry, self.slices.cooperator, self.state)
-        self.assertIn(f"--state {self.state}: can't keep the registry there", str(error))
+        self.assertIn(f"--state {self.state}: can't keep anything there", str(error))
         self.assertTrue(self.path.is_dir())
 
 
 NODES = st.sampled_from([A, B, C])
 NAMES = st.sampled_from(["alpha.txt", "beta.txt", "gamma", "al", 'q"q"q', "100%"])
 RESOURCES = st.builds(
-    Resource, st.sampled_from([SHA256, "y", "z", "w"]), NAMES, st.none() | st.integers(0, 9)
+    Resource,
+    st.sampled_from([SHA256, "y", "z", "w"]),
+    NAMES,
+    st.none() | st.integers(0, 9),
+    st.booleans(),
 )
 Operation = tuple[str, Node, list[Resource]]
 OPERATIONS: st.SearchStrategy[list[Operation]] = st.lists(
@@ -696,10 +833,24 @@ class Model:
         elif operation == "seen" and location in self.lists:
             self.lists[location] = self.lists.pop(location)
 
+    def held(self, id: str) -> list[tuple[str, Resource]]:
+        """Who has it or a part of it, the most recently seen first."""
+        return [(at, mine[id]) for at, mine in reversed(self.lists.items()) if id in mine]
+
+    def holders(self, id: str) -> Holders:
+        held = self.held(id)
+        return Holders(
+            id,
+            [at for at, one in held if not one.partial],
+            [at for at, one in held if one.partial],
+            held[0][1].name if held else None,
+            next((one.size for _, one in held if one.size is not None), None),
+        )
+
     def holdings(self, ids: Sequence[str]) -> list[Holding]:
         found = []
         for id in ids:
-            held = [(at, mine[id]) for at, mine in reversed(self.lists.items()) if id in mine]
+            held = [(at, one) for at, one in self.held(id) if not one.partial]
             if held:
                 size = held[0][1].size
                 file = HeldFile(
@@ -712,7 +863,12 @@ class Model:
         return found
 
     def named(self, part: str) -> set[str]:
-        return {r.id for mine in self.lists.values() for r in mine.values() if part in r.name}
+        return {
+            one.id
+            for mine in self.lists.values()
+            for one in mine.values()
+            if part in one.name and not one.partial
+        }
 
 
 class ModelTests(SynchronousTestCase):
@@ -754,8 +910,9 @@ class ModelTests(SynchronousTestCase):
             slices.run()
             self.assertEqual({node.location for node in registry.nodes()}, set(model.lists))
             for id in ["w", SHA256, "z", "y"]:
-                found = {at for one in registry.holdings([id]) for at in one.file.locations}
-                self.assertEqual(found, {at for at, mine in model.lists.items() if id in mine})
+                found, expected = registry.holders(id), model.holders(id)
+                self.assertEqual(set(found.locations), set(expected.locations))
+                self.assertEqual(set(found.partial), set(expected.partial))
         finally:
             registry.close()
 
@@ -773,6 +930,8 @@ class ModelTests(SynchronousTestCase):
     def compare(self, registry: Registry, slices: Slices, model: Model) -> None:
         ids = ["w", SHA256, "unknown", "z", "y"]
         self.assertEqual(registry.holdings(ids), model.holdings(ids))
+        for id in ids:
+            self.assertEqual(registry.holders(id), model.holders(id))
         self.assertEqual({node.location for node in registry.nodes()}, set(model.lists))
         for part in ["alpha", "txt", "a", ".t", '"q', '"q"', "00%"]:
             found = registry.find(part)

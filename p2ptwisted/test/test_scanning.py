@@ -60,6 +60,24 @@ class WalkTests(FolderCase):
             self.put(name)
         self.assertEqual(self.names(), ["seen"])
 
+    def test_unfinished(self) -> None:
+        """Parts of transfers and their journals are left out, in any folder; a folder is none."""
+        for name in ("a.part", "a.part.journal", "sub/.part", "sub/b.part", "sub/b.part.journal"):
+            self.put(name)
+        for name in ("a", "part", "c.parts", "d.part.txt", "e.journal", "folder.part/f"):
+            self.put(name)
+        self.assertEqual(
+            self.names(),
+            sorted(["a", "part", "c.parts", "d.part.txt", "e.journal", "folder.part/f"]),
+        )
+
+    def test_finished(self) -> None:
+        """A part that comes to its place is a file like any other."""
+        part = self.put("a.part")
+        self.assertEqual(self.names(), [])
+        part.rename(self.folder / "a")
+        self.assertEqual(self.names(), ["a"])
+
     def test_steps(self) -> None:
         """What is left out is a step of its own, so that no step is long."""
         for number in range(20):

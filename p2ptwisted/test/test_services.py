@@ -11,6 +11,7 @@ from zope.interface.verify import verifyObject
 from p2ptwisted.services import (
     Closing,
     InOrder,
+    Signal,
     Starting,
     all_of,
     in_order,
@@ -224,6 +225,49 @@ class SlicesTests(SynchronousTestCase):
         work.step()
         work.cooperator.stop()
         self.assertEqual(self.flushLoggedErrors(), [])
+
+
+class SignalTests(SynchronousTestCase):
+    """Waiting for something to happen."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.signal = Signal(self.clock)
+
+    def wait(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self.signal.wait(5))
+
+    def test_wakes_all(self) -> None:
+        """All who wait are woken, and no timer is left."""
+        waiting = [self.wait(), self.wait()]
+        self.assertNoResult(waiting[0])
+        self.signal.fire()
+        for one in waiting:
+            self.successResultOf(one)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_not_kept(self) -> None:
+        """Who waits only after it has fired waits for the next time."""
+        self.signal.fire()
+        waiting = self.wait()
+        self.assertNoResult(waiting)
+        self.signal.fire()
+        self.successResultOf(waiting)
+
+    def test_in_time(self) -> None:
+        """Nobody waits longer than wished."""
+        waiting = self.wait()
+        self.clock.advance(5)
+        self.successResultOf(waiting)
+        self.signal.fire()
+
+    def test_cancelled(self) -> None:
+        """Who gives up waiting leaves no timer, and is not woken."""
+        waiting = self.wait()
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.signal.fire()
 
 
 class AllOfTests(SynchronousTestCase):

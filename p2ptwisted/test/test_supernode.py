@@ -23,12 +23,27 @@ from p2ptwisted.config import SupernodeConfig
 from p2ptwisted.errors import InvalidInput, NotAllowed, StartError, Unavailable, UnknownNode
 from p2ptwisted.interfaces import ISearchOverlay, ISupernode
 from p2ptwisted.liveness import Sweep
-from p2ptwisted.model import SUPERNODE_ID, HeldFile, Holding, Node, Registration, Resource
+from p2ptwisted.model import (
+    SUPERNODE_ID,
+    HeldFile,
+    Holders,
+    Holding,
+    Node,
+    Registration,
+    Resource,
+)
 from p2ptwisted.protocols import multicast
 from p2ptwisted.protocols.wire import Found, Request, decode
 from p2ptwisted.registry import open_registry
-from p2ptwisted.supernode import ISupernodeReactor, Known, Supernode, make_supernode
+from p2ptwisted.supernode import (
+    PEERS_ASKED,
+    ISupernodeReactor,
+    Known,
+    Supernode,
+    make_supernode,
+)
 from p2ptwisted.test.fakes import FakeOverlay, Host, Network, Slices, make_peer
+from p2ptwisted.test.node_fakes import FakeClient
 
 _T = TypeVar("_T")
 
@@ -39,6 +54,7 @@ NODE = f"{CALLER}:8000"
 ELSEWHERE, ELSEWHERE_TOO = "10.0.0.8:8000", "10.0.0.9:8000"
 
 X, Y = Resource("x", "x.bin", 7), Resource("y", "y.txt")
+PART = Resource("x", "x.bin", 7, partial=True)
 
 
 class SupernodeTestCase(SynchronousTestCase):
@@ -52,12 +68,13 @@ class SupernodeTestCase(SynchronousTestCase):
         self.registry = open_registry(self.slices.cooperator, None)
         self.addCleanup(self.registry.close)
         self.overlay = FakeOverlay()
+        self.client = FakeClient(Clock())
         self.well: set[str] = set()
         self.sweep = Sweep(Clock(), self.registry, self.is_well, 5.0)
         own = OwnLocation(None, lambda: Location("0.0.0.0", 5000))
         self.known = Known(self.registry, own)
         self.supernode = Supernode(
-            self.registry, self.known, self.sweep, self.overlay, self.trusted
+            self.registry, self.known, self.sweep, self.overlay, self.client, self.trusted
         )
 
     async def is_well(self, location: str) -> bool:
@@ -327,6 +344,114 @@ class FindTests(SupernodeTestCase):
         self.failureResultOf(
             self.begun(self.supernode.find(OTHER, ids=["x", "far", "nowhere"])), Unavailable
         )
+
+
+class HoldersTests(SupernodeTestCase):
+    """Everybody who has a resource or a part of it."""
+
+    SECOND, THIRD = "10.0.0.6:5000", "10.0.0.7:5000"
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.register(NODE, X, caller=CALLER)
+        self.register(f"{OTHER}:8000", PART, caller=OTHER)
+        self.overlay.answers = {SUPERNODE_ID: (self.SECOND, self.THIRD)}
+        self.client.up = {self.SECOND, self.THIRD}
+
+    def holders(self, id: str = "x", caller: str = OTHER, everywhere: bool = True) -> Holders:
+        return self.done(self.supernode.holders(id, caller, everywhere))
+
+    def test_here(self) -> None:
+        """Those registered here, told apart; nobody else is asked where that is all one wants."""
+        self.assertEqual(
+            self.holders(everywhere=False), Holders("x", [NODE], [f"{OTHER}:8000"], "x.bin", 7)
+        )
+        self.assertEqual((self.overlay.asked, self.client.calls), ([], []))
+
+    def test_everywhere(self) -> None:
+        """Those of all other supernodes too, whatever is here, each asked for its own only."""
+        self.client.held[self.SECOND, "x"] = Holders("x", [ELSEWHERE], [])
+        self.client.held[self.THIRD, "x"] = Holders("x", [], [ELSEWHERE_TOO])
+        self.assertEqual(
+            self.holders(),
+            Holders("x", [NODE, ELSEWHERE], [f"{OTHER}:8000", ELSEWHERE_TOO], "x.bin", 7),
+        )
+        self.assertEqual(self.client.called("holders here"), [(0, self.SECOND), (0, self.THIRD)])
+        self.assertEqual(self.overlay.asked, [(SUPERNODE_ID, True)])
+
+    def test_each_once(self) -> None:
+        """Who is known at several supernodes comes once; who has all of it at one has it."""
+        self.client.held[self.SECOND, "x"] = Holders("x", [f"{OTHER}:8000", NODE], [ELSEWHERE])
+        self.client.held[self.THIRD, "x"] = Holders("x", [], [NODE, ELSEWHERE])
+        self.assertEqual(
+            self.holders(), Holders("x", [NODE, f"{OTHER}:8000"], [ELSEWHERE], "x.bin", 7)
+        )
+
+    def test_name_from_elsewhere(self) -> None:
+        """What only others know gets its name and its size from them, be it empty."""
+        self.client.held[self.SECOND, "z"] = Holders("z", [ELSEWHERE], [])
+        self.client.held[self.THIRD, "z"] = Holders("z", [ELSEWHERE_TOO], [], "z.bin", 0)
+        self.assertEqual(
+            self.holders("z"), Holders("z", [ELSEWHERE, ELSEWHERE_TOO], [], "z.bin", 0)
+        )
+
+    def test_some_do_not_answer(self) -> None:
+        """Supernodes that are silent, or know nothing of parts, hold nothing up."""
+        self.client.up = {self.THIRD}
+        self.client.held[self.THIRD, "x"] = Holders("x", [ELSEWHERE], [])
+        self.assertEqual(self.holders().locations, [NODE, ELSEWHERE])
+        self.client.up = {self.SECOND, self.THIRD}
+        self.client.refusing = {self.SECOND, self.THIRD}
+        self.assertEqual(self.holders().locations, [NODE])
+
+    def test_other_programs(self) -> None:
+        """What no supernode of our kind knows is searched for in the group."""
+        self.overlay.answers["z"] = (ELSEWHERE, ELSEWHERE_TOO)
+        self.assertEqual(self.holders("z"), Holders("z", [ELSEWHERE, ELSEWHERE_TOO], []))
+        self.assertIn(("z", True), self.overlay.asked)
+        self.assertEqual(self.holders("z", everywhere=False), Holders("z", [], []))
+
+    def test_only_parts(self) -> None:
+        """Where there are only parts the group is not searched: they are an answer."""
+        self.register(NODE, caller=CALLER)
+        self.overlay.answers["x"] = (ELSEWHERE,)
+        self.assertEqual(self.holders(), Holders("x", [], [f"{OTHER}:8000"], "x.bin", 7))
+
+    def test_bound(self) -> None:
+        """So many supernodes are asked and no more."""
+        others = [f"10.0.2.{number}:5000" for number in range(PEERS_ASKED + 5)]
+        self.overlay.answers[SUPERNODE_ID] = tuple(others)
+        self.holders()
+        self.assertEqual(len(self.client.called("holders here")), PEERS_ASKED)
+
+    def test_unavailable(self) -> None:
+        """Where too much is being asked it fails so; what is here can still be had."""
+        self.overlay.failure = Unavailable("too many")
+        self.failureResultOf(self.begun(self.supernode.holders("x", OTHER, True)), Unavailable)
+        self.assertEqual(self.holders(everywhere=False).locations, [NODE])
+
+    def test_loopback_nodes(self) -> None:
+        """Nodes on this host are told to others by its address, whole or part."""
+        self.register(f"{LOOPBACK}:8001", X)
+        self.register(f"{LOOPBACK}:8002", PART)
+        self.assertEqual(
+            self.holders(everywhere=False),
+            Holders("x", [f"{HERE}:8001", NODE], [f"{HERE}:8002", f"{OTHER}:8000"], "x.bin", 7),
+        )
+        self.assertEqual(self.holders(caller=LOOPBACK).locations, [f"{LOOPBACK}:8001", NODE])
+
+
+class PartTests(SupernodeTestCase):
+    """A node with only a part of a resource."""
+
+    def test_never_a_holder(self) -> None:
+        """No search gives it: not for one, not for many, nor does the group hear of it."""
+        self.register(NODE, PART, caller=CALLER)
+        self.assertIsNone(self.done(self.supernode.search("x", OTHER)))
+        searches: list[dict[str, Any]] = [{"ids": ["x"]}, {"file_name": "x.bin"}]
+        for what in searches:
+            self.assertEqual(self.done(self.supernode.find(OTHER, **what)), [])
+        self.assertEqual(self.known.locations("x", OTHER), [])
 
 
 class KnownTests(SupernodeTestCase):

@@ -13,7 +13,15 @@ from zope.interface.verify import verifyClass, verifyObject
 
 from p2ptwisted.errors import InvalidInput, NotAllowed, Unavailable, UnknownNode
 from p2ptwisted.interfaces import ISupernode
-from p2ptwisted.model import RESOURCES_MAX, HeldFile, Holding, Node, Registration, Resource
+from p2ptwisted.model import (
+    RESOURCES_MAX,
+    HeldFile,
+    Holders,
+    Holding,
+    Node,
+    Registration,
+    Resource,
+)
 from p2ptwisted.test.fakes import FakeSupernode
 from p2ptwisted.test.test_envelope import Answer, WebTestCase
 from p2ptwisted.test.test_model import SHA256
@@ -87,6 +95,19 @@ class RegisterTests(SupernodeApiTestCase):
             ":8000", [Resource("a", "a.bin", 5), Resource("b", "b")], "rack-1"
         )
         self.assertEqual(self.supernode.calls, [("register", registration, CALLER)])
+
+    def test_part(self) -> None:
+        """What a node has only a part of says so."""
+        self.assert_done(
+            self.register(
+                b'{"location": ":8000", "resources":'
+                b' [{"id": "a", "name": "a.bin", "size": 5, "partial": true}]}'
+            )
+        )
+        part = Resource("a", "a.bin", 5, partial=True)
+        self.assertEqual(
+            self.supernode.calls, [("register", Registration(":8000", [part]), CALLER)]
+        )
 
     def test_least(self) -> None:
         """The node's name and the sizes may be left out, and the list may be empty."""
@@ -311,6 +332,56 @@ class SearchManyTests(SupernodeApiTestCase):
         )
 
 
+class HoldersTests(SupernodeApiTestCase):
+    """`GET /supernode/holders/<id>`."""
+
+    def holders(self, rest: str) -> Answer:
+        return self.both("GET", f"/supernode/holders/{rest}")
+
+    def test_found(self) -> None:
+        """Who has all of it and who a part, with its name and size."""
+        self.supernode.results["holders"] = Holders("a", [NODE], [OTHER], "a.bin", 5)
+        self.assert_data(
+            self.holders("a"),
+            '{"data":{"id":"a","locations":["10.0.0.1:8000"],"partial":["10.0.0.2:8000"],'
+            '"name":"a.bin","size":5},"entity":"holders"}',
+        )
+        self.assertEqual(self.supernode.calls, [("holders", "a", CALLER, True)])
+
+    def test_nobody(self) -> None:
+        """What nobody has is no error: the lists are empty."""
+        self.assert_data(
+            self.holders("a"),
+            '{"data":{"id":"a","locations":[],"partial":[],"name":null,"size":null},'
+            '"entity":"holders"}',
+        )
+
+    def test_here(self) -> None:
+        """`here` asks for those registered here only."""
+        for query in ("?here=1", "?here="):
+            self.assertEqual(self.holders(f"a{query}").code, 200)
+            self.assertEqual(self.supernode.calls, [("holders", "a", CALLER, False)])
+            self.supernode.calls.clear()
+
+    def test_canonical(self) -> None:
+        """64 hex digits are looked for in lower case."""
+        self.holders(SHA256.upper())
+        self.assertEqual(self.supernode.calls, [("holders", SHA256, CALLER, True)])
+
+    def test_bad_requests(self) -> None:
+        """What isn't an id, or a question put twice, is a 400."""
+        for rest in ("x" * 129, "a;b", "a?here=1&here=1"):
+            self.assertEqual(self.holders(rest).code, 400)
+        self.assertEqual(self.supernode.calls, [])
+
+    def test_unavailable(self) -> None:
+        """Too many searches: try again in a second."""
+        self.supernode.results["holders"] = Unavailable("too many searches")
+        answer = self.holders("a")
+        self.assert_error(answer, 503, "Service Unavailable", "too many searches")
+        self.assertEqual(answer.header("retry-after"), "1")
+
+
 class AliveTests(SupernodeApiTestCase):
     """`/supernode/alive`."""
 
@@ -494,6 +565,7 @@ class OtherTests(SupernodeApiTestCase):
         for method, path, allowed in [
             ("GET", "/supernode/register", "POST"),
             ("POST", "/supernode/search/a", "GET HEAD"),
+            ("POST", "/supernode/holders/a", "GET HEAD"),
             ("PUT", "/supernode/alive", "DELETE GET HEAD POST"),
             ("DELETE", "/supernode/xxx", "GET HEAD"),
         ]:

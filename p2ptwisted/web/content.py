@@ -1,84 +1,170 @@
-"""The content of a resource over HTTP: whole or a range of it, straight from the file."""
+"""The content of a resource over HTTP: whole, a range of it, or pieces; straight from the file."""
 
 import os
 from http import HTTPStatus
-from typing import BinaryIO
 from urllib.parse import quote
 
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.web.http import CACHED
 from twisted.web.resource import Resource as WebResource
 from twisted.web.server import NOT_DONE_YET, Request
-from twisted.web.static import (
-    SingleRangeStaticProducer,
-)
 from werkzeug.http import parse_range_header
+from zope.interface import implementer
 
-from p2ptwisted.model import Resource
+from p2ptwisted.interfaces import Giving
 from p2ptwisted.web.envelope import error
 
 #: Bytes read at a time; with Twisted's 64 KiB one curl gets half as much.
 BUFFER = 1024 * 1024
 
+#: The same at first, and while there is a bound on the rate to wait for: blocks
+#: that are far between look like a connection that has stalled.
+BLOCK_FIRST = 64 * 1024
+
 
 class Content(WebResource):
-    """An open file of the library, sent and closed."""
+    """The whole of a resource, or a range of it."""
 
     isLeaf = True
 
-    def __init__(self, resource: Resource, file: BinaryIO) -> None:
+    def __init__(self, clock: IReactorTime, giving: Giving) -> None:
         super().__init__()
-        self._resource = resource
-        self._file = file
+        self._clock = clock
+        self._giving = giving
 
     def render_GET(self, request: Request) -> bytes | int:
-        size = os.fstat(self._file.fileno()).st_size
-        etag = f'"{self._resource.id}"'
+        giving = self._giving
+        size = giving.stop
+        etag = f'"{giving.resource.id}"'
         request.setHeader(b"accept-ranges", b"bytes")
         # A shared file is data: no browser shall take it for a page of the node's.
         request.setHeader(b"content-type", b"application/octet-stream")
         request.setHeader(b"x-content-type-options", b"nosniff")
-        request.setHeader(b"content-disposition", _disposition(self._resource.name))
+        request.setHeader(b"content-disposition", _disposition(giving.resource.name))
         if request.setETag(etag.encode()) is CACHED:
-            return self._end(b"")
+            return _close(giving)
         wanted = _range(request, size, etag)
         if wanted is None:
+            _close(giving)
             request.setHeader(b"content-range", b"bytes */%d" % size)
-            return self._end(
-                error(
-                    request,
-                    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
-                    f"the range is outside of the resource, which has {size} bytes",
-                )
+            return error(
+                request,
+                HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+                f"the range is outside of the resource, which has {size} bytes",
             )
         start, stop = wanted
-        request.setHeader(b"content-length", b"%d" % (stop - start))
         if (start, stop) != (0, size):
-            request.setResponseCode(HTTPStatus.PARTIAL_CONTENT)
-            request.setHeader(b"content-range", b"bytes %d-%d/%d" % (start, stop - 1, size))
+            _partial(request, start, stop, size)
+        request.setHeader(b"content-length", b"%d" % (stop - start))
         if request.method == b"HEAD":
-            return self._end(b"")
-        producer = _Producer(request, self._file, start, stop - start)
-        producer.start()
-        return NOT_DONE_YET
-
-    def _end(self, body: bytes) -> bytes:
-        self._file.close()
-        return body
+            return _close(giving)
+        return _send(self._clock, request, giving, start, stop)
 
 
-class _Producer(SingleRangeStaticProducer):
-    """Twisted's, but a file that was cut off meanwhile ends the connection."""
+class SomePieces(WebResource):
+    """The pieces of a resource that its holder has chosen to send."""
 
-    bufferSize = BUFFER
+    isLeaf = True
+
+    def __init__(self, clock: IReactorTime, giving: Giving) -> None:
+        super().__init__()
+        self._clock = clock
+        self._giving = giving
+
+    def render(self, request: Request) -> bytes | int:
+        start, stop = self._giving.start, self._giving.stop
+        request.setHeader(b"content-type", b"application/octet-stream")
+        _partial(request, start, stop, self._giving.resource.size or stop)
+        request.setHeader(b"content-length", b"%d" % (stop - start))
+        return _send(self._clock, request, self._giving, start, stop)
+
+
+@implementer(IPushProducer)
+class _Producer:
+    """
+    Sends a range of a file, held back where there is a bound on the rate.
+
+    Twisted's own producers are asked for more again and again, which leaves no time to wait.
+    """
+
+    def __init__(
+        self, clock: IReactorTime, request: Request, giving: Giving, start: int, stop: int
+    ) -> None:
+        self._clock = clock
+        self._request = request
+        self._file = giving.file
+        self._upload = giving.upload
+        self._left = stop - start
+        self._stop = stop
+        self._block = BLOCK_FIRST
+        self._next: IDelayedCall | None = None
+        self._due = 0.0
+        self._file.seek(start)
+
+    def start(self) -> None:
+        self._request.registerProducer(self, True)
+        self.resumeProducing()
 
     def resumeProducing(self) -> None:
-        if self.request is None:
+        if self._next is None:
+            wait = max(0.0, self._due - self._clock.seconds())
+            self._next = self._clock.callLater(wait, self._produce)
+
+    def pauseProducing(self) -> None:
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+
+    def stopProducing(self) -> None:
+        self.pauseProducing()
+        self._file.close()
+
+    def _produce(self) -> None:
+        self._next = None
+        data = self._read()
+        if not data and self._left:
+            # An end that nobody can take for the real one.
+            self._request.channel.forceAbortClient()
             return
-        if os.fstat(self.fileObject.fileno()).st_size < self.offset + self.size:
-            # The client must not take what there is for the whole, nor wait for the rest.
-            self.request.channel.forceAbortClient()
+        self._left -= len(data)
+        wait = self._upload.sent(len(data))
+        self._block = BLOCK_FIRST if wait else min(2 * self._block, BUFFER)
+        self._due = self._clock.seconds() + wait
+        if self._left:
+            self.resumeProducing()
+            # This may pause us.
+            self._request.write(data)
         else:
-            super().resumeProducing()
+            self._request.write(data)
+            self._request.unregisterProducer()
+            self._request.finish()
+            self.stopProducing()
+
+    def _read(self) -> bytes:
+        """The next block; nothing where the file was cut off or can't be read any more."""
+        try:
+            if os.fstat(self._file.fileno()).st_size < self._stop:
+                return b""
+            return self._file.read(min(self._block, self._left))
+        except OSError:
+            return b""
+
+
+def _send(clock: IReactorTime, request: Request, giving: Giving, start: int, stop: int) -> int:
+    request.notifyFinish().addBoth(lambda _: giving.upload.end())
+    _Producer(clock, request, giving, start, stop).start()
+    return NOT_DONE_YET
+
+
+def _close(giving: Giving) -> bytes:
+    giving.file.close()
+    giving.upload.end()
+    return b""
+
+
+def _partial(request: Request, start: int, stop: int, size: int) -> None:
+    request.setResponseCode(HTTPStatus.PARTIAL_CONTENT)
+    request.setHeader(b"content-range", b"bytes %d-%d/%d" % (start, stop - 1, size))
 
 
 def _range(request: Request, size: int, etag: str) -> tuple[int, int] | None:

@@ -151,6 +151,11 @@ class ErrorPage(Resource):
 # -- requests
 
 
+def caller(request: Request) -> str:
+    """The address that the request came from."""
+    return str(request.getClientAddress().host)
+
+
 def decode_body(request: Request, decoder: msgspec.json.Decoder[_T]) -> _T:
     """The body as the struct it must be; msgspec's errors name the field."""
     assert request.content is not None

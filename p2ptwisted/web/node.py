@@ -1,24 +1,49 @@
 """The node's routes."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
+from ipaddress import IPv4Network
 
+import msgspec
 from klein import Klein
 from msgspec import Struct
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource as WebResource
 from twisted.web.server import Request
 
-from p2ptwisted.errors import InvalidInput, UnknownResource
-from p2ptwisted.interfaces import INode
-from p2ptwisted.model import HeldFile, Holding, Resource, parse_id
-from p2ptwisted.web.content import Content
-from p2ptwisted.web.envelope import ApiRoot, error_of, query_ids, success
+from p2ptwisted.addresses import may_name
+from p2ptwisted.errors import InvalidInput, NotAllowed, UnknownResource
+from p2ptwisted.interfaces import IFetches, INode
+from p2ptwisted.model import (
+    FetchOrder,
+    HeldFile,
+    Holding,
+    Manifest,
+    Resource,
+    Wanted,
+    parse_id,
+)
+from p2ptwisted.pieces import encode_set, every_piece
+from p2ptwisted.web.content import Content, SomePieces
+from p2ptwisted.web.envelope import (
+    ApiRoot,
+    caller,
+    decode_body,
+    error_of,
+    no_content,
+    query_ids,
+    success,
+)
 from p2ptwisted.web.lists import LongList
 
-#: Bytes; no route of a node takes a body.
+#: Bytes; the set of the pieces wanted of 1 TiB has 16 KiB.
 BODY_MAX = 64 * 1024
 
 ENTITY = "resource"
+
+_wanted = msgspec.json.Decoder(Wanted)
+_order = msgspec.json.Decoder(FetchOrder)
 
 
 class Here(Struct):
@@ -40,8 +65,18 @@ class NodeApi:
 
     app = Klein()
 
-    def __init__(self, node: INode) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        node: INode,
+        fetches: IFetches,
+        trusted: Sequence[IPv4Network] = (),
+    ) -> None:
+        """`trusted`: networks whose callers may have this node fetch; loopback always may."""
+        self._clock = clock
         self._node = node
+        self._fetches = fetches
+        self._trusted = trusted
 
     def root(self) -> ApiRoot:
         return ApiRoot(self.app)
@@ -52,7 +87,7 @@ class NodeApi:
 
     @app.route("/node/health", methods=["GET"])
     def health(self, request: Request) -> bytes:
-        return success(request, self._node.health(), "health")
+        return success(request, self._node.health(caller(request)), "health")
 
     @app.route("/node/resources", methods=["GET"])
     def resources(self, request: Request) -> WebResource:
@@ -75,14 +110,56 @@ class NodeApi:
 
     @app.route("/node/resources/<id>/content", methods=["GET"])
     async def content(self, request: Request, id: str) -> WebResource | bytes:
-        here = self._node.open(parse_id(id))
-        if here is not None:
-            return Content(*here)
+        giving = self._node.open(parse_id(id))
+        if giving is not None:
+            return Content(self._clock, giving)
         found = await self._one(id)
         if isinstance(found, Resource):
             raise UnknownResource(f"{found.id} has just changed or gone")
         _redirect(request, found, "/content")
         return success(request, _listed(found), ENTITY)
+
+    @app.route("/node/resources/<id>/pieces", methods=["GET"])
+    def pieces(self, request: Request, id: str) -> bytes:
+        id = parse_id(id)
+        pieces, have = self._node.pieces(id)
+        digests = [pieces.digest(piece).hex() for piece in range(pieces.count)]
+        part = None if have == every_piece(pieces.count) else encode_set(have)
+        manifest = Manifest(id, pieces.size, pieces.length, digests, part)
+        return success(request, manifest, "pieces")
+
+    @app.route("/node/resources/<id>/pieces", methods=["POST"])
+    def some_pieces(self, request: Request, id: str) -> WebResource:
+        wanted = decode_body(request, _wanted).want
+        return SomePieces(self._clock, self._node.give(parse_id(id), wanted, caller(request)))
+
+    @app.route("/node/fetch", methods=["POST"])
+    def fetch(self, request: Request) -> bytes:
+        self._only_loopback(request)
+        status = self._fetches.start(parse_id(decode_body(request, _order).id))
+        request.setResponseCode(HTTPStatus.ACCEPTED)
+        return success(request, status, "fetch")
+
+    @app.route("/node/fetch", methods=["GET"])
+    def fetches(self, request: Request) -> WebResource:
+        return LongList(self._fetches.all(), "fetch")
+
+    @app.route("/node/fetch/<id>", methods=["GET"])
+    def fetch_status(self, request: Request, id: str) -> bytes:
+        return success(request, self._fetches.status(parse_id(id)), "fetch")
+
+    @app.route("/node/fetch/<id>", methods=["DELETE"])
+    def cancel(self, request: Request, id: str) -> bytes:
+        self._only_loopback(request)
+        self._fetches.cancel(parse_id(id))
+        return no_content(request)
+
+    def _only_loopback(self, request: Request) -> None:
+        if not may_name(caller(request), "", self._trusted):
+            raise NotAllowed(
+                f"you call from {caller(request)}: only loopback and the node's --trusted-network "
+                "may have it fetch"
+            )
 
     async def _one(self, id: str) -> Resource | Holding:
         for found in await self._node.find([parse_id(id)]):

@@ -11,6 +11,7 @@ from p2ptwisted.interfaces import ISupernode
 from p2ptwisted.model import Presence, Registration, parse_id
 from p2ptwisted.web.envelope import (
     ApiRoot,
+    caller,
     decode_body,
     error_of,
     no_content,
@@ -47,12 +48,12 @@ class SupernodeApi:
     @app.route("/supernode/register", methods=["POST"])
     async def register(self, request: Request) -> bytes:
         registration = decode_body(request, _registration)
-        await self._supernode.register(registration, _caller(request))
+        await self._supernode.register(registration, caller(request))
         return no_content(request)
 
     @app.route("/supernode/search/<id>", methods=["GET"])
     async def search(self, request: Request, id: str) -> bytes:
-        found = await self._supernode.search(parse_id(id), _caller(request))
+        found = await self._supernode.search(parse_id(id), caller(request))
         return success(request, {} if found is None else found, FOUND)
 
     @app.route("/supernode/search", methods=["GET"])
@@ -61,8 +62,14 @@ class SupernodeApi:
         file_name, node_name = query(request, "file_name"), query(request, "node_name")
         if not (ids or file_name or node_name):
             raise InvalidInput("say what to search for: hash_ids, file_name or node_name")
-        found = await self._supernode.find(_caller(request), file_name, node_name, ids)
+        found = await self._supernode.find(caller(request), file_name, node_name, ids)
         return success(request, found, FOUND)
+
+    @app.route("/supernode/holders/<id>", methods=["GET"])
+    async def holders(self, request: Request, id: str) -> bytes:
+        everywhere = query(request, "here") is None
+        found = await self._supernode.holders(parse_id(id), caller(request), everywhere)
+        return success(request, found, "holders")
 
     @app.route("/supernode/alive", methods=["GET"])
     def alive(self, request: Request) -> Resource:
@@ -70,20 +77,15 @@ class SupernodeApi:
 
     @app.route("/supernode/alive", methods=["POST"])
     def heartbeat(self, request: Request) -> bytes:
-        self._supernode.heartbeat(decode_body(request, _presence).location, _caller(request))
+        self._supernode.heartbeat(decode_body(request, _presence).location, caller(request))
         return no_content(request)
 
     @app.route("/supernode/alive", methods=["DELETE"])
     def goodbye(self, request: Request) -> bytes:
-        self._supernode.goodbye(decode_body(request, _presence).location, _caller(request))
+        self._supernode.goodbye(decode_body(request, _presence).location, caller(request))
         return no_content(request)
 
     @app.route("/supernode/xxx", methods=["GET"])
     async def sweep(self, request: Request) -> bytes:
         await self._supernode.sweep()
         return no_content(request)
-
-
-def _caller(request: Request) -> str:
-    """The address that the request came from."""
-    return str(request.getClientAddress().host)

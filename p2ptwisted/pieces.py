@@ -1,0 +1,113 @@
+"""
+Pieces: how a resource is cut, their digests, and sets of them. Pure.
+
+A resource stays what its whole-content SHA-256 says; the digests of its
+pieces only tell early, and of whom, that something is wrong.
+"""
+
+import hashlib
+import string
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from p2ptwisted.errors import InvalidInput
+
+MIB = 1024 * 1024
+
+#: Bytes; a piece is a power of two between these.
+PIECE_MIN, PIECE_MAX = 1 * MIB, 16 * MIB
+
+#: Pieces of a resource, unless it would need pieces over PIECE_MAX.
+PIECES = 1_024
+
+#: Bytes of a SHA-256.
+DIGEST = 32
+
+_HEXADECIMAL = frozenset(string.hexdigits)
+
+
+def piece_size(size: int) -> int:
+    """The bytes of each piece, the last one excepted, of a resource with `size` bytes."""
+    length = PIECE_MIN
+    while length < PIECE_MAX and length * PIECES < size:
+        length *= 2
+    return length
+
+
+class Digests(Struct, frozen=True):
+    """What hashing a file gives: its id, and its pieces' digests one after the other."""
+
+    id: str
+    pieces: bytes
+
+
+class Pieces(Struct, frozen=True):
+    """How a resource is cut, and the digest of each piece, one after the other."""
+
+    size: int
+    digests: bytes
+
+    @property
+    def length(self) -> int:
+        """Bytes of each piece but the last."""
+        return piece_size(self.size)
+
+    @property
+    def count(self) -> int:
+        """An empty resource has no pieces."""
+        return -(-self.size // self.length)
+
+    def span(self, piece: int) -> tuple[int, int]:
+        """The first byte of a piece and the one after its last."""
+        start = piece * self.length
+        return start, min(start + self.length, self.size)
+
+    def digest(self, piece: int) -> bytes:
+        return self.digests[piece * DIGEST : (piece + 1) * DIGEST]
+
+    @property
+    def whole(self) -> str | None:
+        """The id, where the pieces' digests say it: they do where there is one piece or none."""
+        if self.count > 1:
+            return None
+        return (self.digests or hashlib.sha256().digest()).hex()
+
+    def check(self) -> None:
+        """Raises InvalidInput where the number of digests is not that of the pieces."""
+        if self.size < 0 or len(self.digests) != self.count * DIGEST:
+            raise InvalidInput(f"{len(self.digests) // DIGEST} digests for {self.count} pieces")
+
+
+# A set of pieces is an integer: bit n stands for piece n, and Python's
+# operators on integers are the operators on sets.
+
+
+def every_piece(count: int) -> int:
+    return (1 << count) - 1
+
+
+def members(pieces: int) -> Iterator[int]:
+    """The pieces in a set, in ascending order."""
+    while pieces:
+        lowest = pieces & -pieces
+        yield lowest.bit_length() - 1
+        pieces ^= lowest
+
+
+def encode_set(pieces: int) -> str:
+    """A set as it travels: hexadecimal."""
+    return f"{pieces:x}"
+
+
+def decode_set(text: str, count: int) -> int:
+    """The set that travelled. Raises InvalidInput where it has others than `count` pieces."""
+    try:
+        if not _HEXADECIMAL.issuperset(text) or len(text) > count // 4 + 1:
+            raise ValueError
+        pieces = int(text, 16)
+    except ValueError:
+        raise InvalidInput("not a set of pieces: write bit n for piece n, hexadecimal") from None
+    if pieces >> count:
+        raise InvalidInput(f"there are only {count} pieces")
+    return pieces

@@ -1,0 +1,443 @@
+"""Tests of `p2ptwisted.transfer.fetch`: transfers from holders in memory, on a Clock."""
+
+from pathlib import Path
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from p2ptwisted import pieces
+from p2ptwisted.client import Refused
+from p2ptwisted.errors import Unavailable, UnknownResource
+from p2ptwisted.model import Holders
+from p2ptwisted.test.node_fakes import one_by_one, open_descriptors
+from p2ptwisted.test.transfer_fakes import LENGTH, FakeHolder, Swarm, Wholes, busy, cut, id_of
+from p2ptwisted.transfer.fetch import LOOK_UP, PATIENCE, Fetch
+from p2ptwisted.transfer.part import Part
+
+CONTENT = bytes(range(8 * LENGTH))
+ID = id_of(CONTENT)
+
+#: Seconds between two looks at the clock, and most of them in a test.
+STEP, STEPS = 0.01, 6_000
+
+
+class FetchCase(SynchronousTestCase):
+    """A transfer to a folder of its own."""
+
+    def setUp(self) -> None:
+        self.patch(pieces, "PIECE_MIN", LENGTH)
+        self.clock = Clock()
+        self.swarm = Swarm(self.clock)
+        self.listed = Holders(ID, [], [], "file")
+        self.problem: Exception | None = None
+        self.wholes = Wholes()
+        self.folder = Path(self.mktemp())
+        self.starts = 0
+        self.open_before = open_descriptors()
+        self.fetch = self.make()
+
+    def make(self, pause: float = 0.0, overwrite: bool = False) -> Fetch:
+        return Fetch(
+            self.clock,
+            self.swarm,
+            one_by_one(self.clock),
+            self.wholes,
+            ID,
+            self.find,
+            lambda name: self.folder / (name or "nameless"),
+            overwrite,
+            lambda count: pause,
+            self.started,
+        )
+
+    async def find(self, here: bool) -> Holders:
+        if self.problem is not None:
+            raise self.problem
+        return self.listed
+
+    def started(self) -> None:
+        self.starts += 1
+
+    def add(self, location: str, holder: FakeHolder | None = None) -> FakeHolder:
+        """A holder, of the whole content where nothing else is said."""
+        self.swarm.peers[location] = holder or FakeHolder(CONTENT)
+        self.listed.locations.append(location)
+        return self.swarm.peers[location]
+
+    def start(self) -> Deferred[Path]:
+        return Deferred.fromCoroutine(self.fetch.run())
+
+    def go_on(self, running: Deferred[Path]) -> float:
+        """Until it is through; the seconds that it took."""
+        began = self.clock.seconds()
+        for _ in range(STEPS):
+            if running.called:
+                break
+            self.clock.advance(STEP)
+        self.nothing_left()
+        return self.clock.seconds() - began
+
+    def nothing_left(self) -> None:
+        """No request, no timer, no file."""
+        self.assertEqual(self.swarm.open, 0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(open_descriptors(), self.open_before)
+        self.assertTrue(all(whole.stopped for whole in self.wholes.made))
+
+    def succeeds(self) -> float:
+        """It runs, and the file is there and right; the seconds that it took."""
+        running = self.start()
+        seconds = self.go_on(running)
+        path = self.successResultOf(running)
+        self.assertEqual(path, self.folder / "file")
+        self.assertEqual(path.read_bytes(), CONTENT)
+        self.assertEqual([one.name for one in self.folder.iterdir()], ["file"])
+        return seconds
+
+    def fails(self) -> str:
+        """It runs, and fails for the time being; what is said of it."""
+        running = self.start()
+        self.go_on(running)
+        return str(self.failureResultOf(running, Unavailable).value)
+
+
+class GoodTests(FetchCase):
+    """Transfers in which nothing goes wrong."""
+
+    def test_one(self) -> None:
+        """One holder gives everything, each piece once."""
+        self.add("a:1")
+        self.assertLess(self.succeeds(), 1.0)
+        assert self.fetch.plan is not None
+        self.assertEqual([one.received for one in self.fetch.plan.sources], [len(CONTENT)])
+        self.assertEqual(self.fetch.troubles, {})
+
+    def test_several(self) -> None:
+        """Several give something each."""
+        for location in ("a:1", "b:1"):
+            self.add(location)
+        self.succeeds()
+        assert self.fetch.plan is not None
+        received = [one.received for one in self.fetch.plan.sources]
+        self.assertEqual(sum(received), len(CONTENT))
+        self.assertTrue(all(received))
+
+    def test_whole(self) -> None:
+        """The digest of the whole is told how far the beginning has come, and never less."""
+        self.add("a:1")
+        self.succeeds()
+        (whole,) = self.wholes.made
+        self.assertEqual(whole.size, len(CONTENT))
+        self.assertEqual(whole.told, sorted(whole.told))
+        self.assertEqual(whole.told[-1], len(CONTENT))
+
+    def test_started(self) -> None:
+        """The first piece is told once, when it is there."""
+        self.add("a:1")
+        running = self.start()
+        while not self.starts:
+            assert not running.called
+            self.clock.advance(STEP)
+        assert self.fetch.part is not None
+        self.assertTrue(self.fetch.part.have)
+        self.go_on(running)
+        self.assertEqual(self.starts, 1)
+
+    def test_partial(self) -> None:
+        """A holder that has only a part is asked again for what it gets."""
+        holder = self.add("a:1")
+        holder.has = 0b1
+        running = self.start()
+        self.clock.pump([STEP] * 100)
+        self.assertFalse(running.called)
+        holder.has = 0b11111111
+        self.assertLess(self.go_on(running), 2.0)
+        self.successResultOf(running)
+
+    def test_joins(self) -> None:
+        """A holder that is found while it runs takes part."""
+        self.add("a:1").pause = 1.0
+        running = self.start()
+        self.clock.pump([STEP] * 10)
+        self.add("b:1")
+        self.assertLess(self.go_on(running), LOOK_UP + 2.0)
+        assert self.fetch.plan is not None
+        received = {one.location: one.received for one in self.fetch.plan.sources}
+        self.assertGreater(received["b:1"], 0)
+        self.successResultOf(running)
+
+    def test_resumed(self) -> None:
+        """What was here before is not asked for again, and is shared from the start."""
+        self.add("a:1")
+        running = self.start()
+        while not self.starts:
+            self.clock.advance(STEP)
+        running.cancel()
+        self.failureResultOf(running, CancelledError)
+        assert self.fetch.part is not None
+        had = self.fetch.part.have
+        self.assertTrue(had)
+        self.swarm.peers["a:1"].wanted.clear()
+        self.fetch = self.make()
+        self.succeeds()
+        self.assertEqual(self.starts, 2)
+        self.assertFalse(any(wanted & had for wanted in self.swarm.peers["a:1"].wanted))
+
+    def test_empty(self) -> None:
+        """A resource without content is made without a request for pieces."""
+        self.listed = Holders(ID, [], [], "file")
+        empty = id_of(b"")
+        self.add("a:1", FakeHolder(b""))
+        self.fetch.id = empty
+        running = self.start()
+        self.go_on(running)
+        self.assertEqual(self.successResultOf(running).read_bytes(), b"")
+        self.assertEqual(self.swarm.peers["a:1"].wanted, [])
+
+    def test_held_back(self) -> None:
+        """A bound on the rate that makes for long pauses is not taken for silence."""
+        self.fetch = self.make(pause=PATIENCE + 5.0)
+        self.add("a:1")
+        running = self.start()
+        for _ in range(40 * 16):
+            self.clock.advance(0.5)
+        self.assertEqual(self.successResultOf(running).read_bytes(), CONTENT)
+
+
+class HolderTests(FetchCase):
+    """Holders that lie, stall, refuse and vanish."""
+
+    def test_nobody(self) -> None:
+        """Where nobody has it, it is unknown."""
+        running = self.start()
+        self.go_on(running)
+        self.failureResultOf(running, UnknownResource)
+
+    def test_no_supernode(self) -> None:
+        """Without a supernode nothing can be looked up, and that is said."""
+        self.problem = Unavailable("no supernode")
+        self.assertEqual(self.fails(), "no supernode")
+
+    def test_supernode_goes(self) -> None:
+        """A supernode that vanishes while it runs does no harm."""
+        self.add("a:1").pause = 1.0
+        running = self.start()
+        self.clock.pump([STEP] * 10)
+        self.problem = Unavailable("no supernode")
+        self.go_on(running)
+        self.successResultOf(running)
+
+    def test_look_up_mistake(self) -> None:
+        """A mistake in a later look-up is in the log, and does no harm."""
+        self.add("a:1").pause = 0.6
+        running = self.start()
+        self.clock.pump([STEP] * 10)
+        self.problem = ZeroDivisionError()
+        self.go_on(running)
+        self.successResultOf(running)
+        self.assertTrue(self.flushLoggedErrors(ZeroDivisionError))
+
+    def test_unusable(self) -> None:
+        """Where no holder says what it has, each is named with the reason."""
+        self.add("a:1").refusal = Refused(302, "status 302")
+        self.add("b:1").refusal = Refused(404, "not here")
+        told = self.fails()
+        self.assertIn("a:1: status 302", told)
+        self.assertIn("b:1: not here", told)
+
+    def test_wrong_piece(self) -> None:
+        """Who sends a wrong piece is named and not asked again; the others give the rest."""
+        liar = FakeHolder(bytes(len(CONTENT)), cut(CONTENT))
+        self.add("liar:1", liar)
+        self.add("a:1")
+        self.succeeds()
+        self.assertIn("wrong piece", self.fetch.troubles["liar:1"])
+        self.assertEqual(len(liar.wanted), 1)
+
+    def test_only_liars(self) -> None:
+        """Where all send wrong pieces it fails at once, and says who they are."""
+        self.add("liar:1", FakeHolder(bytes(len(CONTENT)), cut(CONTENT)))
+        told = self.fails()
+        self.assertIn("liar:1", told)
+        self.assertLess(self.clock.seconds(), 5.0)
+
+    def test_false_digests(self) -> None:
+        """Whoever tells false digests, with content to match, is found out by the whole."""
+        other = bytes(len(CONTENT))
+        for number in range(2):
+            self.add(f"liar:{number}", FakeHolder(other))
+        self.add("a:1")
+        self.succeeds()
+        self.assertEqual(set(self.fetch.troubles), {"liar:0", "liar:1"})
+        for number in range(2):
+            self.assertEqual(self.swarm.peers[f"liar:{number}"].polled, 1)
+
+    def test_false_digests_right_content(self) -> None:
+        """The same where the content does not match them: the others get their turn at once."""
+        for number in range(2):
+            self.add(f"liar:{number}", FakeHolder(CONTENT, cut(bytes(len(CONTENT)))))
+        self.add("a:1")
+        self.assertLess(self.succeeds(), 5.0)
+        self.assertEqual(set(self.fetch.troubles), {"liar:0", "liar:1"})
+
+    def test_false_size(self) -> None:
+        """The same where a holder tells another size."""
+        for number in range(2):
+            self.add(f"liar:{number}", FakeHolder(CONTENT[:-5]))
+        self.add("a:1")
+        self.succeeds()
+        self.assertEqual(set(self.fetch.troubles), {"liar:0", "liar:1"})
+
+    def test_all_lie(self) -> None:
+        """Where all tell the same false digests it fails, and names them."""
+        self.add("liar:1", FakeHolder(bytes(len(CONTENT))))
+        self.assertIn("liar:1: its piece digests", self.fails())
+        self.assertFalse((self.folder / "file").exists())
+
+    def test_silent_group(self) -> None:
+        """Holders that give nothing give way to others that tell other digests."""
+        for number in range(2):
+            self.add(f"silent:{number}", FakeHolder(CONTENT[:-5])).silent = True
+        self.add("a:1")
+        self.assertLess(self.succeeds(), 2 * PATIENCE)
+        self.assertEqual(set(self.fetch.troubles), {"silent:0", "silent:1"})
+
+    def test_busy(self) -> None:
+        """Who is busy is asked again later, and is no trouble any more when it gives."""
+        holder = self.add("a:1")
+        running = self.start()
+        self.clock.pump([STEP] * 3)
+        holder.refusal = busy()
+        self.clock.pump([STEP] * 300)
+        self.assertIn("another holder", self.fetch.troubles["a:1"])
+        holder.refusal = None
+        self.go_on(running)
+        self.successResultOf(running)
+        self.assertEqual(self.fetch.troubles, {})
+
+    def test_vanishes(self) -> None:
+        """Who vanishes costs little where there is another."""
+        self.add("a:1").pause = 0.1
+        self.add("b:1").pause = 0.1
+        running = self.start()
+        self.clock.pump([STEP] * 25)
+        self.swarm.stop(["a:1"])
+        self.assertLess(self.go_on(running), 3.0)
+        self.successResultOf(running)
+
+    def test_stalls(self) -> None:
+        """What a silent holder was asked for is had from another."""
+        self.add("a:1").silent = True
+        self.add("b:1")
+        self.assertLess(self.succeeds(), 3.0)
+
+    def test_all_silent(self) -> None:
+        """It fails when nothing comes for a while, and says why."""
+        self.add("a:1").silent = True
+        told = self.fails()
+        self.assertIn("nothing has come for 30 s", told)
+        self.assertIn("a:1: nothing came", told)
+        self.assertLess(self.clock.seconds(), PATIENCE + 11.0)
+
+
+class DiskTests(FetchCase):
+    """What can be wrong here."""
+
+    def test_existing(self) -> None:
+        """Another file that stands there is left as it is, and no piece is asked for."""
+        self.folder.mkdir()
+        (self.folder / "file").write_bytes(b"mine")
+        self.add("a:1")
+        self.assertIn("exists", self.fails())
+        self.assertEqual((self.folder / "file").read_bytes(), b"mine")
+        self.assertEqual(self.swarm.peers["a:1"].wanted, [])
+
+    def test_overwritten(self) -> None:
+        """Asked to, it takes that file's place."""
+        self.folder.mkdir()
+        (self.folder / "file").write_bytes(b"mine")
+        self.add("a:1")
+        self.fetch = self.make(overwrite=True)
+        self.succeeds()
+
+    def test_full(self) -> None:
+        """A disk that can't be written to ends it at once, and is not the holder's trouble."""
+
+        def write(part: Part, at: int, data: bytes) -> None:
+            raise Unavailable("no room")
+
+        self.patch(Part, "write", write)
+        self.add("a:1")
+        self.assertEqual(self.fails(), "no room")
+        self.assertEqual(self.fetch.troubles, {})
+        self.assertLess(self.clock.seconds(), 5.0)
+
+    def test_damaged(self) -> None:
+        """A part that was changed on disk is found out by the whole, and had again."""
+        self.add("a:1")
+        running = self.start()
+        while not self.starts:
+            self.clock.advance(STEP)
+        running.cancel()
+        self.failureResultOf(running, CancelledError)
+        part = self.folder / "file.part"
+        part.write_bytes(bytes(255 for _ in range(LENGTH)) + part.read_bytes()[LENGTH:])
+        self.fetch = self.make()
+        self.succeeds()
+        self.assertEqual(self.fetch.troubles, {})
+
+    def test_whole_fails(self) -> None:
+        """Where the whole can't be hashed, that is said."""
+        self.add("a:1")
+        running = self.start()
+        while not self.wholes.made:
+            self.clock.advance(STEP)
+        self.wholes.made[0].problem = Unavailable("the child has gone")
+        self.go_on(running)
+        failure = self.failureResultOf(running, Unavailable)
+        self.assertEqual(str(failure.value), "the child has gone")
+
+
+class CancelTests(FetchCase):
+    """Cancelling leaves nothing behind but the part."""
+
+    def test_at_every_step(self) -> None:
+        """Wherever it is, it stops at once; what has come is kept and serves the next."""
+        self.add("a:1").pause = 0.4
+        self.add("b:1").silent = True
+        self.add("c:1", FakeHolder(bytes(len(CONTENT))))
+        had = 0
+        for steps in range(0, 300, 3):
+            self.fetch = self.make()
+            running = self.start()
+            self.clock.pump([STEP] * steps)
+            if running.called:
+                break
+            running.cancel()
+            self.failureResultOf(running, CancelledError)
+            self.nothing_left()
+            if self.fetch.part is not None:
+                self.assertEqual(had & ~self.fetch.part.have, 0)
+                had = self.fetch.part.have
+        self.assertTrue(had)
+
+    def test_looking_up(self) -> None:
+        """A look-up that is under way is given up, at first and later."""
+        self.add("a:1").pause = 1.0
+        for later in (False, True):
+            self.fetch = self.make()
+            if later:
+                running = self.start()
+                self.clock.pump([STEP] * 10)
+            hung: Deferred[Holders] = Deferred()
+            self.patch(self.fetch._sources, "_find", lambda here, hung=hung: hung)
+            if later:
+                self.clock.pump([STEP] * 250)
+            else:
+                running = self.start()
+            self.assertFalse(hung.called)
+            running.cancel()
+            self.assertTrue(hung.called)
+            self.failureResultOf(running, CancelledError)
+            self.nothing_left()

@@ -1,0 +1,183 @@
+"""Tests of `p2ptwisted.transfer.sources`."""
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from p2ptwisted import pieces
+from p2ptwisted.client import Refused
+from p2ptwisted.errors import Unavailable
+from p2ptwisted.model import Holders
+from p2ptwisted.test.transfer_fakes import LENGTH, PAUSE, FakeHolder, Swarm, cut, id_of
+from p2ptwisted.transfer.sources import SOURCES_MAX, Sources
+
+CONTENT = bytes(range(4 * LENGTH))
+ID = id_of(CONTENT)
+
+
+class SourcesTests(SynchronousTestCase):
+    """The holders of one resource."""
+
+    def setUp(self) -> None:
+        self.patch(pieces, "PIECE_MIN", LENGTH)
+        self.clock = Clock()
+        self.swarm = Swarm(self.clock)
+        self.listed = Holders(ID, [], [])
+        self.news = 0
+        self.sources = Sources(self.swarm, ID, self.find, self.changed)
+
+    async def find(self, here: bool) -> Holders:
+        return self.listed
+
+    def changed(self) -> None:
+        self.news += 1
+
+    def add(self, location: str, holder: FakeHolder | None = None, partial: bool = False) -> None:
+        """A holder, of the whole content where nothing else is said."""
+        self.swarm.peers[location] = holder or FakeHolder(CONTENT)
+        (self.listed.partial if partial else self.listed.locations).append(location)
+
+    def look_up(self) -> bool:
+        """Look up, and let everybody answer."""
+        looked_up = Deferred.fromCoroutine(self.sources.look_up())
+        self.clock.advance(PAUSE)
+        return self.successResultOf(looked_up)
+
+    def test_nobody(self) -> None:
+        """Where nobody has it, that is said."""
+        self.assertFalse(self.look_up())
+        self.assertIsNone(self.sources.best())
+        self.assertFalse(self.sources.asking)
+
+    def test_asked(self) -> None:
+        """All are asked, whole and partial ones, and what they have is kept."""
+        self.add("a:1")
+        self.add("b:1", partial=True)
+        self.swarm.peers["b:1"].has = 0b101
+        looked_up = Deferred.fromCoroutine(self.sources.look_up())
+        self.assertTrue(self.successResultOf(looked_up))
+        self.assertTrue(self.sources.asking)
+        self.clock.advance(PAUSE)
+        self.assertFalse(self.sources.asking)
+        best = self.sources.best()
+        assert best is not None
+        self.assertEqual(best.pieces, cut(CONTENT))
+        self.assertEqual(best.has, {"a:1": 0b1111, "b:1": 0b101})
+        self.assertEqual(self.news, 2)
+
+    def test_name(self) -> None:
+        """The first name that is known stays."""
+        self.look_up()
+        self.assertIsNone(self.sources.name)
+        for name in ("first", "second"):
+            self.listed = Holders(ID, [], [], name)
+            self.look_up()
+        self.assertEqual(self.sources.name, "first")
+
+    def test_asked_once(self) -> None:
+        """Who has answered is not asked again by a look-up; who has not, is."""
+        self.add("a:1")
+        self.add("b:1")
+        self.swarm.stop(["b:1"])
+        self.look_up()
+        self.assertIn("b:1", self.sources.troubles)
+        self.swarm.peers["b:1"] = FakeHolder(CONTENT)
+        self.look_up()
+        self.assertEqual(self.swarm.peers["a:1"].polled, 1)
+        self.assertEqual(self.swarm.peers["b:1"].polled, 1)
+        self.assertEqual(self.sources.troubles, {})
+
+    def test_troubles(self) -> None:
+        """Why one can't be asked is kept, whatever it answers."""
+        for number, problem in enumerate([Refused(302, "status 302"), Unavailable("garbage")]):
+            self.add(f"a:{number}")
+            self.swarm.peers[f"a:{number}"].refusal = problem
+        self.look_up()
+        self.assertEqual(self.sources.troubles, {"a:0": "status 302", "a:1": "garbage"})
+
+    def test_mistake(self) -> None:
+        """A mistake of ours is in the log, and does not stop the others."""
+        self.add("a:1")
+        self.add("b:1")
+        self.swarm.peers["a:1"].refusal = ZeroDivisionError()
+        self.look_up()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        best = self.sources.best()
+        assert best is not None
+        self.assertEqual(list(best.has), ["b:1"])
+
+    def test_poll(self) -> None:
+        """Only those with a part are asked whether it has grown."""
+        self.add("a:1")
+        self.add("b:1", partial=True)
+        self.swarm.peers["b:1"].has = 0b1
+        self.look_up()
+        best = self.sources.best()
+        assert best is not None
+        for has in (0b11, 0b1111, 0b1111):
+            self.swarm.peers["b:1"].has = has
+            self.sources.poll(best)
+            self.sources.poll(best)
+            self.clock.advance(PAUSE)
+            self.assertEqual(best.has["b:1"], has)
+        self.assertEqual(self.swarm.peers["a:1"].polled, 1)
+        self.assertEqual(self.swarm.peers["b:1"].polled, 3)
+
+    def test_disagreement(self) -> None:
+        """Those that say the same stand together, and the larger group comes first."""
+        other = bytes(3 * LENGTH)
+        self.add("liar:1", FakeHolder(other))
+        self.add("a:1")
+        self.add("b:1")
+        self.look_up()
+        best = self.sources.best()
+        assert best is not None
+        self.assertEqual(list(best.has), ["a:1", "b:1"])
+        self.assertTrue(self.sources.has_others(best))
+
+    def test_discard(self) -> None:
+        """Who has lied is named, and neither asked again nor believed when it says more."""
+        self.add("liar:1", FakeHolder(bytes(3 * LENGTH)), partial=True)
+        self.swarm.peers["liar:1"].has = 0b1
+        self.look_up()
+        lie = self.sources.best()
+        assert lie is not None
+        self.sources.poll(lie)
+        self.sources.discard(lie, "it lied")
+        self.clock.advance(PAUSE)
+        self.assertIsNone(self.sources.best())
+        self.look_up()
+        self.assertEqual(self.swarm.peers["liar:1"].polled, 2)
+        self.assertEqual(self.sources.troubles, {"liar:1": "it lied"})
+
+    def test_changes_its_mind(self) -> None:
+        """Who says something else later leaves those that it agreed with."""
+        self.add("a:1")
+        self.add("b:1", partial=True)
+        self.swarm.peers["b:1"].has = 0b1
+        self.look_up()
+        best = self.sources.best()
+        assert best is not None
+        self.swarm.peers["b:1"].pieces = cut(bytes(4 * LENGTH))
+        self.sources.poll(best)
+        self.clock.advance(PAUSE)
+        self.assertEqual(list(best.has), ["a:1"])
+
+    def test_most(self) -> None:
+        """No more than so many are asked."""
+        for number in range(SOURCES_MAX + 5):
+            self.add(f"a:{number}")
+        self.look_up()
+        best = self.sources.best()
+        assert best is not None
+        self.assertEqual(len(best.has), SOURCES_MAX)
+
+    def test_stop(self) -> None:
+        """Stopped, it leaves no request and no timer."""
+        self.add("a:1")
+        self.add("b:1")
+        Deferred.fromCoroutine(self.sources.look_up())
+        self.sources.stop()
+        self.assertFalse(self.sources.asking)
+        self.assertEqual(self.swarm.open, 0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])

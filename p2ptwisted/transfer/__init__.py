@@ -1,0 +1,1 @@
+"""Fetching a resource: the plan (pure), the part on disk, and the IO around them."""

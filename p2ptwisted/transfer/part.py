@@ -1,0 +1,302 @@
+"""
+A part: what has come of a resource, in `<name>.part` beside its destination,
+with a journal of the finished pieces in `<name>.part.journal`.
+
+Killed at any moment, it goes on from its journal.
+"""
+
+import errno
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from p2ptwisted.errors import Unavailable, UnknownResource
+from p2ptwisted.pieces import Pieces, every_piece, members
+
+#: Bytes read at a time to look at a piece again: about 0.2 ms of work.
+SLICE = 256 * 1024
+
+#: Bytes reserved at a time: 9 ms of work where the disk is memory.
+RESERVED = 32 * 1024 * 1024
+
+PART, JOURNAL = ".part", ".part.journal"
+
+
+class _Head(msgspec.Struct):
+    """The journal's first line; a line with a number follows for each finished piece."""
+
+    id: str
+    pieces: Pieces
+
+
+class Part:
+    """The part of one resource on disk."""
+
+    def __init__(self, destination: Path, id: str, pieces: Pieces) -> None:
+        """
+        Go on with what is there of the same resource, or begin.
+
+        Raises Unavailable, with nothing lost, where there is no room or no
+        way to write.
+        """
+        self.destination = destination
+        self.id = id
+        self.pieces = pieces
+        self.have = 0
+        self.path = destination.with_name(destination.name + PART)
+        self._journal_path = destination.with_name(destination.name + JOURNAL)
+        self._file = -1
+        self._journal = -1
+        try:
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            self._open()
+        except OSError as error:
+            self._give_up_room(error)
+            raise _told(error, destination, pieces.size) from error
+
+    def _give_up_room(self, error: OSError) -> None:
+        self.close()
+        if error.errno == errno.ENOSPC and not self.have:
+            # Nothing has come yet: what room it got is of more use to others.
+            for path in (self.path, self._journal_path):
+                path.unlink(missing_ok=True)
+
+    def _open(self) -> None:
+        self._file = _open_alone(self.path)
+        is_new = not os.fstat(self._file).st_size
+        known = None if is_new else self._read_journal()
+        if known is not None:
+            self.have, length = known
+            self._journal = os.open(self._journal_path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            os.ftruncate(self._journal, length)
+        elif not is_new and not self._journal_path.exists():
+            raise FileExistsError(errno.EEXIST, "no part of ours", os.fspath(self.path))
+        else:
+            os.ftruncate(self._file, 0)
+            self._begin_journal()
+
+    def reserve(self) -> Iterator[None]:
+        """
+        Take all of the room now, in slices, so that a disk can't fill up when half has come.
+
+        Raises Unavailable, with nothing lost, where there is too little.
+        """
+        try:
+            for at in range(0, self.pieces.size, RESERVED):
+                os.posix_fallocate(self._file, at, min(RESERVED, self.pieces.size - at))
+                yield
+                if self._file < 0:
+                    return  # It was closed meanwhile.
+            os.ftruncate(self._file, self.pieces.size)
+        except OSError as error:
+            self._give_up_room(error)
+            raise _told(error, self.destination, self.pieces.size) from error
+
+    def _read_journal(self) -> tuple[int, int] | None:
+        """
+        The finished pieces, and the bytes of the journal that tell so.
+
+        None where there is no journal of this very resource.
+        """
+        try:
+            journal = self._journal_path.read_bytes()
+            head, *lines = journal.split(b"\n")
+            known = msgspec.json.decode(head, type=_Head)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None
+        if not lines or known.id != self.id or known.pieces != self.pieces:
+            return None
+        have = 0
+        # What follows the last line end was cut off in mid-write.
+        for line in lines[:-1]:
+            if line.isdigit() and int(line) < self.pieces.count:
+                have |= 1 << int(line)
+        return have, journal.rfind(b"\n") + 1
+
+    def _begin_journal(self) -> None:
+        # Beside the old one, which is good until this one is whole; hidden from scans.
+        new = self.destination.with_name(f".{self.path.name}")
+        self._journal = os.open(
+            new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644
+        )
+        try:
+            self._note(msgspec.json.encode(_Head(self.id, self.pieces)) + b"\n")
+            self._note(b"".join(b"%d\n" % piece for piece in members(self.have)))
+            os.replace(new, self._journal_path)
+        except OSError:
+            new.unlink(missing_ok=True)
+            raise
+
+    def _record(self, piece: int) -> None:
+        self._note(b"%d\n" % piece)
+
+    def _note(self, line: bytes) -> None:
+        if os.write(self._journal, line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    # -- pieces that come
+
+    def arriving(self, piece: int) -> "Arriving":
+        """A piece begins to come; several may at once, even the same one twice."""
+        return Arriving(self, piece)
+
+    def write(self, at: int, data: bytes | memoryview) -> None:
+        """Raises Unavailable."""
+        try:
+            os.pwrite(self._file, data, at)
+        except OSError as error:
+            raise _told(error, self.destination, self.pieces.size) from error
+
+    def verified(self, piece: int) -> None:
+        """A piece is here and right. Raises Unavailable."""
+        if not self.have >> piece & 1:
+            self.have |= 1 << piece
+            try:
+                self._record(piece)
+            except OSError as error:
+                raise _told(error, self.destination, self.pieces.size) from error
+
+    @property
+    def front(self) -> int:
+        """Bytes from the beginning on of which none is missing."""
+        gap = (~self.have & (self.have + 1)).bit_length() - 1
+        return min(gap * self.pieces.length, self.pieces.size)
+
+    def recheck(self) -> Iterator[None]:
+        """Look at every piece again, in slices, and forget those that are not as they should be."""
+        good = 0
+        for piece in members(self.have):
+            start, stop = self.pieces.span(piece)
+            digest = hashlib.sha256()
+            for at in range(start, stop, SLICE):
+                digest.update(os.pread(self._file, min(SLICE, stop - at), at))
+                yield
+                if self._file < 0:
+                    return  # It was closed meanwhile.
+            if digest.digest() == self.pieces.digest(piece):
+                good |= 1 << piece
+        self.have = good
+        os.close(self._journal)
+        try:
+            self._begin_journal()
+        except OSError as error:
+            raise _told(error, self.destination, self.pieces.size) from error
+
+    def open(self) -> BinaryIO:
+        """What has come, to be read. Raises UnknownResource where it has just been finished."""
+        try:
+            return open(self.path, "rb", buffering=0)
+        except OSError as error:
+            raise UnknownResource(f"{self.id} has just come to its place: ask again") from error
+
+    # -- the end
+
+    @property
+    def is_complete(self) -> bool:
+        return self.have == every_piece(self.pieces.count)
+
+    def finish(self, overwrite: bool = False) -> None:
+        """Put it in its place, at once and for good. Raises Unavailable."""
+        try:
+            os.fsync(self._file)
+            if overwrite:
+                os.replace(self.path, self.destination)
+            else:
+                self._put()
+            self._journal_path.unlink(missing_ok=True)
+            folder = os.open(self.destination.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise _told(error, self.destination, self.pieces.size) from error
+        finally:
+            self.close()
+
+    def _put(self) -> None:
+        try:
+            # A rename would replace what has come to stand there meanwhile.
+            os.link(self.path, self.destination)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.EOPNOTSUPP):
+                raise
+            # A file system without links, such as a USB stick's.
+            if os.path.lexists(self.destination):
+                raise FileExistsError(errno.EEXIST, "", os.fspath(self.destination)) from error
+            os.rename(self.path, self.destination)
+        else:
+            os.unlink(self.path)
+
+    def close(self) -> None:
+        """Let go of the files; what has come stays for the next time."""
+        for descriptor in (self._file, self._journal):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._file = self._journal = -1
+
+
+class Arriving:
+    """A piece on its way: written, and hashed as it comes."""
+
+    def __init__(self, part: Part, piece: int) -> None:
+        self.piece = piece
+        self._part = part
+        self._at, self._stop = part.pieces.span(piece)
+        self._digest = hashlib.sha256()
+
+    @property
+    def left(self) -> int:
+        """Bytes yet to come."""
+        return self._stop - self._at
+
+    def write(self, data: bytes | memoryview) -> None:
+        """The next bytes, of this piece only. Raises Unavailable."""
+        self._part.write(self._at, data)
+        self._at += len(data)
+        self._digest.update(data)
+
+    def finish(self) -> bool:
+        """Whether the piece, now complete, is right; then it counts as here."""
+        if self._digest.digest() != self._part.pieces.digest(self.piece):
+            return False
+        self._part.verified(self.piece)
+        return True
+
+
+def _open_alone(path: Path) -> int:
+    """
+    The file at that path, for one transfer at a time, in this process or another.
+
+    Raises BlockingIOError where another one has it.
+    """
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Between the two the other may have put it in its place.
+            if path.exists() and os.path.samestat(os.fstat(file), path.stat()):
+                if os.fstat(file).st_nlink == 1:
+                    return file
+                # Killed when it was in its place already: that file must not be written to.
+                path.unlink()
+        except OSError:
+            os.close(file)
+            raise
+        os.close(file)
+
+
+def _told(error: OSError, destination: Path, size: int) -> Unavailable:
+    if error.errno == errno.ENOSPC:
+        return Unavailable(f"no room for {destination} ({size} bytes): make some, and try again")
+    if error.errno == errno.EWOULDBLOCK:
+        return Unavailable(f"{destination} is being fetched already: wait until that is through")
+    if error.errno == errno.EEXIST:
+        there = error.filename2 or error.filename
+        return Unavailable(f"{there} exists and is another file: it is left as it is")
+    return Unavailable(f"can't write {destination}: {error.strerror}")

@@ -1,0 +1,59 @@
+"""
+Which piece a holder sends next, of those that somebody wants: the one that it
+has sent least often, so that a file on its way to many nodes leaves its first
+holder about once, and the nodes have something to give each other. Pure.
+"""
+
+#: How often a piece was sent is told apart up to here.
+LEVELS = 16
+
+#: Pieces sent in one answer, at the most, to somebody who is alone.
+RUN_MAX = 32
+
+
+class Spread:
+    """How often each piece of one resource has been sent, and to how many it is being sent."""
+
+    def __init__(self) -> None:
+        #: sent[n]: the pieces that were sent more than n times.
+        self._sent = [0] * LEVELS
+        self._active = 0
+        self._alone: tuple[str, int] = "", 0
+
+    def choose(self, pieces: int, client: str) -> int:
+        """
+        The run of consecutive pieces, of these, to send to `client` now; they count as sent.
+
+        Many clients get one piece at a time. One that is alone gets twice as
+        many each time, for every answer costs it a pause.
+        """
+        for sent in self._sent:
+            least = pieces & ~sent
+            if least:
+                break
+        else:
+            least = pieces
+        known, run = self._alone
+        run = min(run * 2, RUN_MAX) if known == client and not self._active else 1
+        self._alone = client, run
+        chosen = piece = least & -least
+        for _ in range(run - 1):
+            piece <<= 1
+            if not piece & least:
+                break
+            chosen |= piece
+        self._count(chosen)
+        return chosen
+
+    def _count(self, pieces: int) -> None:
+        for level in range(LEVELS - 1, 0, -1):
+            self._sent[level] |= self._sent[level - 1] & pieces
+        self._sent[0] |= pieces
+
+    def began(self) -> None:
+        """An answer is on its way."""
+        self._active += 1
+
+    def ended(self) -> None:
+        """An answer is through, or its client has gone."""
+        self._active -= 1
