@@ -1,6 +1,7 @@
 """
 Whether what a user installs is whole: the wheel has every file and nothing
-that isn't ours, and both kinds of installation give the two twistd commands.
+that isn't ours, and both kinds of installation give the two twistd commands
+and `p2p`.
 """
 
 import os
@@ -88,10 +89,12 @@ def check_wheel(wheel: Path, checkout: Path) -> None:
 
 
 def check_commands(binaries: Path, cwd: Path) -> None:
-    """The two commands are there for somebody who stands in `cwd`."""
+    """All commands are there for somebody who stands in `cwd`."""
     for command in COMMANDS:
         if "--multicast-group" not in run([binaries / "twistd", command, "--help"], cwd):
             raise Incomplete(f"{binaries}/twistd {command} --help doesn't tell its options")
+    if "pull" not in run([binaries / "p2p", "--help"], cwd):
+        raise Incomplete(f"{binaries}/p2p --help doesn't tell its commands")
 
 
 def check_installed(wheel: Path, scratch: Path) -> None:
@@ -116,7 +119,7 @@ def main() -> int:
             check_wheel(wheel, scratch / "checkout")
             print(f"{wheel.name} has every file, and no other")
             check_installed(wheel, scratch)
-            print(f"installed, it gives twistd {' and '.join(COMMANDS)}")
+            print(f"installed, it gives twistd {' and '.join(COMMANDS)}, and p2p")
             check_commands(Path(sys.executable).parent, scratch)
             print("so does the editable installation")
         except Incomplete as problem:

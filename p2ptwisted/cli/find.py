@@ -1,0 +1,26 @@
+"""`p2p find`: who has it."""
+
+from p2ptwisted.cli.exits import Exit
+from p2ptwisted.cli.group import Group, unique
+from p2ptwisted.cli.output import say, say_json, size_of, tell
+
+
+async def find(group: Group, wanted: tuple[str, ...]) -> Exit:
+    """Everything that has one of these ids, or one of these in its name."""
+    found, missing = [], []
+    for what in wanted:
+        matches = await group.find(what)
+        found += matches
+        if not matches:
+            missing.append(what)
+    found = unique(found)
+    if group.settings.as_json:
+        say_json(found)
+    else:
+        for one in found:
+            say(f"{one.id}  {size_of(one.size)}  {one.name or '(name unknown)'}")
+            say(*(f"    {location}" for location in one.locations))
+            say(*(f"    {location}  (a part of it)" for location in one.partial))
+    for what in missing:
+        tell(f"nobody has {what}: try a shorter part of the name, or p2p nodes to see who is there")
+    return Exit.NOT_FOUND if missing else Exit.OK

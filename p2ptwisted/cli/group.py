@@ -1,0 +1,221 @@
+"""
+Whom `p2p` asks: the supernodes, named by the user or found by multicast, and
+what they know together.
+"""
+
+import uuid
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from msgspec import UNSET, Struct
+from twisted.internet.defer import Deferred
+
+from p2ptwisted.addresses import is_loopback, parse_location, parse_supernode_url, resolve
+from p2ptwisted.cli.exits import Exit, Problem
+from p2ptwisted.client import Client, Refused
+from p2ptwisted.config import CommonConfig
+from p2ptwisted.errors import InvalidInput, Unavailable, UnknownResource
+from p2ptwisted.model import SUPERNODE_ID, Holders, Holding, Node, parse_id
+from p2ptwisted.node import DISCOVERY_TIMEOUT, INodeReactor
+from p2ptwisted.protocols.links import check_selection
+from p2ptwisted.protocols.multicast import MulticastOverlay
+from p2ptwisted.services import all_of
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every command can be told; `as_json` is for results."""
+
+    supernode: str | None = None
+    multicast_group: str = "230.0.0.0:4321"
+    multicast_interface: tuple[str, ...] = ()
+    as_json: bool = False
+
+
+class Match(Struct):
+    """A resource that was found: who has all of it, and who a part."""
+
+    id: str
+    name: str | None
+    size: int | None
+    locations: list[str]
+    partial: list[str]
+
+
+class Group:
+    """The supernodes together."""
+
+    def __init__(self, reactor: INodeReactor, client: Client, settings: Settings) -> None:
+        self.client = client
+        self.settings = settings
+        self._reactor = reactor
+        self._supernodes: list[str] | None = None
+
+    async def supernodes(self) -> list[str]:
+        """Their locations, the one to be asked first in front. Raises Problem."""
+        if self._supernodes is None:
+            if self.settings.supernode is not None:
+                self._supernodes = await self._from(self.settings.supernode)
+            else:
+                self._supernodes = await self._found_by_multicast()
+        return self._supernodes
+
+    async def _from(self, url: str) -> list[str]:
+        """The named one and those that it knows."""
+        location = await location_of(self._reactor, url, "--supernode")
+        try:
+            found = await self.client.search(location, [SUPERNODE_ID])
+        except (Unavailable, Refused) as error:
+            raise Problem(
+                f"supernode {url} can't be asked ({error}): start it, or name another one",
+                Exit.NOBODY,
+            ) from None
+        others = [other for one in found for other in one.file.locations]
+        return list(dict.fromkeys([location, *others[1:]]))
+
+    async def _found_by_multicast(self) -> list[str]:
+        settings = self.settings
+        config = CommonConfig(
+            port=0,
+            multicast_group=settings.multicast_group,
+            multicast_interface=settings.multicast_interface,
+        )
+        check_selection(config.group.interfaces)
+        # A name that is not a UUID: only supernodes ask under one.
+        overlay = MulticastOverlay(
+            self._reactor, config.group, f"p2p-{uuid.uuid4()}", DISCOVERY_TIMEOUT
+        )
+        overlay.startService()
+        try:
+            found = await overlay.search_all(SUPERNODE_ID)
+        finally:
+            await overlay.stopService()
+        if not found:
+            raise Problem(
+                f"no supernode answers in {settings.multicast_group}: start one "
+                "(twistd p2p-supernode), or name one with --supernode http://host:port",
+                Exit.NOBODY,
+            )
+        return list(found)
+
+    async def nodes(self) -> list[tuple[str, list[Node] | None]]:
+        """The nodes of each supernode, as they are reached from here; None: it didn't answer."""
+        supernodes = await self.supernodes()
+        lists = await self._ask_all(self.client.nodes)
+        return [
+            (at, None if nodes is None else [_reachable(node, at) for node in nodes])
+            for at, nodes in zip(supernodes, lists, strict=True)
+        ]
+
+    async def holders(self, id: str, here: bool = False) -> Holders:
+        """Everybody who has it; raises Unavailable where no supernode can say."""
+        told: list[str] = []
+        for supernode in await self.supernodes():
+            try:
+                return await self.client.holders(supernode, id, here)
+            except (Unavailable, Refused) as error:
+                told.append(f"{supernode}: {error}")
+        raise Unavailable(f"no supernode answers: {'; '.join(told)}")
+
+    async def find(self, what: str) -> list[Match]:
+        """All that has this id, or this in its name."""
+        if len(what) != 64 or not _is_id(what):
+            found = await self._named(what)
+            if found or not _is_id(what):
+                return found
+        holders = await self.holders(parse_id(what))
+        if not holders.locations and not holders.partial:
+            return []
+        return [
+            Match(holders.id, holders.name, holders.size, holders.locations, holders.partial),
+        ]
+
+    async def one(self, what: str) -> Match:
+        """The one resource that is meant. Raises UnknownResource, or Problem where it is open."""
+        found = await self.find(what)
+        exact = [one for one in found if one.name is not None and _is_named(one.name, what)]
+        found = exact or found
+        if not found:
+            raise UnknownResource(f"nobody has {what}: p2p find with a part of its name may help")
+        if len(found) > 1:
+            shown = ", ".join(f"{one.id} ({one.name})" for one in found[:10])
+            more = f" and {len(found) - 10} more" if len(found) > 10 else ""
+            raise Problem(f"{what} can be any of {len(found)}: give an id of {shown}{more}")
+        return found[0]
+
+    async def _named(self, part: str) -> list[Match]:
+        matches: dict[str, Match] = {}
+        answers = await self._ask_all(lambda at: self.client.search_names(at, part))
+        if all(answer is None for answer in answers):
+            raise Problem(
+                f"none of {', '.join(await self.supernodes())} answers: p2p status tells more",
+                Exit.NOBODY,
+            )
+        for holding in (one for answer in answers for one in answer or ()):
+            _merge(matches, holding, part)
+        return sorted(matches.values(), key=lambda one: (one.name or "", one.id))
+
+    async def _ask_all(
+        self, ask: Callable[[str], Coroutine[Deferred[Any], Any, _T]]
+    ) -> list[_T | None]:
+        """What each supernode says; None for one that doesn't."""
+
+        async def asked(supernode: str) -> _T | None:
+            try:
+                return await ask(supernode)
+            except (Unavailable, Refused):
+                return None
+
+        supernodes = await self.supernodes()
+        return await all_of([Deferred.fromCoroutine(asked(one)) for one in supernodes])
+
+
+async def location_of(reactor: INodeReactor, url: str, option: str) -> str:
+    """The location that a URL, or just `host:port`, leads to. Raises Problem."""
+    try:
+        host, port = parse_supernode_url(url if "://" in url else f"http://{url}")
+        return f"{await resolve(reactor, host)}:{port}"
+    except InvalidInput as error:
+        raise Problem(
+            f"{option} {url}: write it as http://host:port ({error})", Exit.USAGE
+        ) from None
+
+
+def _merge(matches: dict[str, Match], holding: Holding, part: str) -> None:
+    """Add what one supernode says; of several names, the one that was asked for counts."""
+    file = holding.file
+    name = None if file.name is UNSET else file.name
+    size = None if file.size is UNSET else file.size
+    known = matches.setdefault(holding.id, Match(holding.id, name, size, [], []))
+    known.locations = list(dict.fromkeys([*known.locations, *file.locations]))
+    if name is not None and _is_named(name, part):
+        known.name = name
+    known.size = size if known.size is None else known.size
+
+
+def _reachable(node: Node, supernode: str) -> Node:
+    """A supernode's own host is 127.0.0.1 to nobody else."""
+    host = parse_location(supernode).host
+    if is_loopback(node.location) and not is_loopback(host):
+        return Node(node.name, f"{host}:{node.location.rpartition(':')[2]}")
+    return node
+
+
+def _is_named(name: str, what: str) -> bool:
+    return what in (name, name.rpartition("/")[2])
+
+
+def _is_id(text: str) -> bool:
+    try:
+        parse_id(text)
+    except InvalidInput:
+        return False
+    return True
+
+
+def unique(matches: Sequence[Match]) -> list[Match]:
+    """Each resource once, in the order given."""
+    return list({one.id: one for one in matches}.values())

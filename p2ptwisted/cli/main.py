@@ -1,0 +1,247 @@
+"""
+The command line itself: commands and options, nothing of what they do.
+
+What a command does is imported when it is run, so that help and completion
+are there at once.
+"""
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from p2ptwisted.cli.exits import Exit, Problem
+
+if TYPE_CHECKING:
+    from p2ptwisted.cli.group import Settings
+    from p2ptwisted.cli.running import Work
+
+KEPT = "interrupted; what has come is kept: the same command goes on from there"
+
+_Command = Callable[..., Exit]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="p2ptwisted", prog_name="p2p")
+def p2p() -> None:
+    """
+    Find files in the group, and get them: from everybody who has them at once, verified.
+
+    \b
+      p2p find dataset              who has this?
+      p2p get dataset.bin           onto this machine
+      p2p pull dataset.bin --all    onto all machines
+
+    A resource is named by its id (the SHA-256 of its content) or by its name. The group is found
+    by multicast, or told with --supernode.
+    """
+
+
+def _asks_group(command: _Command) -> Callable[..., Exit]:
+    """Give a command that asks the group its options, and them to it as Settings."""
+
+    @click.option(
+        "--supernode",
+        envvar="P2P_SUPERNODE",
+        metavar="URL",
+        help="The supernode to ask, http://host:port; else one is found by multicast. "
+        "Also from P2P_SUPERNODE.",
+    )
+    @click.option(
+        "--multicast-group",
+        default="230.0.0.0:4321",
+        show_default=True,
+        envvar="P2P_MULTICAST_GROUP",
+        metavar="ADDRESS:PORT",
+        help="Where supernodes are looked for.",
+    )
+    @click.option(
+        "--multicast-interface",
+        multiple=True,
+        envvar="P2P_MULTICAST_INTERFACE",
+        metavar="NAME",
+        help="Interface (name or address) to look through; every one by default. Repeatable.",
+    )
+    @click.option("--json", "as_json", is_flag=True, help="The result as JSON.")
+    @functools.wraps(command)
+    def with_settings(
+        supernode: str | None,
+        multicast_group: str,
+        multicast_interface: tuple[str, ...],
+        as_json: bool,
+        **options: Any,
+    ) -> Exit:
+        from p2ptwisted.cli.group import Settings
+
+        return command(
+            Settings(supernode, multicast_group, multicast_interface, as_json), **options
+        )
+
+    return with_settings
+
+
+def _run(settings: "Settings", work: "Work", interrupted: str = "interrupted") -> Exit:
+    from p2ptwisted.cli.running import run
+
+    return run(settings, work, interrupted)
+
+
+_wanted = click.argument("wanted", nargs=-1, required=True, metavar="ID|NAME...")
+
+
+@p2p.command()
+@_wanted
+@_asks_group
+def find(settings: "Settings", wanted: tuple[str, ...]) -> Exit:
+    """Who has it. A part of a name will do."""
+    from p2ptwisted.cli.find import find
+
+    return _run(settings, lambda reactor, group: find(group, wanted))
+
+
+@p2p.command()
+@_wanted
+@click.option(
+    "-o",
+    "--output",
+    metavar="PATH",
+    help="A folder, or the file itself; - is standard output. This folder by default.",
+)
+@click.option("--force", is_flag=True, help="Replace a file that has other content.")
+@click.option(
+    "--max-download",
+    type=click.IntRange(min=1024),
+    metavar="BYTES",
+    help="Bytes a second, at most.",
+)
+@_asks_group
+def get(
+    settings: "Settings",
+    wanted: tuple[str, ...],
+    output: str | None,
+    force: bool,
+    max_download: int | None,
+) -> Exit:
+    """Fetch it to this machine. Ctrl-C keeps what has come, and the same command goes on."""
+    from p2ptwisted.cli.get import get
+
+    if output == "-":
+        from p2ptwisted.cli.standard_output import get_to_standard_output
+
+        if settings.as_json:
+            raise Problem("-o - leaves no room for --json: leave one of them out", Exit.USAGE)
+        return get_to_standard_output(settings, wanted, max_download)
+    return _run(
+        settings,
+        lambda reactor, group: get(reactor, group, wanted, output, force, max_download),
+        KEPT,
+    )
+
+
+@p2p.command()
+@_wanted
+@click.option("--node", "nodes", multiple=True, metavar="URL", help="This node. Repeatable.")
+@click.option("--all", "all_nodes", is_flag=True, help="Every node of the group.")
+@_asks_group
+def pull(
+    settings: "Settings", wanted: tuple[str, ...], nodes: tuple[str, ...], all_nodes: bool
+) -> Exit:
+    """Have nodes fetch it into their folders, and follow them."""
+    from p2ptwisted.cli.pull import INTERRUPTED, pull
+
+    if bool(nodes) == all_nodes:
+        raise Problem("say which nodes: --node http://host:port, or --all", Exit.USAGE)
+    return _run(
+        settings, lambda reactor, group: pull(reactor, group, wanted, nodes, all_nodes), INTERRUPTED
+    )
+
+
+@p2p.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option(
+    "--node",
+    default="http://127.0.0.1:8000",
+    show_default=True,
+    metavar="URL",
+    help="The node of this machine.",
+)
+@click.option("--folder", metavar="DIR", help="The node's folder; else the node is asked.")
+@click.option("--link", is_flag=True, help="Make hard links instead of copies.")
+@_asks_group
+def share(
+    settings: "Settings", paths: tuple[str, ...], node: str, folder: str | None, link: bool
+) -> Exit:
+    """Put files and folders into the node of this machine, until they can be found."""
+    from p2ptwisted.cli.share import share
+
+    return _run(settings, lambda reactor, group: share(reactor, group, paths, node, folder, link))
+
+
+@p2p.command()
+@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@click.option("--json", "as_json", is_flag=True, help="The result as JSON.")
+def hash(paths: tuple[str, ...], as_json: bool) -> Exit:
+    """The ids of files, as sha256sum prints them."""
+    from p2ptwisted.cli.sums import print_sums
+
+    return print_sums(paths, as_json)
+
+
+@p2p.command()
+@_asks_group
+def nodes(settings: "Settings") -> Exit:
+    """All nodes of the group."""
+    from p2ptwisted.cli.overview import nodes
+
+    return _run(settings, lambda reactor, group: nodes(group))
+
+
+@p2p.command()
+@_asks_group
+def supernodes(settings: "Settings") -> Exit:
+    """All supernodes of the group."""
+    from p2ptwisted.cli.overview import supernodes
+
+    return _run(settings, lambda reactor, group: supernodes(group))
+
+
+@p2p.command()
+@_asks_group
+def status(settings: "Settings") -> Exit:
+    """How everything is, what is being fetched, and what is wrong."""
+    from p2ptwisted.cli.overview import status
+
+    return _run(settings, lambda reactor, group: status(group))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The exit status of a command line; the console script."""
+    from p2ptwisted.cli.output import tell
+
+    try:
+        status = int(p2p.main(arguments, prog_name="p2p", standalone_mode=False) or 0)
+        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as asked:
+        asked.show()
+        return Exit.USAGE
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx is not None else "p2p"
+        tell(f"{error.format_message()} See {path} --help.")
+        return Exit.USAGE
+    except click.ClickException as error:
+        tell(error.format_message())
+        return Exit.FAILED
+    except Problem as problem:
+        tell(str(problem))
+        return problem.status
+    except (click.Abort, KeyboardInterrupt):
+        tell("interrupted")
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has enough; at the end Python would try to write the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.FAILED
+    return status

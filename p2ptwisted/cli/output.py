@@ -1,0 +1,68 @@
+"""
+What `p2p` says: results to standard output, for a person or as JSON; all else,
+one line each, to standard error.
+
+Names come from strangers. What is printed of them can't upset a terminal.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+_UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
+
+def clean(text: str) -> str:
+    """The text with everything escaped that a terminal would obey instead of show."""
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for one in text
+    )
+
+
+def size_of(size: float | None) -> str:
+    """Bytes as a person reads them."""
+    if size is None:
+        return "size unknown"
+    if size < 1024:
+        return f"{size:.0f} B"
+    for unit in _UNITS:
+        size /= 1024
+        if size < 1023.95 or unit == _UNITS[-1]:
+            break
+    return f"{size:.1f} {unit}"
+
+
+def tell(message: str) -> None:
+    """One line to standard error."""
+    try:
+        print(f"p2p: {clean(message)}", file=sys.stderr, flush=True)
+    except OSError:
+        pass  # Nobody reads it; the exit status says it too.
+
+
+def say(*lines: str) -> None:
+    """Lines of a result."""
+    for line in lines:
+        print(clean(line))
+
+
+def say_json(result: object) -> None:
+    """A result as one JSON document."""
+    print(json.dumps(msgspec.to_builtins(result), indent=2))
+
+
+def say_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A result in columns, which are never cut where nobody's screen is."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(clean(cell)) for cell in row))
+    Console(width=None if sys.stdout.isatty() else 4096, highlight=False).print(table)

@@ -1,0 +1,98 @@
+"""
+The bars of transfers, on standard error where that is a terminal; nothing
+elsewhere. Drawn by a LoopingCall, for rich's own way is a thread.
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Column
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+
+from p2ptwisted.cli.output import clean, size_of
+
+#: Seconds between two looks.
+REDRAW = 0.1
+
+#: Characters of a name that are shown.
+NAME_MAX = 40
+
+
+@dataclass(frozen=True)
+class Row:
+    """How one transfer is getting on: bytes, bytes a second, seconds."""
+
+    here: int | None = None
+    size: int | None = None
+    rate: float | None = None
+    seconds_left: float | None = None
+    #: What is to be said besides.
+    note: str = ""
+
+
+class Bars:
+    """A bar for each transfer; a context manager, within which they are drawn."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._looks: dict[TaskID, Callable[[], Row]] = {}
+        console = Console(stderr=True, highlight=False)
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=None, table_column=Column(ratio=1)),
+            TextColumn("{task.fields[told]}", markup=False, table_column=Column(no_wrap=True)),
+            console=console,
+            auto_refresh=False,
+            expand=True,
+            disable=not sys.stderr.isatty(),
+        )
+        self._redrawing = LoopingCall(self.redraw)
+        self._redrawing.clock = clock
+
+    def add(self, name: str, look: Callable[[], Row]) -> None:
+        """A transfer, and how to see how far it is."""
+        shown = clean(name)
+        if len(shown) > NAME_MAX:
+            shown = shown[: NAME_MAX - 3] + "..."
+        self._looks[self._progress.add_task(shown, total=None, told="")] = look
+
+    def redraw(self) -> None:
+        """Look at every transfer and draw it."""
+        for task, look in self._looks.items():
+            row = look()
+            self._progress.update(task, completed=row.here or 0, total=row.size, told=told(row))
+        self._progress.refresh()
+
+    def __enter__(self) -> "Bars":
+        self._progress.start()
+        self._redrawing.start(REDRAW, now=False)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._redrawing.stop()
+        self.redraw()
+        self._progress.stop()
+
+
+def told(row: Row) -> str:
+    """What stands beside a bar."""
+    parts = []
+    if row.size is not None:
+        parts.append(f"{size_of(row.here or 0)} of {size_of(row.size)}")
+    if row.rate:
+        parts.append(f"{size_of(row.rate)}/s")
+    if row.seconds_left is not None:
+        minutes, seconds = divmod(int(row.seconds_left + 0.5), 60)
+        parts.append(f"{minutes}:{seconds:02} left")
+    if row.note:
+        parts.append(clean(row.note))
+    return "  ".join(parts)

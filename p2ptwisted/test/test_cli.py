@@ -1,0 +1,143 @@
+"""Tests of the parts of `p2ptwisted.cli` that touch no network."""
+
+import io
+import json
+import sys
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from p2ptwisted.cli.exits import Exit, Problem, worst
+from p2ptwisted.cli.get import places
+from p2ptwisted.cli.group import Match, unique
+from p2ptwisted.cli.main import main
+from p2ptwisted.cli.output import clean, size_of
+
+ID, OTHER = "a" * 64, "b" * 64
+
+
+def match(name: str | None, id: str = ID) -> Match:
+    return Match(id, name, 7, ["10.0.0.1:8000"], [])
+
+
+class OutputTests(SynchronousTestCase):
+    """What a person reads."""
+
+    @given(st.text())
+    def test_clean(self, text: str) -> None:
+        """Whatever a stranger calls a file, nothing of it reaches the terminal but letters."""
+        self.assertTrue(clean(text).isprintable())
+
+    def test_kept(self) -> None:
+        """What is harmless stays as it is."""
+        self.assertEqual(clean("[bold]ünïcode 文件[/bold]"), "[bold]ünïcode 文件[/bold]")
+
+    def test_escaped(self) -> None:
+        """What a terminal would obey is shown instead."""
+        self.assertEqual(clean("a\x1b[31m\nb\u202ec"), r"a\x1b[31m\nb\u202ec")
+
+    def test_sizes(self) -> None:
+        """Bytes come in the unit that a person would choose."""
+        for size, shown in (
+            (None, "size unknown"),
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1024**2 - 1, "1.0 MiB"),
+            (3 * 1024**4, "3.0 TiB"),
+        ):
+            self.assertEqual(size_of(size), shown)
+
+
+class PlacesTests(SynchronousTestCase):
+    """Where fetched files go."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+
+    def test_folder(self) -> None:
+        """Into a folder, that is there or that ends in a slash, they go by their own names."""
+        for output in (str(self.folder), f"{self.folder}/new/"):
+            found = places([match("data/a"), match("b", OTHER)], output)
+            self.assertEqual(found, [Path(output, "a"), Path(output, "b")])
+
+    def test_here(self) -> None:
+        """Without a word they go to this folder."""
+        self.assertEqual(places([match("data/a")], None), [Path("a")])
+
+    def test_file(self) -> None:
+        """One can be given a name; several can't."""
+        as_file = str(self.folder / "as")
+        self.assertEqual(places([match("a")], as_file), [Path(as_file)])
+        error = self.assertRaises(Problem, places, [match("a"), match("b", OTHER)], as_file)
+        self.assertEqual(error.status, Exit.USAGE)
+
+    def test_nameless(self) -> None:
+        """One without a name is called by its id."""
+        self.assertEqual(places([match(None)], None), [Path(ID)])
+
+    def test_hostile(self) -> None:
+        """No name leads out of the folder."""
+        for name in ("../../etc/passwd", "/etc/passwd", "..", "a/../..", ".hidden"):
+            (place,) = places([match(name)], str(self.folder))
+            self.assertEqual(place.parent, self.folder)
+            self.assertFalse(place.name.startswith("."))
+
+    def test_same_name(self) -> None:
+        """Two that would go to one place are refused."""
+        self.assertRaises(Problem, places, [match("x/a"), match("y/a", OTHER)], None)
+
+    def test_unique(self) -> None:
+        """One that is asked for twice is fetched once."""
+        one, other = match("a"), match("b", OTHER)
+        self.assertEqual(unique([one, other, match("c")]), [match("c"), other])
+
+
+class StatusTests(SynchronousTestCase):
+    """What a script learns."""
+
+    def setUp(self) -> None:
+        self.out, self.told = io.TextIOWrapper(io.BytesIO()), io.StringIO()
+        self.patch(sys, "stdout", self.out)
+        self.patch(sys, "stderr", self.told)
+
+    def result(self) -> str:
+        self.out.seek(0)
+        return self.out.read()
+
+    def test_worst(self) -> None:
+        """Of several pieces of work the first that failed decides."""
+        self.assertIs(worst([]), Exit.OK)
+        self.assertIs(worst([Exit.OK, Exit.NOT_FOUND, Exit.FAILED]), Exit.NOT_FOUND)
+
+    def test_usage(self) -> None:
+        """What makes no sense is one line that leads to the help, and status 2."""
+        for arguments in (["get"], ["nonsense"], ["get", "x", "--max-download", "1"]):
+            self.assertEqual(main(arguments), Exit.USAGE)
+        lines = self.told.getvalue().splitlines()
+        self.assertEqual(len(lines), 3)
+        self.assertTrue(all("--help" in line for line in lines))
+
+    def test_pull_nowhere(self) -> None:
+        """A pull must say which nodes: these or all, not both."""
+        self.assertEqual(main(["pull", "x"]), Exit.USAGE)
+        self.assertEqual(main(["pull", "x", "--all", "--node", "http://a:1"]), Exit.USAGE)
+
+    def test_help(self) -> None:
+        """The help is a result, and names every command."""
+        self.assertEqual(main(["--help"]), Exit.OK)
+        for command in ("find", "get", "pull", "share", "hash", "nodes", "supernodes", "status"):
+            self.assertIn(command, self.result())
+
+    def test_hash(self) -> None:
+        """Ids as JSON, by path."""
+        path = self.mktemp()
+        Path(path).write_bytes(b"")
+        self.assertEqual(main(["hash", path, "--json"]), Exit.OK)
+        self.assertIn(
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            json.dumps(json.loads(self.result())),
+        )

@@ -1,0 +1,320 @@
+"""The `p2p` command with real daemons, as a person and a script use it."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .daemons import Daemon, at, environment, eventually, id_of
+from .fetch_cases import SLOW, FetchTestCase, content_of
+
+#: Seconds that one command may take.
+WITHIN = 30.0
+
+
+class Ran(NamedTuple):
+    """A command that has ended."""
+
+    status: int
+    out: bytes
+    told: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.decode().splitlines()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class CommandCase(FetchTestCase):
+    """A supernode, and a folder in which commands run."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.here = self.folder / "here"
+        self.here.mkdir()
+
+    def begin(self, *arguments: str, more: Mapping[str, str] | None = None) -> Any:
+        """A command that is ended with the test, should it still run then."""
+        variables = environment() | {"P2P_SUPERNODE": self.supernode.url} | dict(more or {})
+        running = subprocess.Popen(
+            [sys.executable, "-m", "p2ptwisted.cli", *arguments],
+            cwd=self.here,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+        def end() -> None:
+            if running.poll() is None:
+                running.kill()
+            running.communicate()
+
+        self.addCleanup(end)
+        return running
+
+    def end(self, running: Any) -> Ran:
+        out, told = running.communicate(timeout=WITHIN)
+        self.assertNotIn(b"Traceback", told)
+        return Ran(running.returncode, out, told.decode())
+
+    def p2p(self, *arguments: str, more: Mapping[str, str] | None = None) -> Ran:
+        return self.end(self.begin(*arguments, more=more))
+
+    def refused(self, status: int, said: str, *arguments: str, **more: Any) -> None:
+        """The command ends with that status and one line that has this in it."""
+        ran = self.p2p(*arguments, **more)
+        self.assertEqual(ran.status, status, ran)
+        self.assertEqual(ran.told.count("\n"), 1, ran)
+        self.assertIn(said, ran.told)
+
+
+class FindTests(CommandCase):
+    """Who has what."""
+
+    def test_find(self) -> None:
+        """By id and by a part of the name, at every supernode of the group."""
+        other = self.start_supernode()
+        content = content_of(1)
+        one = self.start_holder("one", {"data/big.bin": content})
+        two = self.start_node("two", {"small[red].txt": b"small"}, *at(other))
+        self.wait_until_held(other, "two", id_of(b"small"))
+        for what in ("big", "data/big.bin", id_of(content), id_of(content).upper()):
+            (found,) = self.p2p("find", what, "--json").json
+            self.assertEqual(found["id"], id_of(content))
+            self.assertEqual((found["name"], found["size"]), ("data/big.bin", len(content)))
+            self.assertEqual(found["locations"], [one.location])
+        ran = self.p2p("find", "small")
+        self.assertEqual(ran.status, 0)
+        for part in (id_of(b"small"), "small[red].txt", two.location):
+            self.assertIn(part, ran.out.decode())
+
+    def test_by_multicast(self) -> None:
+        """Where no supernode is named, one is found."""
+        self.start_holder("one", {"big.bin": b"content"})
+        ran = self.p2p(
+            "find",
+            "big.bin",
+            "--json",
+            "--multicast-interface",
+            "127.0.0.1",
+            more={"P2P_SUPERNODE": "", "P2P_MULTICAST_GROUP": self.group},
+        )
+        self.assertEqual([one["id"] for one in ran.json], [id_of(b"content")])
+
+    def test_nothing(self) -> None:
+        """What nobody has is status 3, and no supernode is status 4."""
+        self.refused(3, "nobody has", "find", "nothing-like-it")
+        self.refused(3, "nobody has", "find", "0" * 64)
+        self.refused(3, "nobody has", "get", "nothing-like-it")
+        nowhere = {"P2P_SUPERNODE": "http://127.0.0.1:1"}
+        self.refused(4, "127.0.0.1:1", "find", "x", more=nowhere)
+        self.refused(2, "http://host:port", "find", "x", more={"P2P_SUPERNODE": "nonsense"})
+        self.refused(2, "--help", "find")
+
+    def test_overview(self) -> None:
+        """Nodes, supernodes and all of it, as tables and as JSON."""
+        one = self.start_holder("one", {"big.bin": b"content"})
+        (node,) = self.p2p("nodes", "--json").json
+        self.assertEqual((node["name"], node["location"]), ("one", one.location))
+        (supernode,) = self.p2p("supernodes", "--json").json
+        self.assertEqual(supernode["location"], self.supernode.location)
+        self.assertIn("supernodes", self.p2p("status", "--json").json)
+        for command in ("nodes", "status"):
+            self.assertIn(one.location, self.p2p(command).out.decode())
+        self.assertIn(self.supernode.location, self.p2p("supernodes").out.decode())
+
+
+class GetTests(CommandCase):
+    """Files to this machine."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.content = content_of(6)
+        self.resource = id_of(self.content)
+
+    def test_get(self) -> None:
+        """To this folder, another one, a file, or standard output; the result is the path."""
+        self.start_holder("one", {"data/big.bin": self.content, "small": b"small"})
+        ran = self.p2p("get", "big")
+        self.assertEqual((ran.status, ran.lines), (0, ["big.bin"]))
+        self.assertIn("verified", ran.told)
+        self.assertEqual((self.here / "big.bin").read_bytes(), self.content)
+        (self.here / "folder").mkdir()
+        (got,) = self.p2p("get", self.resource, "-o", "folder", "--json").json
+        self.assertEqual((got["path"], got["state"]), ("folder/big.bin", "done"))
+        self.assertEqual(sum(got["holders"].values()), len(self.content))
+        self.assertEqual(self.p2p("get", "big", "-o", "as").lines, ["as"])
+        self.assertEqual((self.here / "as").read_bytes(), self.content)
+        ran = self.p2p("get", "small", "big", "-o", "-")
+        self.assertEqual((ran.status, ran.out), (0, b"small" + self.content))
+        self.assertEqual(set(os.listdir(self.here)), {"big.bin", "folder", "as"})
+
+    def test_several(self) -> None:
+        """Several at once, each once."""
+        self.start_holder("one", {"a": b"first", "b": b"second"})
+        ran = self.p2p("get", "a", "b", id_of(b"first"))
+        self.assertEqual((ran.status, sorted(ran.lines)), (0, ["a", "b"]))
+        self.assertEqual((self.here / "b").read_bytes(), b"second")
+
+    def test_name_asked_for(self) -> None:
+        """A file that holders call differently gets the name that was asked for."""
+        self.start_holder("one", {"one.bin": self.content})
+        self.start_holder("other", {"other.bin": self.content})
+        for name in ("one.bin", "other.bin"):
+            self.assertEqual(self.p2p("get", name).lines, [name])
+
+    def test_ambiguous(self) -> None:
+        """A part of a name that fits several is refused with their ids; an exact name wins."""
+        self.start_holder("one", {"a.txt": b"first", "aa.txt": b"second"})
+        self.refused(1, id_of(b"second"), "get", ".txt")
+        self.assertEqual(self.p2p("get", "a.txt").lines, ["a.txt"])
+        self.assertEqual((self.here / "a.txt").read_bytes(), b"first")
+
+    def test_existing(self) -> None:
+        """What is here already is done at once; another file is replaced only by force."""
+        self.start_holder("one", {"big.bin": self.content})
+        (self.here / "big.bin").write_bytes(self.content)
+        (got,) = self.p2p("get", "big.bin", "--json").json
+        self.assertEqual((got["state"], got["holders"]), ("present", {}))
+        (self.here / "big.bin").write_bytes(b"mine")
+        self.refused(1, "--force", "get", "big.bin")
+        self.assertEqual((self.here / "big.bin").read_bytes(), b"mine")
+        self.assertEqual(self.p2p("get", "big.bin", "--force").status, 0)
+        self.assertEqual((self.here / "big.bin").read_bytes(), self.content)
+
+    def test_interrupted(self) -> None:
+        """Ctrl-C keeps what has come, and the same command goes on with it."""
+        self.start_holder("one", {"big.bin": self.content}, "--max-upload", str(SLOW))
+        running = self.begin("get", "big.bin")
+        journal = self.here / "big.bin.part.journal"
+        eventually(
+            WITHIN,
+            "two pieces are here",
+            lambda: journal.exists() and journal.read_bytes().count(b"\n") > 2,
+        )
+        running.send_signal(signal.SIGINT)
+        ran = self.end(running)
+        self.assertEqual((ran.status, ran.out), (130, b""))
+        self.assertIn("kept", ran.told)
+        self.assertFalse((self.here / "big.bin").exists())
+        (got,) = self.p2p("get", "big.bin", "--json").json
+        self.assertLessEqual(sum(got["holders"].values()), len(self.content) - 2 * 1024 * 1024)
+        self.assertEqual((self.here / "big.bin").read_bytes(), self.content)
+        self.assertEqual(os.listdir(self.here), ["big.bin"])
+
+    def test_progress(self) -> None:
+        """In a terminal there is a bar; the file comes all the same."""
+        self.start_holder("one", {"big[red].bin": self.content}, "--max-upload", str(2 * SLOW))
+        shown = self.folder / "shown"
+        command = f"{sys.executable} -m p2ptwisted.cli get big"
+        variables = environment() | {"P2P_SUPERNODE": self.supernode.url, "TERM": "xterm"}
+        subprocess.run(
+            ["script", "-qec", command, str(shown)],
+            cwd=self.here,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            timeout=WITHIN,
+            check=True,
+        )
+        drawn = shown.read_text(errors="replace")
+        self.assertIn("big[red].bin", drawn)
+        self.assertIn("━", drawn)
+        self.assertIn("MiB/s", drawn)
+
+
+class NodesTests(CommandCase):
+    """What is done to nodes."""
+
+    def node_with(self, name: str) -> Daemon:
+        return self.start_fetcher(name)
+
+    def test_pull(self) -> None:
+        """One command puts a file on every node of the group, and says where it is."""
+        content = content_of(3)
+        self.start_holder("one", {"big.bin": content})
+        for name in ("two", "three"):
+            self.node_with(name)
+        ran = self.p2p("pull", "big.bin", "--all", "--json")
+        self.assertEqual(ran.status, 0, ran)
+        self.assertEqual({one["node"]: one["state"] for one in ran.json}["three"], "done")
+        self.assertEqual(len(ran.json), 3)
+        for name in ("two", "three"):
+            self.assertEqual((self.shared(name) / "big.bin").read_bytes(), content)
+
+    def test_pull_fails(self) -> None:
+        """A node that can't is named, and the status says it."""
+        self.start_holder("one", {"big.bin": b"content"})
+        two = self.node_with("two")
+        (self.shared("two") / "big.bin").write_bytes(b"mine")
+        ran = self.p2p("pull", "big.bin", "--node", two.url)
+        self.assertEqual(ran.status, 1)
+        self.assertIn("two", ran.told + ran.out.decode())
+        self.assertIn("another file", ran.told + ran.out.decode())
+        ran = self.p2p("pull", "big.bin", "--node", "http://127.0.0.1:1")
+        self.assertEqual(ran.status, 1)
+        self.refused(2, "--all", "pull", "big.bin")
+
+    def test_share(self) -> None:
+        """Files and folders are put into the node's folder, and can be found when it ends."""
+        node = self.node_with("one")
+        (self.here / "big.bin").write_bytes(b"content")
+        (self.here / "folder" / "in").mkdir(parents=True)
+        (self.here / "folder" / "in" / "file").write_bytes(b"inside")
+        ran = self.p2p("share", "big.bin", "folder", "--node", node.url)
+        self.assertEqual(ran.status, 0, ran)
+        self.assertEqual(
+            sorted(ran.lines),
+            sorted([f"{id_of(b'content')}  big.bin", f"{id_of(b'inside')}  folder/in/file"]),
+        )
+        self.assertEqual(self.holders_of(b"inside"), [node.location])
+        (self.here / "big.bin").write_bytes(b"changed")
+        self.refused(1, "big.bin", "share", "big.bin", "--node", node.url)
+        self.assertEqual((self.shared("one") / "big.bin").read_bytes(), b"content")
+        (self.here / "linked").write_bytes(b"linked")
+        self.assertEqual(self.p2p("share", "linked", "--link", "--node", node.url).status, 0)
+        self.assertTrue((self.shared("one") / "linked").samefile(self.here / "linked"))
+        self.refused(4, "twistd", "share", "linked", "--node", "http://127.0.0.1:1")
+
+    def holders_of(self, content: bytes) -> Any:
+        (found,) = self.p2p("find", id_of(content), "--json").json
+        return found["locations"]
+
+
+class HashTests(CommandCase):
+    """Ids, without any daemon."""
+
+    def test_like_sha256sum(self) -> None:
+        """Byte for byte what sha256sum prints, whatever a file is called."""
+        names = ["plain", "with space", "back\\slash", "line\nend", "ünïcode"]
+        for name in names:
+            (self.here / name).write_bytes(name.encode())
+        expected = subprocess.run(
+            ["sha256sum", *names], cwd=self.here, stdout=subprocess.PIPE, check=True
+        )
+        self.assertEqual(self.p2p("hash", *names).out, expected.stdout)
+
+    def test_missing(self) -> None:
+        """A file that isn't there is named; the others are hashed all the same."""
+        Path(self.here, "plain").write_bytes(b"plain")
+        ran = self.p2p("hash", "missing", "plain")
+        self.assertEqual(ran.status, 1)
+        self.assertIn("missing", ran.told)
+        self.assertEqual(ran.lines, [f"{hashlib.sha256(b'plain').hexdigest()}  plain"])
+
+    def test_completion(self) -> None:
+        """Shells complete commands and options."""
+        variables = {"_P2P_COMPLETE": "bash_complete", "COMP_WORDS": "p2p su", "COMP_CWORD": "1"}
+        self.assertIn("plain,supernodes", self.p2p(more=variables).lines)
+        for shell in ("bash", "zsh", "fish"):
+            ran = self.p2p(more={"_P2P_COMPLETE": f"{shell}_source"})
+            self.assertIn("p2p", ran.out.decode())
