@@ -1,0 +1,149 @@
+"""
+Stand-ins for nodes that others fetch from and had better not: plain sockets,
+no more than the routes that a fetching node uses, and each bad in one way.
+"""
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from p2ptwisted.pieces import DIGEST, MIB, Pieces
+
+from .daemons import Daemon, eventually, id_of
+
+#: Seconds between two sips of one that trickles, and its bytes a second.
+SIP, TRICKLE = 0.1, 1000
+
+
+def pieces_of(content: bytes) -> Pieces:
+    """How a content of up to 1 GiB is cut."""
+    cut = (content[at : at + MIB] for at in range(0, len(content), MIB))
+    return Pieces(len(content), b"".join(hashlib.sha256(piece).digest() for piece in cut))
+
+
+class BadHolder:
+    """A holder that is good; those that are not say in what they differ."""
+
+    def __init__(
+        self, case: SynchronousTestCase, supernode: Daemon, name: str, content: bytes
+    ) -> None:
+        """It is registered by now, and goes when the test ends."""
+        holder = self
+        self.content = content
+        self.id = id_of(content)
+        self.pieces = pieces_of(content)
+        #: How often it was asked for pieces.
+        self.asked = 0
+        self.closed = threading.Event()
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                told = holder.manifest() if self.path.endswith("/pieces") else {}
+                body = json.dumps({"data": told}).encode()
+                self.send_response(200)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def do_POST(self) -> None:
+                length = int(self.headers["content-length"])
+                wanted = int(json.loads(self.rfile.read(length))["want"], 16)
+                holder.asked += 1
+                start, stop = holder.pieces.span((wanted & -wanted).bit_length() - 1)
+                self.send_response(206)
+                size = holder.pieces.size
+                self.send_header("content-range", f"bytes {start}-{stop - 1}/{size}")
+                self.send_header("content-length", str(stop - start))
+                self.end_headers()
+                try:
+                    for data in holder.sends(holder.content[start:stop]):
+                        self.wfile.write(data)
+                except OSError:
+                    self.close_connection = True  # The other side has had enough.
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        # Threads that wait for somebody who keeps a connection are not waited for.
+        self._server.daemon_threads = True
+        self._server.block_on_close = False
+        self.location = f"127.0.0.1:{self._server.server_port}"
+        thread = threading.Thread(target=self._server.serve_forever, args=[0.05])
+        thread.start()
+        case.addCleanup(thread.join)
+        case.addCleanup(self._server.server_close)
+        case.addCleanup(self._server.shutdown)
+        case.addCleanup(self.closed.set)
+        self._register(supernode, name)
+
+    def _register(self, supernode: Daemon, name: str) -> None:
+        resource = {"id": self.id, "name": f"{name}.bin", "size": len(self.content)}
+        registration = {"name": name, "location": self.location, "resources": [resource]}
+        supernode.post("/api/supernode/register", registration)
+        holders = f"/api/supernode/holders/{self.id}"
+        eventually(
+            5,
+            f"{name} is listed",
+            lambda: self.location in supernode.get(holders).data["locations"],
+        )
+
+    def manifest(self) -> dict[str, object]:
+        """What it says that the resource is made of."""
+        digests = self.pieces.digests.hex()
+        return {
+            "id": self.id,
+            "size": self.pieces.size,
+            "piece_size": self.pieces.length,
+            "digests": [digests[at : at + 2 * DIGEST] for at in range(0, len(digests), 2 * DIGEST)],
+        }
+
+    def sends(self, piece: bytes) -> Iterator[bytes]:
+        """What it sends for a piece."""
+        yield piece
+
+
+class Corrupting(BadHolder):
+    """The piece that it sends has one byte that is another."""
+
+    def sends(self, piece: bytes) -> Iterator[bytes]:
+        middle = len(piece) // 2
+        yield piece[:middle]
+        yield bytes([piece[middle] ^ 1])
+        yield piece[middle + 1 :]
+
+
+class Lying(BadHolder):
+    """It has another content than its id says, with piece digests to match."""
+
+    def __init__(
+        self, case: SynchronousTestCase, supernode: Daemon, name: str, content: bytes
+    ) -> None:
+        super().__init__(case, supernode, name, content)
+        self.content = b"lies" + content[4:]
+        self.pieces = pieces_of(self.content)
+
+
+class Stalling(BadHolder):
+    """It stops in the middle of a piece and stays silent."""
+
+    def sends(self, piece: bytes) -> Iterator[bytes]:
+        yield piece[: len(piece) // 2]
+        self.closed.wait()
+
+
+class Trickling(BadHolder):
+    """It sends a piece at 1 kB/s."""
+
+    def sends(self, piece: bytes) -> Iterator[bytes]:
+        step = int(TRICKLE * SIP)
+        for at in range(0, len(piece), step):
+            yield piece[at : at + step]
+            if self.closed.wait(SIP):
+                return
