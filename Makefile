@@ -7,6 +7,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 # .venv is complete when this file is newer than what it depends on, and names this folder.
 READY := .venv/ready
+# The same for what only the benchmarks need.
+BENCH_READY := .venv/bench-ready
 
 .PHONY: help demo test check unit system coverage bench setup clean
 
@@ -22,7 +24,7 @@ help:
 	@echo "make clean     removes .venv and whatever else was made here"
 
 demo: $(READY)
-	@$(BIN)/python tools/demo.py
+	@$(BIN)/python -m tools.demo
 
 test: $(READY)
 	@$(BIN)/python tools/run_tests.py check unit system
@@ -34,8 +36,12 @@ coverage: $(READY)
 	$(BIN)/coverage run -m twisted.trial p2ptwisted
 	$(BIN)/coverage report --skip-covered --show-missing
 
-bench: $(READY)
+bench: $(BENCH_READY)
 	@$(BIN)/python -m bench
+
+$(BENCH_READY): $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
 
 setup: $(READY)
 

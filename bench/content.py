@@ -2,49 +2,24 @@
 
 import hashlib
 import os
-import pwd
-import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-from bench.processes import HOST, BenchError, System, eventually, free_port, get, running
+from bench.files import MIB, make
+from bench.nginx import nginx
+from bench.processes import HOST, BenchError, System, eventually, get
 from bench.table import Row, ratio_row
 
-#: Bytes of the file: real ones, no hole, for the kernel reads holes without memory.
-BLOCK = 1024 * 1024
-BLOCKS = 1024
+#: Bytes of the file.
+SIZE = 1024 * MIB
 
 #: Downloads from each in one round, by turns.
 DOWNLOADS = 3
 
 LEAST_OF_NGINX = 0.8
-
-_NGINX = """
-{user}
-worker_processes 1;
-daemon off;
-pid {folder}/nginx.pid;
-error_log {folder}/nginx-error.log;
-events {{}}
-http {{
-    access_log off;
-    sendfile on;
-    tcp_nopush on;
-    client_body_temp_path {folder}/nginx-body;
-    proxy_temp_path {folder}/nginx-proxy;
-    fastcgi_temp_path {folder}/nginx-fastcgi;
-    uwsgi_temp_path {folder}/nginx-uwsgi;
-    scgi_temp_path {folder}/nginx-scgi;
-    server {{
-        listen {host}:{port};
-        root {shared};
-        location = /ready {{ return 200; }}
-    }}
-}}
-"""
 
 
 def measure(system: System, memory: Path, rounds: int) -> list[Row]:
@@ -53,18 +28,18 @@ def measure(system: System, memory: Path, rounds: int) -> list[Row]:
 
     `memory` is a folder for the file, better on no disk.
     """
-    shared = memory / "shared"
+    shared = memory / "content"
     shared.mkdir()
     file = shared / "large.bin"
-    id = _make(file)
+    id = make(file, SIZE)
     with ExitStack() as stack:
         supernode = stack.enter_context(system.supernode("supernode-content"))
         node = stack.enter_context(system.node("node", shared, supernode))
-        nginx = stack.enter_context(_nginx(system.folder, shared))
+        server = stack.enter_context(nginx(system.folder, shared))
         path = f"/api/node/resources/{id}/content"
         urls = {
             "a node": f"http://{HOST}:{node}{path}",
-            "nginx": f"http://{HOST}:{nginx}/{file.name}",
+            "nginx": f"http://{HOST}:{server}/{file.name}",
         }
         eventually(
             "the node has hashed its file",
@@ -85,38 +60,6 @@ def measure(system: System, memory: Path, rounds: int) -> list[Row]:
     ]
 
 
-def _make(file: Path) -> str:
-    """Fill the file; gives its id."""
-    block = os.urandom(BLOCK)
-    digest = hashlib.sha256()
-    with file.open("wb") as output:
-        for _ in range(BLOCKS):
-            output.write(block)
-            digest.update(block)
-    return digest.hexdigest()
-
-
-@contextmanager
-def _nginx(folder: Path, shared: Path) -> Iterator[int]:
-    """One nginx worker with a configuration of its own; gives its port."""
-    port = free_port()
-    # Only a master that is root can choose; its workers would be somebody who can't read here.
-    user = f"user {pwd.getpwuid(0).pw_name};" if os.geteuid() == 0 else ""
-    configuration = folder / "nginx.conf"
-    configuration.write_text(
-        _NGINX.format(user=user, folder=folder, host=HOST, port=port, shared=shared)
-    )
-    command = [nginx_program() or "nginx", "-c", str(configuration), "-p", str(folder)]
-    command += ["-e", str(folder / "nginx-error.log")]
-    with running(command, folder / "nginx.log", port, "/ready"):
-        yield port
-
-
-def nginx_program() -> str | None:
-    """Where nginx is; Debian has it in a folder that only root has in PATH."""
-    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
-
-
 def _curl(url: str, *options: str) -> list[str]:
     return ["curl", "--silent", "--show-error", "--fail", "--noproxy", "*", *options, url]
 
@@ -126,7 +69,7 @@ def _check(url: str, id: str) -> None:
     digest = hashlib.sha256()
     with subprocess.Popen(_curl(url), stdout=subprocess.PIPE) as curl:
         assert curl.stdout is not None
-        while data := curl.stdout.read(BLOCK):
+        while data := curl.stdout.read(MIB):
             digest.update(data)
     if curl.returncode or digest.hexdigest() != id:
         raise BenchError(f"{url} is not the file: its id is {digest.hexdigest()}, not {id}")
@@ -137,7 +80,7 @@ def _download(url: str) -> float:
     command = _curl(url, "--output", os.devnull, "--write-out", "%{size_download} %{time_total}")
     ran = subprocess.run(command, capture_output=True, text=True)
     size, _, seconds = ran.stdout.partition(" ")
-    if ran.returncode or int(size) != BLOCK * BLOCKS:
+    if ran.returncode or int(size) != SIZE:
         raise BenchError(f"{command}: {size} bytes, status {ran.returncode}: {ran.stderr.strip()}")
     return int(size) / float(seconds)
 

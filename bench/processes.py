@@ -1,5 +1,6 @@
 """The processes of a run, on loopback: started, waited for, stopped by their pid."""
 
+import json
 import os
 import socket
 import subprocess
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 TWISTD = Path(sys.executable).with_name("twistd")
@@ -58,9 +60,22 @@ def get(port: int, path: str) -> Answer:
     return request("GET", port, path)
 
 
-def eventually(what: str, look: Callable[[], bool]) -> None:
+def order(node: int, id: str) -> None:
+    """Have the node with that port fetch a resource. Raises BenchError."""
+    answer = request("POST", node, "/api/node/fetch", json.dumps({"id": id}).encode())
+    if answer.status != 202:
+        raise BenchError(f"ordering {id} gave {answer}")
+
+
+def _health(node: int) -> Any:
+    return json.loads(get(node, "/api/node/health").body)["data"]
+
+
+def eventually(
+    what: str, look: Callable[[], bool], within: float = START_WITHIN, poll: float = POLL
+) -> None:
     """Return when `look` is true. Raises BenchError where that takes too long."""
-    deadline = time.monotonic() + START_WITHIN
+    deadline = time.monotonic() + within
     last: object = None
     while time.monotonic() < deadline:
         try:
@@ -68,8 +83,8 @@ def eventually(what: str, look: Callable[[], bool]) -> None:
                 return
         except (OSError, HTTPException) as error:
             last = error
-        time.sleep(POLL)
-    raise BenchError(f"not within {START_WITHIN:g} s: {what}" + (f" ({last})" if last else ""))
+        time.sleep(poll)
+    raise BenchError(f"not within {within:g} s: {what}" + (f" ({last})" if last else ""))
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
@@ -88,36 +103,56 @@ _ports = iter(PORTS)
 
 
 @contextmanager
-def running(
-    command: Sequence[str], log: Path, port: int, ready: str = "/"
-) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process that answers a GET of `ready` at `port` by now; it ends with the block."""
+def started(command: Sequence[str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process with its input in a pipe and its output in `log`; it ends with the block."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, cwd=log.parent, env=_environment(), stdout=output, stderr=subprocess.STDOUT
+            command,
+            cwd=log.parent,
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
         )
-
-    def answers() -> bool:
-        if process.poll() is not None:
-            said = log.read_text(errors="replace").strip()
-            raise BenchError(f"{command} ended with status {process.returncode}:\n{said}")
-        return get(port, ready).status == 200
-
     try:
-        eventually(f"an answer of {command}", answers)
         yield process
     finally:
         process.terminate()
         try:
-            process.wait(STOP_WITHIN)
+            process.communicate(timeout=STOP_WITHIN)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
 
-def _environment() -> Mapping[str, str]:
-    """That of the processes: p2ptwisted is the one of this checkout."""
-    return {**os.environ, "PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1"}
+def see_running(process: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Raises BenchError, with what it said, where a process has ended."""
+    if process.poll() is not None:
+        said = log.read_text(errors="replace").strip()
+        raise BenchError(f"{process.args!r} ended with status {process.returncode}:\n{said}")
+
+
+@contextmanager
+def running(
+    command: Sequence[str], log: Path, port: int, ready: str = "/"
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process that answers a GET of `ready` at `port` by now; it ends with the block."""
+
+    def answers() -> bool:
+        see_running(process, log)
+        return get(port, ready).status == 200
+
+    with started(command, log) as process:
+        eventually(f"an answer of {command}", answers)
+        yield process
+
+
+def environment() -> Mapping[str, str]:
+    """That of the processes: p2ptwisted is the one of this checkout, and no proxy is asked."""
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")
+    }
+    return {**inherited, "PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1"}
 
 
 class System:
@@ -136,10 +171,11 @@ class System:
             yield port
 
     @contextmanager
-    def node(self, name: str, shared: Path, supernode: int) -> Iterator[int]:
+    def node(self, name: str, shared: Path, supernode: int, host: str = HOST) -> Iterator[int]:
         """A node that shares a folder, at the supernode with that port; gives its own port."""
-        options = ("--resources", str(shared), "--supernode", f"http://{HOST}:{supernode}")
+        options = ("--resources", str(shared), "--supernode", f"http://{host}:{supernode}")
         with self._daemon("p2p-node", name, "/api/node/health", *options) as port:
+            eventually(f"{name} is registered", lambda: _health(port)["supernode"] is not None)
             yield port
 
     @contextmanager

@@ -41,6 +41,29 @@ def ratio_row(what: str, ours: float, name: str, yardstick: float, unit: str, le
     )
 
 
+def times_row(
+    what: str, ours: float, name: str, yardstick: float, most: float, below: bool = False
+) -> Row:
+    """A time in seconds, judged by what it is to that of the yardstick; `below`: must be under."""
+    ratio = ours / yardstick
+    met = ratio < most if below else ratio <= most
+    return Row(
+        what,
+        f"{ours:.2f} s",
+        f"{name}: {yardstick:.2f} s",
+        f"{ratio:.2f}",
+        f"{'under' if below else 'at most'} {most:g}",
+        _verdict(met),
+    )
+
+
+def copies_row(what: str, ours: float, name: str, yardstick: float, most: float) -> Row:
+    """A number of copies, judged by itself and shown beside that of the yardstick."""
+    shown = f"{ours:.2f} copies"
+    told = f"{name}: {yardstick:.2f} copies"
+    return Row(what, shown, told, f"{ours:.2f}", f"at most {most:g}", _verdict(ours <= most))
+
+
 def text(rows: Sequence[Row]) -> str:
     """The table, with its columns aligned."""
     lines = [tuple(field.name for field in fields(Row)), *map(astuple, rows)]
