@@ -6,7 +6,7 @@ a connection would bring in Twisted's thread pool.
 """
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import NamedTuple, cast
 from urllib.parse import urlsplit
@@ -128,18 +128,27 @@ def reachable_from(location: str, asker: str) -> str:
     return f"{address_towards(asker)}:{port}"
 
 
-def parse_supernode_url(text: str) -> tuple[str, int]:
-    """The host (name or address) and port of `http://host:port`. Raises InvalidInput."""
+def parse_supernode_url(text: str, secured: bool = False) -> tuple[str, int]:
+    """
+    The host (name or address) and port of `http://host:port`. Raises InvalidInput.
+
+    `secured`: the group speaks TLS, whatever its URLs are written like.
+    """
     try:
         url = urlsplit(text)
         host, port = url.hostname, url.port
     except ValueError:
         host = port = None
     else:
-        if url.scheme != "http" or url.path not in ("", "/") or url.query or url.fragment:
+        if url.path not in ("", "/") or url.query or url.fragment:
             host = None
-    if not host or not port:
+    if not host or not port or url.scheme not in ("http", "https"):
         raise InvalidInput(f"{text[:80]!r} is not a supernode: write it as http://host:port")
+    if url.scheme == "https" and not secured:
+        raise InvalidInput(
+            f"{text[:80]!r} is not a supernode: write it as http://host:port "
+            "(https: takes --ca-file, at all members of the group)"
+        )
     return host, port
 
 
@@ -163,6 +172,15 @@ async def resolve(reactor: IReactorCore, host: str) -> str:
         if isinstance(answer.payload, Record_A):
             return str(answer.payload.dottedQuad())
     raise InvalidInput(f"host name {host!r} has no IPv4 address")
+
+
+def resolver(reactor: IReactorCore, host: str, port: int) -> Callable[[], Awaitable[str]]:
+    """What gives a location for a host that a user named, looked up anew each time."""
+
+    async def resolved() -> str:
+        return f"{await resolve(reactor, host)}:{port}"
+
+    return resolved
 
 
 class OwnLocation:

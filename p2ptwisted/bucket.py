@@ -1,5 +1,7 @@
 """A token bucket: how much may go out now. Pure; time is an argument."""
 
+from collections import OrderedDict
+
 
 class TokenBucket:
     """
@@ -28,3 +30,23 @@ class TokenBucket:
     def give_back(self) -> None:
         """Return a token that was taken."""
         self._tokens = min(self._burst, self._tokens + 1)
+
+
+class Buckets:
+    """A token bucket for each of many names; those used least recently are forgotten."""
+
+    def __init__(self, rate: float, burst: float, most: int) -> None:
+        """`most`: names remembered. One that is forgotten begins with a full bucket."""
+        self._rate = rate
+        self._burst = burst
+        self._most = most
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
+
+    def of(self, name: str) -> TokenBucket:
+        bucket = self._buckets.get(name)
+        if bucket is None:
+            bucket = self._buckets[name] = TokenBucket(self._rate, self._burst)
+            if len(self._buckets) > self._most:
+                self._buckets.popitem(last=False)
+        self._buckets.move_to_end(name)
+        return bucket

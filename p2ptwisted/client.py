@@ -38,6 +38,7 @@ from werkzeug.http import parse_content_range_header
 from zope.interface import implementer
 
 from p2ptwisted.errors import Unavailable
+from p2ptwisted.group_key import GroupKey
 from p2ptwisted.model import (
     FetchOrder,
     FetchStatus,
@@ -51,7 +52,9 @@ from p2ptwisted.model import (
     Wanted,
 )
 from p2ptwisted.pieces import Pieces, decode_set, encode_set, every_piece
+from p2ptwisted.signatures import Signatures
 from p2ptwisted.streams import Receiver, Stream
+from p2ptwisted.tls import Authority
 
 #: Seconds for a whole health check, a heartbeat or a search.
 TIMEOUT = 2.0
@@ -87,15 +90,24 @@ class IClientReactor(IReactorTCP, IReactorTime):
 
 @implementer(IAgentEndpointFactory)
 class NumericEndpoints:
-    """Endpoints for numeric addresses. Agent's own resolve names on a thread pool."""
+    """
+    Endpoints for numeric addresses. Agent's own resolve names on a thread pool.
 
-    def __init__(self, reactor: IClientReactor) -> None:
+    Whether TLS is spoken is a matter of the whole group, so no location says
+    it, and every URL of this client's begins with `http:`.
+    """
+
+    def __init__(self, reactor: IClientReactor, authority: Authority | None = None) -> None:
+        """With an `authority`, TLS with whom it has signed a certificate for; none: plain TCP."""
         self._reactor = reactor
+        self._authority = authority
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        return TCP4ClientEndpoint(
-            self._reactor, uri.host.decode("ascii"), uri.port, timeout=CONNECT_TIMEOUT
-        )
+        host = uri.host.decode("ascii")
+        plain = TCP4ClientEndpoint(self._reactor, host, uri.port, timeout=CONNECT_TIMEOUT)
+        if self._authority is None:
+            return plain
+        return self._authority.secured(host, plain)
 
 
 class Refused(Exception):
@@ -178,11 +190,17 @@ class Client:
         clock: IReactorTime,
         agent: IAgent,
         pool: HTTPConnectionPool | None = None,
+        signatures: Signatures | None = None,
     ) -> None:
-        """`pool` is the agent's, to be closed with this client."""
+        """
+        `pool` is the agent's, to be closed with this client.
+
+        `signatures` signs every call, for a closed group.
+        """
         self._clock = clock
         self._http = HTTPClient(agent)
         self._pool = pool
+        self._signatures = signatures
 
     async def close(self) -> None:
         """Close all connections."""
@@ -361,6 +379,9 @@ class Client:
 
     async def _send(self, method: str, url: str, body: bytes | None) -> IResponse:
         headers = Headers({} if body is None else {"content-type": ["application/json"]})
+        if self._signatures is not None:
+            for name, value in self._signatures.sign(method, url, body).items():
+                headers.addRawHeader(name, value)
         return cast(
             IResponse,
             await self._http.request(
@@ -377,12 +398,22 @@ class Client:
         return response.code, await body_read.complete
 
 
-def make_client(reactor: IClientReactor) -> Client:
-    """A Client with a connection pool of its own, on real connections."""
+def make_client(
+    reactor: IClientReactor,
+    key: GroupKey | None = None,
+    authority: Authority | None = None,
+) -> Client:
+    """
+    A Client with a connection pool of its own, on real connections.
+
+    With a `key` it proves to be a member of that closed group; with an
+    `authority` it speaks TLS, and only with those that have its certificate.
+    """
     pool = _Pool(reactor)
     pool.cachedConnectionTimeout = IDLE
-    agent = Agent.usingEndpointFactory(reactor, NumericEndpoints(reactor), pool)
-    return Client(reactor, agent, pool)
+    agent = Agent.usingEndpointFactory(reactor, NumericEndpoints(reactor, authority), pool)
+    signatures = None if key is None else Signatures(key.http)
+    return Client(reactor, agent, pool, signatures)
 
 
 def _decode(answer: bytes, kind: type[_T]) -> _T:

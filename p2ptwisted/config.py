@@ -17,8 +17,12 @@ from msgspec import Meta, Struct
 
 from p2ptwisted.addresses import parse_supernode_url, split_location
 from p2ptwisted.errors import InvalidInput, StartError
+from p2ptwisted.group_key import GroupKey, load_group_key
 from p2ptwisted.protocols.links import check_selection
-from p2ptwisted.protocols.multicast import Group
+from p2ptwisted.protocols.sockets import Group
+from p2ptwisted.tls import Authority, load_authority
+
+EVERYWHERE = IPv4Network("0.0.0.0/0")
 
 #: Bytes a second.
 _Rate = Annotated[int, Meta(ge=1024)]
@@ -36,6 +40,9 @@ class CommonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     multicast_group: str = "230.0.0.0:4321"
     multicast_interface: _Several = ()
     trusted_network: _Several = ()
+    group_key_file: str | None = None
+    private: bool = False
+    ca_file: str | None = None
     multicast_ttl: Annotated[int, Meta(ge=0, le=255)] = 20
 
     @property
@@ -52,6 +59,20 @@ class CommonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def advertised(self) -> tuple[str, int] | None:
         """The host and port that others are told, where they are given. Raises InvalidInput."""
         return None if self.location is None else split_location(self.location)
+
+    @property
+    def group_key(self) -> GroupKey | None:
+        """What the members of a closed group prove themselves with. Raises InvalidInput."""
+        if self.group_key_file is not None:
+            return load_group_key(Path(self.group_key_file))
+        if self.private:
+            raise InvalidInput("a group is private by a key: name its file")
+        return None
+
+    @property
+    def authority(self) -> Authority | None:
+        """Who signs the certificates, where the group speaks TLS. Raises InvalidInput."""
+        return None if self.ca_file is None else load_authority(Path(self.ca_file))
 
     @property
     def state_folder(self) -> Path | None:
@@ -76,6 +97,8 @@ class CommonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     @property
     def trusted_networks(self) -> list[IPv4Network]:
         """Whose callers are trusted as loopback is. Raises InvalidInput."""
+        if self.group_key_file is not None:
+            return [EVERYWHERE]  # Their signatures have proved more than addresses do.
         networks = []
         for text in _several(self.trusted_network):
             try:
@@ -93,6 +116,12 @@ class SupernodeConfig(CommonConfig, frozen=True, kw_only=True, forbid_unknown_fi
     port: int | str = 5000
     sweep_interval: _Seconds = 5.0
     search_timeout: _Seconds = 0.5
+    peer: _Several = ()
+
+    @property
+    def peers(self) -> list[tuple[str, int]]:
+        """Hosts and ports of supernodes to ask by HTTP. Raises InvalidInput."""
+        return [parse_supernode_url(url, self.ca_file is not None) for url in _several(self.peer)]
 
 
 class NodeConfig(CommonConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -122,7 +151,9 @@ class NodeConfig(CommonConfig, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def supernodes(self) -> list[tuple[str, int]]:
         """Hosts and ports, in order of preference. Raises InvalidInput."""
-        return [parse_supernode_url(url) for url in _several(self.supernode)]
+        return [
+            parse_supernode_url(url, self.ca_file is not None) for url in _several(self.supernode)
+        ]
 
 
 _Config = TypeVar("_Config", bound=CommonConfig)
@@ -182,8 +213,15 @@ def _check_meaning(config: CommonConfig, place: Callable[[str], str]) -> None:
         group = config.group
         key = "multicast_interface"
         check_selection(group.interfaces)
+        key = "group_key_file"
+        config.group_key  # noqa: B018
+        key = "ca_file"
+        config.authority  # noqa: B018
         key = "trusted_network"
         config.trusted_networks  # noqa: B018
+        if isinstance(config, SupernodeConfig):
+            key = "peer"
+            config.peers  # noqa: B018
         if isinstance(config, NodeConfig):
             key = "supernode"
             config.supernodes  # noqa: B018

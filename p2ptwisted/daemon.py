@@ -1,16 +1,43 @@
 """What both twistd commands share: their options, and how they refuse to start."""
 
 import gc
+import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IReactorCore, IReactorFromThreads, IReactorTime
 from twisted.python.usage import Options
 
 from p2ptwisted.config import CommonConfig, load_config
 from p2ptwisted.errors import StartError
+
+
+class IDaemonReactor(IReactorCore, IReactorFromThreads, IReactorTime):
+    """What a daemon needs of its process's reactor."""
+
+
+def prepare(reactor: IDaemonReactor) -> None:
+    """
+    What holds for the whole process; to be called before anything is scheduled.
+
+    Timers go by the monotonic clock: Twisted's follow the wall clock, and
+    when that is set back an hour, all of them stand still for an hour.
+
+    SIGTERM is how a daemon is told to end, so ending by it is no failure:
+    the status is 0, where Twisted's own handler dies by the signal at last.
+    """
+    reactor.seconds = time.monotonic  # type: ignore[method-assign]
+
+    def stop(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        # A handler may run between any two lines of the reactor's.
+        reactor.callFromThread(reactor.stop)
+
+    reactor.callWhenRunning(signal.signal, signal.SIGTERM, stop)
 
 
 class RoleOptions(Options):
@@ -27,12 +54,23 @@ class RoleOptions(Options):
         ["config", None, None, "a TOML file with any of these options (with _ for -)"],
         ["state", None, None, "a folder for what outlives a restart [none]"],
         ["multicast-group", None, None, "address:port of the supernodes' group [230.0.0.0:4321]"],
+        [
+            "group-key-file",
+            None,
+            None,
+            "a closed group's key, the same at all members [open]",
+        ],
+        ["ca-file", None, None, "PEM: speak TLS, with those whose certificate this signed [none]"],
         ["multicast-ttl", None, None, "how many routers a search may cross [20]"],
     ]
 
     def __init__(self) -> None:
         self.given: dict[str, Any] = {}
         super().__init__()
+
+    def opt_private(self) -> None:
+        """in a closed group, only members may read either"""
+        self.given["private"] = True
 
     def opt_multicast_interface(self, link: str) -> None:
         """a network interface's name or address; repeatable [every interface that is up]"""

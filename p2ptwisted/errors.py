@@ -14,6 +14,14 @@ class NotAllowed(Exception):
     """The caller may not do this, though the request is well formed."""
 
 
+class NotSigned(Exception):
+    """The group is closed, and the caller has not proved that it is a member."""
+
+
+class TooMuch(Exception):
+    """The caller asks more than its share; in a moment it may again."""
+
+
 class UnknownNode(Exception):
     """No node is registered under that location."""
 

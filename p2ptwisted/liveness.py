@@ -4,7 +4,7 @@ it is well, and forgets one that missed two checks in a row.
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults, succeed
@@ -18,6 +18,15 @@ from p2ptwisted.model import Node
 #: Checks that a node may miss in a row before it is gone.
 MISSES_MAX = 2
 
+#: So many nodes that fail one sweep together, and are most of those asked, tell
+#: more of the supernode or its network than of themselves: one such sweep is
+#: not believed, only the next.
+TOGETHER = 4
+
+#: Seconds after which the failure of a check tells nothing of the node: its
+#: time limit is 2 s, so the supernode itself was stopped or starved meanwhile.
+OVERDUE = 3.0
+
 #: Nodes asked at once, so that many dead ones can't use up the sockets.
 CHECKS_AT_ONCE = 64
 
@@ -29,13 +38,23 @@ class Misses:
 
     def __init__(self) -> None:
         self._missed: Counter[str] = Counter()
+        #: Whether the last sweep was not believed.
+        self._doubted = False
 
     def seen(self, location: str) -> None:
         """The node there has shown that it is alive."""
         self._missed.pop(location, None)
 
-    def missed(self, location: str) -> bool:
-        """The node there has missed a check; True where it is gone with that."""
+    def swept(self, failed: Sequence[str], asked: int) -> list[str]:
+        """A sweep of so many nodes is through and these have failed; those gone with that."""
+        doubtful = len(failed) >= TOGETHER and 2 * len(failed) > asked
+        if doubtful and not self._doubted:
+            self._doubted = True
+            return []
+        self._doubted = doubtful
+        return [location for location in failed if self._missed_too_often(location)]
+
+    def _missed_too_often(self, location: str) -> bool:
         self._missed[location] += 1
         if self._missed[location] < MISSES_MAX:
             return False
@@ -73,6 +92,8 @@ class Sweep(Service):
         self._loop.clock = clock
         self._sweeping = False
         self._stopping = False
+        #: Those that failed in the sweep under way, and have not been seen since.
+        self._failed: dict[str, Node] = {}
         self._waiting: list[Deferred[None]] = []
 
     def startService(self) -> None:
@@ -90,6 +111,7 @@ class Sweep(Service):
     def seen(self, location: str) -> bool:
         """A node has shown by itself that it is alive; False where it is not registered."""
         self._misses.seen(location)
+        self._failed.pop(location, None)
         return self._registry.seen(location)
 
     def run(self) -> Deferred[None]:
@@ -108,10 +130,13 @@ class Sweep(Service):
             left = iter(nodes)
             workers = [self._check_each(left) for _ in range(CHECKS_AT_ONCE)]
             await gatherResults(map(Deferred.fromCoroutine, workers), consumeErrors=True)
+            if not self._stopping:
+                self._remove_missing(len(nodes))
         except Exception:
             # Anything raised here would end the LoopingCall for good.
             _log.failure("This sweep failed; the next one comes")
         finally:
+            self._failed.clear()
             self._sweeping = False
             waiting, self._waiting = self._waiting, []
             for waiter in waiting:
@@ -121,12 +146,19 @@ class Sweep(Service):
         for node in nodes:
             if self._stopping:
                 return
+            began = self._clock.seconds()
             if await self._is_well(node.location):
                 self.seen(node.location)
-            elif self._misses.missed(node.location) and self._registry.remove(node.location):
+            elif self._clock.seconds() - began < OVERDUE:
+                self._failed[node.location] = node
+
+    def _remove_missing(self, asked: int) -> None:
+        failed = dict(self._failed)
+        for location in self._misses.swept(list(failed), asked):
+            if self._registry.remove(location):
                 _log.info(
                     "Node {name} at {location} missed {misses} checks and is gone",
-                    name=node.name,
-                    location=node.location,
+                    name=failed[location].name,
+                    location=location,
                     misses=MISSES_MAX,
                 )

@@ -5,7 +5,7 @@ A node: what it does when it is asked (Node), and what it is made of
 
 import platform
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
 import msgspec
@@ -14,7 +14,7 @@ from twisted.application.service import MultiService
 from twisted.internet.interfaces import IReactorCore, IReactorFDSet
 from zope.interface import implementer
 
-from p2ptwisted.addresses import OwnLocation, is_loopback, parse_location, resolve
+from p2ptwisted.addresses import OwnLocation, is_loopback, parse_location, resolver
 from p2ptwisted.client import Client, IClientReactor, Refused, make_client
 from p2ptwisted.config import NodeConfig
 from p2ptwisted.errors import Unavailable, UnknownResource
@@ -25,13 +25,16 @@ from p2ptwisted.library import Library
 from p2ptwisted.membership import Membership
 from p2ptwisted.model import SUPERNODE_ID, Health, Holders, Holding, Resource
 from p2ptwisted.pieces import Pieces, decode_set, every_piece
-from p2ptwisted.protocols.multicast import IMulticastReactor, MulticastOverlay
+from p2ptwisted.protocols.multicast import MulticastOverlay
+from p2ptwisted.protocols.seal import Seal
+from p2ptwisted.protocols.sockets import IMulticastReactor
 from p2ptwisted.services import Closing, Starting, in_order, make_cooperator
 from p2ptwisted.throttle import Throttle
 from p2ptwisted.transfer.fetches import Fetches
 from p2ptwisted.transfer.part import Part
 from p2ptwisted.transfer.uploads import Uploads
 from p2ptwisted.transfer.whole import follower
+from p2ptwisted.web.guard import make_guard
 from p2ptwisted.web.node import BODY_MAX, NodeApi
 from p2ptwisted.web.site import LimitedSite, WebService
 
@@ -188,12 +191,19 @@ def make_node(
     Raises StartError where the state folder can't be used.
     """
     name = config.name or platform.node()
-    client = make_client(reactor)
+    key = config.group_key
+    client = make_client(reactor, key, config.authority)
     hasher = HashPool(reactor)
     cache = open_cache(config.state_folder)
     library = Library(reactor, make_cooperator(reactor), config.folder, hasher, cache, watch)
     # A name that is not a UUID: only supernodes ask under one (docs/protocol.md).
-    overlay = MulticastOverlay(reactor, config.group, f"node-{uuid.uuid4()}", DISCOVERY_TIMEOUT)
+    overlay = MulticastOverlay(
+        reactor,
+        config.group,
+        f"node-{uuid.uuid4()}",
+        DISCOVERY_TIMEOUT,
+        seal=None if key is None else Seal(key),
+    )
     # Where the node is, only the web service knows, once it listens; what is
     # being fetched, only the fetches, which need the node to find holders.
     own_location = OwnLocation(config.advertised, lambda: web.listening())
@@ -203,7 +213,7 @@ def make_node(
         lambda: [*library.resources(), *fetches.resources()],
         name,
         own_location.towards,
-        [_resolved(reactor, host, port) for host, port in config.supernodes],
+        [resolver(reactor, host, port) for host, port in config.supernodes],
         lambda: overlay.search_all(SUPERNODE_ID),
     )
     library.watch(membership.changed)
@@ -229,7 +239,8 @@ def make_node(
         membership.changed,
     )
     api = NodeApi(reactor, node, fetches, config.trusted_networks)
-    web = WebService(reactor, config.endpoint, LimitedSite(api.root(), BODY_MAX, reactor))
+    root = api.root(make_guard(reactor, config))
+    web = WebService(reactor, config.endpoint, LimitedSite(root, BODY_MAX, reactor))
     closing = [] if cache is None else [Closing(cache.close)]
     return in_order(
         *closing,
@@ -243,10 +254,3 @@ def make_node(
         fetches,
         membership,
     )
-
-
-def _resolved(reactor: IReactorCore, host: str, port: int) -> Callable[[], Awaitable[str]]:
-    async def resolved() -> str:
-        return f"{await resolve(reactor, host)}:{port}"
-
-    return resolved

@@ -51,7 +51,7 @@ READ_SLICE = 10_000
 #: The trigram index needs this many characters of a name.
 INDEXED_LENGTH = 3
 
-_SCHEMA = """
+SCHEMA = """
 CREATE TABLE IF NOT EXISTS nodes (
     node INTEGER PRIMARY KEY AUTOINCREMENT, -- never used twice, not even after a removal
     location TEXT UNIQUE,                   -- NULL: removed, its holdings not yet deleted
@@ -106,7 +106,7 @@ def _id(key: _Key) -> str:
 
 def open_registry(cooperator: Cooperator, state: Path | None) -> "Registry":
     """The registry in the folder `state`, or in memory. Raises StartError."""
-    return Registry(cooperator, open_database(state, "registry", _SCHEMA))
+    return Registry(cooperator, open_database(state, "registry", SCHEMA))
 
 
 @implementer(IRegistry)

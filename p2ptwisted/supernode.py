@@ -10,7 +10,7 @@ from ipaddress import IPv4Network
 import msgspec
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorCore
+from twisted.internet.interfaces import IReactorCore, IReactorTime
 from zope.interface import implementer
 
 from p2ptwisted.addresses import (
@@ -19,21 +19,37 @@ from p2ptwisted.addresses import (
     may_name,
     parse_location,
     reachable_from,
+    resolver,
 )
+from p2ptwisted.bucket import Buckets
 from p2ptwisted.client import Client, IClientReactor, Refused, make_client
 from p2ptwisted.config import SupernodeConfig
-from p2ptwisted.errors import NotAllowed, Unavailable, UnknownNode
+from p2ptwisted.errors import NotAllowed, TooMuch, Unavailable, UnknownNode
 from p2ptwisted.interfaces import IRegistry, ISearchOverlay, ISupernode
 from p2ptwisted.liveness import Sweep
 from p2ptwisted.model import SUPERNODE_ID, HeldFile, Holders, Holding, Node, Registration
-from p2ptwisted.protocols.multicast import IMulticastReactor, MulticastOverlay
+from p2ptwisted.protocols.multicast import MulticastOverlay
+from p2ptwisted.protocols.peers import Peer, WithPeers
+from p2ptwisted.protocols.seal import Seal
+from p2ptwisted.protocols.sockets import IMulticastReactor
 from p2ptwisted.registry import open_registry
 from p2ptwisted.services import Closing, Starting, all_of, in_order, make_cooperator
+from p2ptwisted.web.guard import make_guard
 from p2ptwisted.web.site import LimitedSite, WebService
 from p2ptwisted.web.supernode import BODY_MAX, SupernodeApi
 
 #: Other supernodes that are asked for the holders of one resource.
 PEERS_ASKED = 32
+
+#: Registrations a second from one address, and at once; many nodes may be behind one.
+REGISTER_RATE, REGISTER_BURST = 100, 1_000
+
+#: Searches a second from one address that find nothing, and at once. They wake
+#: every supernode; those that find something give their token back.
+MISS_RATE, MISS_BURST = 250, 500
+
+#: Addresses whose rates are remembered.
+ADDRESSES_MAX = 10_000
 
 
 class ISupernodeReactor(IMulticastReactor, IClientReactor, IReactorCore):
@@ -66,6 +82,7 @@ class Supernode:
 
     def __init__(
         self,
+        clock: IReactorTime,
         registry: IRegistry,
         known: Known,
         sweep: Sweep,
@@ -74,15 +91,20 @@ class Supernode:
         trusted: Sequence[IPv4Network] = (),
     ) -> None:
         """`trusted`: networks whose callers may name any location; loopback always may."""
+        self._clock = clock
         self._registry = registry
         self._known = known
         self._sweep = sweep
         self._overlay = overlay
         self._client = client
         self._trusted = trusted
+        self._registrations = Buckets(REGISTER_RATE, REGISTER_BURST, ADDRESSES_MAX)
+        self._misses = Buckets(MISS_RATE, MISS_BURST, ADDRESSES_MAX)
 
     async def register(self, registration: Registration, caller: str) -> None:
         location = self._own(registration.location, caller)
+        if not self._registrations.of(caller).take(self._clock.seconds()):
+            raise TooMuch(f"too many registrations from {caller}: at most {REGISTER_RATE} a second")
         await self._registry.register(Node(registration.name, location), registration.resources)
         self._sweep.seen(location)
 
@@ -135,6 +157,9 @@ class Supernode:
         return [here[id] for id in ids if id in here]
 
     async def _search_elsewhere(self, id: str, caller: str) -> Holding | None:
+        bucket = self._misses.of(caller)
+        if not bucket.take(self._clock.seconds()):
+            raise TooMuch(f"too many searches for unknown ids from {caller}: {MISS_RATE} a second")
         if id == SUPERNODE_ID:
             own = self._known.locations(id, caller)
             locations = [*own, *await self._overlay.search_all(id)]
@@ -143,6 +168,7 @@ class Supernode:
         locations = list(dict.fromkeys(reachable_from(one, caller) for one in locations))
         if not locations:
             return None
+        bucket.give_back()
         return Holding(id, HeldFile(locations[0], locations))
 
     async def holders(self, id: str, caller: str, everywhere: bool) -> Holders:
@@ -204,28 +230,32 @@ def make_supernode(reactor: ISupernodeReactor, config: SupernodeConfig) -> Multi
     Raises StartError where the state folder can't be used.
     """
     name = str(uuid.uuid4())
-    client = make_client(reactor)
+    key = config.group_key
+    client = make_client(reactor, key, config.authority)
     registry = open_registry(make_cooperator(reactor), config.state_folder)
     # The routes need a supernode that needs the port that the routes are served on.
     own_location = OwnLocation(config.advertised, lambda: web.listening())
     known = Known(registry, own_location)
     sweep = Sweep(reactor, registry, client.is_well, config.sweep_interval)
-    overlay = MulticastOverlay(
+    multicast = MulticastOverlay(
         reactor,
         config.group,
         name,
         config.search_timeout,
         answers=known.locations,
         confirms=lambda location, id: Deferred.fromCoroutine(client.holds(location, id)),
+        seal=None if key is None else Seal(key),
     )
-    supernode = Supernode(registry, known, sweep, overlay, client, config.trusted_networks)
-    root = SupernodeApi(supernode).root()
+    peers = [Peer(reactor, client, resolver(reactor, host, port)) for host, port in config.peers]
+    overlay = WithPeers(multicast, peers) if peers else multicast
+    supernode = Supernode(reactor, registry, known, sweep, overlay, client, config.trusted_networks)
+    root = SupernodeApi(supernode).root(make_guard(reactor, config))
     web = WebService(reactor, config.endpoint, LimitedSite(root, BODY_MAX, reactor))
     return in_order(
         Closing(client.close),
         Closing(registry.close),
         Starting(lambda: own_location.resolve(reactor)),
         sweep,
-        overlay,
+        multicast,
         web,
     )

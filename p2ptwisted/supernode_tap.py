@@ -6,7 +6,7 @@ from twisted.application.service import IService
 from twisted.internet import reactor
 
 from p2ptwisted.config import SupernodeConfig
-from p2ptwisted.daemon import Daemon, RoleOptions, refuse
+from p2ptwisted.daemon import Daemon, IDaemonReactor, RoleOptions, prepare, refuse
 from p2ptwisted.errors import StartError
 from p2ptwisted.supernode import ISupernodeReactor, make_supernode
 
@@ -23,9 +23,14 @@ class Options(RoleOptions):
         ["search-timeout", None, None, "seconds that a search may take [0.5]"],
     ]
 
+    def opt_peer(self, url: str) -> None:
+        """http://host:port of a supernode to ask by HTTP too; repeatable [only by multicast]"""
+        self.append("peer", url)
+
 
 def makeService(options: Options) -> IService:
     """The service that twistd runs."""
+    prepare(cast(IDaemonReactor, reactor))
     try:
         service = make_supernode(cast(ISupernodeReactor, reactor), options.config)
     except StartError as error:

@@ -20,6 +20,7 @@ from p2ptwisted.model import SUPERNODE_ID, Holders, Holding, Node, parse_id
 from p2ptwisted.node import DISCOVERY_TIMEOUT, INodeReactor
 from p2ptwisted.protocols.links import check_selection
 from p2ptwisted.protocols.multicast import MulticastOverlay
+from p2ptwisted.protocols.seal import Seal
 from p2ptwisted.services import all_of
 
 _T = TypeVar("_T")
@@ -32,7 +33,20 @@ class Settings:
     supernode: str | None = None
     multicast_group: str = "230.0.0.0:4321"
     multicast_interface: tuple[str, ...] = ()
+    group_key_file: str | None = None
+    ca_file: str | None = None
     as_json: bool = False
+
+    @property
+    def config(self) -> CommonConfig:
+        """The same, as a member of the group is told it."""
+        return CommonConfig(
+            port=0,
+            multicast_group=self.multicast_group,
+            multicast_interface=self.multicast_interface,
+            group_key_file=self.group_key_file,
+            ca_file=self.ca_file,
+        )
 
 
 class Match(Struct):
@@ -77,16 +91,16 @@ class Group:
         return list(dict.fromkeys([location, *others[1:]]))
 
     async def _found_by_multicast(self) -> list[str]:
-        settings = self.settings
-        config = CommonConfig(
-            port=0,
-            multicast_group=settings.multicast_group,
-            multicast_interface=settings.multicast_interface,
-        )
+        config = self.settings.config
         check_selection(config.group.interfaces)
+        key = config.group_key
         # A name that is not a UUID: only supernodes ask under one.
         overlay = MulticastOverlay(
-            self._reactor, config.group, f"p2p-{uuid.uuid4()}", DISCOVERY_TIMEOUT
+            self._reactor,
+            config.group,
+            f"p2p-{uuid.uuid4()}",
+            DISCOVERY_TIMEOUT,
+            seal=None if key is None else Seal(key),
         )
         overlay.startService()
         try:
@@ -95,7 +109,7 @@ class Group:
             await overlay.stopService()
         if not found:
             raise Problem(
-                f"no supernode answers in {settings.multicast_group}: start one "
+                f"no supernode answers in {config.multicast_group}: start one "
                 "(twistd p2p-supernode), or name one with --supernode http://host:port",
                 Exit.NOBODY,
             )
@@ -176,7 +190,7 @@ class Group:
 async def location_of(reactor: INodeReactor, url: str, option: str) -> str:
     """The location that a URL, or just `host:port`, leads to. Raises Problem."""
     try:
-        host, port = parse_supernode_url(url if "://" in url else f"http://{url}")
+        host, port = parse_supernode_url(url if "://" in url else f"http://{url}", secured=True)
         return f"{await resolve(reactor, host)}:{port}"
     except InvalidInput as error:
         raise Problem(

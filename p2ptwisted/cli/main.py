@@ -9,6 +9,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -65,19 +66,36 @@ def _asks_group(command: _Command) -> Callable[..., Exit]:
         metavar="NAME",
         help="Interface (name or address) to look through; every one by default. Repeatable.",
     )
+    @click.option(
+        "--group-key-file",
+        envvar="P2P_GROUP_KEY_FILE",
+        metavar="FILE",
+        help="The key of a closed group.",
+    )
+    @click.option(
+        "--ca-file",
+        envvar="P2P_CA_FILE",
+        metavar="FILE",
+        help="Who has signed the certificates of a group that speaks TLS.",
+    )
     @click.option("--json", "as_json", is_flag=True, help="The result as JSON.")
     @functools.wraps(command)
     def with_settings(
         supernode: str | None,
         multicast_group: str,
         multicast_interface: tuple[str, ...],
+        group_key_file: str | None,
+        ca_file: str | None,
         as_json: bool,
         **options: Any,
     ) -> Exit:
         from p2ptwisted.cli.group import Settings
 
         return command(
-            Settings(supernode, multicast_group, multicast_interface, as_json), **options
+            Settings(
+                supernode, multicast_group, multicast_interface, group_key_file, ca_file, as_json
+            ),
+            **options,
         )
 
     return with_settings
@@ -215,6 +233,22 @@ def status(settings: "Settings") -> Exit:
     from p2ptwisted.cli.overview import status
 
     return _run(settings, lambda reactor, group: status(group))
+
+
+@p2p.command()
+@click.argument("hosts", nargs=-1, metavar="[HOST]...")
+@click.option(
+    "--folder", default="certs", show_default=True, metavar="DIR", help="Where they are put."
+)
+def certs(hosts: tuple[str, ...], folder: str) -> Exit:
+    """
+    Make a private authority, and a certificate for each host.
+
+    A HOST is the address (or the name) that the others call it by. Run it again for more hosts.
+    """
+    from p2ptwisted.cli.certs import print_certificates
+
+    return print_certificates(Path(folder), hosts)
 
 
 def main(arguments: list[str] | None = None) -> int:

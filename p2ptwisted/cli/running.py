@@ -73,7 +73,11 @@ def run(settings: Settings, work: Work, interrupted: str = "interrupted") -> Exi
     signalled: list[int] = []
 
     async def carry_out() -> Exit:
-        client = make_client(reactor)
+        try:
+            config = settings.config
+            client = make_client(reactor, config.group_key, config.authority)
+        except InvalidInput as error:
+            return status_of(error)
         try:
             return await work(reactor, Group(reactor, client, settings))
         except CancelledError as error:

@@ -1,33 +1,28 @@
 """
-The search overlay over IP multicast: sockets, timers and Deferreds around
-`searches`, which decides, and `wire`, which knows the format.
+The search overlay over IP multicast: timers and Deferreds around `searches`,
+which decides, `wire`, which knows the format, and `sockets`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, fail, gatherResults, maybeDeferred, succeed
-from twisted.internet.error import CannotListenError
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import (
     IDelayedCall,
-    IMulticastTransport,
-    IReactorMulticast,
-    IReactorTime,
 )
-from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from p2ptwisted.addresses import address_towards
-from p2ptwisted.errors import StartError, Unavailable
+from p2ptwisted.errors import Unavailable
 from p2ptwisted.interfaces import ISearchOverlay
 from p2ptwisted.model import SUPERNODE_ID
 from p2ptwisted.protocols.links import addresses_up
-from p2ptwisted.protocols.searches import Search, Searches
+from p2ptwisted.protocols.seal import Seal
+from p2ptwisted.protocols.searches import PEER_MEMORY, REPEATS, Search, Searches
+from p2ptwisted.protocols.sockets import Group, GroupSockets, IMulticastReactor, Source
 from p2ptwisted.protocols.wire import (
     LOCATIONS_MAX,
     Found,
@@ -46,12 +41,6 @@ CONFIRMATIONS_MAX = 64
 
 _log = Logger()
 
-_Source = tuple[str, int]
-
-
-class IMulticastReactor(IReactorMulticast, IReactorTime):
-    """What the overlay needs of a reactor."""
-
 
 class Answers(Protocol):
     """What a supernode says when it is asked."""
@@ -67,36 +56,6 @@ class Confirms(Protocol):
         """Whether the node at `location` has `id` itself."""
 
 
-@dataclass(frozen=True)
-class Group:
-    """Where the supernodes meet, and through what they speak to it."""
-
-    address: str
-    port: int
-    #: Names or addresses; none for every one that is up.
-    interfaces: Sequence[str] = ()
-    ttl: int = 20
-
-
-class _Socket(DatagramProtocol):
-    """A socket that hands on what it hears."""
-
-    noisy = False
-    transport: IMulticastTransport
-
-    def __init__(self, received: Callable[[bytes, _Source], None]) -> None:
-        self._received = received
-
-    def datagramReceived(self, datagram: bytes, addr: _Source) -> None:
-        try:
-            self._received(datagram, addr)
-        except Exception:
-            _log.failure("A datagram from {source} could not be dealt with", source=addr)
-
-    def close(self) -> Deferred[object]:
-        return maybeDeferred(self.transport.stopListening)
-
-
 @implementer(ISearchOverlay)
 class MulticastOverlay(Service):
     """
@@ -104,11 +63,6 @@ class MulticastOverlay(Service):
 
     With `answers` it is a supernode's: it listens to the group and answers.
     Without, it only asks, as a node does that looks for a supernode.
-
-    Every interface has a socket of its own on a free port, from which
-    requests leave through that interface; replies come back to it. The
-    group's own port is heard by one more, bound to the group's address, so
-    that other groups' datagrams on that port don't reach it.
     """
 
     def __init__(
@@ -119,28 +73,35 @@ class MulticastOverlay(Service):
         timeout: float,
         answers: Answers | None = None,
         confirms: Confirms | None = None,
+        seal: Seal | None = None,
         addresses: Callable[[Sequence[str]], list[str]] = addresses_up,
+        wall_time: Callable[[], float] = time.time,
     ) -> None:
-        """`name` is what this peer is called in its datagrams; `timeout` is in seconds."""
+        """
+        `name` is what this peer is called in its datagrams; `timeout` is in seconds.
+
+        `seal` is a closed group's; its times are told by `wall_time`, in seconds since 1970.
+        """
         self._reactor = reactor
-        self._group = group
+        self._sockets = GroupSockets(reactor, group, self._received, addresses)
         self._name = name
         self._own_prefixes = (f"{name};".encode(), f"{name}#".encode())
         self._answers = answers
         self._confirms = confirms
-        self._addresses = addresses
+        self._seal = seal
+        self._wall_time = wall_time
         self._searches = Searches(name, timeout)
         self._waiters: dict[Search, list[Deferred[tuple[str, ...]]]] = {}
-        self._timers: dict[Search, IDelayedCall] = {}
+        self._timers: dict[Search, list[IDelayedCall]] = {}
         self._confirming: set[Deferred[None]] = set()
-        self._listener: _Socket | None = None
-        self._askers: dict[str, _Socket] = {}
-        #: Whether it was told that there is no interface.
-        self._told = False
         self._refreshing = LoopingCall(self._refresh)
         self._refreshing.clock = reactor
+        #: Whether others were heard of late; None until any was.
+        self._heard: bool | None = None
         #: Datagrams that were dropped because they are not of the format.
         self.malformed = 0
+        #: Datagrams that were dropped because nothing proved that a member sent them.
+        self.unproved = 0
 
     # -- Service
 
@@ -148,20 +109,7 @@ class MulticastOverlay(Service):
         """Raises StartError where the group's port can't be listened on."""
         super().startService()
         if self._answers is not None:
-            listener = _Socket(self._received)
-            try:
-                self._reactor.listenMulticast(
-                    self._group.port,
-                    listener,
-                    interface=self._group.address,
-                    listenMultiple=True,
-                )
-            except CannotListenError as error:
-                raise StartError(
-                    f"--multicast-group {self._group.address}:{self._group.port}: "
-                    f"can't listen there: {error.socketError}"
-                ) from error
-            self._listener = listener
+            self._sockets.listen()
         self._refreshing.start(REFRESH)
 
     def stopService(self) -> Deferred[list[object]]:
@@ -172,59 +120,31 @@ class MulticastOverlay(Service):
             self._end(search)
         for confirmation in list(self._confirming):
             confirmation.cancel()
-        sockets = list(self._askers.values())
-        if self._listener is not None:
-            sockets.append(self._listener)
-        self._askers, self._listener = {}, None
-        return gatherResults([socket.close() for socket in sockets])
+        return self._sockets.close()
 
     def _refresh(self) -> None:
         """Follow the interfaces that came and went; then call the group, so that all know of us."""
         try:
-            present = self._addresses(self._group.interfaces)
-            for gone in self._askers.keys() - set(present):
-                self._close(gone)
-            if not present and not self._told:
-                _log.warn("No network interface to search through; looking for one on and on")
-            self._told = not present
-            for address in present:
-                if address not in self._askers:
-                    self._open(address)
+            self._sockets.refresh()
+            self._notice_silence()
             if self._answers is not None:
                 self.search_all(SUPERNODE_ID).addErrback(lambda _: None)
         except Exception:
             # An exception would end the LoopingCall for good.
             _log.failure("Looking at the network interfaces failed; trying again in a while")
 
-    def _close(self, address: str) -> None:
-        """Speak no more through this interface."""
-        self._askers.pop(address).close()
-        if self._listener is not None:
-            # Or joining again, when it is back, would fail.
-            maybeDeferred(
-                self._listener.transport.leaveGroup, self._group.address, address
-            ).addErrback(lambda _: None)
-
-    def _open(self, address: str) -> None:
-        asker = _Socket(self._received)
-        try:
-            self._reactor.listenMulticast(0, asker)
-        except CannotListenError:
-            _log.failure("No socket for multicast through {address}", address=address)
-            return
-        self._askers[address] = asker
-        asker.transport.setTTL(self._group.ttl)
-
-        def unusable(failure: Failure) -> None:
-            _log.info(
-                "No multicast through {address}: {error}", address=address, error=failure.value
+    def _notice_silence(self) -> None:
+        """Tell once when a group that was heard is heard no more, and when it is back."""
+        heard = bool(self._searches.peers(self._reactor.seconds()))
+        if self._heard and not heard:
+            _log.warn(
+                "No other supernode has been heard for {seconds:.0f} s: they are gone, or "
+                "multicast no longer crosses the network (--peer asks one by HTTP)",
+                seconds=PEER_MEMORY,
             )
-
-        maybeDeferred(asker.transport.setOutgoingInterface, address).addErrback(unusable)
-        if self._listener is not None:
-            maybeDeferred(
-                self._listener.transport.joinGroup, self._group.address, address
-            ).addErrback(unusable)
+        elif heard and self._heard is False:
+            _log.info("Other supernodes are heard")
+        self._heard = heard if heard or self._heard is not None else None
 
     # -- ISearchOverlay
 
@@ -244,26 +164,41 @@ class MulticastOverlay(Service):
             if search is None:
                 return fail(Unavailable("too many searches for unknown ids: try again in a second"))
             self._waiters[search] = []
-            self._timers[search] = self._reactor.callLater(search.timeout, self._end, search)
-            self._send_to_group(encode(Request(self._name, id, search.tag)), self._askers.values())
+            self._timers[search] = [
+                self._reactor.callLater(search.timeout, self._end, search),
+                *(
+                    self._reactor.callLater(search.timeout * part, self._send_request, search)
+                    for part in REPEATS
+                ),
+            ]
+            self._send_request(search)
         waiter: Deferred[tuple[str, ...]] = Deferred(self._waiters[search].remove)
         self._waiters[search].append(waiter)
         return waiter
 
+    def _send_request(self, search: Search) -> None:
+        self._sockets.send_to_group(self._sealed(Request(self._name, search.id, search.tag)))
+
     def _end(self, search: Search) -> None:
         if not self._searches.end(search, self._reactor.seconds()):
             return
-        timer = self._timers.pop(search)
-        if timer.active():
-            timer.cancel()
+        for timer in self._timers.pop(search):
+            if timer.active():
+                timer.cancel()
         for waiter in self._waiters.pop(search):
             waiter.callback(tuple(search.locations))
 
     # -- datagrams
 
-    def _received(self, datagram: bytes, source: _Source) -> None:
+    def _received(self, datagram: bytes, source: Source) -> None:
         if datagram.startswith(self._own_prefixes):
             return
+        if self._seal is not None:
+            opened = self._seal.open(datagram, self._wall_time())
+            if opened is None:
+                self.unproved += 1
+                return
+            datagram = opened
         message = decode(datagram)
         if message is None:
             self.malformed += 1
@@ -277,7 +212,7 @@ class MulticastOverlay(Service):
             case NotFound():
                 self._end_if_over(*self._searches.not_found(message))
 
-    def _answer(self, request: Request, source: _Source) -> None:
+    def _answer(self, request: Request, source: Source) -> None:
         if self._answers is None:
             return
         locations = tuple(self._answers(request.id, source[0]))
@@ -287,18 +222,14 @@ class MulticastOverlay(Service):
             reply = (
                 Found(self._name, locations[:1]) if locations else NotFound(self._name, request.id)
             )
-            leading = self._askers.get(address_towards(source[0]))
-            self._send_to_group(encode(reply), [leading] if leading else self._askers.values())
+            self._sockets.send_to_group(self._sealed(reply), towards=source[0])
             return
         reply = (
             Found(self._name, locations[:LOCATIONS_MAX], request.tag)
             if locations
             else NotFound(self._name, request.id, request.tag)
         )
-        for asker in self._askers.values():
-            # Any will do: a unicast datagram takes the route to its destination.
-            _send(asker, encode(reply), source)
-            break
+        self._sockets.send(self._sealed(reply), source)
 
     def _found(self, message: Found) -> None:
         search = self._searches.found(message)
@@ -332,14 +263,6 @@ class MulticastOverlay(Service):
             if search.is_over:
                 self._end(search)
 
-    def _send_to_group(self, datagram: bytes, askers: Iterable[_Socket]) -> None:
-        for asker in askers:
-            _send(asker, datagram, (self._group.address, self._group.port))
-
-
-def _send(socket: _Socket, datagram: bytes, destination: _Source) -> None:
-    try:
-        socket.transport.write(datagram, destination)
-    except OSError as error:
-        # An interface that is going down; the others carry the search.
-        _log.debug("Nothing sent to {to}: {error}", to=destination, error=error)
+    def _sealed(self, message: Message) -> bytes:
+        datagram = encode(message)
+        return datagram if self._seal is None else self._seal.close(datagram, self._wall_time())

@@ -38,6 +38,10 @@ MISS_RATE, MISS_BURST = 500, 1_000
 #: Seconds to wait where no other supernode has been heard of.
 LONELY_TIMEOUT = 0.1
 
+#: When a request is sent again, in parts of the search's time: what crosses the
+#: network with one datagram in ten lost each way is then missed once in 4,000 times.
+REPEATS = (0.1, 0.3, 0.5, 0.7)
+
 #: Bytes; a tag is a reply's only ticket, so it must not be guessed.
 TAG_BYTES = 8
 

@@ -20,7 +20,7 @@ from zope.interface import implementer
 
 from p2ptwisted.interfaces import ISearchOverlay, ISupernode
 from p2ptwisted.model import Holders, Holding, Node, Registration
-from p2ptwisted.protocols.multicast import IMulticastReactor
+from p2ptwisted.protocols.sockets import IMulticastReactor
 
 Address = tuple[str, int]
 
@@ -55,6 +55,8 @@ class Network:
         self.sent: list[Datagram] = []
         #: What came out of datagramReceived, where nothing may.
         self.raised: list[Exception] = []
+        #: How many of the next datagrams are lost.
+        self.losing = 0
         self._under_way: deque[tuple[MulticastSocket, Datagram]] = deque()
 
     def host(self, *addresses: str) -> "Host":
@@ -70,6 +72,9 @@ class Network:
     def carry(self, sender: "Host", datagram: Datagram) -> None:
         """Take a datagram on its way to whoever hears it."""
         self.sent.append(datagram)
+        if self.losing:
+            self.losing -= 1
+            return
         for socket in self._listeners(sender, datagram):
             self._under_way.append((socket, datagram))
 

@@ -372,6 +372,14 @@ class SupernodeUrlTests(SynchronousTestCase):
         ]:
             self.assertEqual(parse_supernode_url(text), expected)
 
+    def test_secured(self) -> None:
+        """https is for groups that speak TLS, and these take either."""
+        for scheme in ("http", "https"):
+            url = f"{scheme}://10.0.0.1:5000"
+            self.assertEqual(parse_supernode_url(url, secured=True), ("10.0.0.1", 5000))
+        error = self.assertRaises(InvalidInput, parse_supernode_url, "https://10.0.0.1:5000")
+        self.assertIn("--ca-file", str(error))
+
     def test_refused(self) -> None:
         """Anything else is named, with the form it must have."""
         for text in [
@@ -384,7 +392,7 @@ class SupernodeUrlTests(SynchronousTestCase):
             "http://10.0.0.1:0",
             "http://10.0.0.1:70000",
             "http://10.0.0.1:port",
-            "https://10.0.0.1:5000",
+            "ftp://10.0.0.1:5000",
             "http://10.0.0.1:5000/api",
             "http://10.0.0.1:5000/?a=b",
             "http://10.0.0.1:5000/#a",

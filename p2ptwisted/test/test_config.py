@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.config import CommonConfig, NodeConfig, SupernodeConfig, load_config
 from p2ptwisted.errors import StartError
-from p2ptwisted.protocols.multicast import Group
+from p2ptwisted.protocols.sockets import Group
 
 
 class ConfigCase(SynchronousTestCase):

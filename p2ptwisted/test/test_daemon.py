@@ -1,7 +1,12 @@
 """Tests of `p2ptwisted.daemon` and of both roles' options, through twistd's own."""
 
 import os
+import shutil
+import signal
 import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -16,8 +21,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from p2ptwisted import node_tap, supernode_tap
+from p2ptwisted.cli.certs import make_certificates
 from p2ptwisted.config import NodeConfig, SupernodeConfig
-from p2ptwisted.daemon import Daemon, RoleOptions, refuse
+from p2ptwisted.daemon import Daemon, RoleOptions, prepare, refuse
 from p2ptwisted.errors import StartError
 from p2ptwisted.interfaces import IFolderWatch
 
@@ -32,6 +38,8 @@ COMMON: list[tuple[str, str, str, object]] = [
     ("multicast-interface", "lo", "['lo']", ("lo",)),
     ("multicast-ttl", "3", "3", 3),
     ("trusted-network", "10.0.0.0/8", "['10.0.0.0/8']", ("10.0.0.0/8",)),
+    ("group-key-file", "key", "'key'", "key"),
+    ("ca-file", "ca.pem", "'ca.pem'", "ca.pem"),
 ]
 OPTIONS: dict[str, list[tuple[str, str, str, object]]] = {
     NODE: [
@@ -47,6 +55,7 @@ OPTIONS: dict[str, list[tuple[str, str, str, object]]] = {
         *COMMON,
         ("sweep-interval", "2", "2", 2.0),
         ("search-timeout", "0.25", "0.25", 0.25),
+        ("peer", "http://a:1", "['http://a:1']", ("http://a:1",)),
     ],
 }
 #: Another value of each option, as it is typed and what it comes to.
@@ -54,6 +63,9 @@ OTHERS: dict[str, tuple[str, object]] = {
     "port": ("82", "82"),
     "location": ("10.0.0.2:80", "10.0.0.2:80"),
     "state": ("other", "other"),
+    "group-key-file": ("key2", "key2"),
+    "ca-file": ("ca2.pem", "ca2.pem"),
+    "peer": ("http://b:2", ("http://b:2",)),
     "multicast-group": ("239.1.2.4:4", "239.1.2.4:4"),
     "multicast-interface": ("127.0.0.1", ("127.0.0.1",)),
     "multicast-ttl": ("20", 20),
@@ -82,6 +94,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "port": 5000,
         "sweep_interval": 5.0,
         "search_timeout": 0.5,
+        "peer": (),
     },
 }
 COMMON_DEFAULTS: dict[str, object] = {
@@ -91,6 +104,9 @@ COMMON_DEFAULTS: dict[str, object] = {
     "multicast_interface": (),
     "multicast_ttl": 20,
     "trusted_network": (),
+    "group_key_file": None,
+    "private": False,
+    "ca_file": None,
 }
 
 
@@ -101,6 +117,12 @@ class DaemonCase(SynchronousTestCase):
         self.folder = Path(self.mktemp()).resolve()
         for name in ("resources", "other"):
             (self.folder / name).mkdir(parents=True)
+        for name in ("key", "key2"):
+            (self.folder / name).write_text("0123456789abcdef" * 4)
+            (self.folder / name).chmod(0o600)
+        now = datetime.now(UTC)
+        make_certificates(self.folder, [], now)
+        shutil.copy(self.folder / "ca.pem", self.folder / "ca2.pem")
         self.addCleanup(os.chdir, os.getcwd())
         os.chdir(self.folder)
         self.said = StringIO()
@@ -151,6 +173,20 @@ class OptionsTests(DaemonCase):
                 for arguments in ([f"--{option}", text], [f"--{option}={text}"]):
                     config = self.config(role, *arguments)
                     self.assertEqual(getattr(config, option.replace("-", "_")), value)
+
+    def test_private(self) -> None:
+        """A closed group may be private, which is said by a flag; an open one can't."""
+        for role in (NODE, SUPERNODE):
+            config = self.config(role, "--group-key-file", "key", "--private")
+            self.assertTrue(config.private)
+            self.assertIn("key", self.refused(role, "--private"))
+
+    def test_secured(self) -> None:
+        """Only where TLS is spoken can URLs say so."""
+        secured = ("--ca-file", "ca.pem")
+        for role, option in ((NODE, "--supernode"), (SUPERNODE, "--peer")):
+            self.config(role, *secured, option, "https://a:1")
+            self.assertIn("--ca-file", self.refused(role, option, "https://a:1"))
 
     def test_file(self) -> None:
         """Every option can be given in a file, with _ for -."""
@@ -219,7 +255,7 @@ class OptionsTests(DaemonCase):
             for option in ("config", *(option for option, _, _, _ in options)):
                 self.assertIn(f"--{option}=", shown)
             for value in {**COMMON_DEFAULTS, **DEFAULTS[role]}.values():
-                if value not in (None, ()):
+                if value not in (None, (), False):
                     number = f"{value:g}" if isinstance(value, float) else value
                     self.assertIn(f"[{number}]", shown)
 
@@ -339,8 +375,16 @@ class ServiceTests(DaemonCase):
             self.said.truncate(0)
             self.said.seek(0)
 
+    def prepared(self) -> list[object]:
+        """The reactors that are prepared from now on; these tests run in one that must not be."""
+        reactors: list[object] = []
+        for tap in (node_tap, supernode_tap):
+            self.patch(tap, "prepare", reactors.append)
+        return reactors
+
     def test_made(self) -> None:
-        """Each role's options make its service, without opening anything yet."""
+        """Each role's options make its service, on a prepared reactor, without opening anything."""
+        prepared = self.prepared()
         for role, tap in [(NODE, node_tap), (SUPERNODE, supernode_tap)]:
             options = self.twistd("-n", role, "--port", "0").subOptions
             self.assertIsInstance(options, RoleOptions)
@@ -348,6 +392,7 @@ class ServiceTests(DaemonCase):
             verifyObject(IService, service)
             self.assertIsInstance(service, Daemon)
             self.successResultOf(service.stopService())
+        self.assertEqual(len(prepared), 2)
 
     def test_inotify(self) -> None:
         """A node's folder is watched where there is inotify; where not, it is made all the same."""
@@ -357,6 +402,7 @@ class ServiceTests(DaemonCase):
             watches.append(watch)
             return Service()
 
+        self.prepared()
         self.patch(node_tap, "make_node", make_node)
         options = self.twistd("-n", NODE).subOptions
         node_tap.makeService(options)
@@ -368,6 +414,7 @@ class ServiceTests(DaemonCase):
 
     def test_bad_state(self) -> None:
         """A state that can't be kept where it should be is one line and status 1, of each role."""
+        self.prepared()
         (self.folder / "file").touch()
         for role, tap in [(NODE, node_tap), (SUPERNODE, supernode_tap)]:
             options = self.twistd("-n", role, "--state", "file").subOptions
@@ -378,3 +425,49 @@ class ServiceTests(DaemonCase):
             self.said.seek(0)
             self.assertEqual(line.count("\n"), 1)
             self.assertTrue(line.startswith(f"{role}: --state file"))
+
+
+class _Process:
+    """As much of a reactor as `prepare` touches."""
+
+    def __init__(self) -> None:
+        self.when_running: list[Callable[[], object]] = []
+        self.calls: list[Callable[[], object]] = []
+        self.stopped = 0
+
+    def seconds(self) -> float:
+        return 0.0
+
+    def callWhenRunning(self, call: Callable[..., object], *args: object) -> None:
+        self.when_running.append(lambda: call(*args))
+
+    def callFromThread(self, call: Callable[[], object]) -> None:
+        self.calls.append(call)
+
+    def stop(self) -> None:
+        self.stopped += 1
+
+
+class PrepareTests(SynchronousTestCase):
+    """What holds for a daemon's whole process."""
+
+    def setUp(self) -> None:
+        self.process = _Process()
+        self.addCleanup(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+        prepare(self.process)  # type: ignore[arg-type]  # it is all that is touched
+
+    def test_time(self) -> None:
+        """The reactor's time doesn't follow the wall clock."""
+        before = time.monotonic()
+        self.assertTrue(before <= self.process.seconds() <= time.monotonic())
+
+    def test_terminated(self) -> None:
+        """SIGTERM stops the reactor, once, from outside of whatever it is doing."""
+        for call in self.process.when_running:
+            call()
+        signal.raise_signal(signal.SIGTERM)
+        self.assertEqual(self.process.stopped, 0)
+        signal.raise_signal(signal.SIGTERM)
+        for call in self.process.calls:
+            call()
+        self.assertEqual(self.process.stopped, 1)

@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from p2ptwisted.liveness import CHECKS_AT_ONCE, Misses, Sweep
+from p2ptwisted.liveness import CHECKS_AT_ONCE, OVERDUE, TOGETHER, Misses, Sweep
 from p2ptwisted.model import Node, Resource
 from p2ptwisted.registry import Registry, open_registry
 from p2ptwisted.test.fakes import Slices
@@ -24,30 +24,49 @@ class MissesTests(SynchronousTestCase):
 
     def test_two_in_a_row(self) -> None:
         """The second miss in a row is one too many."""
-        self.assertEqual([self.misses.missed(A), self.misses.missed(A)], [False, True])
+        self.assertEqual([self.misses.swept([A], 2), self.misses.swept([A], 2)], [[], [A]])
 
     def test_seen_in_between(self) -> None:
         """Whatever shows that the node is alive makes the count begin again."""
-        self.misses.missed(A)
+        self.misses.swept([A], 2)
         self.misses.seen(A)
-        self.assertFalse(self.misses.missed(A))
+        self.assertEqual(self.misses.swept([A], 2), [])
 
     def test_each_node_for_itself(self) -> None:
         """Two nodes that miss one check each have not missed two."""
-        self.assertEqual([self.misses.missed(A), self.misses.missed(B)], [False, False])
+        self.assertEqual([self.misses.swept([A], 2), self.misses.swept([B], 2)], [[], []])
 
     def test_gone_is_forgotten(self) -> None:
         """A node that is gone and comes back begins without a miss."""
-        self.misses.missed(A)
-        self.misses.missed(A)
-        self.assertFalse(self.misses.missed(A))
+        self.misses.swept([A], 2)
+        self.misses.swept([A], 2)
+        self.assertEqual(self.misses.swept([A], 2), [])
 
     def test_left_is_forgotten(self) -> None:
         """So does one that left by itself; those that stayed keep their misses."""
-        self.misses.missed(A)
-        self.misses.missed(B)
+        self.misses.swept([A, B], 2)
         self.misses.keep([B])
-        self.assertEqual([self.misses.missed(A), self.misses.missed(B)], [False, True])
+        self.assertEqual(self.misses.swept([A, B], 2), [B])
+
+    def test_most_together(self) -> None:
+        """Most nodes failing together are not believed the first time, and then as ever."""
+        many = [f"10.0.1.{n}:8000" for n in range(TOGETHER)]
+        asked = 2 * TOGETHER - 1
+        gone = [self.misses.swept(many, asked) for _ in range(3)]
+        self.assertEqual(gone, [[], [], many])
+
+    def test_together_once(self) -> None:
+        """A sweep that was not believed is no miss for anybody."""
+        many = [f"10.0.1.{n}:8000" for n in range(TOGETHER)]
+        self.misses.swept(many, TOGETHER)
+        self.assertEqual(self.misses.swept(many[:1], TOGETHER), [])
+        self.assertEqual(self.misses.swept(many[:1], TOGETHER), many[:1])
+
+    def test_half_together(self) -> None:
+        """Half of the nodes are not most of them."""
+        many = [f"10.0.1.{n}:8000" for n in range(TOGETHER)]
+        asked = 2 * TOGETHER
+        self.assertEqual([self.misses.swept(many, asked) for _ in range(2)], [[], many])
 
 
 class Nodes:
@@ -195,6 +214,39 @@ class SweepTests(SweepTestCase):
         self.nodes.answer(A, True)
         self.successResultOf(swept)
         self.assertEqual(self.alive(), [])
+
+    def test_supernode_was_late(self) -> None:
+        """A check that failed because the supernode itself stood still is no miss."""
+        self.add(A)
+        self.start()
+        for _ in range(3):
+            self.nodes.hung = {A}
+            self.clock.advance(5)
+            self.clock.advance(OVERDUE)
+            self.nodes.answer(A, False)
+        self.assertEqual(self.alive(), [A])
+
+    def test_late_but_in_time(self) -> None:
+        """A check that failed when its time was up is one."""
+        self.add(A)
+        self.start()
+        for _ in range(2):
+            self.nodes.hung = {A}
+            self.clock.advance(5)
+            self.clock.advance(2)
+            self.nodes.answer(A, False)
+        self.assertEqual(self.alive(), [])
+
+    def test_heartbeat_while_others_are_asked(self) -> None:
+        """A node that failed its check and is heard before the sweep ends has not missed it."""
+        self.add(A, B)
+        self.nodes.down, self.nodes.hung = {A}, {B}
+        self.start()
+        for _ in range(2):
+            self.clock.advance(5)
+            self.sweep.seen(A)
+            self.nodes.answer(B, True)
+        self.assertEqual(self.alive(), [A, B])
 
     def test_nobody(self) -> None:
         """A sweep over no nodes is through at once."""

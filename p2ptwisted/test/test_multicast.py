@@ -17,17 +17,20 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from p2ptwisted.errors import InvalidInput, StartError, Unavailable
+from p2ptwisted.group_key import GroupKey
 from p2ptwisted.interfaces import ISearchOverlay
 from p2ptwisted.model import SUPERNODE_ID
-from p2ptwisted.protocols import multicast, searches
+from p2ptwisted.protocols import multicast as multicast_module
+from p2ptwisted.protocols import searches, sockets
 from p2ptwisted.protocols.links import LINKS_MAX, addresses_up, check_selection
 from p2ptwisted.protocols.multicast import (
     REFRESH,
     Confirms,
-    Group,
-    IMulticastReactor,
     MulticastOverlay,
 )
+from p2ptwisted.protocols.seal import WINDOW, Seal
+from p2ptwisted.protocols.searches import REPEATS
+from p2ptwisted.protocols.sockets import RENEW, Group, IMulticastReactor
 from p2ptwisted.protocols.wire import DATAGRAM_MAX, Found, NotFound, Request, decode
 from p2ptwisted.test.fakes import Host, Network, make_peer
 from p2ptwisted.test.test_wire import scraps
@@ -59,9 +62,10 @@ class OverlayTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.network = Network()
         self.overlays: list[MulticastOverlay] = []
+        self.wall_time = 1_800_000_000.0
         # Which of this machine's addresses leads to a host; the real one asks the kernel.
         self.towards: Callable[[str], str] = lambda host: "127.0.0.1"
-        self.patch(multicast, "address_towards", lambda host: self.towards(host))
+        self.patch(sockets, "address_towards", lambda host: self.towards(host))
         self.addCleanup(self.stop_all)
 
     def stop_all(self) -> None:
@@ -80,6 +84,7 @@ class OverlayTestCase(SynchronousTestCase):
         confirms: Confirms | None = None,
         name: str | None = None,
         interfaces: Sequence[str] = (),
+        seal: Seal | None = None,
     ) -> MulticastOverlay:
         return MulticastOverlay(
             host,
@@ -88,7 +93,9 @@ class OverlayTestCase(SynchronousTestCase):
             TIMEOUT,
             answers=answers,
             confirms=confirms,
+            seal=seal,
             addresses=host.interfaces,
+            wall_time=lambda: self.wall_time,
         )
 
     def start(self, overlay: MulticastOverlay) -> None:
@@ -135,6 +142,105 @@ class FakesTests(OverlayTestCase):
         overlay = self.make(self.network.host(ONE), None)
         verifyObject(ISearchOverlay, overlay)
         verifyObject(IService, overlay)
+
+
+class LossTests(OverlayTestCase):
+    """A network that loses datagrams."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.holder = self.supernode(ONE, {"x": [HELD]})
+        self.asker = self.supernode(TWO)
+        self.settle()
+
+    def test_request_lost(self) -> None:
+        """A request that is lost is sent again within the search's time."""
+        self.network.losing = 2
+        search = self.asker.search("x")
+        self.network.deliver()
+        self.assertNoResult(search)
+        self.network.advance(TIMEOUT * REPEATS[0])
+        self.assertEqual(self.successResultOf(search), (HELD,))
+
+    def test_answer_lost(self) -> None:
+        """So is one whose answer is lost."""
+        search = self.asker.search("x")
+        self.network.losing = 3
+        self.network.deliver()
+        self.assertNoResult(search)
+        self.network.losing = 0
+        self.network.advance(TIMEOUT * REPEATS[0])
+        self.assertEqual(self.successResultOf(search), (HELD,))
+
+    def test_how_often(self) -> None:
+        """A search that nobody answers is sent so many times more, and ends in its time."""
+        mark = len(self.network.sent)
+        self.network.losing = 1_000
+        search = self.asker.search("x")
+        for _ in range(10):
+            self.network.advance(TIMEOUT / 10)
+        self.assertEqual(self.successResultOf(search), ())
+        requests = self.network.to_group(GROUP, mark)
+        # Through both interfaces each time, loopback being one.
+        self.assertEqual(len(requests), 2 * (1 + len(REPEATS)))
+        self.assertEqual(len(set(requests)), 1)
+
+    def test_answered(self) -> None:
+        """A search that is answered is not sent again."""
+        self.result(self.asker.search("x"))
+        mark = len(self.network.sent)
+        self.network.advance(TIMEOUT)
+        self.assertEqual(self.network.to_group(GROUP, mark), [])
+
+
+class ClosedGroupTests(OverlayTestCase):
+    """A group whose members prove themselves with a key."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.member = self.sealed(ONE, b"k" * 32)
+
+    def sealed(self, address: str, key: bytes | None) -> MulticastOverlay:
+        """A supernode with that key."""
+        answers = Holdings(f"{address}:5000", {address: [HELD]})
+        seal = None if key is None else Seal(GroupKey(key))
+        overlay = self.make(self.network.host(address), answers, seal=seal)
+        self.start(overlay)
+        return overlay
+
+    def found(self, asker: MulticastOverlay, address: str) -> tuple[str, ...]:
+        """What the asker finds of what only the supernode at that address knows."""
+        search = asker.search(address)
+        for _ in range(10):
+            self.network.advance(TIMEOUT / 10)
+        return self.successResultOf(search)
+
+    def test_members(self) -> None:
+        """Members find what they have."""
+        other = self.sealed(TWO, b"k" * 32)
+        self.assertEqual(self.found(other, ONE), (HELD,))
+        self.assertEqual(self.found(self.member, TWO), (HELD,))
+        self.assertEqual((self.member.unproved, other.unproved), (0, 0))
+
+    def test_strangers(self) -> None:
+        """Those with another key, or none, are neither answered nor believed; it is counted."""
+        for address, key in ((TWO, b"K" * 32), (THREE, None)):
+            stranger = self.sealed(address, key)
+            before = self.member.unproved
+            self.assertEqual(self.found(stranger, ONE), ())
+            self.assertGreater(self.member.unproved, before)
+            self.assertEqual(self.found(self.member, address), ())
+
+    def test_replayed(self) -> None:
+        """What was recorded is worth nothing half a minute later."""
+        peer = make_peer(self.network.host(TWO), GROUP, TWO)
+        recorded = Seal(GroupKey(b"k" * 32)).close(f"rack-7#t;20;{ONE}".encode(), self.wall_time)
+        for passed, answers in ((0, 1), (WINDOW + 1, 1)):
+            self.wall_time += passed
+            peer.send(recorded, GROUP)
+            self.network.deliver()
+            found = [one for one in peer.payloads() if b";21;" in one]
+            self.assertEqual(len(found), answers)
 
 
 class FindingTests(OverlayTestCase):
@@ -622,7 +728,7 @@ class OlderPeersTests(OverlayTestCase):
 
     def test_confirmations_are_bounded(self) -> None:
         """A flood of untagged replies has no more than so many locations asked at once."""
-        self.patch(multicast, "CONFIRMATIONS_MAX", 3)
+        self.patch(multicast_module, "CONFIRMATIONS_MAX", 3)
         self.answers = {"y": Deferred(), "z": Deferred()}
         self.overlay.search("y")
         self.overlay.search("z")
@@ -633,7 +739,7 @@ class OlderPeersTests(OverlayTestCase):
 
     def test_confirmations_make_room(self) -> None:
         """One that was answered makes room for the next."""
-        self.patch(multicast, "CONFIRMATIONS_MAX", 2)
+        self.patch(multicast_module, "CONFIRMATIONS_MAX", 2)
         self.overlay.search("y")
         self.overlay.search("z")
         for number in range(1, 4):
@@ -875,6 +981,21 @@ class InterfacesTests(OverlayTestCase):
         for down in [{"10.2.0.1"}, set[str]()]:
             host.down = down
             self.network.advance(REFRESH)
+        self.settle()
+        self.assertEqual(self.result(overlay.search("x")), (HELD,))
+        self.assertEqual(self.result(other.search("y")), ())
+
+    def test_memberships_renewed(self) -> None:
+        """Memberships that a switch has forgotten are told to it anew after a minute."""
+        host = self.network.host("10.1.0.1", "10.2.0.1")
+        overlay = self.supernode(host)
+        other = self.other("10.2.0.9")
+        for one in host.sockets:
+            one.joined.clear()
+        self.network.advance(REFRESH)
+        search = overlay.search("x")
+        self.network.advance(RENEW)
+        self.assertEqual(self.successResultOf(search), (HELD,))
         self.settle()
         self.assertEqual(self.result(overlay.search("x")), (HELD,))
         self.assertEqual(self.result(other.search("y")), ())

@@ -25,7 +25,7 @@ from p2ptwisted.membership import Membership
 from p2ptwisted.model import Health, HeldFile, Holders, Holding, Resource
 from p2ptwisted.node import INodeReactor, Node, make_node
 from p2ptwisted.pieces import MIB, Pieces
-from p2ptwisted.protocols import multicast
+from p2ptwisted.protocols import sockets
 from p2ptwisted.protocols.wire import Found, Request, decode, encode
 from p2ptwisted.test.fakes import Host, Network, make_peer
 from p2ptwisted.test.node_fakes import (
@@ -386,7 +386,7 @@ class MakeNodeTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.patch(psutil, "net_if_addrs", lambda: {"lo": [Link(socket.AF_INET, LOOPBACK)]})
         self.patch(psutil, "net_if_stats", lambda: {"lo": State(True)})
-        for module in (addresses, multicast):
+        for module in (addresses, sockets):
             self.patch(module, "address_towards", lambda host: LOOPBACK)
         self.folder = Path(self.mktemp()).resolve()
         self.folder.mkdir(parents=True)

@@ -18,9 +18,17 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyClass, verifyObject
 
 from p2ptwisted import addresses
+from p2ptwisted import supernode as supernode_module
 from p2ptwisted.addresses import Location, OwnLocation
 from p2ptwisted.config import SupernodeConfig
-from p2ptwisted.errors import InvalidInput, NotAllowed, StartError, Unavailable, UnknownNode
+from p2ptwisted.errors import (
+    InvalidInput,
+    NotAllowed,
+    StartError,
+    TooMuch,
+    Unavailable,
+    UnknownNode,
+)
 from p2ptwisted.interfaces import ISearchOverlay, ISupernode
 from p2ptwisted.liveness import Sweep
 from p2ptwisted.model import (
@@ -32,7 +40,7 @@ from p2ptwisted.model import (
     Registration,
     Resource,
 )
-from p2ptwisted.protocols import multicast
+from p2ptwisted.protocols import sockets
 from p2ptwisted.protocols.wire import Found, Request, decode
 from p2ptwisted.registry import open_registry
 from p2ptwisted.supernode import (
@@ -73,8 +81,15 @@ class SupernodeTestCase(SynchronousTestCase):
         self.sweep = Sweep(Clock(), self.registry, self.is_well, 5.0)
         own = OwnLocation(None, lambda: Location("0.0.0.0", 5000))
         self.known = Known(self.registry, own)
+        self.clock = Clock()
         self.supernode = Supernode(
-            self.registry, self.known, self.sweep, self.overlay, self.client, self.trusted
+            self.clock,
+            self.registry,
+            self.known,
+            self.sweep,
+            self.overlay,
+            self.client,
+            self.trusted,
         )
 
     async def is_well(self, location: str) -> bool:
@@ -217,6 +232,53 @@ class MembershipTests(SupernodeTestCase):
         self.register(NODE, X, caller=CALLER)
         self.done(self.supernode.sweep())
         self.assertEqual(self.supernode.nodes(), [Node("", NODE)])
+
+
+class RatesTests(SupernodeTestCase):
+    """What one address may ask for in a while."""
+
+    def search(self, caller: str, id: str = "unknown") -> object:
+        return self.done(self.supernode.search(id, caller))
+
+    def test_unknown_ids(self) -> None:
+        """Searches that find nothing are bounded for each address by itself, and in time."""
+        self.patch(supernode_module, "MISS_BURST", 3)
+        self.supernode = Supernode(
+            self.clock, self.registry, self.known, self.sweep, self.overlay, self.client
+        )
+        for _ in range(3):
+            self.search("10.0.0.1")
+        begun = self.begun(self.supernode.search("unknown", "10.0.0.1"))
+        self.assertIn("10.0.0.1", str(self.failureResultOf(begun, TooMuch).value))
+        self.search("10.0.0.2")
+        self.clock.advance(1 / supernode_module.MISS_RATE)
+        self.search("10.0.0.1")
+
+    def test_found(self) -> None:
+        """Searches that find something are not counted, wherever it is."""
+        self.patch(supernode_module, "MISS_BURST", 1)
+        self.supernode = Supernode(
+            self.clock, self.registry, self.known, self.sweep, self.overlay, self.client
+        )
+        self.register("10.0.0.9:8000", X)
+        self.overlay.answers = {"elsewhere": ("10.0.0.8:8000",)}
+        for _ in range(5):
+            self.assertIsNot(self.search("10.0.0.1", "x"), None)
+            self.assertIsNot(self.search("10.0.0.1", "elsewhere"), None)
+
+    def test_registrations(self) -> None:
+        """So are registrations; what is too much is not stored."""
+        self.patch(supernode_module, "REGISTER_BURST", 2)
+        self.supernode = Supernode(
+            self.clock, self.registry, self.known, self.sweep, self.overlay, self.client
+        )
+        for port in (1, 2):
+            self.register(f"10.0.0.1:{port}", X, caller="10.0.0.1")
+        registration = Registration("10.0.0.1:3", [X])
+        begun = self.begun(self.supernode.register(registration, "10.0.0.1"))
+        self.failureResultOf(begun, TooMuch)
+        self.assertEqual(len(self.supernode.nodes()), 2)
+        self.register("10.0.0.2:1", X, caller="10.0.0.2")
 
 
 class SearchTests(SupernodeTestCase):
@@ -490,7 +552,7 @@ class MakeSupernodeTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.patch(psutil, "net_if_addrs", lambda: {"lo": [Link(socket.AF_INET, LOOPBACK)]})
         self.patch(psutil, "net_if_stats", lambda: {"lo": State(True)})
-        for module in (addresses, multicast):
+        for module in (addresses, sockets):
             self.patch(module, "address_towards", lambda host: LOOPBACK)
         self.network = Network()
         self.host = MemoryHost(self.network, [LOOPBACK])

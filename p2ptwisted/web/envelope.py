@@ -21,11 +21,14 @@ from werkzeug.exceptions import HTTPException
 from p2ptwisted.errors import (
     InvalidInput,
     NotAllowed,
+    NotSigned,
+    TooMuch,
     Unavailable,
     UnknownNode,
     UnknownResource,
 )
 from p2ptwisted.model import parse_id
+from p2ptwisted.web.guard import Guard
 
 #: Ids in one request; 200 of 64 digits fit the 16 KiB that Twisted allows for a request line.
 HASH_IDS_MAX = 200
@@ -41,6 +44,8 @@ _STATUS: dict[type[Exception], HTTPStatus] = {
     msgspec.ValidationError: HTTPStatus.BAD_REQUEST,
     msgspec.DecodeError: HTTPStatus.BAD_REQUEST,
     NotAllowed: HTTPStatus.FORBIDDEN,
+    NotSigned: HTTPStatus.UNAUTHORIZED,
+    TooMuch: HTTPStatus.TOO_MANY_REQUESTS,
     UnknownNode: HTTPStatus.NOT_FOUND,
     UnknownResource: HTTPStatus.NOT_FOUND,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -75,7 +80,7 @@ def error(request: Request, status: HTTPStatus, description: str) -> bytes:
     """Make the answer this error."""
     request.setResponseCode(status.value)
     request.setHeader(b"content-type", b"application/json")
-    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
         request.setHeader(b"retry-after", b"%d" % RETRY_AFTER)
     return error_body(status, description)
 
@@ -118,9 +123,11 @@ def _routing_error(request: Request, exception: HTTPException) -> bytes:
 class ApiRoot(Resource):
     """The root of a site: the same routes under /api and without it."""
 
-    def __init__(self, app: Klein) -> None:
+    def __init__(self, app: Klein, guard: Guard | None = None) -> None:
+        """`guard` checks every call before its route does; none lets all in."""
         super().__init__()
         self._routes = app.resource()
+        self._guard = guard
 
     def getChildWithDefault(self, path: bytes, request: Request) -> Any:
         assert request.prepath is not None and request.postpath is not None
@@ -128,6 +135,11 @@ class ApiRoot(Resource):
             b"/".join([path, *request.postpath]).decode()
         except UnicodeDecodeError:
             return ErrorPage(HTTPStatus.BAD_REQUEST, "the path is not UTF-8")
+        if self._guard is not None:
+            try:
+                self._guard.check(request)
+            except tuple(_STATUS) as refusal:
+                return ErrorPage(_STATUS[type(refusal)], str(refusal))
         if path != b"api":
             # Klein does the routing: give the segment back.
             request.postpath.insert(0, request.prepath.pop())

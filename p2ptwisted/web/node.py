@@ -35,6 +35,7 @@ from p2ptwisted.web.envelope import (
     query_ids,
     success,
 )
+from p2ptwisted.web.guard import Guard
 from p2ptwisted.web.lists import LongList
 
 #: Bytes; the set of the pieces wanted of 1 TiB has 16 KiB.
@@ -78,8 +79,8 @@ class NodeApi:
         self._fetches = fetches
         self._trusted = trusted
 
-    def root(self) -> ApiRoot:
-        return ApiRoot(self.app)
+    def root(self, guard: Guard | None = None) -> ApiRoot:
+        return ApiRoot(self.app, guard)
 
     @app.handle_errors(Exception)  # type: ignore[arg-type]  # a Request is all there is
     def on_error(self, request: Request, failure: Failure) -> bytes:
@@ -176,5 +177,6 @@ def _listed(found: Resource | Holding) -> Here | Elsewhere:
 def _redirect(request: Request, found: Holding, rest: str) -> None:
     """Send the client to a holder, with what is known as the body."""
     request.setResponseCode(HTTPStatus.FOUND)
-    url = f"http://{found.file.location}/api/node/resources/{found.id}{rest}"
+    scheme = "https" if request.isSecure() else "http"
+    url = f"{scheme}://{found.file.location}/api/node/resources/{found.id}{rest}"
     request.setHeader(b"location", url.encode())

@@ -19,6 +19,7 @@ from p2ptwisted.web.envelope import (
     query_ids,
     success,
 )
+from p2ptwisted.web.guard import Guard
 from p2ptwisted.web.lists import LongList
 
 #: Bytes; a registration of model.RESOURCES_MAX resources has about 14 MB.
@@ -38,8 +39,8 @@ class SupernodeApi:
     def __init__(self, supernode: ISupernode) -> None:
         self._supernode = supernode
 
-    def root(self) -> ApiRoot:
-        return ApiRoot(self.app)
+    def root(self, guard: Guard | None = None) -> ApiRoot:
+        return ApiRoot(self.app, guard)
 
     @app.handle_errors(Exception)  # type: ignore[arg-type]  # a Request is all there is
     def on_error(self, request: Request, failure: Failure) -> bytes:

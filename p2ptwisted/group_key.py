@@ -1,0 +1,60 @@
+"""
+The key of a closed group: a file that every member has, and what is made of it.
+
+Datagrams and HTTP calls are proved with keys of their own, derived by HKDF
+(RFC 5869), so that no proof of one kind passes for one of the other.
+"""
+
+import os
+import stat
+from pathlib import Path
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from p2ptwisted.errors import InvalidInput
+
+#: Bytes of a key file: fewer could be guessed, more is some other file.
+KEY_MIN, KEY_MAX = 32, 4096
+
+#: Bytes of a derived key, as many as SHA-256 gives.
+DERIVED = 32
+
+
+class GroupKey:
+    """What a member proves itself with. It shows itself in no log."""
+
+    def __init__(self, secret: bytes) -> None:
+        self.datagrams = _derived(secret, b"p2ptwisted datagrams")
+        self.http = _derived(secret, b"p2ptwisted http")
+
+    def __repr__(self) -> str:
+        return "<GroupKey>"
+
+
+def load_group_key(path: Path) -> GroupKey:
+    """
+    The key in a file that only its owner can read.
+
+    Raises InvalidInput, which never tells what the file holds.
+    """
+    try:
+        with open(path, "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            secret = file.read(KEY_MAX + 1)
+    except (OSError, ValueError) as error:
+        told = error.strerror if isinstance(error, OSError) else error
+        raise InvalidInput(f"can't read the key file {path}: {told}") from None
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise InvalidInput(f"others can read the key file {path}: chmod 600 it")
+    secret = secret.strip()
+    if not KEY_MIN <= len(secret) <= KEY_MAX:
+        raise InvalidInput(
+            f"the key file {path} has {len(secret)} bytes, not {KEY_MIN} to {KEY_MAX}: "
+            "make one with `openssl rand -hex 32`"
+        )
+    return GroupKey(secret)
+
+
+def _derived(secret: bytes, purpose: bytes) -> bytes:
+    return HKDF(algorithm=SHA256(), length=DERIVED, salt=None, info=purpose).derive(secret)

@@ -1,0 +1,114 @@
+"""Tests of `p2ptwisted.web.guard`, through a site's routes."""
+
+from typing import Any
+
+from klein import Klein
+from treq.testing import StubTreq
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.server import Request
+
+from p2ptwisted.signatures import Signatures
+from p2ptwisted.web.envelope import ApiRoot, no_content
+from p2ptwisted.web.guard import Guard
+
+HOST = "http://10.0.0.1:5000"
+
+
+class Api:
+    """Routes that read and write, and count what gets through to them."""
+
+    app = Klein()
+
+    def __init__(self) -> None:
+        self.reached: list[bytes] = []
+
+    @app.route("/thing", methods=["GET"])
+    def read(self, request: Request) -> bytes:
+        self.reached.append(b"read")
+        return no_content(request)
+
+    @app.route("/thing", methods=["POST", "DELETE"])
+    def write(self, request: Request) -> bytes:
+        assert request.content is not None
+        self.reached.append(request.content.read())
+        return no_content(request)
+
+    @app.route("/thing/pieces", methods=["POST"])
+    def pieces(self, request: Request) -> bytes:
+        self.reached.append(b"pieces")
+        return no_content(request)
+
+
+class GuardTests(SynchronousTestCase):
+    """Who gets through to the routes of a closed group's member."""
+
+    def setUp(self) -> None:
+        self.signatures = Signatures(b"k" * 32)
+        self.use(private=False)
+
+    def use(self, private: bool) -> None:
+        self.api = Api()
+        self.clock = Clock()
+        guard = Guard(self.clock, Signatures(b"k" * 32), private)
+        self.treq: Any = StubTreq(ApiRoot(self.api.app, guard))
+
+    def call(
+        self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
+    ) -> int:
+        """The status of the answer."""
+
+        async def answered() -> Any:
+            response = await self.treq.request(
+                method, HOST + path, data=body or None, headers=headers or {}
+            )
+            await response.content()
+            return response.code
+
+        result = Deferred.fromCoroutine(answered())
+        self.treq.flush()
+        return int(self.successResultOf(result))
+
+    def signed(self, method: str, path: str, body: bytes = b"", key: bytes = b"k" * 32) -> int:
+        headers = Signatures(key).sign(method, HOST + path, body or None)
+        return self.call(method, path, body, headers)
+
+    def test_writing(self) -> None:
+        """What changes something takes a signature; the body comes through whole."""
+        for method in ("POST", "DELETE"):
+            self.assertEqual(self.call(method, "/thing", b"body"), 401)
+            self.assertEqual(self.api.reached, [])
+            self.assertEqual(self.signed(method, "/thing", b"body"), 204)
+            self.assertEqual(self.api.reached.pop(), b"body")
+
+    def test_under_api(self) -> None:
+        """The same holds under /api."""
+        self.assertEqual(self.call("POST", "/api/thing"), 401)
+        self.assertEqual(self.signed("POST", "/api/thing"), 204)
+
+    def test_other_key(self) -> None:
+        """Another key is no key."""
+        self.assertEqual(self.signed("POST", "/thing", key=b"K" * 32), 401)
+
+    def test_reading(self) -> None:
+        """Reading is open to all, unless the group is private."""
+        self.assertEqual(self.call("GET", "/thing"), 204)
+        self.assertEqual(self.call("POST", "/thing/pieces"), 204)
+        self.use(private=True)
+        self.assertEqual(self.call("GET", "/thing"), 401)
+        self.assertEqual(self.call("POST", "/thing/pieces"), 401)
+        self.assertEqual(self.signed("GET", "/thing"), 204)
+        self.assertEqual(self.signed("POST", "/thing/pieces"), 204)
+
+    def test_twice(self) -> None:
+        """What was recorded on its way can't be sent again, where it changes something."""
+        headers = self.signatures.sign("POST", HOST + "/thing", b"body")
+        self.assertEqual(self.call("POST", "/thing", b"body", headers), 204)
+        self.assertEqual(self.call("POST", "/thing", b"body", headers), 401)
+        self.assertEqual(len(self.api.reached), 1)
+
+    def test_unknown_route(self) -> None:
+        """A stranger doesn't even learn which routes there are to write to."""
+        self.assertEqual(self.call("POST", "/nothing"), 401)
+        self.assertEqual(self.signed("POST", "/nothing"), 404)

@@ -1,0 +1,45 @@
+"""Whom to trust, where a group speaks TLS: the authority that has signed its certificates."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from OpenSSL.crypto import Error
+from twisted.internet.endpoints import wrapClientTLS
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
+
+from p2ptwisted.errors import InvalidInput
+
+#: Bytes of a file with certificates; the whole of Mozilla's list has a quarter of that.
+FILE_MAX = 1024 * 1024
+
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+
+class Authority:
+    """Whoever it has signed a certificate for is spoken with."""
+
+    def __init__(self, certificates: Sequence[Certificate]) -> None:
+        self._root = trustRootFromCertificates(certificates)
+
+    def secured(self, host: str, plain: IStreamClientEndpoint) -> IStreamClientEndpoint:
+        """An endpoint that speaks TLS where `plain` leads, with nobody but `host` (an address)."""
+        return wrapClientTLS(optionsForClientTLS(host, trustRoot=self._root), plain)
+
+
+def load_authority(path: Path) -> Authority:
+    """The authority, or several, in a PEM file. Raises InvalidInput."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read(FILE_MAX)
+    except (OSError, ValueError) as error:
+        told = error.strerror if isinstance(error, OSError) else error
+        raise InvalidInput(f"can't read {path}: {told}") from None
+    try:
+        certificates = [Certificate.loadPEM(found) for found in _CERTIFICATE.findall(content)]
+    except Error as error:
+        raise InvalidInput(f"{path}: a certificate that can't be read: {error}") from None
+    if not certificates:
+        raise InvalidInput(f"{path} has no certificate in it: give it in PEM form")
+    return Authority(certificates)
