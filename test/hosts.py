@@ -36,6 +36,14 @@ class Host(Machine):
     def ip(self, *arguments: str) -> None:
         _ip("-netns", self.name, *arguments)
 
+    def run(self, program: str, script: str) -> None:
+        """Have a program do there what a script for it says (`-f -`)."""
+        ran = subprocess.run(
+            [*self.prefix, program, "-f", "-"], input=script, capture_output=True, text=True
+        )
+        if ran.returncode:
+            raise AssertionError(f"{program}: {ran.stderr.strip()}")
+
     def curl(self, *arguments: str, body: bytes | None = None) -> bytes:
         """What curl prints there."""
         quiet = ("--silent", "--show-error", "--max-time", str(TIMEOUT))
