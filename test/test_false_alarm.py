@@ -28,8 +28,6 @@ class FalseAlarmTests(SystemTestCase):
         while time.monotonic() < until:
             self.assertEqual(len(supernode.get("/api/supernode/alive").data), NODES)
         self.assertNotIn("is gone", supernode.log.read_text())
-        for number in range(NODES):
-            id = id_of(f"node{number}".encode())
-            eventually(
-                5, "it is found", lambda id=id: supernode.get(f"/supernode/search/{id}").data
-            )
+        ids = [id_of(f"node{number}".encode()) for number in range(NODES)]
+        found = f"/api/supernode/search?hash_ids={','.join(ids)}"
+        eventually(5, "all is found", lambda: len(supernode.get(found).data) == NODES)
