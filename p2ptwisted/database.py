@@ -3,6 +3,8 @@ SQLite databases in a `--state` folder. What they hold is soft state: a file
 that is damaged is set aside, and one begun anew.
 """
 
+import fcntl
+import os
 import sqlite3
 import zlib
 from pathlib import Path
@@ -20,32 +22,83 @@ def open_database(state: Path | None, name: str, schema: str) -> sqlite3.Connect
 
     It commits by itself and leaves syncing to the system. A file that SQLite
     can't read, or with the tables of another schema, is renamed, never
-    deleted. Raises StartError where the folder can't be used.
+    deleted. Raises StartError where the folder can't be used, or another
+    process has the database open.
     """
     if state is None:
         return _connect(":memory:", schema)
     path = state / f"{name}.sqlite"
     try:
         state.mkdir(parents=True, exist_ok=True)
-        try:
-            return _connect(str(path), schema)
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError as error:
-            aside = _set_aside(path)
-            _log.warn(
-                "{path} is damaged ({error}): it is now {aside}, and a new one is begun",
-                path=str(path),
-                error=error,
-                aside=str(aside),
-            )
-            return _connect(str(path), schema)
+        lock = _lock(state / f"{name}.lock")
+    except BlockingIOError as error:
+        raise StartError(
+            f"--state {state}: another daemon keeps its {name} there: name another folder"
+        ) from error
+    except OSError as error:
+        raise _unusable(state, error) from error
+    try:
+        database = _connect_anew(path, schema)
     except (OSError, sqlite3.Error) as error:
-        raise StartError(f"--state {state}: can't keep anything there: {error}") from error
+        os.close(lock)
+        raise _unusable(state, error) from error
+    database.lock = lock
+    return database
 
 
-def _connect(path: str, schema: str) -> sqlite3.Connection:
-    database = sqlite3.connect(path, isolation_level=None)
+class _Owned(sqlite3.Connection):
+    """A connection that lets go of its lock when it is closed."""
+
+    lock = -1
+
+    def close(self) -> None:
+        super().close()
+        if self.lock >= 0:
+            os.close(self.lock)
+            self.lock = -1
+
+
+def _lock(path: Path) -> int:
+    """
+    The right to write, for one process at a time: two would undo each other's work.
+
+    SQLite's own locks would keep out those who only read. Raises BlockingIOError.
+    """
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(file)
+        raise
+    return file
+
+
+def _unusable(state: Path, error: Exception) -> StartError:
+    return StartError(f"--state {state}: can't keep anything there: {error}")
+
+
+def _connect_anew(path: Path, schema: str) -> _Owned:
+    """The database there; a damaged one is set aside."""
+    try:
+        return _connect(str(path), schema)
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError as error:
+        aside = _set_aside(path)
+        _log.warn(
+            "{path} is damaged ({error}): it is now {aside}, and a new one is begun",
+            path=str(path),
+            error=error,
+            aside=str(aside),
+        )
+        return _connect(str(path), schema)
+
+
+def _connect(path: str, schema: str) -> _Owned:
+    if path != ":memory:":
+        # What SQLite makes beside it gets the same mode.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    database = sqlite3.connect(path, isolation_level=None, factory=_Owned)
     try:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = OFF")

@@ -52,6 +52,24 @@ class OpenTests(SynchronousTestCase):
         self.assertEqual(self.things(self.open()), ["a", "b"])
         self.assertEqual(self.aside(), [])
 
+    def test_secret(self) -> None:
+        """What is in a state folder is for its owner only."""
+        database = self.open()
+        database.execute("INSERT INTO things VALUES ('a')")
+        modes = {path.stat().st_mode & 0o777 for path in self.state.iterdir()}
+        self.assertEqual(modes, {0o600})
+
+    def test_in_use(self) -> None:
+        """While one process has it open another is refused, and nothing is set aside."""
+        self.begin("a")
+        first = self.open()
+        error = self.assertRaises(StartError, open_database, self.state, "test", SCHEMA)
+        self.assertIn("another daemon", str(error))
+        self.assertEqual(self.things(first), ["a"])
+        first.close()
+        self.assertEqual(self.things(self.open()), ["a"])
+        self.assertEqual(self.aside(), [])
+
     def test_damaged(self) -> None:
         """What SQLite can't read is set aside byte for byte, told of, and never overwritten."""
         for number in (1, 2, 3):
@@ -105,7 +123,9 @@ class OpenTests(SynchronousTestCase):
                 self.begin("a")
             (line,) = lines
             self.assertIn("another version", line)
-            self.assertEqual(self.things(self.open()), ["a"])
+            again = self.open()
+            self.assertEqual(self.things(again), ["a"])
+            again.close()
             self.path.unlink()
         self.assertEqual(len(self.aside()), 2)
 
