@@ -79,7 +79,9 @@ def parse_host(text: str) -> IPv4Address:
         address = IPv4Address(text)
     except AddressValueError:
         raise InvalidInput(f"{text[:80]!r} is not a numeric IPv4 address") from None
-    if address.is_multicast or address.is_unspecified or address == IPv4Address("255.255.255.255"):
+    # Link-local ones are a machine's own affairs, such as a cloud's metadata.
+    bad = (address.is_multicast, address.is_unspecified, address.is_link_local)
+    if any(bad) or address == IPv4Address("255.255.255.255"):
         raise InvalidInput(f"{text} is not the address of one host")
     return address
 

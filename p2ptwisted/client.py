@@ -37,7 +37,8 @@ from twisted.web.iweb import IAgent, IAgentEndpointFactory, IResponse
 from werkzeug.http import parse_content_range_header
 from zope.interface import implementer
 
-from p2ptwisted.errors import Unavailable
+from p2ptwisted.addresses import parse_location
+from p2ptwisted.errors import InvalidInput, Unavailable
 from p2ptwisted.group_key import GroupKey
 from p2ptwisted.model import (
     FetchOrder,
@@ -329,7 +330,10 @@ class Client:
     async def holders(self, supernode: str, id: str, here: bool = False) -> Holders:
         """Everybody who has it or a part of it; `here`: only who is registered at this one."""
         url = f"http://{supernode}/api/supernode/holders/{id}{'?here=1' if here else ''}"
-        return _decode(await self._call("GET", url, limit=ANSWER_MAX), Holders)
+        found = _decode(await self._call("GET", url, limit=ANSWER_MAX), Holders)
+        # They are about to be called: nothing but addresses and ports.
+        locations, partial = _valid(found.locations), _valid(found.partial)
+        return msgspec.structs.replace(found, locations=locations, partial=partial)
 
     async def _presence(self, method: str, supernode: str, location: str) -> bool:
         body = msgspec.json.encode(Presence(location))
@@ -414,6 +418,17 @@ def make_client(
     agent = Agent.usingEndpointFactory(reactor, NumericEndpoints(reactor, authority), pool)
     signatures = None if key is None else Signatures(key.http)
     return Client(reactor, agent, pool, signatures)
+
+
+def _valid(locations: Sequence[str]) -> list[str]:
+    """Those that are locations of one host."""
+    valid = []
+    for location in locations:
+        try:
+            valid.append(str(parse_location(location)))
+        except InvalidInput:
+            continue
+    return valid
 
 
 def _decode(answer: bytes, kind: type[_T]) -> _T:

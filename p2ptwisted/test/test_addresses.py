@@ -83,8 +83,8 @@ class ParseLocationTests(SynchronousTestCase):
             )
 
     def test_not_one_host(self) -> None:
-        """A location is one host's: no group, no broadcast, not all addresses."""
-        for host in ["230.0.0.0", "224.0.0.1", "0.0.0.0", "255.255.255.255"]:
+        """A location is one host's: no group, no broadcast, not all addresses, not link-local."""
+        for host in ["230.0.0.0", "224.0.0.1", "0.0.0.0", "255.255.255.255", "169.254.169.254"]:
             self.assertEqual(
                 self.refusal(f"{host}:80"),
                 f"location '{host}:80': {host} is not the address of one host",

@@ -606,6 +606,16 @@ class PiecesTests(ClientCase):
         holders = self.successResultOf(asked)
         self.assertEqual(holders, Holders(ID, [NODE], ["10.0.0.4:1"], None, 5))
 
+    def test_bad_holders(self) -> None:
+        """What is no location of one host is left out, for it would be called."""
+        asked = self.call(self.client.holders(SUPERNODE, ID))
+        peer = self.accept()
+        peer.asked()
+        bad = ["", "x", "10.0.0.4", "10.0.0.4:1/path", "169.254.169.254:80", "230.0.0.0:1"]
+        data = {"id": ID, "locations": [*bad, NODE], "partial": bad}
+        peer.answer("200 OK", json.dumps({"data": data}).encode())
+        self.assertEqual(self.successResultOf(asked), Holders(ID, [NODE], [], None, None))
+
 
 class Taken(Stream):
     """What comes, taken or refused."""
