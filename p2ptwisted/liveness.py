@@ -27,6 +27,10 @@ TOGETHER = 4
 #: time limit is 2 s, so the supernode itself was stopped or starved meanwhile.
 OVERDUE = 3.0
 
+#: Seconds without a heartbeat after which a node that is well may have moved to
+#: another supernode: three heartbeats of its (`membership.BEAT`).
+SILENCE = 15.0
+
 #: Nodes asked at once, so that many dead ones can't use up the sockets.
 CHECKS_AT_ONCE = 64
 
@@ -76,18 +80,23 @@ class Sweep(Service):
         clock: IReactorTime,
         registry: IRegistry,
         is_well: Callable[[str], Awaitable[bool]],
+        has_supernode: Callable[[str], Awaitable[bool]],
         interval: float,
     ) -> None:
         """
-        `is_well` tells whether the node at a location answers; it must not take long.
+        `is_well` tells whether the node at a location answers, `has_supernode` whether
+        it says that it is registered somewhere; neither may take long.
 
         `interval` is in seconds.
         """
         self._clock = clock
         self._registry = registry
         self._is_well = is_well
+        self._has_supernode = has_supernode
         self._interval = interval
         self._misses = Misses()
+        #: When each node last showed by itself that it is alive, or was first asked.
+        self._heard: dict[str, float] = {}
         self._loop = LoopingCall(self.run)
         self._loop.clock = clock
         self._sweeping = False
@@ -110,6 +119,12 @@ class Sweep(Service):
 
     def seen(self, location: str) -> bool:
         """A node has shown by itself that it is alive; False where it is not registered."""
+        known = self._is_alive(location)
+        if known:
+            self._heard[location] = self._clock.seconds()
+        return known
+
+    def _is_alive(self, location: str) -> bool:
         self._misses.seen(location)
         self._failed.pop(location, None)
         return self._registry.seen(location)
@@ -127,6 +142,8 @@ class Sweep(Service):
         try:
             nodes = self._registry.nodes()
             self._misses.keep(node.location for node in nodes)
+            now = self._clock.seconds()
+            self._heard = {node.location: self._heard.get(node.location, now) for node in nodes}
             left = iter(nodes)
             workers = [self._check_each(left) for _ in range(CHECKS_AT_ONCE)]
             await gatherResults(map(Deferred.fromCoroutine, workers), consumeErrors=True)
@@ -148,9 +165,33 @@ class Sweep(Service):
                 return
             began = self._clock.seconds()
             if await self._is_well(node.location):
-                self.seen(node.location)
+                self._is_alive(node.location)
+                await self._remove_moved(node)
             elif self._clock.seconds() - began < OVERDUE:
                 self._failed[node.location] = node
+
+    async def _remove_moved(self, node: Node) -> None:
+        """
+        Forget a node that is well, but registered elsewhere.
+
+        It may have been given up while it was silent, or been restarted: nobody
+        would tell this supernode what changes there.
+        """
+        if (
+            self._is_silent(node)
+            and await self._has_supernode(node.location)
+            and self._is_silent(node)
+            and self._registry.remove(node.location)
+        ):
+            _log.info(
+                "Node {name} at {location} has another supernode",
+                name=node.name,
+                location=node.location,
+            )
+
+    def _is_silent(self, node: Node) -> bool:
+        heard = self._heard.get(node.location)
+        return heard is not None and self._clock.seconds() - heard > SILENCE
 
     def _remove_missing(self, asked: int) -> None:
         failed = dict(self._failed)

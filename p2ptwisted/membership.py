@@ -40,6 +40,10 @@ PATIENCE = BEAT * BEATS_MISSED
 #: a huge list that keeps changing must not be all that the group is busy with.
 REGISTER_REST = 5
 
+#: Seconds, and seconds a resource, beyond which a registration took long for
+#: another reason than its length: a bad network is no ground to rest.
+REGISTER_LONG, REGISTER_LONG_EACH = 1.0, 0.3e-3
+
 _log = Logger()
 
 
@@ -221,7 +225,8 @@ class Membership(Service):
             supernode=supernode,
         )
         now = self._clock.seconds()
-        self._rest_until = now + (now - began) * REGISTER_REST
+        took = min(now - began, REGISTER_LONG + len(resources) * REGISTER_LONG_EACH)
+        self._rest_until = now + took * REGISTER_REST
 
     async def _leave_another(self) -> None:
         """Say goodbye to one of those given up, should it be back with this node in its list."""

@@ -236,7 +236,7 @@ def make_supernode(reactor: ISupernodeReactor, config: SupernodeConfig) -> Multi
     # The routes need a supernode that needs the port that the routes are served on.
     own_location = OwnLocation(config.advertised, lambda: web.listening())
     known = Known(registry, own_location)
-    sweep = Sweep(reactor, registry, client.is_well, config.sweep_interval)
+    sweep = Sweep(reactor, registry, client.is_well, client.has_supernode, config.sweep_interval)
     multicast = MulticastOverlay(
         reactor,
         config.group,

@@ -18,6 +18,7 @@ from p2ptwisted.client import (
     HEALTH_MAX,
     IDLE,
     REGISTER_TIMEOUT,
+    REGISTER_TIMEOUT_EACH,
     TIMEOUT,
     IClientReactor,
     NumericEndpoints,
@@ -85,6 +86,18 @@ class CallTests(ClientCase):
         self.assertEqual(peer.asked().line, "GET /api/node/health HTTP/1.1")
         peer.answer("200 OK", b"whatever it says")
         self.assertIs(self.successResultOf(well), True)
+
+    def test_has_supernode(self) -> None:
+        """A node has a supernode that names one; one that says null, or nothing of it, has none."""
+        told = ['{"supernode": "10.0.0.9:5000"}', '{"supernode": null}', "{}", "5"]
+        has = []
+        for data in told:
+            asked = self.call(self.client.has_supernode(NODE))
+            peer = self.accept()
+            self.assertEqual(peer.asked().line, "GET /api/node/health HTTP/1.1")
+            peer.answer("200 OK", f'{{"data": {data}}}'.encode(), "Connection: close")
+            has.append(self.successResultOf(asked))
+        self.assertEqual(has, [True, False, False, False])
 
     def test_is_not_well(self) -> None:
         """A node that answers with an error is not."""
@@ -246,12 +259,13 @@ class TimeTests(ClientCase):
         self.assertFalse(peer.is_open)
 
     def test_registration(self) -> None:
-        """A registration, which can be large, has more time, and an end too."""
-        done = self.call(self.client.register(SUPERNODE, Registration(NODE, [])))
+        """A registration has more time, the more the larger it is, and an end too."""
+        resources = [Resource(f"{number:064}", "x") for number in range(4_000)]
+        done = self.call(self.client.register(SUPERNODE, Registration(NODE, resources)))
         peer = self.accept()
-        self.reactor.advance(REGISTER_TIMEOUT - 1)
+        self.reactor.advance(REGISTER_TIMEOUT)
         self.assertNoResult(done)
-        self.reactor.advance(1)
+        self.reactor.advance(len(resources) * REGISTER_TIMEOUT_EACH)
         self.assertIn("no answer in time", self.unavailable(done))
         self.assertFalse(peer.is_open)
 
@@ -277,7 +291,7 @@ class TimeTests(ClientCase):
         """A peer that does not take a large registration is given up, its connection closed."""
         done = self.call(self.client.register(SUPERNODE, self.large()))
         peer = self.accept()
-        self.reactor.advance(REGISTER_TIMEOUT)
+        self.reactor.advance(2 * REGISTER_TIMEOUT)
         self.assertIn("no answer in time", self.unavailable(done))
         self.assertFalse(peer.is_open)
 

@@ -80,6 +80,8 @@ class Nodes:
         self.hung: set[str] = set()
         self.open: dict[str, Deferred[bool]] = {}
         self.most_at_once = 0
+        #: Those that are registered at another supernode, by what they say.
+        self.moved: set[str] = set()
 
     async def is_well(self, location: str) -> bool:
         self.asked.append(location)
@@ -95,6 +97,9 @@ class Nodes:
     def answer(self, location: str, well: bool) -> None:
         self.open[location].callback(well)
 
+    async def has_supernode(self, location: str) -> bool:
+        return location in self.moved
+
 
 class SweepTestCase(SynchronousTestCase):
     """A sweep every 5 s over a real registry."""
@@ -105,7 +110,9 @@ class SweepTestCase(SynchronousTestCase):
         self.registry: Registry = open_registry(self.slices.cooperator, None)
         self.addCleanup(self.registry.close)
         self.nodes = Nodes()
-        self.sweep = Sweep(self.clock, self.registry, self.nodes.is_well, 5.0)
+        self.sweep = Sweep(
+            self.clock, self.registry, self.nodes.is_well, self.nodes.has_supernode, 5.0
+        )
 
     def start(self) -> None:
         self.sweep.startService()
@@ -137,6 +144,45 @@ class SweepTests(SweepTestCase):
         self.assertEqual(self.nodes.asked, [A, B])
         self.clock.advance(0.1)
         self.assertEqual(self.nodes.asked, [A, B, A, B])
+
+    def test_moved(self) -> None:
+        """A node that is well, but silent and registered elsewhere, is gone; its silence tells."""
+        self.add(A, B)
+        self.nodes.moved = {A}
+        self.start()
+        self.sweep.seen(A)
+        self.sweep.seen(B)
+        self.clock.pump([5] * 3)
+        self.assertEqual(self.alive(), [A, B])
+        self.clock.advance(5)
+        self.assertEqual(self.alive(), [B])
+
+    def test_heartbeats_tell(self) -> None:
+        """A node whose heartbeats arrive is here, whatever its health says."""
+        self.add(A)
+        self.nodes.moved = {A}
+        self.start()
+        for _ in range(6):
+            self.sweep.seen(A)
+            self.clock.advance(5)
+        self.assertEqual(self.alive(), [A])
+
+    def test_silent_and_nowhere(self) -> None:
+        """A node that is well and knows no supernode stays, as those of other programs do."""
+        self.add(A)
+        self.start()
+        self.clock.pump([5] * 6)
+        self.assertEqual(self.alive(), [A])
+
+    def test_known_from_before(self) -> None:
+        """A node of an earlier run of the supernode's is given the same time to be heard."""
+        self.add(A)
+        self.nodes.moved = {A}
+        self.start()
+        self.clock.pump([5] * 4)
+        self.assertEqual(self.alive(), [A])
+        self.clock.advance(5)
+        self.assertEqual(self.alive(), [])
 
     def test_two_misses(self) -> None:
         """A node that misses two checks in a row is gone after the second, the others stay."""

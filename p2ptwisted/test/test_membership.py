@@ -21,6 +21,8 @@ from p2ptwisted.membership import (
     BEATS_MISSED,
     JITTER,
     PATIENCE,
+    REGISTER_LONG,
+    REGISTER_LONG_EACH,
     REGISTER_REST,
     RETRY,
     Membership,
@@ -224,6 +226,16 @@ class ChangeTests(MembershipCase):
         self.pass_time(STEP)
         self.assertEqual(self.client.called("register"), [(0, ONE), (3, ONE)])
         self.assertEqual(self.client.registrations[-1].resources, [OTHER])
+
+    def test_rest_of_a_short_list(self) -> None:
+        """A registration that took long for its length says nothing of the list: a short rest."""
+        self.client.slowness = 1.9
+        self.start(ONE, up=[ONE])
+        self.pass_time(2)
+        self.change(OTHER)
+        rest = (REGISTER_LONG + REGISTER_LONG_EACH) * REGISTER_REST
+        told = self.passes(lambda: len(self.client.called("register")) == 2, 3 * rest)
+        self.assertLess(told, rest + 0.1)
 
     def test_rest_is_over(self) -> None:
         """Once that time has passed, a change is registered at once again."""

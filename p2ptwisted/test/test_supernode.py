@@ -78,7 +78,7 @@ class SupernodeTestCase(SynchronousTestCase):
         self.overlay = FakeOverlay()
         self.client = FakeClient(Clock())
         self.well: set[str] = set()
-        self.sweep = Sweep(Clock(), self.registry, self.is_well, 5.0)
+        self.sweep = Sweep(Clock(), self.registry, self.is_well, self.is_well, 5.0)
         own = OwnLocation(None, lambda: Location("0.0.0.0", 5000))
         self.known = Known(self.registry, own)
         self.clock = Clock()
