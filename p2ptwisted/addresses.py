@@ -7,6 +7,7 @@ a connection would bring in Twisted's thread pool.
 
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import NamedTuple, cast
 from urllib.parse import urlsplit
@@ -33,6 +34,9 @@ RESOLVE_TIMEOUTS = (1, 2)
 
 #: Seconds until a host name that can't be resolved is tried again.
 RESOLVE_AGAIN = 5.0
+
+#: Addresses that need not be read again: each comes with every datagram and heartbeat.
+HOSTS_REMEMBERED = 10_000
 
 #: What a loopback address is called in a location; Linux answers on all of 127.0.0.0/8.
 LOCALHOST = "127.0.0.1"
@@ -73,6 +77,7 @@ def parse_location(text: str, default_host: str | None = None) -> Location:
         raise InvalidInput(f"location {text[:80]!r}: {error}") from None
 
 
+@lru_cache(HOSTS_REMEMBERED)
 def parse_host(text: str) -> IPv4Address:
     """Read a numeric IPv4 address that one host can have. Raises InvalidInput."""
     try:

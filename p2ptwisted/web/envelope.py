@@ -85,6 +85,14 @@ def error(request: Request, status: HTTPStatus, description: str) -> bytes:
     return error_body(status, description)
 
 
+def status_of(exception: BaseException | None) -> HTTPStatus | None:
+    """The status of what a caller can do something about; None for a mistake of our own."""
+    for kind, status in _STATUS.items():
+        if isinstance(exception, kind):
+            return status
+    return None
+
+
 def error_of(request: Request, failure: Failure) -> bytes:
     """Make the answer the error that an exception stands for. Klein's error handler."""
     exception = failure.value
@@ -92,9 +100,9 @@ def error_of(request: Request, failure: Failure) -> bytes:
         return b""  # The client has gone; there is nobody to answer.
     if isinstance(exception, HTTPException):
         return _routing_error(request, exception)
-    for kind, status in _STATUS.items():
-        if isinstance(exception, kind):
-            return error(request, status, str(exception))
+    status = status_of(exception)
+    if status is not None:
+        return error(request, status, str(exception))
     _log.failure("{request} failed", failure=failure, request=request)
     return error(
         request,

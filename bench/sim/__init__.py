@@ -1,0 +1,1 @@
+"""Random histories of the real code on a virtual clock and network, each repeated by its seed."""

@@ -1,0 +1,92 @@
+"""
+Virtual time: one queue of all that is to happen, and a clock for each process,
+which can be killed and frozen.
+
+Twisted's own Clock sorts all its calls at every new one; here are ten thousands.
+"""
+
+import heapq
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.base import DelayedCall
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from zope.interface import implementer
+
+
+class Time:
+    """The time of the whole simulation, in seconds."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._order = itertools.count()
+        self._queue: list[tuple[float, int, DelayedCall, ProcessClock]] = []
+
+    def put(self, call: DelayedCall, owner: "ProcessClock") -> None:
+        heapq.heappush(self._queue, (call.getTime(), next(self._order), call, owner))
+
+    def run_until(self, end: float) -> None:
+        """Let all happen that is due until then, in order."""
+        queue = self._queue
+        while queue and queue[0][0] <= end:
+            due, _, call, owner = heapq.heappop(queue)
+            if call.called or call.cancelled or owner.is_dead:
+                continue
+            if call.getTime() > due:
+                self.put(call, owner)  # It was put off meanwhile.
+            elif owner.is_frozen:
+                owner.held.append(call)
+            else:
+                # What was held up is late; time doesn't go back for it.
+                self.now = max(self.now, due)
+                call.called = 1
+                call.func(*call.args, **call.kw)
+        self.now = max(self.now, end)
+
+
+@implementer(IReactorTime)
+class ProcessClock:
+    """The clock of one process: what is due while it is frozen happens when it thaws."""
+
+    def __init__(self, time: Time) -> None:
+        self.time = time
+        self.is_dead = False
+        self.is_frozen = False
+        #: What became due while it was frozen, in order.
+        self.held: list[DelayedCall] = []
+
+    def seconds(self) -> float:
+        return self.time.now
+
+    def callLater(
+        self, delay: float, callable: Callable[..., Any], *args: object, **kw: object
+    ) -> IDelayedCall:
+        call = DelayedCall(
+            self.time.now + delay,
+            callable,
+            args,
+            kw,
+            lambda call: None,
+            lambda call: self.time.put(call, self),
+            self.seconds,
+        )
+        self.time.put(call, self)
+        return call
+
+    def getDelayedCalls(self) -> Sequence[IDelayedCall]:
+        raise NotImplementedError("nothing in a daemon asks for it")
+
+    def freeze(self) -> None:
+        self.is_frozen = True
+
+    def thaw(self) -> None:
+        self.is_frozen = False
+        held, self.held = self.held, []
+        for call in held:
+            self.time.put(call, self)
+
+    def kill(self) -> None:
+        """Nothing of it ever happens again."""
+        self.is_dead = True
+        self.held.clear()

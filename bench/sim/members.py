@@ -1,0 +1,226 @@
+"""
+The members of a virtual group: a supernode and a node, made of the real
+registry, sweep, overlay, membership and client, on a process that is not real.
+
+Between client and routes stands no HTTP: of a call go its method, path and
+JSON, which is what the client makes and understands.
+"""
+
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from random import Random
+from typing import cast
+
+import msgspec
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Cooperator
+from twisted.web.iweb import IAgent
+
+from bench.sim.clock import Time
+from bench.sim.network import Network, Process, Reply
+from p2ptwisted.addresses import Location, OwnLocation
+from p2ptwisted.client import Client
+from p2ptwisted.database import open_database
+from p2ptwisted.liveness import Sweep
+from p2ptwisted.membership import Membership
+from p2ptwisted.model import SUPERNODE_ID, Health, Presence, Registration, Resource
+from p2ptwisted.node import DISCOVERY_TIMEOUT
+from p2ptwisted.protocols.multicast import MulticastOverlay
+from p2ptwisted.protocols.sockets import Group
+from p2ptwisted.registry import SCHEMA, Registry
+from p2ptwisted.supernode import Known, Supernode
+from p2ptwisted.web.envelope import status_of
+
+GROUP = Group("239.255.10.1", 4321)
+
+SUPERNODE_PORT, NODE_PORT = 5000, 8000
+
+#: The defaults of a supernode's options (config.py).
+SWEEP_INTERVAL, SEARCH_TIMEOUT = 5.0, 0.5
+
+
+class VirtualClient(Client):
+    """The client, with a virtual network where HTTP would be."""
+
+    def __init__(self, process: Process) -> None:
+        super().__init__(process, cast(IAgent, None))
+        self._process = process
+
+    async def _request(
+        self, method: str, url: str, body: bytes | None, limit: int
+    ) -> tuple[int, bytes]:
+        location, _, path = url.removeprefix("http://").partition("/")
+        host, _, port = location.partition(":")
+        return await self._process.network.call(
+            self._process, (host, int(port)), method, path, body
+        )
+
+
+class SupernodeMember:
+    """A supernode, which can be killed and started again, with or without what it knew."""
+
+    def __init__(self, time: Time, network: Network, address: str, random: Random) -> None:
+        self._time = time
+        self._network = network
+        self._address = address
+        self._random = random
+        self._database = open_database(None, "registry", SCHEMA)
+        self._begin()
+
+    def _begin(self) -> None:
+        process = self.process = Process(self._time, self._network, self._address, SUPERNODE_PORT)
+        #: When it began, or thawed: what it believed before may be out of date.
+        self.awake_since = self._time.now
+        self.registry = Registry(_one_step_at_a_time(process), self._database)
+        client = VirtualClient(process)
+        sweep = self._sweep = Sweep(
+            process, self.registry, client.is_well, client.has_supernode, SWEEP_INTERVAL
+        )
+        known = Known(self.registry, _own_location(process))
+        overlay = self._overlay = MulticastOverlay(
+            process,
+            GROUP,
+            _name(self._random),
+            SEARCH_TIMEOUT,
+            answers=known.locations,
+            confirms=lambda location, id: Deferred.fromCoroutine(client.holds(location, id)),
+            addresses=lambda _: [self._address],
+        )
+        self.supernode = Supernode(process, self.registry, known, sweep, overlay, client)
+        process.serve = self._serve
+        sweep.startService()
+        overlay.startService()
+
+    @property
+    def is_awake(self) -> bool:
+        return not (self.process.is_dead or self.process.is_frozen)
+
+    def thaw(self) -> None:
+        self.process.thaw()
+        self.awake_since = self._time.now
+
+    def restart(self, with_state: bool) -> None:
+        """Begin again after a kill, with what was in the state folder, or with nothing."""
+        if not with_state:
+            self._database.close()
+            self._database = open_database(None, "registry", SCHEMA)
+        self._begin()
+
+    def close(self) -> None:
+        self._database.close()
+
+    async def _serve(self, method: str, path: str, body: bytes | None, caller: str) -> Reply:
+        try:
+            return _answer(await self._do(method, path, body or b"", caller))
+        except Exception as error:
+            return _refusal(error)
+
+    async def _do(self, method: str, path: str, body: bytes, caller: str) -> object:
+        supernode = self.supernode
+        match method, path.removeprefix("api/supernode/").split("/"):
+            case "POST", ["register"]:
+                await supernode.register(msgspec.json.decode(body, type=Registration), caller)
+            case "POST", ["alive"]:
+                supernode.heartbeat(msgspec.json.decode(body, type=Presence).location, caller)
+            case "DELETE", ["alive"]:
+                supernode.goodbye(msgspec.json.decode(body, type=Presence).location, caller)
+            case _:
+                raise NotImplementedError(f"{method} {path}")
+        return {}
+
+
+class NodeMember:
+    """A node that shares what it is told to share."""
+
+    def __init__(
+        self,
+        time: Time,
+        network: Network,
+        address: str,
+        random: Random,
+        given: Sequence[str],
+        resources: Sequence[Resource],
+    ) -> None:
+        """`given` are the supernodes that it was started with."""
+        self._time = time
+        self._network = network
+        self._address = address
+        self._random = random
+        self._given = given
+        self.resources = list(resources)
+        self.start()
+
+    def start(self) -> None:
+        """Begin, or begin again after a kill."""
+        process = self.process = Process(self._time, self._network, self._address, NODE_PORT)
+        overlay = MulticastOverlay(
+            process,
+            GROUP,
+            f"node-{_name(self._random)}",
+            DISCOVERY_TIMEOUT,
+            addresses=lambda _: [self._address],
+        )
+        self.membership = Membership(
+            process,
+            VirtualClient(process),
+            lambda: self.resources,
+            self._address,
+            _own_location(process).towards,
+            [_resolved(supernode) for supernode in self._given],
+            lambda: overlay.search_all(SUPERNODE_ID),
+            self._random,
+        )
+        process.serve = self._serve
+        overlay.startService()
+        self.membership.startService()
+
+    def ended(self, result: object) -> None:
+        """It has stopped."""
+        self.process.kill()
+
+    def share(self, resources: Sequence[Resource]) -> None:
+        """Share these from now on, instead."""
+        self.resources = list(resources)
+        self.membership.changed()
+
+    async def _serve(self, method: str, path: str, body: bytes | None, caller: str) -> Reply:
+        match method, path.split("/"):
+            case "GET", ["api", "node", "health"]:
+                supernode = self.membership.supernode
+                return _answer(Health(self._address, len(self.resources), False, supernode))
+            case "GET", ["api", "node", "resources", id]:
+                here = any(resource.id == id for resource in self.resources)
+                return _answer({"id": id} if here else {})
+        return _refusal(NotImplementedError(f"{method} {path}"))
+
+
+def _answer(data: object) -> Reply:
+    return 200, msgspec.json.encode({"data": data})
+
+
+def _refusal(error: Exception) -> Reply:
+    """What the routes would make of it; a mistake of the code's own goes on to the history."""
+    status = status_of(error)
+    if status is None:
+        raise error
+    return status, msgspec.json.encode({"description": str(error)})
+
+
+def _one_step_at_a_time(process: Process) -> Cooperator:
+    """A Cooperator that doesn't look at the real clock, so that a seed always says the same."""
+    return Cooperator(
+        terminationPredicateFactory=lambda: lambda: True,
+        scheduler=lambda step: process.callLater(0, step),
+    )
+
+
+def _own_location(process: Process) -> OwnLocation:
+    return OwnLocation((process.address, process.port), lambda: Location("0.0.0.0", 0))
+
+
+def _resolved(supernode: str) -> Callable[[], Awaitable[str]]:
+    return lambda: succeed(supernode)
+
+
+def _name(random: Random) -> str:
+    return str(uuid.UUID(int=random.getrandbits(128), version=4))

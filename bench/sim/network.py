@@ -1,0 +1,253 @@
+"""
+A virtual network: hosts with one address each, which lose, delay, repeat and
+reorder what they send each other, and can be cut apart.
+
+Datagrams are carried as they are. Calls are carried as a whole, for TCP
+repeats what is lost: there a loss is a delay.
+"""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.interfaces import IMulticastTransport
+from twisted.internet.protocol import DatagramProtocol
+from zope.interface import implementer
+
+from bench.sim.clock import ProcessClock, Time
+from p2ptwisted.protocols.sockets import IMulticastReactor
+
+Address = tuple[str, int]
+
+#: An answer to a call: a status of HTTP and a body.
+Reply = tuple[int, bytes]
+
+#: What answers calls: method, path, body, and the address of who calls.
+Serve = Callable[[str, str, bytes | None, str], Coroutine[Deferred[Any], Any, Reply]]
+
+#: The lowest port that a host gives where any will do.
+FIRST_FREE_PORT = 40_000
+
+#: Seconds until TCP sends again what was lost; Linux's least.
+RESENT_AFTER = 0.2
+
+
+@dataclass(frozen=True)
+class Weather:
+    """What the network does to what it carries; in parts of 1, and seconds."""
+
+    loss: float = 0.0
+    twice: float = 0.0
+    #: It takes any time between these, so that what was sent later can be sooner.
+    soonest: float = 0.0001
+    latest: float = 0.001
+
+
+class Network:
+    """All processes, the weather between them, and who is cut off from whom."""
+
+    def __init__(self, time: Time, random: Random) -> None:
+        self.weather = Weather()
+        #: By address, what runs there, or ran there last; none where the machine is off.
+        self.processes: dict[str, Process] = {}
+        #: By address, the half it is in, while the network is cut.
+        self.halves: dict[str, int] = {}
+        #: Datagrams that arrived, and calls that were made.
+        self.datagrams = self.calls = 0
+        self._random = random
+        #: What neither freezes nor dies: the cables, and the kernels of the hosts.
+        self._cables = ProcessClock(time)
+        #: In the order in which they joined, so that a seed always says the same.
+        self._members: dict[Address, dict[Socket, None]] = {}
+
+    def reaches(self, one: str, other: str) -> bool:
+        return self.halves.get(one) == self.halves.get(other)
+
+    def _delay(self) -> float:
+        return self._random.uniform(self.weather.soonest, self.weather.latest)
+
+    # -- datagrams
+
+    def join(self, group: Address, socket: "Socket") -> None:
+        self._members.setdefault(group, {})[socket] = None
+
+    def leave(self, group: Address, socket: "Socket") -> None:
+        self._members.get(group, {}).pop(socket, None)
+
+    def carry(self, sender: "Process", port: int, payload: bytes, to: Address) -> None:
+        """Take a datagram to all who hear it, but its sender, who would only drop it."""
+        group = self._members.get(to)
+        for socket in self._bound(to) if group is None else list(group):
+            process = socket.process
+            if process is sender or not self.reaches(sender.address, process.address):
+                continue
+            if self._random.random() < self.weather.loss:
+                continue
+            for _ in range(1 + (self._random.random() < self.weather.twice)):
+                self.datagrams += 1
+                process.callLater(self._delay(), socket.hear, payload, (sender.address, port))
+
+    def _bound(self, to: Address) -> "list[Socket]":
+        process = self.processes.get(to[0])
+        socket = None if process is None else process.sockets.get(to[1])
+        return [] if socket is None else [socket]
+
+    # -- calls
+
+    def call(
+        self, caller: "Process", to: Address, method: str, path: str, body: bytes | None
+    ) -> Deferred[Reply]:
+        """What the process there answers; fails where none listens, waits where all is silent."""
+        answered: Deferred[Reply] = Deferred()
+        self.calls += 1
+
+        def arrived() -> None:
+            process = self.processes.get(to[0])
+            if process is None:
+                return
+            if process.is_dead or process.port != to[1] or process.serve is None:
+                send_back(fail(ConnectionRefusedError()))
+                return
+            # A frozen process has its connections taken by its kernel, and hears of them later.
+            process.callLater(0, begin, process.serve)
+
+        def begin(serve: Serve) -> None:
+            send_back(Deferred.fromCoroutine(serve(method, path, body, caller.address)))
+
+        def send_back(result: Deferred[Reply]) -> None:
+            result.addBoth(sent)
+
+        def sent(result: Any) -> None:
+            if self.reaches(caller.address, to[0]):
+                caller.callLater(self._call_delay(), came_back, result)
+
+        def came_back(result: Any) -> None:
+            if not answered.called:
+                answered.callback(result)
+
+        if self.reaches(caller.address, to[0]):
+            self._cables.callLater(self._call_delay(), arrived)
+        return answered
+
+    def _call_delay(self) -> float:
+        """The seconds that a message takes in TCP."""
+        seconds, wait = self._delay(), RESENT_AFTER
+        while self._random.random() < self.weather.loss:
+            seconds += wait
+            wait *= 2
+        return seconds
+
+
+@implementer(IMulticastReactor)
+class Process(ProcessClock):
+    """A process on a host of its own: a reactor with a clock, datagrams, and calls."""
+
+    def __init__(self, time: Time, network: Network, address: str, port: int) -> None:
+        """It listens for calls on `port` as soon as `serve` is set."""
+        super().__init__(time)
+        self.network = network
+        self.address = address
+        self.port = port
+        self.serve: Serve | None = None
+        #: Its sockets for datagrams, by port.
+        self.sockets: dict[int, Socket] = {}
+        self._free_port = FIRST_FREE_PORT
+        network.processes[address] = self
+
+    @property
+    def location(self) -> str:
+        return f"{self.address}:{self.port}"
+
+    def kill(self, with_host: bool = False) -> None:
+        """End it at once; `with_host`: nothing there refuses calls any more, either."""
+        super().kill()
+        for socket in list(self.sockets.values()):
+            socket.close()
+        if with_host:
+            del self.network.processes[self.address]
+
+    def listenMulticast(
+        self,
+        port: int,
+        protocol: DatagramProtocol,
+        interface: str = "",
+        maxPacketSize: int = 8192,
+        listenMultiple: bool = False,
+    ) -> "Socket":
+        if port == 0:
+            port = self._free_port
+            self._free_port += 1
+        socket = self.sockets[port] = Socket(self, protocol, port)
+        protocol.makeConnection(socket)
+        return socket
+
+
+@implementer(IMulticastTransport)
+class Socket:
+    """A UDP socket of a process."""
+
+    def __init__(self, process: Process, protocol: DatagramProtocol, port: int) -> None:
+        self.process = process
+        self._protocol = protocol
+        self._port = port
+        self._joined: set[Address] = set()
+
+    def hear(self, datagram: bytes, source: Address) -> None:
+        self._protocol.datagramReceived(datagram, source)
+
+    def write(self, packet: bytes, addr: Address | None) -> None:
+        assert addr is not None
+        self.process.network.carry(self.process, self._port, packet, addr)
+
+    def close(self) -> None:
+        del self.process.sockets[self._port]
+        for group in self._joined:
+            self.process.network.leave(group, self)
+
+    def stopListening(self) -> Deferred[None]:
+        self.close()
+        return succeed(None)
+
+    def joinGroup(self, addr: str, interface: str = "") -> Deferred[None]:
+        self._joined.add((addr, self._port))
+        self.process.network.join((addr, self._port), self)
+        return succeed(None)
+
+    def leaveGroup(self, addr: str, interface: str = "") -> Deferred[None]:
+        self._joined.discard((addr, self._port))
+        self.process.network.leave((addr, self._port), self)
+        return succeed(None)
+
+    def setOutgoingInterface(self, addr: str | int) -> Deferred[int]:
+        return succeed(1)
+
+    def getOutgoingInterface(self) -> str | int:
+        return self.process.address
+
+    def setTTL(self, ttl: int) -> None:
+        """All hosts are on one segment."""
+
+    def getTTL(self) -> int:
+        return 1
+
+    def setLoopbackMode(self, mode: bool) -> None:
+        """Nobody hears himself here."""
+
+    def getLoopbackMode(self) -> bool:
+        return False
+
+    def setBroadcastAllowed(self, enabled: bool) -> None:
+        raise NotImplementedError("no daemon broadcasts")
+
+    def getBroadcastAllowed(self) -> bool:
+        return False
+
+    def connect(self, host: str, port: int) -> None:
+        raise NotImplementedError("no daemon connects such a socket")
+
+    def getHost(self) -> IPv4Address:
+        return IPv4Address("UDP", self.process.address, self._port)
