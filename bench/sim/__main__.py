@@ -47,6 +47,7 @@ def main(arguments: list[str]) -> int:
         f"{sum(one.datagrams for one in outcomes)} datagrams, "
         f"{sum(one.calls for one in outcomes)} calls; "
         f"the dead forgotten within {max(one.forgotten_within for one in outcomes):.1f} s, "
+        f"what was given up within {max(one.given_up_within for one in outcomes):.1f} s, "
         f"the living known within {max(one.known_within for one in outcomes):.0f} s of peace"
     )
     return int(bool(broken))

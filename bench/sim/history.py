@@ -51,6 +51,7 @@ class Outcome:
     datagrams: int
     calls: int
     forgotten_within: float
+    given_up_within: float
     known_within: float
     #: A digest of all that happened: the same for the same seed.
     trace: str
@@ -75,7 +76,7 @@ class History:
             SupernodeMember(self._time, self._network, _address(1, number), self._fork())
             for number in range(supernodes)
         ]
-        self._promises = Promises(self._memory, self._supernodes)
+        self._promises = Promises(self._memory, self._supernodes, self._fork())
         self._common = [self._resource(f"common-{number}") for number in range(nodes // 10 + 1)]
         self._ids: list[str] = []
         self._nodes: list[NodeMember] = []
@@ -104,6 +105,7 @@ class History:
             self._network.datagrams,
             self._network.calls,
             self._promises.latest_forgotten,
+            self._promises.latest_given_up,
             self._known_within,
             self._trace.hexdigest(),
         )
@@ -128,6 +130,7 @@ class History:
             self._at(SETTLED + number / SEARCHES, self._search)
         for second in range(0, int(PEACE + KNOWN_WITHIN), LOOK):
             self._at(second, self._promises.forgotten)
+            self._at(second, self._promises.given_up)
         self._at(PEACE, self._make_peace)
         for second in range(0, int(KNOWN_WITHIN), LOOK):
             self._at(PEACE + second, self._look)
@@ -192,8 +195,9 @@ class History:
                 self._later(self._random.uniform(0.5, 30), self._restart, node)
 
     def _restart(self, node: NodeMember) -> None:
-        node.start()
-        self._memory.holds(node.process.location, [one.id for one in node.resources])
+        """It comes back, with other files and other supernodes in its options."""
+        node.start(self._some_supernodes(), self._resources(f"again at {self._time.now}"))
+        self._holds(node)
 
     def _freeze_nodes(self) -> None:
         for node in self._some_nodes():
@@ -203,9 +207,8 @@ class History:
     def _change_nodes(self) -> None:
         """What some share is replaced."""
         for node in self._some_nodes():
-            resources = self._resources(f"{node.process.location} at {self._time.now}")
-            self._memory.holds(node.process.location, [one.id for one in resources])
-            node.share(resources)
+            node.share(self._resources(f"{node.process.location} at {self._time.now}"))
+            self._holds(node)
 
     def _leave_nodes(self) -> None:
         """Some stop politely."""
@@ -221,18 +224,19 @@ class History:
     # -- the group
 
     def _add_node(self, number: int) -> None:
+        node = NodeMember(self._time, self._network, _address(2, number), self._fork())
+        node.start(self._some_supernodes(), self._resources(f"node-{number}"))
+        self._nodes.append(node)
+        self._holds(node)
+
+    def _some_supernodes(self) -> list[str]:
+        """The locations of those that a node is given; of none for a few."""
         random = self._random
         count = 0 if random.random() < WITHOUT else random.choice((1, 2, 3))
         given = random.sample(range(len(self._supernodes)), min(count, len(self._supernodes)))
-        node = NodeMember(
-            self._time,
-            self._network,
-            _address(2, number),
-            self._fork(),
-            [f"{_address(1, one)}:{SUPERNODE_PORT}" for one in given],
-            self._resources(f"node-{number}"),
-        )
-        self._nodes.append(node)
+        return [f"{_address(1, one)}:{SUPERNODE_PORT}" for one in given]
+
+    def _holds(self, node: NodeMember) -> None:
         self._memory.holds(node.process.location, [one.id for one in node.resources])
 
     def _died(self, node: NodeMember) -> None:
@@ -265,7 +269,7 @@ class History:
             self._misses += 1
             return
         self._trace.update(f"{self._time.now} {found}\n".encode())
-        self._promises.answer(found)
+        self._promises.answered(found)
 
     def _unanswered(self, failure: Failure) -> None:
         if not failure.check(Unavailable, TooMuch):

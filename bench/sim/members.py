@@ -132,26 +132,16 @@ class SupernodeMember:
 class NodeMember:
     """A node that shares what it is told to share."""
 
-    def __init__(
-        self,
-        time: Time,
-        network: Network,
-        address: str,
-        random: Random,
-        given: Sequence[str],
-        resources: Sequence[Resource],
-    ) -> None:
-        """`given` are the supernodes that it was started with."""
+    def __init__(self, time: Time, network: Network, address: str, random: Random) -> None:
         self._time = time
         self._network = network
         self._address = address
         self._random = random
-        self._given = given
-        self.resources = list(resources)
-        self.start()
+        self.resources: list[Resource] = []
 
-    def start(self) -> None:
-        """Begin, or begin again after a kill."""
+    def start(self, given: Sequence[str], resources: Sequence[Resource]) -> None:
+        """Begin, or begin again after a kill; `given` are the supernodes in its options."""
+        self.resources = list(resources)
         process = self.process = Process(self._time, self._network, self._address, NODE_PORT)
         overlay = MulticastOverlay(
             process,
@@ -166,7 +156,7 @@ class NodeMember:
             lambda: self.resources,
             self._address,
             _own_location(process).towards,
-            [_resolved(supernode) for supernode in self._given],
+            [_resolved(supernode) for supernode in given],
             lambda: overlay.search_all(SUPERNODE_ID),
             self._random,
         )

@@ -5,17 +5,25 @@ the dead forgotten in time, the living known again once the network is whole.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from random import Random
 
 from bench.sim.clock import Time
 from bench.sim.members import NodeMember, SupernodeMember
 from p2ptwisted.model import Holding
 
-#: Seconds after which no answer and no list may have what has ended: two sweeps of
-#: 5 s, a third where most failed together, and 2 s for each 64 checks that nobody answers.
-FORGOTTEN_WITHIN = 30.0
+#: Seconds after which no list may have who has died: two sweeps of 5 s, a third where
+#: most failed together, and 2 s for each 64 checks that nobody answers.
+FORGOTTEN_WITHIN = 20.0
+
+#: Seconds after which no answer may have what a living node gave up: it may be at another
+#: supernode by then, which takes a silence of 15 s to notice, and the next sweep.
+GIVEN_UP_WITHIN = 25.0
 
 #: Seconds after the network is whole again until every living node is found.
 KNOWN_WITHIN = 16.0
+
+#: Ids that somebody gave up, asked of every supernode at a time.
+LOST_ASKED = 50
 
 
 class Broken(AssertionError):
@@ -49,26 +57,45 @@ class Memory:
 class Promises:
     """Checks what members say against what is true; raises Broken."""
 
-    def __init__(self, memory: Memory, supernodes: Sequence[SupernodeMember]) -> None:
+    def __init__(
+        self, memory: Memory, supernodes: Sequence[SupernodeMember], random: Random
+    ) -> None:
         self._memory = memory
+        self._random = random
         self._supernodes = supernodes
         #: The most seconds that anything dead was still listed.
         self.latest_forgotten = 0.0
+        #: The most seconds that anything given up was still answered.
+        self.latest_given_up = 0.0
         self.answers = 0
 
-    def answer(self, holding: Holding) -> None:
-        """An answer to a search is right: each location has it, or had it a moment ago."""
-        now = self._memory.time.now
+    def answered(self, holding: Holding) -> None:
+        """An answer of the group's is right."""
         self.answers += 1
-        # Whoever stood still, or was down and begins with what it knew, has to look first.
-        slack = max(supernode.awake_since for supernode in self._supernodes)
+        self._check(holding, max(supernode.awake_since for supernode in self._supernodes))
+
+    def given_up(self) -> None:
+        """No supernode answers for what was given up long ago."""
+        ids = list(dict.fromkeys(id for _, id in self._memory.lost))
+        asked = self._random.sample(ids, min(LOST_ASKED, len(ids)))
+        for supernode in self._supernodes:
+            if supernode.is_awake:
+                for holding in supernode.registry.holdings(asked):
+                    self._check(holding, supernode.awake_since)
+
+    def _check(self, holding: Holding, awake_since: float) -> None:
+        """Each location has it, or had it a moment ago."""
+        now = self._memory.time.now
         for location in holding.file.locations:
             if holding.id in self._memory.held.get(location, ()):
                 continue
             lost = self._memory.lost.get((location, holding.id))
             if lost is None:
                 raise Broken(f"{location} never held {holding.id}")
-            if now - max(lost, slack) > FORGOTTEN_WITHIN:
+            # Whoever stood still, or begins again with what it knew, has to look first.
+            late = now - max(lost, awake_since)
+            self.latest_given_up = max(self.latest_given_up, late)
+            if late > GIVEN_UP_WITHIN:
                 raise Broken(f"{location} gave up {holding.id} {now - lost:.1f} s ago")
 
     def forgotten(self) -> None:
