@@ -10,14 +10,15 @@ READY := .venv/ready
 # The same for what only the benchmarks need.
 BENCH_READY := .venv/bench-ready
 
-.PHONY: help demo test check unit system coverage bench setup clean
+.PHONY: help demo test check unit system simulation coverage bench setup clean
 
 help:
 	@echo "make demo      two supernodes and three nodes on this machine, and a tour of them"
-	@echo "make test      everything: check, the unit tests, the system tests"
+	@echo "make test      everything: check, the unit tests, the system tests, the simulation"
 	@echo "make check     ruff, mypy, the news fragments, and whether the package is complete"
 	@echo "make unit      the unit tests alone"
 	@echo "make system    the system tests alone; as root, with iproute2 and curl, all of them"
+	@echo "make simulation  200 random histories of 50 supernodes and 1,000 nodes, in virtual time"
 	@echo "make coverage  the unit tests, and which lines none of them reaches"
 	@echo "make bench     how fast it is, next to what it is measured against"
 	@echo "make setup     only .venv, which the others make by themselves"
@@ -27,9 +28,9 @@ demo: $(READY)
 	@$(BIN)/python -m tools.demo
 
 test: $(READY)
-	@$(BIN)/python tools/run_tests.py check unit system
+	@$(BIN)/python tools/run_tests.py check unit system simulation
 
-check unit system: $(READY)
+check unit system simulation: $(READY)
 	@$(BIN)/python tools/run_tests.py $@
 
 coverage: $(READY)

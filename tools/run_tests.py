@@ -119,6 +119,7 @@ STEPS: Mapping[str, Sequence[Step]] = {
     ],
     "unit": [_tool(read_trial, "twisted.trial", "p2ptwisted")],
     "system": [_tool(read_trial, "twisted.trial", "test")],
+    "simulation": [_tool(read_check, "bench.sim")],
 }
 
 
