@@ -69,7 +69,7 @@ REGISTER_TIMEOUT_EACH = 0.25e-3
 CONNECT_TIMEOUT = 2.0
 
 #: Seconds an unused connection is kept. Less than a server keeps it
-#: (web.site.IDLE), so that no request goes into a connection being closed.
+#: (web.limits), so that no request goes into a connection being closed.
 IDLE = 30
 
 #: Bytes read of an answer: a health check's, a search's, and the digests of

@@ -21,12 +21,14 @@ from p2ptwisted.group_key import GroupKey, load_group_key
 from p2ptwisted.protocols.links import check_selection
 from p2ptwisted.protocols.sockets import Group
 from p2ptwisted.tls import Authority, load_authority
+from p2ptwisted.web.limits import IDLE_LEAST, Limits
 
 EVERYWHERE = IPv4Network("0.0.0.0/0")
 
 #: Bytes a second.
 _Rate = Annotated[int, Meta(ge=1024)]
 _Seconds = Annotated[float, Meta(gt=0, le=3600)]
+_Count = Annotated[int, Meta(ge=1)]
 #: A repeatable option: in a file, a string or a list of them.
 _Several = str | tuple[str, ...]
 
@@ -44,6 +46,12 @@ class CommonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     private: bool = False
     ca_file: str | None = None
     multicast_ttl: Annotated[int, Meta(ge=0, le=255)] = 20
+    connections: _Count = Limits.connections
+    connections_per_address: _Count = Limits.connections_per_address
+    header_time: _Seconds = Limits.header_time
+    body_time: _Seconds = Limits.body_time
+    idle_time: Annotated[float, Meta(ge=IDLE_LEAST, le=3600)] = Limits.idle_time
+    stall_time: Annotated[float, Meta(ge=1, le=3600)] = Limits.stall_time
 
     @property
     def endpoint(self) -> str:
@@ -73,6 +81,10 @@ class CommonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def authority(self) -> Authority | None:
         """Who signs the certificates, where the group speaks TLS. Raises InvalidInput."""
         return None if self.ca_file is None else load_authority(Path(self.ca_file))
+
+    @property
+    def limits(self) -> Limits:
+        return msgspec.convert(self, Limits, from_attributes=True)
 
     @property
     def state_folder(self) -> Path | None:
@@ -134,7 +146,7 @@ class NodeConfig(CommonConfig, frozen=True, kw_only=True, forbid_unknown_fields=
 
     max_upload: _Rate | None = None
     max_download: _Rate | None = None
-    uploads: Annotated[int, Meta(ge=1)] = 64
+    uploads: _Count = 64
 
     @property
     def folder(self) -> Path:

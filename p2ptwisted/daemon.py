@@ -1,6 +1,7 @@
 """What both twistd commands share: their options, and how they refuse to start."""
 
 import gc
+import resource
 import signal
 import sys
 import time
@@ -15,6 +16,9 @@ from twisted.python.usage import Options
 from p2ptwisted.config import CommonConfig, load_config
 from p2ptwisted.errors import StartError
 
+#: File descriptors of a daemon; what starts child processes may look at each.
+DESCRIPTORS_MAX = 65_536
+
 
 class IDaemonReactor(IReactorCore, IReactorFromThreads, IReactorTime):
     """What a daemon needs of its process's reactor."""
@@ -27,10 +31,14 @@ def prepare(reactor: IDaemonReactor) -> None:
     Timers go by the monotonic clock: Twisted's follow the wall clock, and
     when that is set back an hour, all of them stand still for an hour.
 
+    File descriptors: every connection is one, and the usual limit of 1024 is
+    for programs that use select(), which breaks with more.
+
     SIGTERM is how a daemon is told to end, so ending by it is no failure:
     the status is 0, where Twisted's own handler dies by the signal at last.
     """
     reactor.seconds = time.monotonic  # type: ignore[method-assign]
+    _have_descriptors()
 
     def stop(number: int, frame: object) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -38,6 +46,14 @@ def prepare(reactor: IDaemonReactor) -> None:
         reactor.callFromThread(reactor.stop)
 
     reactor.callWhenRunning(signal.signal, signal.SIGTERM, stop)
+
+
+def _have_descriptors() -> None:
+    """As many as the system allows, up to DESCRIPTORS_MAX."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS_MAX if most == resource.RLIM_INFINITY else min(most, DESCRIPTORS_MAX)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 class RoleOptions(Options):
@@ -62,6 +78,12 @@ class RoleOptions(Options):
         ],
         ["ca-file", None, None, "PEM: speak TLS, with those whose certificate this signed [none]"],
         ["multicast-ttl", None, None, "how many routers a search may cross [20]"],
+        ["connections", None, None, "connections at once, at the most [10000]"],
+        ["connections-per-address", None, None, "of these, from one address [1000]"],
+        ["header-time", None, None, "seconds for a request's headers [10]"],
+        ["body-time", None, None, "seconds in which a body must grow by 16 KiB each [10]"],
+        ["idle-time", None, None, "seconds that a connection may be without a request [60]"],
+        ["stall-time", None, None, "seconds that a client may take nothing of an answer [30]"],
     ]
 
     def __init__(self) -> None:

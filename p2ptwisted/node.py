@@ -35,8 +35,9 @@ from p2ptwisted.transfer.part import Part
 from p2ptwisted.transfer.uploads import Uploads
 from p2ptwisted.transfer.whole import follower
 from p2ptwisted.web.guard import make_guard
+from p2ptwisted.web.listening import WebService
 from p2ptwisted.web.node import BODY_MAX, NodeApi
-from p2ptwisted.web.site import LimitedSite, WebService
+from p2ptwisted.web.site import LimitedSite
 
 #: Seconds to look for a supernode by multicast.
 DISCOVERY_TIMEOUT = 0.5
@@ -240,7 +241,7 @@ def make_node(
     )
     api = NodeApi(reactor, node, fetches, config.trusted_networks)
     root = api.root(make_guard(reactor, config))
-    web = WebService(reactor, config.endpoint, LimitedSite(root, BODY_MAX, reactor))
+    web = WebService(reactor, config.endpoint, LimitedSite(root, BODY_MAX, reactor, config.limits))
     closing = [] if cache is None else [Closing(cache.close)]
     return in_order(
         *closing,

@@ -35,7 +35,8 @@ from p2ptwisted.protocols.sockets import IMulticastReactor
 from p2ptwisted.registry import open_registry
 from p2ptwisted.services import Closing, Starting, all_of, in_order, make_cooperator
 from p2ptwisted.web.guard import make_guard
-from p2ptwisted.web.site import LimitedSite, WebService
+from p2ptwisted.web.listening import WebService
+from p2ptwisted.web.site import LimitedSite
 from p2ptwisted.web.supernode import BODY_MAX, SupernodeApi
 
 #: Other supernodes that are asked for the holders of one resource.
@@ -250,7 +251,7 @@ def make_supernode(reactor: ISupernodeReactor, config: SupernodeConfig) -> Multi
     overlay = WithPeers(multicast, peers) if peers else multicast
     supernode = Supernode(reactor, registry, known, sweep, overlay, client, config.trusted_networks)
     root = SupernodeApi(supernode).root(make_guard(reactor, config))
-    web = WebService(reactor, config.endpoint, LimitedSite(root, BODY_MAX, reactor))
+    web = WebService(reactor, config.endpoint, LimitedSite(root, BODY_MAX, reactor, config.limits))
     return in_order(
         Closing(client.close),
         Closing(registry.close),

@@ -40,6 +40,12 @@ COMMON: list[tuple[str, str, str, object]] = [
     ("trusted-network", "10.0.0.0/8", "['10.0.0.0/8']", ("10.0.0.0/8",)),
     ("group-key-file", "key", "'key'", "key"),
     ("ca-file", "ca.pem", "'ca.pem'", "ca.pem"),
+    ("connections", "50", "50", 50),
+    ("connections-per-address", "5", "5", 5),
+    ("header-time", "2.5", "2.5", 2.5),
+    ("body-time", "3", "3", 3.0),
+    ("idle-time", "40", "40", 40.0),
+    ("stall-time", "4", "4", 4.0),
 ]
 OPTIONS: dict[str, list[tuple[str, str, str, object]]] = {
     NODE: [
@@ -78,6 +84,12 @@ OTHERS: dict[str, tuple[str, object]] = {
     "sweep-interval": ("5", 5.0),
     "search-timeout": ("0.5", 0.5),
     "trusted-network": ("192.168.0.0/16", ("192.168.0.0/16",)),
+    "connections": ("10000", 10_000),
+    "connections-per-address": ("1000", 1_000),
+    "header-time": ("10", 10.0),
+    "body-time": ("10", 10.0),
+    "idle-time": ("60", 60.0),
+    "stall-time": ("30", 30.0),
 }
 #: What the documentation gives as defaults.
 DEFAULTS: dict[str, dict[str, object]] = {
@@ -107,6 +119,12 @@ COMMON_DEFAULTS: dict[str, object] = {
     "group_key_file": None,
     "private": False,
     "ca_file": None,
+    "connections": 10_000,
+    "connections_per_address": 1_000,
+    "header_time": 10.0,
+    "body_time": 10.0,
+    "idle_time": 60.0,
+    "stall_time": 30.0,
 }
 
 

@@ -30,6 +30,7 @@ tags = st.none() | st.text(ID_CHARACTERS, min_size=1, max_size=64)
 ids = st.text(ID_CHARACTERS, min_size=1, max_size=128).map(
     lambda id: id.lower() if len(id) == 64 else id
 )
+#: Of hosts that one may name: link-local ones are nobody's.
 locations = st.builds(
     "{}.{}.{}.{}:{}".format,
     st.integers(1, 223),
@@ -37,7 +38,7 @@ locations = st.builds(
     st.integers(0, 255),
     st.integers(0, 255),
     st.integers(1, 65535),
-)
+).filter(lambda location: not location.startswith("169.254."))
 messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(Request, names, ids, tags),
     st.builds(NotFound, names, ids, tags),

@@ -1,0 +1,38 @@
+"""How much of a server one client, and all together, may take: the options behind it."""
+
+import resource
+from dataclasses import dataclass
+
+#: Bytes a second that a request's body must come with, on average over `body_time`.
+BODY_RATE = 16 * 1024
+
+#: Seconds; the members' own connections are unused for up to `client.IDLE`, and one that
+#: is closed just as a request comes loses it.
+IDLE_LEAST = 35.0
+
+#: The part of the process's file descriptors that connections may take; the others are
+#: for files, the database, and the calls that the daemon makes itself.
+DESCRIPTORS = 0.75
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What `--connections` and so on say; all times are in seconds."""
+
+    #: At once, in all and from one address.
+    connections: int = 10_000
+    connections_per_address: int = 1_000
+    #: From a request's first byte (or from connecting) to the end of its headers.
+    header_time: float = 10.0
+    #: In any such time a body that is not yet complete must have grown with BODY_RATE.
+    body_time: float = 10.0
+    #: Without a request.
+    idle_time: float = 60.0
+    #: In which a client takes nothing at all of what is sent to it.
+    stall_time: float = 30.0
+
+
+def affordable(connections: int) -> int:
+    """So many connections, or as many as there are file descriptors for."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, min(connections, int(descriptors * DESCRIPTORS)))
