@@ -28,8 +28,8 @@ TOGETHER = 4
 OVERDUE = 3.0
 
 #: Seconds without a heartbeat after which a node that is well may have moved to
-#: another supernode: three heartbeats of its (`membership.BEAT`).
-SILENCE = 15.0
+#: another supernode: one that is here has given this one up by then (`membership`).
+SILENCE = 12.0
 
 #: Nodes asked at once, so that many dead ones can't use up the sockets.
 CHECKS_AT_ONCE = 64

@@ -20,6 +20,9 @@ from p2ptwisted.model import RESOURCES_MAX, Registration, Resource
 #: Seconds between two heartbeats.
 BEAT = 5.0
 
+#: The same after one without an answer; a silent supernode takes 2 s to be so.
+BEAT_AGAIN = 3.0
+
 #: Heartbeats without an answer after which a supernode is gone.
 BEATS_MISSED = 2
 
@@ -34,7 +37,7 @@ RETRY = 1.0
 LEFT_MAX = 16
 
 #: Seconds at the start in which only the supernodes that the user named are tried.
-PATIENCE = BEAT * BEATS_MISSED
+PATIENCE = 10.0
 
 #: After a registration, so many times as long as it took nothing is registered:
 #: a huge list that keeps changing must not be all that the group is busy with.
@@ -180,13 +183,17 @@ class Membership(Service):
     async def _stay(self, supernode: str) -> None:
         """Heartbeats and changes, until the supernode is gone."""
         missed = 0
+        began = self._clock.seconds()
         while missed < BEATS_MISSED:
-            rest = self._rest_until - self._clock.seconds()
+            now = self._clock.seconds()
+            # From the beginning of one to that of the next, for an answer can take its time.
+            beat = began + (BEAT_AGAIN if missed else BEAT) - now
             # A supernode that may be gone gets its time, however often the library changes.
             if self._changed and not missed:
-                await self._wait(min(BEAT, rest))
+                await self._wait(min(beat, self._rest_until - now))
             else:
-                await self._wait(BEAT, or_change=not missed)
+                await self._wait(beat, or_change=not missed)
+            began = self._clock.seconds()
             try:
                 due = self._changed and self._clock.seconds() >= self._rest_until
                 location = self._location(supernode)

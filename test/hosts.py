@@ -92,6 +92,30 @@ class Switch:
         self._inside.ip("link", "set", port, "master", "bridge", "up")
         return host
 
+    def join(self, other: "Switch") -> "Cable":
+        """A cable from this switch to another."""
+        port = f"port{next(self._ports)}"
+        far = f"port{next(other._ports)}"
+        ends = (port, "type", "veth", "peer", "name", far, "netns", other._inside.name)
+        self._inside.ip("link", "add", *ends)
+        self._inside.ip("link", "set", port, "master", "bridge", "up")
+        other._inside.ip("link", "set", far, "master", "bridge", "up")
+        return Cable(self._inside, port)
+
+
+class Cable:
+    """What joins two switches, until it is cut."""
+
+    def __init__(self, host: Host, port: str) -> None:
+        self._host = host
+        self._port = port
+
+    def cut(self) -> None:
+        self._host.ip("link", "set", self._port, "down")
+
+    def mend(self) -> None:
+        self._host.ip("link", "set", self._port, "up")
+
 
 def _ip(*arguments: str) -> None:
     ran = subprocess.run(["ip", *arguments], capture_output=True, text=True)

@@ -16,8 +16,9 @@ from p2ptwisted.model import Holding
 FORGOTTEN_WITHIN = 20.0
 
 #: Seconds after which no answer may have what a living node gave up: it may be at another
-#: supernode by then, which takes a silence of 15 s to notice, and two sweeps in bad weather.
-GIVEN_UP_WITHIN = 30.0
+#: supernode by then, which takes a silence of 12 s to notice, and the next sweep; in bad
+#: weather some more.
+GIVEN_UP_WITHIN = 35.0
 
 #: Seconds after the network is whole again until every living node is found.
 KNOWN_WITHIN = 16.0

@@ -1,0 +1,68 @@
+"""Two halves of a network that are cut apart, and joined again."""
+
+import time
+
+from .cases import SystemTestCase
+from .daemons import Daemon, at, eventually, id_of
+from .hosts import Host, Switch
+
+#: Seconds that the network is cut, and in which each half, and then the whole, is well again.
+CUT = 30.0
+WELL_WITHIN = 15.0
+
+
+class PartitionTests(SystemTestCase):
+    """A supernode and a node in each half, and a node that knows only the other half's."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        left, right = Switch(self), Switch(self)
+        self.cable = left.join(right)
+        self.supernodes = [
+            self.start("p2p-supernode", 5000, machine=left.host("10.77.0.10")),
+            self.start("p2p-supernode", 5000, machine=right.host("10.77.0.20")),
+        ]
+        here, there = self.supernodes
+        self.start_at(left.host("10.77.0.11"), "left", here)
+        self.start_at(right.host("10.77.0.21"), "right", there)
+        self.start_at(right.host("10.77.0.22"), "strayed", here)
+        for supernode, name in ((here, "left"), (there, "right"), (here, "strayed")):
+            self.wait_until_held(supernode, name, id_of(name.encode()))
+
+    def start_at(self, host: Host, name: str, supernode: Daemon) -> None:
+        (self.shared(name) / name).write_text(name)
+        options = ("--name", name, "--resources", str(self.shared(name)), *at(supernode))
+        self.start("p2p-node", 8000, *options, machine=host)
+
+    def found(self, supernode: Daemon) -> set[str]:
+        """Which of the three files that supernode finds; whatever it is asked, it answers."""
+        names = ("left", "right", "strayed")
+        paths = [f"/api/supernode/search/{id_of(name.encode())}" for name in names]
+        answers = [supernode.get(path) for path in paths]
+        self.assertEqual([answer.status for answer in answers], [200] * 3)
+        return {name for name, answer in zip(names, answers, strict=True) if answer.data}
+
+    def test_partition(self) -> None:
+        """Each half soon answers for what it has, and soon after the mend all is found from all."""
+        here, there = self.supernodes
+        self.assertEqual(
+            [self.found(one) for one in (here, there)], [{"left", "right", "strayed"}] * 2
+        )
+        self.cable.cut()
+        cut = time.monotonic()
+        for supernode, has in ((here, {"left"}), (there, {"right", "strayed"})):
+            eventually(
+                cut + WELL_WITHIN - time.monotonic(),
+                f"{supernode.url} answers for just its half",
+                lambda supernode=supernode, has=has: self.found(supernode) == has,  # type: ignore[misc]
+            )
+        time.sleep(cut + CUT - time.monotonic())
+        self.assertEqual([self.found(here), self.found(there)], [{"left"}, {"right", "strayed"}])
+        self.cable.mend()
+        mended = time.monotonic()
+        for supernode in self.supernodes:
+            eventually(
+                mended + WELL_WITHIN - time.monotonic(),
+                f"{supernode.url} finds all again",
+                lambda supernode=supernode: len(self.found(supernode)) == 3,  # type: ignore[misc]
+            )
