@@ -152,7 +152,7 @@ class SweepTests(SweepTestCase):
         self.start()
         self.sweep.seen(A)
         self.sweep.seen(B)
-        self.clock.pump([5] * 3)
+        self.clock.pump([5] * 2)
         self.assertEqual(self.alive(), [A, B])
         self.clock.advance(5)
         self.assertEqual(self.alive(), [B])
@@ -179,7 +179,7 @@ class SweepTests(SweepTestCase):
         self.add(A)
         self.nodes.moved = {A}
         self.start()
-        self.clock.pump([5] * 4)
+        self.clock.pump([5] * 3)
         self.assertEqual(self.alive(), [A])
         self.clock.advance(5)
         self.assertEqual(self.alive(), [])
