@@ -1,61 +1,155 @@
 """
 SQLite databases in a `--state` folder. What they hold is soft state: a file
-that is damaged is set aside, and one begun anew.
+that is damaged is set aside, and one begun anew; one that can't be written
+any more is left as it is, and the daemon goes on in memory.
 """
 
+import errno
 import fcntl
 import os
 import sqlite3
 import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 from twisted.logger import Logger
 
 from p2ptwisted.errors import StartError
 
+#: Why a file can't be written in a folder that is there; what else keeps it from
+#: being opened is a mistake of who named the folder.
+_NOT_WRITABLE = {
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.ENOSPC,
+    errno.EPERM,
+    errno.EROFS,
+}
+
+#: What SQLite says of a file that has failed, and of one that is damaged.
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_FAILED = _DAMAGED | {
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+}
+
+_T = TypeVar("_T")
 _log = Logger()
 
 
-def open_database(state: Path | None, name: str, schema: str) -> sqlite3.Connection:
-    """
-    The database `name` in the folder `state`, or in memory, with the tables of `schema`.
+class Database:
+    """A database in a file for as long as that can be had, else in memory."""
 
-    It commits by itself and leaves syncing to the system. A file that SQLite
-    can't read, or with the tables of another schema, is renamed, never
-    deleted. Raises StartError where the folder can't be used, or another
-    process has the database open.
-    """
-    if state is None:
-        return _connect(":memory:", schema)
-    path = state / f"{name}.sqlite"
-    try:
-        state.mkdir(parents=True, exist_ok=True)
-        lock = _lock(state / f"{name}.lock")
-    except BlockingIOError as error:
-        raise StartError(
-            f"--state {state}: another daemon keeps its {name} there: name another folder"
-        ) from error
-    except OSError as error:
-        raise _unusable(state, error) from error
-    try:
-        database = _connect_anew(path, schema)
-    except (OSError, sqlite3.Error) as error:
-        os.close(lock)
-        raise _unusable(state, error) from error
-    database.lock = lock
-    return database
+    def __init__(self, state: Path | None, name: str, schema: str) -> None:
+        """Called `name`, in the folder `state` or in memory, with the tables of `schema`."""
+        self._state = state
+        self._name = name
+        self._schema = schema
+        self._lock = -1
+        self._db: sqlite3.Connection
+        #: The file; None once it is all in memory.
+        self._path: Path | None = None
 
+    def open(self) -> None:
+        """
+        Open the file; it commits by itself and leaves syncing to the system.
 
-class _Owned(sqlite3.Connection):
-    """A connection that lets go of its lock when it is closed."""
-
-    lock = -1
+        A file that SQLite can't read, or with the tables of another schema,
+        is renamed, never deleted; where nothing can be written, memory has to
+        do. Raises StartError where the folder can't be made, or another
+        process has the database open.
+        """
+        if self._state is None:
+            self._db = _connect(":memory:", self._schema)
+            return
+        path = self._state / f"{self._name}.sqlite"
+        try:
+            self._state.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._unusable(error) from error
+        try:
+            self._lock = _lock(self._state / f"{self._name}.lock")
+            self._db = _connect_anew(path, self._schema)
+            self._path = path
+        except BlockingIOError as error:
+            raise StartError(
+                f"--state {self._state}: another daemon keeps its {self._name} there: "
+                "name another folder"
+            ) from error
+        except (OSError, sqlite3.Error) as error:
+            if isinstance(error, OSError) and error.errno not in _NOT_WRITABLE:
+                self._unlock()
+                raise self._unusable(error) from error
+            self._db = _connect(":memory:", self._schema)
+            _tell_forgetful(path, error)
 
     def close(self) -> None:
-        super().close()
-        if self.lock >= 0:
-            os.close(self.lock)
-            self.lock = -1
+        self._db.close()
+        self._unlock()
+
+    def rows(self, query: str, values: Sequence[object] = ()) -> list[Any]:
+        """All rows that the query gives."""
+        return self._done(lambda: self._db.execute(query, values).fetchall())
+
+    def change(self, statement: str, values: Sequence[object] = ()) -> int:
+        """How many rows the statement changed."""
+        return self._done(lambda: self._db.execute(statement, values).rowcount)
+
+    def change_many(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
+        """Run the statement for each of these, or for none."""
+
+        def change() -> None:
+            self._db.execute("BEGIN")
+            try:
+                self._db.executemany(statement, rows)
+                self._db.execute("COMMIT")
+            except BaseException:
+                # Of a full disk SQLite takes everything back by itself.
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+        self._done(change)
+
+    def _done(self, work: Callable[[], _T]) -> _T:
+        """What the work gives; where the file fails it is done again, in memory."""
+        try:
+            return work()
+        except sqlite3.Error as error:
+            # The low byte is the kind; what is above says more of it.
+            kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
+            if self._path is None or kind not in _FAILED:
+                raise
+            self._leave_file(self._path, error, kind in _DAMAGED)
+            return work()
+
+    def _leave_file(self, path: Path, error: sqlite3.Error, damaged: bool) -> None:
+        """Go on in memory, with what can be read of the file."""
+        memory = _connect(":memory:", self._schema)
+        if not damaged:
+            try:
+                self._db.backup(memory)
+            except sqlite3.Error:
+                memory.close()
+                memory = _connect(":memory:", self._schema)
+        self._db.close()
+        self._db, self._path = memory, None
+        if damaged:
+            _tell_damaged(path, error, "what was in it is forgotten")
+        else:
+            _tell_forgetful(path, error)
+
+    def _unlock(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _unusable(self, error: Exception) -> StartError:
+        return StartError(f"--state {self._state}: can't keep anything there: {error}")
 
 
 def _lock(path: Path) -> int:
@@ -73,32 +167,22 @@ def _lock(path: Path) -> int:
     return file
 
 
-def _unusable(state: Path, error: Exception) -> StartError:
-    return StartError(f"--state {state}: can't keep anything there: {error}")
-
-
-def _connect_anew(path: Path, schema: str) -> _Owned:
+def _connect_anew(path: Path, schema: str) -> sqlite3.Connection:
     """The database there; a damaged one is set aside."""
     try:
         return _connect(str(path), schema)
     except sqlite3.OperationalError:
         raise
     except sqlite3.DatabaseError as error:
-        aside = _set_aside(path)
-        _log.warn(
-            "{path} is damaged ({error}): it is now {aside}, and a new one is begun",
-            path=str(path),
-            error=error,
-            aside=str(aside),
-        )
+        _tell_damaged(path, error, "a new one is begun")
         return _connect(str(path), schema)
 
 
-def _connect(path: str, schema: str) -> _Owned:
+def _connect(path: str, schema: str) -> sqlite3.Connection:
     if path != ":memory:":
         # What SQLite makes beside it gets the same mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    database = sqlite3.connect(path, isolation_level=None, factory=_Owned)
+    database = sqlite3.connect(path, isolation_level=None)
     try:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = OFF")
@@ -116,6 +200,26 @@ def _connect(path: str, schema: str) -> _Owned:
         database.close()
         raise
     return database
+
+
+def _tell_forgetful(path: Path, error: Exception) -> None:
+    _log.warn(
+        "{path} can't be written ({error}): it is left as it is, and what comes is kept "
+        "in memory, until this daemon ends",
+        path=str(path),
+        error=error,
+    )
+
+
+def _tell_damaged(path: Path, error: Exception, then: str) -> None:
+    """Set the file aside, and say so."""
+    _log.warn(
+        "{path} is damaged ({error}): it is now {aside}, and {then}",
+        path=str(path),
+        error=error,
+        aside=str(_set_aside(path)),
+        then=then,
+    )
 
 
 def _set_aside(path: Path) -> Path:

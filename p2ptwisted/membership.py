@@ -139,10 +139,10 @@ class Membership(Service):
             others_from += PATIENCE
         while True:
             self._problem = "none was named with --supernode, and none answers by multicast"
-            ways = [self._given_in_turn]
-            if self._clock.seconds() >= others_from:
-                ways.append(self._discovered)
-            for find in ways:
+            for find in (self._given_in_turn, self._discovered):
+                # Looked at only now: the first of the two can take its time.
+                if find == self._discovered and self._clock.seconds() < others_from:
+                    break
                 for turn, supernode in await find():
                     try:
                         await self._register(supernode)

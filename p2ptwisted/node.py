@@ -18,7 +18,7 @@ from p2ptwisted.addresses import OwnLocation, is_loopback, parse_location, resol
 from p2ptwisted.client import Client, IClientReactor, Refused, make_client
 from p2ptwisted.config import NodeConfig
 from p2ptwisted.errors import Unavailable, UnknownResource
-from p2ptwisted.hash_cache import open_cache
+from p2ptwisted.hash_cache import make_cache
 from p2ptwisted.hash_pool import HashPool, IPoolReactor
 from p2ptwisted.interfaces import Giving, IFolderWatch, ILibrary, INode
 from p2ptwisted.library import Library
@@ -28,7 +28,7 @@ from p2ptwisted.pieces import Pieces, decode_set, every_piece
 from p2ptwisted.protocols.multicast import MulticastOverlay
 from p2ptwisted.protocols.seal import Seal
 from p2ptwisted.protocols.sockets import IMulticastReactor
-from p2ptwisted.services import Closing, Starting, in_order, make_cooperator
+from p2ptwisted.services import Closing, Opening, Starting, in_order, make_cooperator
 from p2ptwisted.throttle import Throttle
 from p2ptwisted.transfer.fetches import Fetches
 from p2ptwisted.transfer.part import Part
@@ -189,13 +189,13 @@ def make_node(
     A node as a service: starting it opens everything, stopping it closes everything.
 
     `watch` tells of changes in the folder; without one it is looked at every second.
-    Raises StartError where the state folder can't be used.
+    Starting raises StartError where the port or the state folder can't be used.
     """
     name = config.name or platform.node()
     key = config.group_key
     client = make_client(reactor, key, config.authority)
     hasher = HashPool(reactor)
-    cache = open_cache(config.state_folder)
+    cache = make_cache(config.state_folder)
     library = Library(reactor, make_cooperator(reactor), config.folder, hasher, cache, watch)
     # A name that is not a UUID: only supernodes ask under one (docs/protocol.md).
     overlay = MulticastOverlay(
@@ -242,9 +242,9 @@ def make_node(
     api = NodeApi(reactor, node, fetches, config.trusted_networks)
     root = api.root(make_guard(reactor, config))
     web = WebService(reactor, config.endpoint, LimitedSite(root, BODY_MAX, reactor, config.limits))
-    closing = [] if cache is None else [Closing(cache.close)]
+    cached = [] if cache is None else [Opening(cache.open, cache.close)]
     return in_order(
-        *closing,
+        *cached,
         Closing(client.close),
         Starting(lambda: own_location.resolve(reactor)),
         hasher,

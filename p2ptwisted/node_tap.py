@@ -6,8 +6,7 @@ from twisted.application.service import IService
 from twisted.internet import reactor
 
 from p2ptwisted.config import NodeConfig
-from p2ptwisted.daemon import Daemon, IDaemonReactor, RoleOptions, prepare, refuse
-from p2ptwisted.errors import StartError
+from p2ptwisted.daemon import Daemon, IDaemonReactor, RoleOptions, prepare
 from p2ptwisted.interfaces import IFolderWatch
 from p2ptwisted.node import INodeReactor, make_node
 
@@ -35,10 +34,7 @@ class Options(RoleOptions):
 def makeService(options: Options) -> IService:
     """The service that twistd runs."""
     prepare(cast(IDaemonReactor, reactor))
-    try:
-        service = make_node(cast(INodeReactor, reactor), options.config, _watch())
-    except StartError as error:
-        refuse(options.role, error)
+    service = make_node(cast(INodeReactor, reactor), options.config, _watch())
     return Daemon(options.role, service)
 
 

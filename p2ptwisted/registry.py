@@ -7,19 +7,18 @@ long (a large list, the removal of a large node) is done in slices, between
 which other requests are answered.
 """
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 from msgspec import UNSET
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import CooperativeTask, Cooperator, TaskStopped
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from p2ptwisted.database import open_database
+from p2ptwisted.database import Database
 from p2ptwisted.errors import InvalidInput, Unavailable
 from p2ptwisted.interfaces import IRegistry
 from p2ptwisted.model import (
@@ -104,24 +103,27 @@ def _id(key: _Key) -> str:
     return key.hex() if isinstance(key, bytes) else key
 
 
-def open_registry(cooperator: Cooperator, state: Path | None) -> "Registry":
-    """The registry in the folder `state`, or in memory. Raises StartError."""
-    return Registry(cooperator, open_database(state, "registry", SCHEMA))
+def make_registry(cooperator: Cooperator, state: Path | None) -> "Registry":
+    """The registry in the folder `state`, or in memory; to be opened."""
+    return Registry(cooperator, Database(state, "registry", SCHEMA))
 
 
 @implementer(IRegistry)
 class Registry:
     """An IRegistry in an SQLite database."""
 
-    def __init__(self, cooperator: Cooperator, database: sqlite3.Connection) -> None:
+    def __init__(self, cooperator: Cooperator, database: Database) -> None:
         self._cooperator = cooperator
         self._db = database
         #: By location, the list that is being written now.
         self._writing: dict[str, CooperativeTask[Iterator[None]]] = {}
-        newest = database.execute("SELECT coalesce(max(seen), 0) FROM nodes")
-        (self._counter,) = newest.fetchone()
-        removed = database.execute("SELECT node FROM nodes WHERE location IS NULL").fetchall()
-        for (node,) in removed:
+        self._counter = 0
+
+    def open(self) -> None:
+        """Raises StartError."""
+        self._db.open()
+        ((self._counter,),) = self._db.rows("SELECT coalesce(max(seen), 0) FROM nodes")
+        for (node,) in self._db.rows("SELECT node FROM nodes WHERE location IS NULL"):
             run(self._cooperator, self._delete_holdings(node))
 
     def close(self) -> None:
@@ -134,12 +136,17 @@ class Registry:
         task = self._cooperator.cooperate(self._replace(node, resources))
         self._writing[node.location] = task
 
-        def written(result: object) -> None:
+        def written(result: object) -> Failure | None:
             if self._writing.get(node.location) is task:
                 del self._writing[node.location]
             if isinstance(result, Failure):
+                if result.check(CancelledError):
+                    # Nobody waits for it: who gave it has gone, and will register again.
+                    task.stop()
+                    return result
                 # A newer list, or a goodbye, has taken the place of this one.
                 result.trap(TaskStopped)
+            return None
 
         done: Deferred[None] = task.whenDone().addBoth(written)
         return done
@@ -152,24 +159,23 @@ class Registry:
 
     def seen(self, location: str) -> bool:
         self._counter += 1
-        changed = self._db.execute(
+        changed = self._db.change(
             "UPDATE nodes SET seen = ? WHERE location = ?", (self._counter, location)
         )
-        return changed.rowcount > 0
+        return changed > 0
 
     def remove(self, location: str) -> bool:
         # Also before its first slice, when there is no row yet.
         was_writing = self._stop_writing(location)
-        row = self._db.execute("SELECT node FROM nodes WHERE location = ?", (location,)).fetchone()
-        if row is None:
-            return was_writing
-        # Without a location no search sees it; what it held goes in slices.
-        self._db.execute("UPDATE nodes SET location = NULL WHERE node = ?", row)
-        run(self._cooperator, self._delete_holdings(*row))
-        return True
+        nodes = self._db.rows("SELECT node FROM nodes WHERE location = ?", (location,))
+        for node in nodes:
+            # Without a location no search sees it; what it held goes in slices.
+            self._db.change("UPDATE nodes SET location = NULL WHERE node = ?", node)
+            run(self._cooperator, self._delete_holdings(*node))
+        return was_writing or bool(nodes)
 
     def nodes(self) -> list[Node]:
-        rows = self._db.execute(
+        rows = self._db.rows(
             "SELECT name, location FROM nodes WHERE location IS NOT NULL ORDER BY node"
         )
         return [Node(name, location) for name, location in rows]
@@ -178,12 +184,12 @@ class Registry:
         return self._holdings(ids, None)
 
     def holders(self, id: str) -> Holders:
-        rows = self._db.execute(
+        rows = self._db.rows(
             "SELECT h.name, h.size, h.partial, n.location "
             "FROM holdings h JOIN nodes n USING (node) "
             f"WHERE h.id = ? AND n.location IS NOT NULL ORDER BY n.seen DESC LIMIT {LOCATIONS_MAX}",
             (_key(id),),
-        ).fetchall()
+        )
         return Holders(
             id,
             [location for _, _, partial, location in rows if not partial],
@@ -217,7 +223,7 @@ class Registry:
         keys = {_key(id): id for id in ids}
         marks = ",".join(["(?)"] * len(keys))
         named, names = ("", []) if node_name is None else ("AND n.name = ?", [node_name])
-        rows = self._db.execute(
+        rows = self._db.rows(
             # Not `IN`, for which SQLite sorts the ids into an index of their own first.
             "SELECT h.id, h.name, h.size, n.location "
             f"FROM (VALUES {marks}) w CROSS JOIN holdings h ON h.id = w.column1 "
@@ -268,7 +274,7 @@ class Registry:
             source = "names JOIN holdings h ON h.holding = names.rowid"
             conditions.append("names MATCH ?")
             values.append('"' + file_name.replace('"', '""') + '"')
-        rows = self._db.execute(
+        rows = self._db.rows(
             f"SELECT DISTINCT h.id FROM {source} JOIN nodes n USING (node) "
             f"WHERE {' AND '.join(conditions)} LIMIT {FOUND_MAX}",
             values,
@@ -284,9 +290,9 @@ class Registry:
         values: list[_Key],
     ) -> Iterator[None]:
         """Look for a part of a name that is too short for the index."""
-        (last,) = self._db.execute("SELECT coalesce(max(holding), 0) FROM holdings").fetchone()
+        ((last,),) = self._db.rows("SELECT coalesce(max(holding), 0) FROM holdings")
         for start in range(0, last, READ_SLICE):
-            rows = self._db.execute(
+            rows = self._db.rows(
                 "SELECT DISTINCT h.id FROM holdings h JOIN nodes n USING (node) "
                 f"WHERE {' AND '.join(conditions)} AND h.holding > ? AND h.holding <= ? "
                 f"AND instr(lower(h.name), lower(?)) LIMIT {FOUND_MAX - len(found)}",
@@ -327,28 +333,26 @@ class Registry:
 
     def _upsert(self, node: Node) -> int:
         if not self.seen(node.location):
-            (count,) = self._db.execute(
-                "SELECT count(*) FROM nodes WHERE location IS NOT NULL"
-            ).fetchone()
+            ((count,),) = self._db.rows("SELECT count(*) FROM nodes WHERE location IS NOT NULL")
             if count >= NODES_MAX:
                 raise Unavailable(f"this supernode has {NODES_MAX} nodes and takes no more")
-            self._db.execute(
+            self._db.change(
                 "INSERT INTO nodes (location, name, seen) VALUES (?, ?, ?)",
                 (node.location, node.name, self._counter),
             )
-        (row,) = self._db.execute(
+        ((row,),) = self._db.rows(
             "UPDATE nodes SET name = ? WHERE location = ? RETURNING node",
             (node.name, node.location),
-        ).fetchone()
+        )
         return int(row)
 
     def _rows_of(self, node: int) -> Iterator[list[tuple[int, _Key, str, int | None, int]]]:
         last = 0
-        while rows := self._db.execute(
+        while rows := self._db.rows(
             "SELECT holding, id, name, size, partial FROM holdings "
             "WHERE node = ? AND holding > ? ORDER BY holding LIMIT ?",
             (node, last, READ_SLICE),
-        ).fetchall():
+        ):
             yield rows
             last = rows[-1][0]
 
@@ -357,17 +361,11 @@ class Registry:
         for rows in self._rows_of(node):
             holdings = [row[:1] for row in rows]
             yield from self._write("DELETE FROM holdings WHERE holding = ?", holdings)
-        self._db.execute("DELETE FROM nodes WHERE node = ?", (node,))
+        self._db.change("DELETE FROM nodes WHERE node = ?", (node,))
 
     def _write(self, statement: str, rows: Sequence[tuple[object, ...]]) -> Iterator[None]:
         for some in _slices(rows, WRITE_SLICE):
-            self._db.execute("BEGIN")
-            try:
-                self._db.executemany(statement, some)
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
+            self._db.change_many(statement, some)
             yield
         yield
 

@@ -10,6 +10,7 @@ from twisted.internet.defer import (
     FirstError,
     gatherResults,
     maybeDeferred,
+    succeed,
 )
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Cooperator, SchedulerStopped
@@ -52,6 +53,22 @@ class Closing(Service):
     def stopService(self) -> Deferred[object]:
         super().stopService()
         return maybeDeferred(self._close)
+
+
+class Opening(Closing):
+    """The same, opened at the start; StartError goes on to who starts it."""
+
+    def __init__(self, open: Callable[[], None], close: Callable[[], None]) -> None:
+        super().__init__(close)
+        self._open = open
+
+    def startService(self) -> None:
+        super().startService()
+        self._open()
+
+    def stopService(self) -> Deferred[object]:
+        # What was never started has nothing to close.
+        return super().stopService() if self.running else succeed(None)
 
 
 class Starting(Service):

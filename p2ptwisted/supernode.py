@@ -32,8 +32,8 @@ from p2ptwisted.protocols.multicast import MulticastOverlay
 from p2ptwisted.protocols.peers import Peer, WithPeers
 from p2ptwisted.protocols.seal import Seal
 from p2ptwisted.protocols.sockets import IMulticastReactor
-from p2ptwisted.registry import open_registry
-from p2ptwisted.services import Closing, Starting, all_of, in_order, make_cooperator
+from p2ptwisted.registry import make_registry
+from p2ptwisted.services import Closing, Opening, Starting, all_of, in_order, make_cooperator
 from p2ptwisted.web.guard import make_guard
 from p2ptwisted.web.listening import WebService
 from p2ptwisted.web.site import LimitedSite
@@ -44,6 +44,10 @@ PEERS_ASKED = 32
 
 #: Registrations a second from one address, and at once; many nodes may be behind one.
 REGISTER_RATE, REGISTER_BURST = 100, 1_000
+
+#: Resources in the registrations that are being stored, beyond which no more begin. They
+#: take 2.25 s on an idle machine; a node waits 5 s for its own (client.REGISTER_TIMEOUT).
+STORING_MAX = 100_000
 
 #: Searches a second from one address that find nothing, and at once. They wake
 #: every supernode; those that find something give their token back.
@@ -101,12 +105,21 @@ class Supernode:
         self._trusted = trusted
         self._registrations = Buckets(REGISTER_RATE, REGISTER_BURST, ADDRESSES_MAX)
         self._misses = Buckets(MISS_RATE, MISS_BURST, ADDRESSES_MAX)
+        #: Resources in the registrations that are being stored.
+        self._storing = 0
 
     async def register(self, registration: Registration, caller: str) -> None:
         location = self._own(registration.location, caller)
         if not self._registrations.of(caller).take(self._clock.seconds()):
             raise TooMuch(f"too many registrations from {caller}: at most {REGISTER_RATE} a second")
-        await self._registry.register(Node(registration.name, location), registration.resources)
+        if self._storing >= STORING_MAX:
+            raise Unavailable("many nodes register just now: try again in a moment")
+        node, count = Node(registration.name, location), len(registration.resources)
+        self._storing += count
+        try:
+            await self._registry.register(node, registration.resources)
+        finally:
+            self._storing -= count
         self._sweep.seen(location)
 
     def heartbeat(self, location: str, caller: str) -> None:
@@ -228,12 +241,12 @@ def make_supernode(reactor: ISupernodeReactor, config: SupernodeConfig) -> Multi
     """
     A supernode as a service: starting it opens everything, stopping it closes everything.
 
-    Raises StartError where the state folder can't be used.
+    Starting raises StartError where the port or the state folder can't be used.
     """
     name = str(uuid.uuid4())
     key = config.group_key
     client = make_client(reactor, key, config.authority)
-    registry = open_registry(make_cooperator(reactor), config.state_folder)
+    registry = make_registry(make_cooperator(reactor), config.state_folder)
     # The routes need a supernode that needs the port that the routes are served on.
     own_location = OwnLocation(config.advertised, lambda: web.listening())
     known = Known(registry, own_location)
@@ -254,7 +267,7 @@ def make_supernode(reactor: ISupernodeReactor, config: SupernodeConfig) -> Multi
     web = WebService(reactor, config.endpoint, LimitedSite(root, BODY_MAX, reactor, config.limits))
     return in_order(
         Closing(client.close),
-        Closing(registry.close),
+        Opening(registry.open, registry.close),
         Starting(lambda: own_location.resolve(reactor)),
         sweep,
         multicast,

@@ -6,8 +6,7 @@ from twisted.application.service import IService
 from twisted.internet import reactor
 
 from p2ptwisted.config import SupernodeConfig
-from p2ptwisted.daemon import Daemon, IDaemonReactor, RoleOptions, prepare, refuse
-from p2ptwisted.errors import StartError
+from p2ptwisted.daemon import Daemon, IDaemonReactor, RoleOptions, prepare
 from p2ptwisted.supernode import ISupernodeReactor, make_supernode
 
 
@@ -31,8 +30,5 @@ class Options(RoleOptions):
 def makeService(options: Options) -> IService:
     """The service that twistd runs."""
     prepare(cast(IDaemonReactor, reactor))
-    try:
-        service = make_supernode(cast(ISupernodeReactor, reactor), options.config)
-    except StartError as error:
-        refuse(options.role, error)
+    service = make_supernode(cast(ISupernodeReactor, reactor), options.config)
     return Daemon(options.role, service)

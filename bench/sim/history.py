@@ -179,7 +179,7 @@ class History:
         supernode, random = self._random.choice(alive), self._random
         supernode.process.kill(with_host=random.random() < 0.5)
         if random.random() < 0.7:
-            self._later(random.uniform(0.5, 20), supernode.restart, random.random() < 0.5)
+            self._before_peace(random.uniform(0.5, 20), supernode.restart, random.random() < 0.5)
 
     def _freeze_supernode(self) -> None:
         supernode = self._random.choice(self._supernodes)
@@ -192,7 +192,7 @@ class History:
             node.process.kill(with_host=self._random.random() < 0.5)
             self._died(node)
             if self._random.random() < 0.5:
-                self._later(self._random.uniform(0.5, 30), self._restart, node)
+                self._before_peace(self._random.uniform(0.5, 30), self._restart, node)
 
     def _restart(self, node: NodeMember) -> None:
         """It comes back, with other files and other supernodes in its options."""
@@ -292,6 +292,10 @@ class History:
 
     def _at(self, seconds: float, what: Callable[..., object], *arguments: object) -> None:
         self._later(seconds - self._time.now, what, *arguments)
+
+    def _before_peace(self, seconds: float, what: Callable[..., object], *args: object) -> None:
+        """So much later, but not later than peace, from when on there is time to be known."""
+        self._later(min(seconds, PEACE - self._time.now), what, *args)
 
     def _later(self, seconds: float, what: Callable[..., object], *arguments: object) -> None:
         self._observer.callLater(seconds, what, *arguments)

@@ -20,7 +20,7 @@ from bench.sim.clock import Time
 from bench.sim.network import Network, Process, Reply
 from p2ptwisted.addresses import Location, OwnLocation
 from p2ptwisted.client import Client
-from p2ptwisted.database import open_database
+from p2ptwisted.database import Database
 from p2ptwisted.liveness import Sweep
 from p2ptwisted.membership import Membership
 from p2ptwisted.model import SUPERNODE_ID, Health, Presence, Registration, Resource
@@ -56,6 +56,17 @@ class VirtualClient(Client):
         )
 
 
+class _Disk(Database):
+    """A state folder, which outlives those who open it."""
+
+    def __init__(self) -> None:
+        super().__init__(None, "registry", SCHEMA)
+        super().open()
+
+    def open(self) -> None:
+        pass
+
+
 class SupernodeMember:
     """A supernode, which can be killed and started again, with or without what it knew."""
 
@@ -64,7 +75,7 @@ class SupernodeMember:
         self._network = network
         self._address = address
         self._random = random
-        self._database = open_database(None, "registry", SCHEMA)
+        self._database = _Disk()
         self._begin()
 
     def _begin(self) -> None:
@@ -72,6 +83,7 @@ class SupernodeMember:
         #: When it began, or thawed: what it believed before may be out of date.
         self.awake_since = self._time.now
         self.registry = Registry(_one_step_at_a_time(process), self._database)
+        self.registry.open()
         client = VirtualClient(process)
         sweep = self._sweep = Sweep(
             process, self.registry, client.is_well, client.has_supernode, SWEEP_INTERVAL
@@ -103,7 +115,7 @@ class SupernodeMember:
         """Begin again after a kill, with what was in the state folder, or with nothing."""
         if not with_state:
             self._database.close()
-            self._database = open_database(None, "registry", SCHEMA)
+            self._database = _Disk()
         self._begin()
 
     def close(self) -> None:

@@ -13,12 +13,14 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.error import ConnectionRefusedError, TimeoutError
 from twisted.internet.interfaces import IMulticastTransport
 from twisted.internet.protocol import DatagramProtocol
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from bench.sim.clock import ProcessClock, Time
+from p2ptwisted.client import CONNECT_TIMEOUT
 from p2ptwisted.protocols.sockets import IMulticastReactor
 
 Address = tuple[str, int]
@@ -101,7 +103,7 @@ class Network:
     def call(
         self, caller: "Process", to: Address, method: str, path: str, body: bytes | None
     ) -> Deferred[Reply]:
-        """What the process there answers; fails where none listens, waits where all is silent."""
+        """What the process there answers; fails where none listens, or can be reached."""
         answered: Deferred[Reply] = Deferred()
         self.calls += 1
 
@@ -129,8 +131,10 @@ class Network:
             if not answered.called:
                 answered.callback(result)
 
-        if self.reaches(caller.address, to[0]):
+        if self.reaches(caller.address, to[0]) and to[0] in self.processes:
             self._cables.callLater(self._call_delay(), arrived)
+        else:
+            caller.callLater(CONNECT_TIMEOUT, came_back, Failure(TimeoutError()))
         return answered
 
     def _call_delay(self) -> float:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from errno import EADDRINUSE, ENETUNREACH
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -21,6 +22,7 @@ from zope.interface import implementer
 from p2ptwisted.interfaces import ISearchOverlay, ISupernode
 from p2ptwisted.model import Holders, Holding, Node, Registration
 from p2ptwisted.protocols.sockets import IMulticastReactor
+from p2ptwisted.registry import Registry, make_registry
 
 Address = tuple[str, int]
 
@@ -315,6 +317,13 @@ class Slices:
         """Do all there is to do."""
         while self._clock.getDelayedCalls():
             self.step()
+
+
+def open_registry(cooperator: Cooperator, state: Path | None) -> Registry:
+    """The registry in the folder `state`, or in memory, open. Raises StartError."""
+    registry = make_registry(cooperator, state)
+    registry.open()
+    return registry
 
 
 # -- the supernode's neighbours

@@ -319,8 +319,9 @@ class FakeClient(Client):
         self.known: set[str] = set()
         #: Those that refuse what they are asked.
         self.refusing: set[str] = set()
-        #: Seconds that they take for a registration.
+        #: Seconds that they take for a registration, and that those that are not up take to fail.
         self.slowness = 0.0
+        self.silence = 0.0
         self.calls: list[Call] = []
         self.registrations: list[Registration] = []
         self.goodbyes: list[tuple[str, str]] = []
@@ -345,6 +346,8 @@ class FakeClient(Client):
             raise Refused(403, f"{supernode} refuses")
 
     async def register(self, supernode: str, registration: Registration) -> None:
+        if self.silence and supernode not in self.up:
+            await task.deferLater(self._time, self.silence)
         self._reach("register", supernode)
         self.registrations.append(registration)
         if self.slowness:

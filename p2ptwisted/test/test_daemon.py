@@ -436,7 +436,7 @@ class ServiceTests(DaemonCase):
         (self.folder / "file").touch()
         for role, tap in [(NODE, node_tap), (SUPERNODE, supernode_tap)]:
             options = self.twistd("-n", role, "--state", "file").subOptions
-            end = self.assertRaises(SystemExit, tap.makeService, options)
+            end = self.assertRaises(SystemExit, tap.makeService(options).startService)
             self.assertEqual(end.code, 1)
             line = self.said.getvalue()
             self.said.truncate(0)

@@ -1,47 +1,61 @@
 """Tests of `p2ptwisted.database`, in real folders."""
 
+import errno
+import os
+import resource
 import sqlite3
 from pathlib import Path
 
 from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2ptwisted.database import open_database
+from p2ptwisted import database as database_module
+from p2ptwisted.database import Database
 from p2ptwisted.errors import StartError
 from p2ptwisted.test.node_fakes import log_lines, open_descriptors
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS things (thing TEXT);"
 
+#: Bytes of a file when the disk is full.
+FULL = 16 * 1024 * 1024
 
-class OpenTests(SynchronousTestCase):
-    """Opening a database, whatever is there."""
+
+class DatabaseTestCase(SynchronousTestCase):
+    """A database in a folder."""
 
     def setUp(self) -> None:
         self.state = Path(self.mktemp()) / "sub" / "state"
         self.path = self.state / "test.sqlite"
 
-    def open(self, schema: str = SCHEMA) -> sqlite3.Connection:
-        database = open_database(self.state, "test", schema)
+    def open(self, schema: str = SCHEMA) -> Database:
+        database = Database(self.state, "test", schema)
+        database.open()
         self.addCleanup(database.close)
         return database
 
     def begin(self, *things: str) -> None:
         """A database with these in it, closed again."""
         database = self.open()
-        database.executemany("INSERT INTO things VALUES (?)", [(thing,) for thing in things])
+        database.change_many("INSERT INTO things VALUES (?)", [(thing,) for thing in things])
         database.close()
 
-    def things(self, database: sqlite3.Connection) -> list[str]:
-        return [thing for (thing,) in database.execute("SELECT thing FROM things")]
+    def things(self, database: Database) -> list[str]:
+        return [thing for (thing,) in database.rows("SELECT thing FROM things")]
 
     def aside(self) -> list[str]:
         """What was set aside."""
         return sorted(path.name for path in self.state.glob("*.damaged-*"))
 
+
+class OpenTests(DatabaseTestCase):
+    """Opening a database, whatever is there."""
+
     def test_in_memory(self) -> None:
         """Without a folder nothing is on disk, and each is another."""
-        one, other = (open_database(None, "test", SCHEMA) for _ in range(2))
-        one.execute("INSERT INTO things VALUES ('a')")
+        one, other = (Database(None, "test", SCHEMA) for _ in range(2))
+        one.open()
+        other.open()
+        one.change("INSERT INTO things VALUES ('a')")
         self.assertEqual((self.things(one), self.things(other)), (["a"], []))
         one.close()
         other.close()
@@ -55,7 +69,7 @@ class OpenTests(SynchronousTestCase):
     def test_secret(self) -> None:
         """What is in a state folder is for its owner only."""
         database = self.open()
-        database.execute("INSERT INTO things VALUES ('a')")
+        database.change("INSERT INTO things VALUES ('a')")
         modes = {path.stat().st_mode & 0o777 for path in self.state.iterdir()}
         self.assertEqual(modes, {0o600})
 
@@ -63,7 +77,7 @@ class OpenTests(SynchronousTestCase):
         """While one process has it open another is refused, and nothing is set aside."""
         self.begin("a")
         first = self.open()
-        error = self.assertRaises(StartError, open_database, self.state, "test", SCHEMA)
+        error = self.assertRaises(StartError, Database(self.state, "test", SCHEMA).open)
         self.assertIn("another daemon", str(error))
         self.assertEqual(self.things(first), ["a"])
         first.close()
@@ -105,7 +119,7 @@ class OpenTests(SynchronousTestCase):
             Path(f"{self.path}{suffix}").write_bytes(b"nonsense")
         with log_lines(LogLevel.warn):
             database = self.open()
-        database.execute("INSERT INTO things VALUES ('b')")
+        database.change("INSERT INTO things VALUES ('b')")
         database.close()
         self.assertEqual(self.things(self.open()), ["b"])
 
@@ -135,7 +149,7 @@ class OpenTests(SynchronousTestCase):
         newer = "CREATE TABLE IF NOT EXISTS things (thing TEXT, size INTEGER);"
         with log_lines(LogLevel.warn):
             database = self.open(newer)
-        database.execute("INSERT INTO things VALUES ('b', 1)")
+        database.change("INSERT INTO things VALUES ('b', 1)")
         database.close()
         self.assertEqual(self.things(self.open(newer)), ["b"])
         self.assertEqual(len(self.aside()), 1)
@@ -153,7 +167,7 @@ class OpenTests(SynchronousTestCase):
         self.state.parent.mkdir(parents=True)
         self.state.touch()
         before = open_descriptors()
-        error = self.assertRaises(StartError, open_database, self.state, "test", SCHEMA)
+        error = self.assertRaises(StartError, Database(self.state, "test", SCHEMA).open)
         self.assertIn(f"--state {self.state}: can't keep anything there", str(error))
         self.assertEqual(open_descriptors(), before)
 
@@ -161,6 +175,79 @@ class OpenTests(SynchronousTestCase):
         """What is there and can't be opened is not damage, and is left alone."""
         self.path.mkdir(parents=True)
         before = open_descriptors()
-        self.assertRaises(StartError, open_database, self.state, "test", SCHEMA)
+        self.assertRaises(StartError, Database(self.state, "test", SCHEMA).open)
         self.assertTrue(self.path.is_dir())
         self.assertEqual(open_descriptors(), before)
+
+
+class FailingTests(DatabaseTestCase):
+    """A file that fails while it is open."""
+
+    def test_full(self) -> None:
+        """On a full disk it goes on in memory with all it had, says so once, and keeps the file."""
+        database = self.open()
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        # As if full; above what the test's own log may come to.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (FULL, hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_FSIZE, (soft, hard))
+        things = [f"{number} ".ljust(FULL // 8, "x") for number in range(20)]
+        with log_lines(LogLevel.warn) as lines:
+            for thing in things:
+                database.change_many("INSERT INTO things VALUES (?)", [(thing,)])
+        self.assertEqual(self.things(database), things)
+        (line,) = lines
+        self.assertIn(f"{self.path} can't be written", line)
+        self.assertEqual(database.change("DELETE FROM things WHERE thing LIKE '1%'"), 11)
+        self.doCleanups()
+        kept = self.things(self.open())
+        self.assertEqual(kept, things[: len(kept)])
+        self.assertGreater(len(kept), 5)
+        self.assertEqual(self.aside(), [])
+
+    def test_not_writable(self) -> None:
+        """A folder that is there and takes nothing is told of, and memory has to do."""
+        self.begin("a")
+        for reason in (errno.EROFS, errno.ENOSPC, errno.EACCES):
+
+            def refuse(path: Path, reason: int = reason) -> int:
+                raise OSError(reason, os.strerror(reason))
+
+            patch = self.patch(database_module, "_lock", refuse)
+            with log_lines(LogLevel.warn) as lines:
+                database = self.open()
+            patch.restore()
+            (line,) = lines
+            self.assertIn("can't be written", line)
+            self.assertIn(os.strerror(reason), line)
+            database.change("INSERT INTO things VALUES ('b')")
+            self.assertEqual(self.things(database), ["b"])
+            database.close()
+        self.assertEqual(self.things(self.open()), ["a"])
+
+    def test_damaged_in_use(self) -> None:
+        """A file damaged under its user's hands is set aside, and an empty one in memory begun."""
+        self.begin(*("thing" * 20 for _ in range(50_000)))
+        database = self.open()
+        size = self.path.stat().st_size
+        with self.path.open("r+b") as file:
+            file.write(b"\xa5" * size)
+        with log_lines(LogLevel.warn) as lines:
+            self.assertEqual(self.things(database), [])
+            database.change("INSERT INTO things VALUES ('b')")
+        self.assertEqual(self.things(database), ["b"])
+        (line,) = lines
+        self.assertIn("is damaged", line)
+        self.assertEqual(self.aside(), ["test.sqlite.damaged-1"])
+
+    def test_mistake(self) -> None:
+        """A statement that is wrong is raised, whatever the file is like."""
+        database = self.open()
+        self.assertRaises(sqlite3.OperationalError, database.rows, "SELECT nonsense")
+        self.assertRaises(
+            sqlite3.ProgrammingError,
+            database.change_many,
+            "INSERT INTO things VALUES (?)",
+            [("a",), ("b", "c")],
+        )
+        database.change("INSERT INTO things VALUES ('d')")
+        self.assertEqual(self.things(database), ["d"])

@@ -10,8 +10,8 @@ from zope.interface.verify import verifyObject
 
 from p2ptwisted.liveness import CHECKS_AT_ONCE, OVERDUE, TOGETHER, Misses, Sweep
 from p2ptwisted.model import Node, Resource
-from p2ptwisted.registry import Registry, open_registry
-from p2ptwisted.test.fakes import Slices
+from p2ptwisted.registry import Registry
+from p2ptwisted.test.fakes import Slices, open_registry
 
 A, B = "10.0.0.1:8000", "10.0.0.2:8000"
 

@@ -473,6 +473,14 @@ class FindTests(MembershipCase):
         self.pass_time(RETRY + JITTER + STEP)
         self.assertEqual(self.membership.supernode, THREE)
 
+    def test_named_one_silent(self) -> None:
+        """A named supernode whose silence outlasts the 10 s is not waited for once more."""
+        self.found = [THREE]
+        self.client.silence = 5.0
+        self.start(ONE, up=[THREE])
+        self.pass_time(2 * self.client.silence + RETRY + JITTER)
+        self.assertEqual(self.membership.supernode, THREE)
+
     def test_named_one_comes_late(self) -> None:
         """A named supernode that starts after the node is tried every second or two."""
         self.start(ONE)

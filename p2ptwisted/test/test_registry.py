@@ -7,6 +7,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET
+from twisted.internet.defer import CancelledError
 from twisted.internet.task import SchedulerStopped
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
@@ -16,8 +17,8 @@ from p2ptwisted import registry as module
 from p2ptwisted.errors import InvalidInput, StartError, Unavailable
 from p2ptwisted.interfaces import IRegistry
 from p2ptwisted.model import SUPERNODE_ID, HeldFile, Holders, Holding, Node, Resource
-from p2ptwisted.registry import Registry, open_registry
-from p2ptwisted.test.fakes import Slices
+from p2ptwisted.registry import Registry
+from p2ptwisted.test.fakes import Slices, open_registry
 from p2ptwisted.test.test_model import SHA256
 
 A, B, C = (Node(f"node-{letter}", f"10.0.0.{letter}:8000") for letter in "123")
@@ -572,6 +573,19 @@ class WritingTests(RegistryTestCase):
         self.slices.run()
         self.successResultOf(first)
         self.successResultOf(second)
+        self.assertEqual((self.found(older), self.found(newer)), (0, 10))
+
+    def test_gone_caller(self) -> None:
+        """A list that nobody waits for any more is not written on, and never mixed with the next."""
+        older, newer = self.long_list("older"), self.long_list("newer")
+        first = self.registry.register(A, older)
+        self.write_until_seen(older)
+        written = self.found(older)
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        self.slices.run()
+        self.assertEqual(self.found(older), written)
+        self.register(A, *newer)
         self.assertEqual((self.found(older), self.found(newer)), (0, 10))
 
     def test_two_nodes_at_once(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 import psutil
 from treq.testing import StubTreq
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactor, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
@@ -42,7 +42,6 @@ from p2ptwisted.model import (
 )
 from p2ptwisted.protocols import sockets
 from p2ptwisted.protocols.wire import Found, Request, decode
-from p2ptwisted.registry import open_registry
 from p2ptwisted.supernode import (
     PEERS_ASKED,
     ISupernodeReactor,
@@ -50,7 +49,7 @@ from p2ptwisted.supernode import (
     Supernode,
     make_supernode,
 )
-from p2ptwisted.test.fakes import FakeOverlay, Host, Network, Slices, make_peer
+from p2ptwisted.test.fakes import FakeOverlay, Host, Network, Slices, make_peer, open_registry
 from p2ptwisted.test.node_fakes import FakeClient
 
 _T = TypeVar("_T")
@@ -279,6 +278,35 @@ class RatesTests(SupernodeTestCase):
         self.failureResultOf(begun, TooMuch)
         self.assertEqual(len(self.supernode.nodes()), 2)
         self.register("10.0.0.2:1", X, caller="10.0.0.2")
+
+
+class StoringTests(SupernodeTestCase):
+    """Many registrations at once."""
+
+    def test_bounded(self) -> None:
+        """While as many resources as may be are being stored, no more lists are taken."""
+        self.patch(supernode_module, "STORING_MAX", 2)
+        first, second = (
+            Deferred.fromCoroutine(
+                self.supernode.register(Registration(f"10.0.0.9:{port}", [X, Y]), LOOPBACK)
+            )
+            for port in (1, 2)
+        )
+        self.assertIn("try again", str(self.failureResultOf(second, Unavailable).value))
+        self.slices.run()
+        self.successResultOf(first)
+        self.register("10.0.0.9:2", X, Y)
+        self.assertEqual(len(self.supernode.nodes()), 2)
+
+    def test_gone_client(self) -> None:
+        """A registration whose client has gone makes room for others."""
+        self.patch(supernode_module, "STORING_MAX", 1)
+        begun = Deferred.fromCoroutine(
+            self.supernode.register(Registration("10.0.0.9:1", [X]), LOOPBACK)
+        )
+        begun.cancel()
+        self.failureResultOf(begun, CancelledError)
+        self.register("10.0.0.9:2", X)
 
 
 class SearchTests(SupernodeTestCase):
@@ -685,5 +713,6 @@ class MakeSupernodeTests(SynchronousTestCase):
         """With a state folder the registry is in a file; a folder that can't be is one line."""
         folder = Path(self.mktemp())
         folder.write_text("not a folder")
-        error = self.assertRaises(StartError, self.make, 5002, state=str(folder))
+        service = self.make(5002, state=str(folder))
+        error = self.assertRaises(StartError, service.startService)
         self.assertIn(f"--state {folder}", str(error))
