@@ -62,10 +62,12 @@ class SystemTestCase(SynchronousTestCase):
         *options: str,
         machine: Machine = HERE,
         folder: Path | None = None,
+        twistd_options: Sequence[str] = (),
     ) -> Daemon:
         """A daemon with just these options, which answers by now."""
         log = self.folder / f"{len(self._logs)}-{role}.log"
-        daemon = Daemon(role, port, options, log, folder or self.folder, machine)
+        folder = folder or self.folder
+        daemon = Daemon(role, port, options, log, folder, machine, twistd_options)
         self._logs.append(log)
         self.addCleanup(daemon.clean_up)
         daemon.wait()

@@ -106,6 +106,7 @@ class Daemon:
         log: Path,
         folder: Path,
         machine: Machine = HERE,
+        twistd_options: Sequence[str] = (),
     ) -> None:
         """`port` is the one that `options` make it listen on; `folder` is where it runs."""
         self.role = role
@@ -116,7 +117,7 @@ class Daemon:
         self.log = log
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                [*machine.prefix, *command(role, *options)],
+                [*machine.prefix, *command(role, *options, twistd_options=twistd_options)],
                 cwd=folder,
                 env=environment(),
                 stdout=output,
@@ -199,9 +200,9 @@ class Daemon:
             raise AssertionError(f"{self.role} has a traceback in its log")
 
 
-def command(role: str, *options: str) -> list[str]:
+def command(role: str, *options: str, twistd_options: Sequence[str] = ()) -> list[str]:
     """The command line of a daemon."""
-    return [sys.executable, str(TWISTD), "-n", role, *options]
+    return [sys.executable, str(TWISTD), "-n", *twistd_options, role, *options]
 
 
 def environment() -> dict[str, str]:

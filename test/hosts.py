@@ -4,7 +4,7 @@ import itertools
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -28,7 +28,7 @@ class Host(Machine):
         self.address = address
         # Another run has another pid; nothing in this one is called the same.
         self.name = f"p2ptwisted-{os.getpid()}-{next(_numbers)}"
-        self.prefix = ("ip", "netns", "exec", self.name)
+        self.prefix: Sequence[str] = ("ip", "netns", "exec", self.name)
         _ip("netns", "add", self.name)
         case.addCleanup(_ip, "netns", "delete", self.name)
         self.ip("link", "set", "lo", "up")

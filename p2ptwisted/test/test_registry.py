@@ -576,7 +576,7 @@ class WritingTests(RegistryTestCase):
         self.assertEqual((self.found(older), self.found(newer)), (0, 10))
 
     def test_gone_caller(self) -> None:
-        """A list that nobody waits for any more is not written on, and never mixed with the next."""
+        """A list that nobody waits for any more is written no further, nor mixed with the next."""
         older, newer = self.long_list("older"), self.long_list("newer")
         first = self.registry.register(A, older)
         self.write_until_seen(older)
