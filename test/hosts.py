@@ -92,6 +92,26 @@ class Switch:
         self._inside.ip("link", "set", port, "master", "bridge", "up")
         return host
 
+    def snoop(self, remembered: float) -> None:
+        """Send a group's datagrams only to those that were heard to be in it, for so many s."""
+        interval = ("mcast_query_interval", "200", "mcast_startup_query_interval", "100")
+        ages = ("mcast_membership_interval", str(round(remembered * 100)))
+        self._inside.ip("address", "add", "169.254.1.1/16", "dev", "bridge")
+        self._inside.ip(
+            *("link", "set", "bridge", "type", "bridge", "mcast_snooping", "1"),
+            *("mcast_querier", "1", "mcast_query_use_ifaddr", "1", *interval, *ages),
+        )
+
+    def members(self, group: str) -> int:
+        """How many of its ports lead to members of the group, as far as it knows."""
+        shown = subprocess.run(
+            [*self._inside.prefix, "bridge", "mdb", "show"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return sum(f"grp {group} " in line for line in shown.stdout.splitlines())
+
     def join(self, other: "Switch") -> "Cable":
         """A cable from this switch to another."""
         port = f"port{next(self._ports)}"
