@@ -1,6 +1,7 @@
 """Daemons that are told to end, and what they leave behind."""
 
 import os
+import time
 from http.client import HTTPConnection
 
 from .cases import SystemTestCase
@@ -37,6 +38,24 @@ class LeavingTests(SystemTestCase):
         self.assertTrue(node.is_running)
         self.assertEqual(id_of(beginning + response.read()), id_of(LARGE))
         node.stop()
+
+    def test_gone_at_once(self) -> None:
+        """A node told to end is gone from its supernode within 1 s, while a download goes on."""
+        supernode = self.start_supernode()
+        node = self.start_node("node", {"large.bin": LARGE}, *at(supernode))
+        self.wait_until_held(supernode, "node", id_of(LARGE))
+        connection = HTTPConnection(node.machine.address, node.port, timeout=10)
+        self.addCleanup(connection.close)
+        connection.request("GET", f"/api/node/resources/{id_of(LARGE)}/content")
+        response = connection.getresponse()
+        beginning = response.read(1000)
+        node.terminate()
+        alive = "/api/supernode/alive"
+        eventually(1, "the node is gone", lambda: supernode.get(alive).data == [])
+        self.assertTrue(node.is_running)
+        time.sleep(2)
+        self.assertEqual(id_of(beginning + response.read()), id_of(LARGE))
+        self.assertEqual(node.ended(), 0)
 
     def test_stuck_download_ends(self) -> None:
         """A download that nobody reads does not keep a node that is told to end."""
