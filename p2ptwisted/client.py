@@ -53,6 +53,7 @@ from p2ptwisted.model import (
     Wanted,
 )
 from p2ptwisted.pieces import Pieces, decode_set, encode_set, every_piece
+from p2ptwisted.printable import printable
 from p2ptwisted.signatures import Signatures
 from p2ptwisted.streams import Receiver, Stream
 from p2ptwisted.tls import Authority
@@ -285,7 +286,10 @@ class Client:
     async def health(self, location: str) -> Health:
         """How the node there is. Raises Refused and Unavailable, as do the others from here on."""
         url = f"http://{location}/api/node/health"
-        return _decode(await self._call("GET", url), Health)
+        health = _decode(await self._call("GET", url), Health)
+        if health.supernode is not None and not _valid([health.supernode]):
+            raise Unavailable(f"{location} names no supernode but {health.supernode[:80]!r}")
+        return health
 
     async def order(self, location: str, id: str) -> FetchStatus:
         """Have the node there fetch it, or learn that it does or has."""
@@ -325,29 +329,29 @@ class Client:
     async def search(self, supernode: str, ids: Sequence[str]) -> list[Holding]:
         """Who holds these resources, anywhere in the group."""
         url = f"http://{supernode}/api/supernode/search?hash_ids={','.join(ids)}"
-        return _decode(await self._call("GET", url, limit=ANSWER_MAX), list[Holding])
+        return _callable(_decode(await self._call("GET", url, limit=ANSWER_MAX), list[Holding]))
 
     async def search_names(self, supernode: str, part: str) -> list[Holding]:
         """What this very supernode's nodes have with that in its name."""
         url = f"http://{supernode}/api/supernode/search?file_name={quote(part, safe='')}"
-        return _decode(await self._call("GET", url, limit=ANSWER_MAX), list[Holding])
+        return _callable(_decode(await self._call("GET", url, limit=ANSWER_MAX), list[Holding]))
 
     async def search_node(self, supernode: str, node_name: str, id: str) -> list[Holding]:
         """Whether the supernode's node of that name has it: a list of one, or of none."""
         name = quote(node_name, safe="")
         url = f"http://{supernode}/api/supernode/search?node_name={name}&hash_ids={id}"
-        return _decode(await self._call("GET", url, limit=ANSWER_MAX), list[Holding])
+        return _callable(_decode(await self._call("GET", url, limit=ANSWER_MAX), list[Holding]))
 
     async def nodes(self, supernode: str) -> list[Node]:
         """The nodes that are registered there."""
         url = f"http://{supernode}/api/supernode/alive"
-        return _decode(await self._call("GET", url, limit=ANSWER_MAX), list[Node])
+        nodes = _decode(await self._call("GET", url, limit=ANSWER_MAX), list[Node])
+        return [node for node in nodes if _valid([node.location])]
 
     async def holders(self, supernode: str, id: str, here: bool = False) -> Holders:
         """Everybody who has it or a part of it; `here`: only who is registered at this one."""
         url = f"http://{supernode}/api/supernode/holders/{id}{'?here=1' if here else ''}"
         found = _decode(await self._call("GET", url, limit=ANSWER_MAX), Holders)
-        # They are about to be called: nothing but addresses and ports.
         locations, partial = _valid(found.locations), _valid(found.partial)
         return msgspec.structs.replace(found, locations=locations, partial=partial)
 
@@ -436,6 +440,17 @@ def make_client(
     return Client(reactor, agent, pool, signatures)
 
 
+def _callable(holdings: Sequence[Holding]) -> list[Holding]:
+    """The same with nothing but locations, for they are about to be called."""
+    valid = []
+    for holding in holdings:
+        locations = _valid(holding.file.locations)
+        if locations:
+            file = msgspec.structs.replace(holding.file, location=locations[0], locations=locations)
+            valid.append(msgspec.structs.replace(holding, file=file))
+    return valid
+
+
 def _valid(locations: Sequence[str]) -> list[str]:
     """Those that are locations of one host."""
     valid = []
@@ -457,7 +472,7 @@ def _decode(answer: bytes, kind: type[_T]) -> _T:
 
 def _description(answer: bytes) -> str:
     try:
-        return msgspec.json.decode(answer, type=_Error).description
+        return printable(msgspec.json.decode(answer, type=_Error).description)
     except _UNREADABLE:
         return ""
 

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 
 from p2ptwisted.interfaces import IRegistry
 from p2ptwisted.model import Node
+from p2ptwisted.printable import printable
 
 #: Checks that a node may miss in a row before it is gone.
 MISSES_MAX = 2
@@ -185,7 +186,7 @@ class Sweep(Service):
         ):
             _log.info(
                 "Node {name} at {location} has another supernode",
-                name=node.name,
+                name=printable(node.name),
                 location=node.location,
             )
 
@@ -199,7 +200,7 @@ class Sweep(Service):
             if self._registry.remove(location):
                 _log.info(
                     "Node {name} at {location} missed {misses} checks and is gone",
-                    name=failed[location].name,
+                    name=printable(failed[location].name),
                     location=location,
                     misses=MISSES_MAX,
                 )

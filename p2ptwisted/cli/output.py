@@ -11,15 +11,9 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from p2ptwisted.printable import printable
+
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
-
-
-def clean(text: str) -> str:
-    """The text with everything escaped that a terminal would obey instead of show."""
-    return "".join(
-        one if one.isprintable() else one.encode("unicode_escape", "surrogatepass").decode("ascii")
-        for one in text
-    )
 
 
 def size_of(size: float | None) -> str:
@@ -38,7 +32,7 @@ def size_of(size: float | None) -> str:
 def tell(message: str) -> None:
     """One line to standard error."""
     try:
-        print(f"p2p: {clean(message)}", file=sys.stderr, flush=True)
+        print(f"p2p: {printable(message)}", file=sys.stderr, flush=True)
     except OSError:
         pass  # Nobody reads it; the exit status says it too.
 
@@ -46,7 +40,7 @@ def tell(message: str) -> None:
 def say(*lines: str) -> None:
     """Lines of a result."""
     for line in lines:
-        print(clean(line))
+        print(printable(line))
 
 
 def say_json(result: object) -> None:
@@ -64,5 +58,5 @@ def say_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(clean(cell)) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     Console(width=None if sys.stdout.isatty() else 4096, highlight=False).print(table)

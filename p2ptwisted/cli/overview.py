@@ -5,7 +5,7 @@ from twisted.internet.defer import Deferred
 
 from p2ptwisted.cli.exits import Exit, Problem
 from p2ptwisted.cli.group import Group
-from p2ptwisted.cli.output import clean, say, say_json, say_table, size_of
+from p2ptwisted.cli.output import say, say_json, say_table, size_of
 from p2ptwisted.client import Refused
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.model import FetchStatus, Health, Node
@@ -135,7 +135,7 @@ def _show(state: State) -> None:
             [(one.name or one.id, node.name, *_progress(one)) for node, one in under_way],
         )
     if state.problems:
-        say("", "What is wrong:", *(f"  {clean(one)}" for one in state.problems))
+        say("", "What is wrong:", *(f"  {one}" for one in state.problems))
 
 
 def _node(one: NodeState) -> tuple[str, str, str, str, str]:

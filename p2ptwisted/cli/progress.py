@@ -14,7 +14,8 @@ from rich.table import Column
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
-from p2ptwisted.cli.output import clean, size_of
+from p2ptwisted.cli.output import size_of
+from p2ptwisted.printable import printable
 
 #: Seconds between two looks.
 REDRAW = 0.1
@@ -55,7 +56,7 @@ class Bars:
 
     def add(self, name: str, look: Callable[[], Row]) -> None:
         """A transfer, and how to see how far it is."""
-        shown = clean(name)
+        shown = printable(name)
         if len(shown) > NAME_MAX:
             shown = shown[: NAME_MAX - 3] + "..."
         self._looks[self._progress.add_task(shown, total=None, told="")] = look
@@ -94,5 +95,5 @@ def told(row: Row) -> str:
         minutes, seconds = divmod(int(row.seconds_left + 0.5), 60)
         parts.append(f"{minutes}:{seconds:02} left")
     if row.note:
-        parts.append(clean(row.note))
+        parts.append(printable(row.note))
     return "  ".join(parts)

@@ -5,15 +5,13 @@ import json
 import sys
 from pathlib import Path
 
-from hypothesis import given
-from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.cli.exits import Exit, Problem, worst
 from p2ptwisted.cli.get import places
 from p2ptwisted.cli.group import Match, unique
 from p2ptwisted.cli.main import main
-from p2ptwisted.cli.output import clean, size_of
+from p2ptwisted.cli.output import size_of
 
 ID, OTHER = "a" * 64, "b" * 64
 
@@ -24,19 +22,6 @@ def match(name: str | None, id: str = ID) -> Match:
 
 class OutputTests(SynchronousTestCase):
     """What a person reads."""
-
-    @given(st.text())
-    def test_clean(self, text: str) -> None:
-        """Whatever a stranger calls a file, nothing of it reaches the terminal but letters."""
-        self.assertTrue(clean(text).isprintable())
-
-    def test_kept(self) -> None:
-        """What is harmless stays as it is."""
-        self.assertEqual(clean("[bold]ünïcode 文件[/bold]"), "[bold]ünïcode 文件[/bold]")
-
-    def test_escaped(self) -> None:
-        """What a terminal would obey is shown instead."""
-        self.assertEqual(clean("a\x1b[31m\nb\u202ec"), r"a\x1b[31m\nb\u202ec")
 
     def test_sizes(self) -> None:
         """Bytes come in the unit that a person would choose."""

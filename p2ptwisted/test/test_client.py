@@ -26,7 +26,7 @@ from p2ptwisted.client import (
     make_client,
 )
 from p2ptwisted.errors import Unavailable
-from p2ptwisted.model import HeldFile, Holders, Holding, Registration, Resource
+from p2ptwisted.model import HeldFile, Holders, Holding, Node, Registration, Resource
 from p2ptwisted.pieces import Pieces
 from p2ptwisted.streams import Stream
 from p2ptwisted.test.node_fakes import Peer, producers_on, work
@@ -34,6 +34,9 @@ from p2ptwisted.test.node_fakes import Peer, producers_on, work
 SUPERNODE = "10.0.0.1:5000"
 NODE = "10.0.0.3:8000"
 ID = "a" * 64
+
+#: None of them is where one host is.
+BAD_LOCATIONS = ["", "x", "10.0.0.4", "10.0.0.4:1/path", "169.254.169.254:80", "230.0.0.0:1"]
 
 _T = TypeVar("_T")
 
@@ -625,10 +628,46 @@ class PiecesTests(ClientCase):
         asked = self.call(self.client.holders(SUPERNODE, ID))
         peer = self.accept()
         peer.asked()
-        bad = ["", "x", "10.0.0.4", "10.0.0.4:1/path", "169.254.169.254:80", "230.0.0.0:1"]
-        data = {"id": ID, "locations": [*bad, NODE], "partial": bad}
+        data = {"id": ID, "locations": [*BAD_LOCATIONS, NODE], "partial": BAD_LOCATIONS}
         peer.answer("200 OK", json.dumps({"data": data}).encode())
         self.assertEqual(self.successResultOf(asked), Holders(ID, [NODE], [], None, None))
+
+    def test_bad_holdings(self) -> None:
+        """So it is of what searches find; what nobody has then is not found."""
+        data = [
+            {"id": "x", "file": {"location": BAD_LOCATIONS[0], "locations": BAD_LOCATIONS}},
+            {"id": ID, "file": {"location": "x", "locations": [*BAD_LOCATIONS, NODE], "size": 5}},
+        ]
+        for search in (
+            self.client.search(SUPERNODE, ["x", ID]),
+            self.client.search_names(SUPERNODE, "x"),
+            self.client.search_node(SUPERNODE, "node", ID),
+        ):
+            asked = self.call(search)
+            peer = self.accept()
+            peer.answer("200 OK", json.dumps({"data": data}).encode(), "Connection: close")
+            self.assertEqual(
+                self.successResultOf(asked), [Holding(ID, HeldFile(NODE, [NODE], size=5))]
+            )
+
+    def test_bad_nodes(self) -> None:
+        """So it is of nodes, and a node's supernode that can't be one is no answer."""
+        asked = self.call(self.client.nodes(SUPERNODE))
+        data: object = [{"name": "x", "location": one} for one in [*BAD_LOCATIONS, NODE]]
+        self.accept().answer("200 OK", json.dumps({"data": data}).encode(), "Connection: close")
+        self.assertEqual(self.successResultOf(asked), [Node("x", NODE)])
+        for supernode in BAD_LOCATIONS:
+            health = self.call(self.client.health(NODE))
+            data = {"name": "x", "resources": 0, "scanning": False, "supernode": supernode}
+            self.accept().answer("200 OK", json.dumps({"data": data}).encode(), "Connection: close")
+            self.assertIn("no supernode", self.unavailable(health))
+
+    def test_errors_shown(self) -> None:
+        """What a stranger says of an error can't upset a terminal or a log."""
+        beat = self.call(self.client.heartbeat(SUPERNODE, NODE))
+        self.accept().answer("500 No", b'{"description": "\\u001b[2J\\nb"}', "Connection: close")
+        refused = self.failureResultOf(beat, Refused)
+        self.assertEqual(str(refused.value), r"\x1b[2J\nb")
 
 
 class Taken(Stream):

@@ -28,6 +28,7 @@ from p2ptwisted.errors import (
     UnknownResource,
 )
 from p2ptwisted.model import parse_id
+from p2ptwisted.printable import printable
 from p2ptwisted.web.guard import Guard
 
 #: Ids in one request; 200 of 64 digits fit the 16 KiB that Twisted allows for a request line.
@@ -103,7 +104,7 @@ def error_of(request: Request, failure: Failure) -> bytes:
     status = status_of(exception)
     if status is not None:
         return error(request, status, str(exception))
-    _log.failure("{request} failed", failure=failure, request=request)
+    _log.failure("{path} failed", failure=failure, path=_shown(request.path))
     return error(
         request,
         HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -113,7 +114,7 @@ def error_of(request: Request, failure: Failure) -> bytes:
 
 def _routing_error(request: Request, exception: HTTPException) -> bytes:
     """What Klein's router says of a path that leads nowhere."""
-    path = request.path.decode("utf-8", "replace")[:200]
+    path = _shown(request.path)
     status = HTTPStatus(exception.code or 404)
     if status < HTTPStatus.BAD_REQUEST:
         status = HTTPStatus.NOT_FOUND
@@ -121,11 +122,15 @@ def _routing_error(request: Request, exception: HTTPException) -> bytes:
         for name, value in exception.get_headers():
             if name == "Allow":
                 request.setHeader(b"allow", ", ".join(sorted(value.split(", "))).encode())
-        method = request.method.decode("ascii", "replace")[:20]
-        return error(request, status, f"{path} has no method {method}")
+        return error(request, status, f"{path} has no method {_shown(request.method)[:20]}")
     if status is HTTPStatus.NOT_FOUND:
         return error(request, status, f"there is no route {path}; docs/http-api.md lists them all")
     return error(request, status, exception.description or status.description)
+
+
+def _shown(text: bytes) -> str:
+    """The beginning of what a client sent, fit for a log or a message."""
+    return printable(text.decode("utf-8", "replace"))[:200]
 
 
 class ApiRoot(Resource):
