@@ -10,15 +10,16 @@ READY := .venv/ready
 # The same for what only the benchmarks need.
 BENCH_READY := .venv/bench-ready
 
-.PHONY: help demo test check unit system simulation coverage bench setup clean
+.PHONY: help demo test check unit system simulation fuzz coverage bench setup clean
 
 help:
 	@echo "make demo      two supernodes and three nodes on this machine, and a tour of them"
-	@echo "make test      everything: check, the unit tests, the system tests, the simulation"
+	@echo "make test      everything: check, the unit and the system tests, the simulation, some fuzzing"
 	@echo "make check     ruff, mypy, the news fragments, and whether the package is complete"
 	@echo "make unit      the unit tests alone"
 	@echo "make system    the system tests alone; as root, with iproute2 and curl, all of them"
 	@echo "make simulation  200 random histories of 50 supernodes and 1,000 nodes, in virtual time"
+	@echo "make fuzz      each parser on input that nobody meant well; SECONDS=600 for each"
 	@echo "make coverage  the unit tests, and which lines none of them reaches"
 	@echo "make bench     how fast it is, next to what it is measured against"
 	@echo "make setup     only .venv, which the others make by themselves"
@@ -28,10 +29,17 @@ demo: $(READY)
 	@$(BIN)/python -m tools.demo
 
 test: $(READY)
-	@$(BIN)/python tools/run_tests.py check unit system simulation
+	@$(BIN)/python tools/run_tests.py check unit system simulation fuzz
 
 check unit system simulation: $(READY)
 	@$(BIN)/python tools/run_tests.py $@
+
+# Seconds of a processor for each target, and where to begin.
+SECONDS := 600
+SEED := 1
+
+fuzz: $(READY)
+	@$(BIN)/python -m fuzz --seconds $(SECONDS) --seed $(SEED)
 
 coverage: $(READY)
 	$(BIN)/coverage run -m twisted.trial p2ptwisted

@@ -41,6 +41,7 @@ from p2ptwisted.addresses import parse_location
 from p2ptwisted.errors import InvalidInput, Unavailable
 from p2ptwisted.group_key import GroupKey
 from p2ptwisted.model import (
+    UNREADABLE,
     FetchOrder,
     FetchStatus,
     Health,
@@ -81,9 +82,6 @@ MANIFEST_MAX = 8 * 1024 * 1024
 
 #: What comes of a call that was broken off, before or after it was connected.
 _CANCELLED = (CancelledError, ConnectingCancelledError)
-
-#: What msgspec raises for bytes that are not the JSON they should be.
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _T = TypeVar("_T")
 
@@ -466,14 +464,14 @@ def _decode(answer: bytes, kind: type[_T]) -> _T:
     """The data of an answer; raises Unavailable where it is not of that kind."""
     try:
         return msgspec.json.decode(msgspec.json.decode(answer, type=_Data).data, type=kind)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise Unavailable(f"an answer that can't be understood: {error}") from None
 
 
 def _description(answer: bytes) -> str:
     try:
         return printable(msgspec.json.decode(answer, type=_Error).description)
-    except _UNREADABLE:
+    except UNREADABLE:
         return ""
 
 

@@ -195,6 +195,8 @@ def _read(file: Path) -> dict[str, Any]:
         raise StartError(f"--config {file}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise StartError(f"{file}: not TOML: {error}") from error
+    except RecursionError:
+        raise StartError(f"{file}: not TOML that can be read: nested too deep") from None
 
 
 def _checked(

@@ -4,11 +4,12 @@ that is damaged is set aside, and one begun anew; one that can't be written
 any more is left as it is, and the daemon goes on in memory.
 """
 
+import contextlib
 import errno
 import fcntl
+import functools
 import os
 import sqlite3
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,9 +29,17 @@ _NOT_WRITABLE = {
     errno.EROFS,
 }
 
-#: What SQLite says of a file that has failed, and of one that is damaged.
-_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_FAILED = _DAMAGED | {
+#: What SQLite says of a file that is damaged. No statement of ours breaks a constraint, or
+#: is wrong; its text index calls its own damage an error like any.
+_DAMAGED = {
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_CONSTRAINT,
+    sqlite3.SQLITE_ERROR,
+}
+
+#: What it says of one that has failed.
+_FAILED = {
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
@@ -39,6 +48,10 @@ _FAILED = _DAMAGED | {
 
 _T = TypeVar("_T")
 _log = Logger()
+
+
+class _Unfit(Exception):
+    """A database that SQLite can read, and that is of no use."""
 
 
 class Database:
@@ -119,15 +132,14 @@ class Database:
         """What the work gives; where the file fails it is done again, in memory."""
         try:
             return work()
-        except sqlite3.Error as error:
-            # The low byte is the kind; what is above says more of it.
-            kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
-            if self._path is None or kind not in _FAILED:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            damaged = _tells_damage(error)
+            if self._path is None or not (damaged or _kind(error) in _FAILED):
                 raise
-            self._leave_file(self._path, error, kind in _DAMAGED)
+            self._leave_file(self._path, error, damaged)
             return work()
 
-    def _leave_file(self, path: Path, error: sqlite3.Error, damaged: bool) -> None:
+    def _leave_file(self, path: Path, error: Exception, damaged: bool) -> None:
         """Go on in memory, with what can be read of the file."""
         memory = _connect(":memory:", self._schema)
         if not damaged:
@@ -152,6 +164,20 @@ class Database:
         return StartError(f"--state {self._state}: can't keep anything there: {error}")
 
 
+def _kind(error: Exception) -> int | None:
+    """SQLite's number for it, where it is SQLite that says it; what is above a byte says more."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def _tells_damage(error: Exception) -> bool:
+    kind = _kind(error)
+    if kind is None:
+        # Python can't read the text that SQLite gives it.
+        return isinstance(error, sqlite3.OperationalError | UnicodeDecodeError)
+    return kind in _DAMAGED
+
+
 def _lock(path: Path) -> int:
     """
     The right to write, for one process at a time: two would undo each other's work.
@@ -171,9 +197,9 @@ def _connect_anew(path: Path, schema: str) -> sqlite3.Connection:
     """The database there; a damaged one is set aside."""
     try:
         return _connect(str(path), schema)
-    except sqlite3.OperationalError:
-        raise
-    except sqlite3.DatabaseError as error:
+    except (_Unfit, sqlite3.Error, UnicodeDecodeError) as error:
+        if not isinstance(error, _Unfit) and not _tells_damage(error):
+            raise
         _tell_damaged(path, error, "a new one is begun")
         return _connect(str(path), schema)
 
@@ -184,22 +210,33 @@ def _connect(path: str, schema: str) -> sqlite3.Connection:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     database = sqlite3.connect(path, isolation_level=None)
     try:
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = OFF")
-        # What `IF NOT EXISTS` would leave as it is, and every query then trip over.
-        version = zlib.crc32(schema.encode()) >> 1
-        (found,) = database.execute("PRAGMA user_version").fetchone()
-        (tables,) = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        if tables and found != version:
-            raise sqlite3.DatabaseError("its tables are those of another version")
-        database.executescript(f"PRAGMA user_version = {version}; {schema}")
+        # Nothing is written before it is known to be good: a damaged one is kept as it is.
+        tables = _tables(database)
+        if tables and tables != _tables_of(schema):
+            # `IF NOT EXISTS` would leave them, and every query then trip over them.
+            raise _Unfit("its tables are those of another version")
         (state,) = database.execute("PRAGMA quick_check(1)").fetchone()
         if state != "ok":
-            raise sqlite3.DatabaseError(state)
-    except sqlite3.Error:
+            raise _Unfit(state)
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = OFF")
+        database.executescript(schema)
+    except BaseException:
         database.close()
         raise
     return database
+
+
+def _tables(database: sqlite3.Connection) -> set[str]:
+    """The statements that made all that is in a database."""
+    return {sql for (sql,) in database.execute("SELECT sql FROM sqlite_schema")}
+
+
+@functools.cache
+def _tables_of(schema: str) -> set[str]:
+    with contextlib.closing(sqlite3.connect(":memory:")) as database:
+        database.executescript(schema)
+        return _tables(database)
 
 
 def _tell_forgetful(path: Path, error: Exception) -> None:

@@ -8,7 +8,7 @@ them in one pass and names the field in its message. Nothing here does IO.
 import re
 from typing import Annotated
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType
 
 from p2ptwisted.errors import InvalidInput
 
@@ -23,6 +23,9 @@ RESOURCES_MAX = 100_000
 
 #: Bytes; what SQLite's INTEGER holds.
 SIZE_MAX = 2**63 - 1
+
+#: What msgspec raises for bytes that are not the JSON they should be.
+UNREADABLE = (DecodeError, UnicodeDecodeError, RecursionError)
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 _SHA256 = re.compile(r"[0-9A-Fa-f]{64}", re.ASCII)

@@ -1,6 +1,6 @@
 """
-Run histories: `python -m bench.sim [--seeds N] [--first SEED]`, as many at once
-as there are processors. Prints the seed of each that breaks a promise.
+Run histories: `python -m bench.sim [--histories N] [--seed OF_THE_FIRST]`, as many at
+once as there are processors. Prints the seed of each that breaks a promise.
 """
 
 import argparse

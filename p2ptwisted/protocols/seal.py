@@ -13,7 +13,9 @@ from p2ptwisted.group_key import GroupKey
 #: Seconds by which a datagram's time may differ from ours, either way.
 WINDOW = 30.0
 
-_SEALED = re.compile(rb"(?P<signed>(?P<datagram>.*);(?P<time>[0-9]{1,12}))\.(?P<mac>[0-9a-f]{64})")
+_SEALED = re.compile(
+    rb"(?P<signed>(?P<datagram>.*);(?P<time>[0-9]{1,12}))\.(?P<mac>[0-9a-f]{64})", re.DOTALL
+)
 
 
 class Seal:

@@ -253,6 +253,8 @@ class FakeNode:
         self.wanted.append((id, wanted, client))
         if self.problem is not None:
             raise self.problem
+        if id not in self.files:
+            raise UnknownResource(f"{id} is not here")
         return self._giving(id, *self.run)
 
     def _giving(self, id: str, start: int, stop: int) -> Giving:

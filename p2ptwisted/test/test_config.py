@@ -185,6 +185,10 @@ class FileTests(ConfigCase):
         for text in ("port = ", "port: 80", "[port", "port = 1\nport = 2", "\x00", '{"port": 1}'):
             self.refused_in_file(NodeConfig, text, "not TOML", "(at ")
 
+    def test_nested(self) -> None:
+        """So is what is nested deeper than anybody means it."""
+        self.refused_in_file(NodeConfig, "port = " + "[" * 2_000, "not TOML", "too deep")
+
     def test_not_utf8(self) -> None:
         """Nor is what is not UTF-8."""
         self.refused_in_file(NodeConfig, b'name = "\xe4"', "not TOML")

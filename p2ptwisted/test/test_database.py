@@ -127,7 +127,7 @@ class OpenTests(DatabaseTestCase):
         """Tables of another version are set aside, not tripped over by every query."""
         for old in (
             "CREATE TABLE things (other INTEGER)",
-            "PRAGMA user_version = 7; CREATE TABLE things (thing TEXT)",
+            "CREATE TABLE things (thing TEXT); CREATE TABLE others (other TEXT)",
         ):
             self.state.mkdir(parents=True, exist_ok=True)
             database = sqlite3.connect(self.path)
@@ -240,8 +240,10 @@ class FailingTests(DatabaseTestCase):
         self.assertEqual(self.aside(), ["test.sqlite.damaged-1"])
 
     def test_mistake(self) -> None:
-        """A statement that is wrong is raised, whatever the file is like."""
-        database = self.open()
+        """A statement that is wrong is raised, and takes nothing with it."""
+        database = Database(None, "test", SCHEMA)
+        database.open()
+        self.addCleanup(database.close)
         self.assertRaises(sqlite3.OperationalError, database.rows, "SELECT nonsense")
         self.assertRaises(
             sqlite3.ProgrammingError,
@@ -251,3 +253,16 @@ class FailingTests(DatabaseTestCase):
         )
         database.change("INSERT INTO things VALUES ('d')")
         self.assertEqual(self.things(database), ["d"])
+
+    def test_text_that_is_none(self) -> None:
+        """Damage that Python trips over, and not SQLite, counts as damage too."""
+        self.begin("a")
+        database = sqlite3.connect(self.path)
+        database.execute("UPDATE things SET thing = CAST(x'ff' AS TEXT)")
+        database.commit()
+        database.close()
+        opened = self.open()
+        with log_lines(LogLevel.warn) as lines:
+            self.assertEqual(self.things(opened), [])
+        self.assertEqual(len(lines), 1)
+        self.assertEqual(len(self.aside()), 1)

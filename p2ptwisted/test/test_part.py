@@ -212,6 +212,18 @@ class AgainTests(PartTestCase):
             journal.write(b"x\n-1\n\n99\n4 \n3\n")
         self.assertEqual(list(members(self.part().have)), [1, 3])
 
+    def test_no_text_in_the_journal(self) -> None:
+        """A journal whose head is damaged, even to what is no text, is one of nothing."""
+        self.receive(first := self.part(), 1)
+        first.close()
+        good = self.journal.read_bytes()
+        for at in range(0, good.index(b"\n"), 7):
+            self.part_path.write_bytes(b"x")
+            self.journal.write_bytes(good[:at] + b"\xd9" + good[at + 1 :])
+            part = Part(self.destination, ID, PIECES)
+            part.close()
+            self.assertEqual(part.have, 0, at)
+
     def test_journal_without_part(self) -> None:
         """A journal whose part is gone says nothing."""
         self.receive(first := self.part(), 1)

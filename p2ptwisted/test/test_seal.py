@@ -22,6 +22,11 @@ class SealTests(SynchronousTestCase):
         """Whoever has the key gets the datagram out again."""
         self.assertEqual(Seal(GroupKey(b"k" * 32)).open(self.sealed, NOW), DATAGRAM)
 
+    def test_line_end(self) -> None:
+        """Also one that ends with a line end, as a person's does."""
+        sealed = self.seal.close(b"rack-7;20;some-id\r\n", NOW)
+        self.assertEqual(self.seal.open(sealed, NOW), b"rack-7;20;some-id\r\n")
+
     def test_fourth_field(self) -> None:
         """The seal is one more field after the three."""
         self.assertEqual(self.sealed.split(b";")[:3], DATAGRAM.split(b";"))

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPullProducer
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET
@@ -23,10 +24,13 @@ from p2ptwisted.model import (
     Resource,
 )
 from p2ptwisted.test.fakes import FakeSupernode
+from p2ptwisted.test.node_fakes import Answer as HttpAnswer
+from p2ptwisted.test.node_fakes import Connection
 from p2ptwisted.test.test_envelope import Answer, WebTestCase
 from p2ptwisted.test.test_model import SHA256
 from p2ptwisted.web.lists import LongList
-from p2ptwisted.web.supernode import SupernodeApi
+from p2ptwisted.web.site import LimitedSite
+from p2ptwisted.web.supernode import BODY_MAX, SupernodeApi
 
 #: The address that requests come from here.
 CALLER = "127.0.0.1"
@@ -583,3 +587,34 @@ class OtherTests(SupernodeApiTestCase):
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
         self.supernode.results.clear()
         self.assertEqual(self.get("/supernode/search/a").code, 200)
+
+
+class RawTests(SynchronousTestCase):
+    """Requests to the byte, over a connection in memory."""
+
+    def answer(self, request: bytes) -> HttpAnswer:
+        clock = Clock()
+        site = LimitedSite(SupernodeApi(FakeSupernode()).root(), BODY_MAX, clock)
+        connection = Connection(site, clock)
+        self.addCleanup(connection.vanish)
+        connection.send(request)
+        return connection.take()
+
+    def test_no_host(self) -> None:
+        """A Host header that can be no host's is refused, and is no mistake of the daemon's."""
+        for host in (b"\xf4", b"a b", b"a/b", b"x" * 300, b"*", "\N{SNOWMAN}".encode()):
+            answer = self.answer(b"GET /api/supernode/alive HTTP/1.1\r\nHost: %b\r\n\r\n" % host)
+            self.assertEqual(answer.status, 400, host)
+            self.assertIn(b"Host", answer.body)
+
+    def test_hosts(self) -> None:
+        """Whatever can be one, or none at all, is taken."""
+        for host in (b"", b"a", b"A.b-c_d:80", b"10.0.0.1:5000", b"[::1]:80"):
+            answer = self.answer(b"GET /api/supernode/alive HTTP/1.1\r\nHost: %b\r\n\r\n" % host)
+            self.assertEqual(answer.status, 200, host)
+
+    def test_length(self) -> None:
+        """An error tells its length, for HTTP/1.0 has no other way to keep a connection."""
+        answer = self.answer(b"GET /api/nothing HTTP/1.0\r\n\r\n")
+        self.assertEqual(answer.status, 404)
+        self.assertEqual(answer.headers["content-length"], str(len(answer.body)))

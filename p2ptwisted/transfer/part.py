@@ -16,6 +16,7 @@ from typing import BinaryIO
 import msgspec
 
 from p2ptwisted.errors import Unavailable, UnknownResource
+from p2ptwisted.model import UNREADABLE
 from p2ptwisted.pieces import Pieces, every_piece, members
 
 #: Bytes read at a time to look at a piece again: about 0.2 ms of work.
@@ -107,7 +108,7 @@ class Part:
             journal = self._journal_path.read_bytes()
             head, *lines = journal.split(b"\n")
             known = msgspec.json.decode(head, type=_Head)
-        except (FileNotFoundError, msgspec.DecodeError):
+        except (FileNotFoundError, *UNREADABLE):
             return None
         if not lines or known.id != self.id or known.pieces != self.pieces:
             return None

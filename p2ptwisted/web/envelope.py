@@ -27,7 +27,7 @@ from p2ptwisted.errors import (
     UnknownNode,
     UnknownResource,
 )
-from p2ptwisted.model import parse_id
+from p2ptwisted.model import UNREADABLE, parse_id
 from p2ptwisted.printable import printable
 from p2ptwisted.web.guard import Guard
 
@@ -36,6 +36,9 @@ HASH_IDS_MAX = 200
 
 #: The usual case, canonical as it is: checked at once in a third of the time.
 _SHA256_LIST = re.compile(r"[0-9a-f]{64}(?:,[0-9a-f]{64})*", re.ASCII)
+
+#: What a Host header may name; Klein can't deal with anything else.
+_HOST = re.compile(rb"[A-Za-z0-9._:\[\]-]{0,255}")
 
 #: Seconds after which a client may try again.
 RETRY_AFTER = 1
@@ -83,7 +86,9 @@ def error(request: Request, status: HTTPStatus, description: str) -> bytes:
     request.setHeader(b"content-type", b"application/json")
     if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
         request.setHeader(b"retry-after", b"%d" % RETRY_AFTER)
-    return error_body(status, description)
+    body = error_body(status, description)
+    request.setHeader(b"content-length", b"%d" % len(body))
+    return body
 
 
 def status_of(exception: BaseException | None) -> HTTPStatus | None:
@@ -148,6 +153,8 @@ class ApiRoot(Resource):
             b"/".join([path, *request.postpath]).decode()
         except UnicodeDecodeError:
             return ErrorPage(HTTPStatus.BAD_REQUEST, "the path is not UTF-8")
+        if not _HOST.fullmatch(request.getRequestHostname()):
+            return ErrorPage(HTTPStatus.BAD_REQUEST, "the Host header names no host")
         if self._guard is not None:
             try:
                 self._guard.check(request)
@@ -188,7 +195,7 @@ def decode_body(request: Request, decoder: msgspec.json.Decoder[_T]) -> _T:
         return decoder.decode(request.content.read())
     except msgspec.ValidationError:
         raise
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+    except UNREADABLE as problem:
         raise InvalidInput(f"the body is not JSON: {problem}") from None
 
 

@@ -1,0 +1,365 @@
+"""Targets that are HTTP: whole requests and parts of them, and answers to our own."""
+
+import functools
+import json
+import re
+import tempfile
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Self, cast
+from urllib.parse import quote
+
+import msgspec
+from hypothesis import strategies as st
+from twisted.internet import task
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.web.iweb import IAgent
+from twisted.web.resource import IResource
+
+from fuzz.damage import any_of, text_of
+from fuzz.formats import ID
+from fuzz.target import Target
+from p2ptwisted.addresses import Location, OwnLocation, parse_location
+from p2ptwisted.client import Client, Refused
+from p2ptwisted.errors import Unavailable
+from p2ptwisted.liveness import Sweep
+from p2ptwisted.model import Holders, Holding, Resource, parse_id
+from p2ptwisted.pieces import Pieces
+from p2ptwisted.supernode import Known, Supernode
+from p2ptwisted.test.fakes import FakeOverlay, open_registry
+from p2ptwisted.test.node_fakes import (
+    Answer,
+    Connection,
+    FakeClient,
+    FakeFetches,
+    FakeNode,
+    one_by_one,
+    read_answer,
+    work,
+)
+from p2ptwisted.web.node import BODY_MAX as NODE_BODY_MAX
+from p2ptwisted.web.node import NodeApi
+from p2ptwisted.web.site import LimitedSite
+from p2ptwisted.web.supernode import BODY_MAX, SupernodeApi
+
+CONTENT = b"0123456789" * 10
+
+REGISTRATION = {
+    "name": "n",
+    "location": ":8000",
+    "resources": [{"id": ID, "name": "a/b.bin", "size": 7}, {"id": "x", "name": "y"}],
+}
+BODY = json.dumps(REGISTRATION).encode()
+
+
+class Served:
+    """A role's routes on a connection in memory."""
+
+    def __init__(self, clock: Clock, root: IResource, body_max: int) -> None:
+        # Twisted's pull producers run on the reactor's time otherwise.
+        task._theCooperator = one_by_one(clock)
+        self._clock = clock
+        self._site = LimitedSite(root, body_max, clock)
+
+    def answers(self, data: bytes) -> Answer | None:
+        """The first answer to what a client sends before it goes; None where there is none."""
+        connection = Connection(self._site, self._clock)
+        try:
+            connection.send(data)
+            work(self._clock, 30)
+            received = connection.received()
+        finally:
+            if connection.is_open:
+                connection.vanish()
+            # Whatever waits for something gives up, and what may be asked in a second is full.
+            self._clock.advance(100)
+        if not received:
+            return None
+        method = data.lstrip(b"\r\n").split(b" ")[0].decode("latin-1")
+        answer, _ = read_answer(received, method)
+        _check_answer(answer, method)
+        return answer
+
+    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
+        named = (f"{name}: {value}" for name, value in headers.items())
+        answer = self.answers(_request(f"{method} {path} HTTP/1.1", *named, body=body))
+        assert answer is not None, (method, path)
+        return answer
+
+
+def _check_answer(answer: Answer, method: str) -> None:
+    """An error is one that the caller can do something about, and says so in the envelope."""
+    assert answer.status != HTTPStatus.INTERNAL_SERVER_ERROR, answer
+    if answer.status >= 400 and method != "HEAD":
+        envelope = json.loads(answer.body)
+        assert envelope["code"] == answer.status, answer
+        assert envelope["description"], answer
+
+
+# -- a supernode
+
+
+class SupernodeInMemory:
+    """A supernode, for real, with its registry in memory, and nobody else in the group."""
+
+    def __init__(self) -> None:
+        clock = Clock()
+        self.registry = open_registry(one_by_one(clock), None)
+
+        async def is_well(location: str) -> bool:
+            return True
+
+        sweep = Sweep(clock, self.registry, is_well, is_well, 5.0)
+        known = Known(self.registry, OwnLocation(None, lambda: Location("0.0.0.0", 5000)))
+        client = FakeClient(clock)
+        supernode = Supernode(clock, self.registry, known, sweep, FakeOverlay(), client)
+        self.served = Served(clock, SupernodeApi(supernode).root(), BODY_MAX)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        """It forgets all nodes, so that each example begins alike."""
+        for node in self.registry.nodes():
+            self.registry.remove(node.location)
+
+
+@functools.cache
+def _supernode() -> SupernodeInMemory:
+    return SupernodeInMemory()
+
+
+def _request(line: str, *headers: str, body: bytes = b"") -> bytes:
+    """A good request; `body` with its length, where it has one."""
+    lines = [line, "Host: h", *headers]
+    if body:
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+SUPERNODE_REQUESTS = [
+    _request("POST /api/supernode/register HTTP/1.1", body=BODY),
+    _request("POST /supernode/alive HTTP/1.1", body=b'{"location": ":8000"}'),
+    _request("DELETE /supernode/alive HTTP/1.1", "Transfer-Encoding: chunked")
+    + b'15\r\n{"location": ":8000"}\r\n0\r\n\r\n',
+    _request(f"GET /api/supernode/search/{ID} HTTP/1.1"),
+    _request(f"GET /api/supernode/search?hash_ids={ID},x&file_name=b HTTP/1.1"),
+    _request(f"GET /supernode/holders/{ID}?here=1 HTTP/1.0", "Connection: keep-alive"),
+    _request("GET /api/supernode/alive HTTP/1.1", "Accept: */*"),
+    _request("GET http://h/api/supernode/xxx HTTP/1.1"),
+    _request("HEAD /api/supernode/alive HTTP/1.1"),
+]
+
+
+def check_supernode(data: bytes) -> None:
+    """Whatever is sent to a supernode, it answers well, and goes on."""
+    with _supernode() as supernode:
+        supernode.served.answers(data)
+
+
+def check_registration(body: bytes) -> None:
+    """What is taken is stored as it is, from the caller's address; what isn't is not."""
+    with _supernode() as supernode:
+        answer = supernode.served.ask("POST", "/supernode/register", body)
+        nodes = supernode.registry.nodes()
+        if answer.status != 204:
+            assert answer.status in (400, 403), answer
+            assert not nodes, nodes
+            return
+        # Of a key that is there twice the last counts, here as there; bytes that are no text
+        # can only be in a key that nobody knows.
+        told = json.loads(body.decode("utf-8", "replace"))
+        held = {parse_id(one["id"]) for one in told["resources"] if not one.get("partial")}
+        found = {holding.id for holding in supernode.registry.holdings(sorted(held))}
+        assert found == held, (found, held)
+        (node,) = nodes
+        assert str(parse_location(node.location)) == node.location
+        assert node.name == told.get("name", ""), node
+
+
+def check_search(given: tuple[str, str, str]) -> None:
+    """A search by anything finds what there is, or says what is wrong with it."""
+    ids, part, node = given
+    query = "&".join(
+        f"{key}={quote(value.encode('utf-8', 'surrogateescape'))}"
+        for key, value in (("hash_ids", ids), ("file_name", part), ("node_name", node))
+        if value
+    )
+    with _supernode() as supernode:
+        supernode.served.ask("POST", "/supernode/register", BODY)
+        answer = supernode.served.ask("GET", f"/supernode/search?{query}"[:16_000])
+    if answer.status != 200:
+        assert answer.status == 400, answer
+        return
+    for one in json.loads(answer.body)["data"]:
+        assert one["id"] in (ID, "x"), one
+        assert not node or node == "n", one
+        names = ("a/b.bin", "y")
+        assert not part or any(part.casefold() in name for name in names), one
+
+
+# -- a node
+
+
+class NodeInMemory:
+    """A node's routes, with one file."""
+
+    def __init__(self) -> None:
+        clock = Clock()
+        node = FakeNode()
+        self.file = Path(tempfile.mkdtemp(prefix="p2ptwisted-fuzz-")) / "file"
+        self.file.write_bytes(CONTENT)
+        node.here[ID] = Resource(ID, "a/b.bin", len(CONTENT))
+        node.files[ID] = self.file
+        node.cut[ID] = (Pieces(len(CONTENT), b"\1" * 32), 1)
+        node.run = (0, len(CONTENT))
+        self.served = Served(clock, NodeApi(clock, node, FakeFetches()).root(), NODE_BODY_MAX)
+
+
+@functools.cache
+def _node() -> NodeInMemory:
+    return NodeInMemory()
+
+
+NODE_REQUESTS = [
+    _request(f"GET /api/node/resources/{ID}/content HTTP/1.1", "Range: bytes=3-7"),
+    _request(f"HEAD /node/resources/{ID}/content HTTP/1.1"),
+    _request(f"GET /api/node/resources/{ID}/pieces HTTP/1.1"),
+    _request(f"POST /api/node/resources/{ID}/pieces HTTP/1.1", body=b'{"want": "1"}'),
+    _request(f"GET /node/resources/find?hash_ids={ID},x HTTP/1.1"),
+    _request("GET /api/node/resources HTTP/1.1"),
+    _request("GET /api/node/health HTTP/1.1"),
+    _request("POST /api/node/fetch HTTP/1.1", body=b'{"id": "x"}'),
+    _request("DELETE /api/node/fetch/x HTTP/1.1"),
+]
+
+
+def check_node(data: bytes) -> None:
+    """Whatever is sent to a node, it answers well, and goes on."""
+    _node().served.answers(data)
+
+
+_ONE_RANGE = re.compile(r"bytes=(\d{1,20})?-(\d{1,20})?", re.ASCII)
+
+
+def check_range(header: str) -> None:
+    """A range gives just those bytes; what is none gives the whole, or is told so."""
+    header = re.sub(r"[\r\n\0]", "", header).encode("utf-8", "replace").decode()
+    answer = _node().served.ask("GET", f"/node/resources/{ID}/content", Range=header)
+    size = len(CONTENT)
+    if answer.status == 206:
+        told = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", answer.headers["content-range"])
+        assert told is not None, answer
+        start, last, whole = map(int, told.groups())
+        assert whole == size and answer.body == CONTENT[start : last + 1], answer
+    elif answer.status == 200:
+        assert answer.body == CONTENT, answer
+    else:
+        assert answer.status in (400, 416), answer
+    asked = _ONE_RANGE.fullmatch(header)
+    if asked and (asked[1] or asked[2]):
+        if asked[1]:
+            start, stop = int(asked[1]), min(int(asked[2] or size) + 1, size)
+            is_none = asked[2] is not None and int(asked[2]) < start
+        else:
+            start, stop, is_none = max(0, size - int(asked[2])), size, False
+        if is_none:
+            assert answer.status == 200, answer
+        elif start >= stop:
+            assert answer.status == 416, answer
+        else:
+            assert answer.body == CONTENT[start:stop], answer
+
+
+# -- answers
+
+
+class Answering(Client):
+    """A client whose every call gets the same answer."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(Clock(), cast(IAgent, None))
+        self._answer = status, body
+
+    async def _request(
+        self, method: str, url: str, body: bytes | None, limit: int
+    ) -> tuple[int, bytes]:
+        return self._answer
+
+
+ANSWERS = [
+    {"data": {"id": ID, "size": 7, "piece_size": 1048576, "digests": ["ab" * 32], "have": "1"}},
+    {"data": {"id": ID, "locations": ["10.0.0.1:8000"], "partial": ["10.0.0.2:1"], "size": 3}},
+    {"data": [{"id": ID, "file": {"location": "10.0.0.1:1", "locations": ["10.0.0.1:1"]}}]},
+    {"data": [{"name": "n", "location": "10.0.0.1:8000"}]},
+    {"data": {"name": "n", "resources": 1, "scanning": False, "supernode": "10.0.0.1:5000"}},
+    {"data": {"id": ID, "state": "running", "size": 5, "here": 3, "holders": {"10.0.0.1:1": 3}}},
+    {"code": 404, "name": "Not Found", "description": "nobody has it"},
+]
+
+CALLS: list[Callable[[Client], Any]] = [
+    lambda client: client.pieces("10.0.0.1:1", ID),
+    lambda client: client.holders("10.0.0.1:1", ID),
+    lambda client: client.search("10.0.0.1:1", [ID]),
+    lambda client: client.nodes("10.0.0.1:1"),
+    lambda client: client.health("10.0.0.1:1"),
+    lambda client: client.fetch_status("10.0.0.1:1", ID),
+    lambda client: client.is_well("10.0.0.1:1"),
+    lambda client: client.has_supernode("10.0.0.1:1"),
+    lambda client: client.holds("10.0.0.1:1", ID),
+]
+
+
+def _locations(result: object) -> list[str]:
+    """All locations in a result."""
+    match result:
+        case Holders(locations=locations, partial=partial):
+            return [*locations, *partial]
+        case Holding(file=file):
+            return [file.location, *file.locations]
+        case list():
+            return [location for one in result for location in _locations(one)]
+    return [result.location] if hasattr(result, "location") else []
+
+
+def check_answer(given: tuple[int, bytes, Callable[[Client], Any]]) -> None:
+    """An answer is of use as a whole, or the other side is as good as gone."""
+    status, body, call = given
+    results: list[Any] = []
+    called = Deferred.fromCoroutine(call(Answering(status, body)))
+    called.addBoth(results.append)
+    (result,) = results
+    if isinstance(getattr(result, "value", None), Refused | Unavailable):
+        assert str(result.value).isprintable(), result.value
+        return
+    assert not hasattr(result, "raiseException"), result
+    for location in _locations(result):
+        assert str(parse_location(location)) == location
+    if isinstance(result, tuple):
+        pieces, have = result
+        pieces.check()
+        assert 0 <= have < 1 << pieces.count
+
+
+TARGETS = [
+    Target("supernode", any_of(*SUPERNODE_REQUESTS), check_supernode),
+    Target("registration", any_of(BODY), check_registration),
+    Target(
+        "search",
+        st.tuples(text_of(ID, f"{ID},x", ""), text_of("b.bin", "y", ""), text_of("n", "", "")),
+        check_search,
+    ),
+    Target("node", any_of(*NODE_REQUESTS), check_node),
+    Target("ranges", text_of("bytes=3-7", "bytes=90-", "bytes=-5", "bytes=1-2,4-5"), check_range),
+    Target(
+        "answers",
+        st.tuples(
+            st.sampled_from([200, 200, 200, 404, 503]),
+            any_of(*map(msgspec.json.encode, ANSWERS)),
+            st.sampled_from(CALLS),
+        ),
+        check_answer,
+    ),
+]
