@@ -613,6 +613,15 @@ class RawTests(SynchronousTestCase):
             answer = self.answer(b"GET /api/supernode/alive HTTP/1.1\r\nHost: %b\r\n\r\n" % host)
             self.assertEqual(answer.status, 200, host)
 
+    def test_whole_url(self) -> None:
+        """A request may name the whole URL, as one for a proxy does."""
+        for url in (b"http://h/api/supernode/alive", b"HTTPS://h:5000/supernode/alive"):
+            answer = self.answer(b"GET %b HTTP/1.1\r\nHost: h\r\n\r\n" % url)
+            self.assertEqual(answer.status, 200, url)
+        for url in (b"http://h", b"/http://h/api/supernode/alive"):
+            answer = self.answer(b"GET %b HTTP/1.1\r\nHost: h\r\n\r\n" % url)
+            self.assertEqual(answer.status, 404, url)
+
     def test_length(self) -> None:
         """An error tells its length, for HTTP/1.0 has no other way to keep a connection."""
         answer = self.answer(b"GET /api/nothing HTTP/1.0\r\n\r\n")

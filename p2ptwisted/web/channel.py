@@ -3,6 +3,7 @@ One connection of a client's: how slow and how large its requests may be.
 Twisted bounds neither a request's body nor the time that it takes.
 """
 
+import re
 import socket
 from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
@@ -24,12 +25,20 @@ if TYPE_CHECKING:
 PATIENCE = 256 * 1024 * 1024
 
 
+#: What stands before the path where a request names the whole URL.
+_AUTHORITY = re.compile(rb"\Ahttps?://[^/?#]*/?", re.IGNORECASE)
+
+
 class LimitedRequest(Request):
     """A request whose body may not grow beyond its site's limit."""
 
     channel: "LimitedChannel"
     #: Bytes of the body that have come.
     received = 0
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        # The whole URL, as a proxy is sent it, must be taken by every server (RFC 9112, 3.2.2).
+        super().requestReceived(command, _AUTHORITY.sub(b"/", path, count=1), version)
 
     def handleContentChunk(self, data: bytes) -> None:
         # Counted here, not by Content-Length, for a chunked body has none.
@@ -53,7 +62,6 @@ class LimitedRequest(Request):
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             f"the body is larger than {limit} bytes, the most that is taken here",
         )
-        self.setHeader(b"content-length", b"%d" % len(body))
         self.write(body)
         self.finish()
 
