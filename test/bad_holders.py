@@ -29,10 +29,16 @@ class BadHolder:
     """A holder that is good; those that are not say in what they differ."""
 
     def __init__(
-        self, case: SynchronousTestCase, supernode: Daemon, name: str, content: bytes
+        self,
+        case: SynchronousTestCase,
+        supernode: Daemon,
+        name: str,
+        content: bytes,
+        file_name: str | None = None,
     ) -> None:
         """It is registered by now, and goes when the test ends."""
         holder = self
+        self._file_name = f"{name}.bin" if file_name is None else file_name
         self.content = content
         self.id = id_of(content)
         self.pieces = pieces_of(content)
@@ -44,6 +50,9 @@ class BadHolder:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
+                if holder.closed.is_set():
+                    self.close_connection = True
+                    return
                 told = holder.manifest() if self.path.endswith("/pieces") else {}
                 body = json.dumps({"data": told}).encode()
                 self.send_response(200)
@@ -77,14 +86,19 @@ class BadHolder:
         self.location = f"127.0.0.1:{self._server.server_port}"
         thread = threading.Thread(target=self._server.serve_forever, args=[0.05])
         thread.start()
-        case.addCleanup(thread.join)
-        case.addCleanup(self._server.server_close)
-        case.addCleanup(self._server.shutdown)
-        case.addCleanup(self.closed.set)
+        self._thread = thread
+        case.addCleanup(self.close)
         self._register(supernode, name)
 
+    def close(self) -> None:
+        """It is gone, without a word to its supernode."""
+        self.closed.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
     def _register(self, supernode: Daemon, name: str) -> None:
-        resource = {"id": self.id, "name": f"{name}.bin", "size": len(self.content)}
+        resource = {"id": self.id, "name": self._file_name, "size": len(self.content)}
         registration = {"name": name, "location": self.location, "resources": [resource]}
         supernode.post("/api/supernode/register", registration)
         holders = f"/api/supernode/holders/{self.id}"
