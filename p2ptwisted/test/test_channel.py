@@ -7,6 +7,7 @@ from http import HTTPStatus
 
 from twisted.internet.interfaces import ISystemHandle
 from twisted.internet.task import Clock
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
@@ -215,6 +216,20 @@ class SocketTests(ChannelCase):
         self.addCleanup(transport.loseConnection)
         stall = (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 5_000)
         self.assertEqual(transport.options, [stall])
+
+    def test_stall_below_tls(self) -> None:
+        """TLS has a handle of its own, which knows no such option; the socket is below it."""
+
+        class Secured(ProtocolWrapper):
+            def getHandle(self) -> object:
+                return object()
+
+        channel = self.site.buildProtocol(self.connect().transport.getPeer())
+        secured = Secured(WrappingFactory(self.site), channel)
+        transport = WithHandle(self.clock, secured)
+        secured.makeConnection(transport)
+        self.addCleanup(transport.loseConnection)
+        self.assertEqual(len(transport.options), 1)
 
 
 class LimitsTests(SynchronousTestCase):

@@ -8,8 +8,9 @@ import socket
 from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
-from twisted.internet.interfaces import IDelayedCall, ISystemHandle, ITCPTransport
+from twisted.internet.interfaces import IDelayedCall, ISystemHandle, ITCPTransport, ITransport
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.server import Request
@@ -82,10 +83,14 @@ class LimitedChannel(HTTPChannel):
         super().connectionMade()
         self.site.connections.add(self, self.getPeer().host)
         self._expect_headers()
-        if ISystemHandle.providedBy(self.transport):
+        transport: ITransport = self.transport
+        while isinstance(transport, ProtocolWrapper):
+            # TLS, below which is the socket.
+            transport = cast(ITransport, transport.transport)
+        if ISystemHandle.providedBy(transport):
             # The kernel knows best whether a client still takes what is sent to it.
             stall = round(self.site.limits.stall_time * 1000)
-            handle = cast(socket.socket, self.transport.getHandle())
+            handle = cast(socket.socket, transport.getHandle())
             handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stall)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
