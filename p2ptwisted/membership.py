@@ -137,6 +137,8 @@ class Membership(Service):
         others_from = self._clock.seconds()
         if self._given and not self._joined_before:
             others_from += PATIENCE
+        # Silent, it would cost its time limit once more: any other comes first.
+        given_up = self._left[-1:]
         while True:
             self._problem = "none was named with --supernode, and none answers by multicast"
             for find in (self._given_in_turn, self._discovered):
@@ -144,6 +146,9 @@ class Membership(Service):
                 if find == self._discovered and self._clock.seconds() < others_from:
                     break
                 for turn, supernode in await find():
+                    if supernode in given_up:
+                        self._problem = f"{supernode} has just been given up"
+                        continue
                     try:
                         await self._register(supernode)
                     except (Refused, Unavailable) as error:
@@ -153,6 +158,7 @@ class Membership(Service):
                     self._turn = turn + 1
                     self._joined_before = True
                     return supernode
+            given_up = []
             if not told:
                 _log.warn("No supernode yet ({problem}); trying on", problem=self._problem)
                 told = True

@@ -28,10 +28,10 @@ TWO_BEATS = 10.0
 CLIENTS, RETURNING = 200, 500
 
 #: Resources of each of those that come back: more in all than are stored at once.
-MANY = 300
+MANY = 600
 
 #: Seconds in which all that come back are registered, and 99 of 100 searches answered.
-BACK_WITHIN, P99 = 30.0, 0.25
+BACK_WITHIN, P99 = 60.0, 0.25
 
 
 class Load:
@@ -137,17 +137,21 @@ class DeadSupernodeTests(SystemTestCase):
     def test_all_at_once(self) -> None:
         """Of 500 nodes at once those that are too many come again; meanwhile others are served."""
         supernode = self.start_supernode()
-        load = self.load(RETURNING, MANY, 50, supernode)
+        load = self.load(RETURNING, MANY, 1, supernode)
 
         def put_off() -> bool:
             answer = supernode.post("/api/supernode/register", {"location": ":1", "resources": []})
             return answer.status == 503 and answer.headers["retry-after"] == "1"
 
         eventually(START_WITHIN, "a node is put off", put_off)
-        eventually(BACK_WITHIN, "all are there", lambda: load.is_at(supernode))
+        until, took = time.monotonic() + BACK_WITHIN, []
+        while not load.is_at(supernode):
+            self.assertLess(time.monotonic(), until)
+            for _ in range(20):
+                began = time.monotonic()
+                self.assertEqual(supernode.get("/api/supernode/holders/x?here=1").status, 200)
+                took.append(time.monotonic() - began)
         outcome = load.end()
         self.assertEqual(outcome.wrong, 0)
         self.assertGreater(outcome.put_off, 0)
-        seconds = sorted(seconds for _, seconds in outcome.hits)
-        self.assertGreater(len(seconds), 20)
-        self.assertLess(seconds[len(seconds) * 99 // 100], P99)
+        self.assertLess(sorted(took)[len(took) * 99 // 100], P99)

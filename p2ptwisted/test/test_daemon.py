@@ -1,6 +1,7 @@
 """Tests of `p2ptwisted.daemon` and of both roles' options, through twistd's own."""
 
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -23,7 +24,7 @@ from zope.interface.verify import verifyObject
 from p2ptwisted import node_tap, supernode_tap
 from p2ptwisted.cli.certs import make_certificates
 from p2ptwisted.config import NodeConfig, SupernodeConfig
-from p2ptwisted.daemon import Daemon, RoleOptions, prepare, refuse
+from p2ptwisted.daemon import DESCRIPTORS_MAX, Daemon, RoleOptions, prepare, refuse
 from p2ptwisted.errors import StartError
 from p2ptwisted.interfaces import IFolderWatch
 
@@ -478,6 +479,21 @@ class PrepareTests(SynchronousTestCase):
         """The reactor's time doesn't follow the wall clock."""
         before = time.monotonic()
         self.assertTrue(before <= self.process.seconds() <= time.monotonic())
+
+    def test_descriptors(self) -> None:
+        """It may open as many files as the system allows, but not senselessly many."""
+        infinity, set_to = resource.RLIM_INFINITY, []
+        self.patch(resource, "setrlimit", lambda _, limits: set_to.append(limits))
+        for now, most in (
+            (1_024, 20_000),
+            (1_024, infinity),
+            (20_000, 20_000),
+            (100_000, infinity),
+            (infinity, infinity),
+        ):
+            self.patch(resource, "getrlimit", lambda _, limits=(now, most): limits)
+            prepare(_Process())  # type: ignore[arg-type]  # it is all that is touched
+        self.assertEqual(set_to, [(20_000, 20_000), (DESCRIPTORS_MAX, infinity)])
 
     def test_terminated(self) -> None:
         """SIGTERM stops the reactor, once, from outside of whatever it is doing."""

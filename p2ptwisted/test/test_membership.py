@@ -177,7 +177,7 @@ class RegisteredTests(MembershipCase):
         """A mistake of our own is logged, and does not end the membership."""
         self.start(ONE, up=[ONE])
         self.client.unexpected = RuntimeError("oops")
-        self.pass_time(BEAT + JITTER)
+        self.pass_time(BEAT + JITTER + RETRY + JITTER)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
         self.assertEqual(self.membership.supernode, ONE)
 
@@ -326,6 +326,23 @@ class MoveTests(MembershipCase):
         self.assertEqual(lines, [f"Supernode {ONE} is gone"])
         self.assertEqual(self.client.registrations[-1].location, "10.0.0.9:8000(to 10.0.0.2)")
         self.assertEqual(self.discoveries, [])
+
+    def test_not_the_same_again(self) -> None:
+        """The one just given up is not waited for before others are looked for."""
+        self.found = [THREE]
+        self.client.silence = 2.0
+        self.start(ONE, up=[ONE, THREE])
+        self.client.up.discard(ONE)
+        self.pass_time(GONE + JITTER)
+        self.assertEqual(self.membership.supernode, THREE)
+
+    def test_the_same_again(self) -> None:
+        """Where there is no other it is, once it is back."""
+        self.start(ONE, up=[ONE])
+        self.gone(ONE)
+        self.client.up.add(ONE)
+        self.pass_time(JITTER + RETRY + JITTER)
+        self.assertEqual(self.membership.supernode, ONE)
 
     def test_back_too_late(self) -> None:
         """A supernode that is back just after it was given up has lost the node to the next."""

@@ -1,6 +1,7 @@
 """The content of a resource over HTTP: whole, a range of it, or pieces; straight from the file."""
 
 import os
+import re
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -77,6 +78,10 @@ class SomePieces(WebResource):
         _partial(request, start, stop, self._giving.resource.size or stop)
         request.setHeader(b"content-length", b"%d" % (stop - start))
         return _send(self._clock, request, self._giving, start, stop)
+
+
+#: The last no bytes: what parses a range takes it for all of them.
+_LAST_NONE = re.compile(rb"bytes=[ \t]*-0+[ \t]*")
 
 
 @implementer(IPushProducer)
@@ -181,6 +186,8 @@ def _range(request: Request, size: int, etag: str) -> tuple[int, int] | None:
         return whole
     if if_range is not None and if_range.decode("latin-1") != etag:
         return whole
+    if _LAST_NONE.fullmatch(header):
+        return None
     parsed = parse_range_header(header.decode("latin-1"))
     if parsed is None or parsed.units != "bytes" or len(parsed.ranges) != 1:
         return whole
