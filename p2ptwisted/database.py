@@ -50,7 +50,7 @@ _T = TypeVar("_T")
 _log = Logger()
 
 
-class _Unfit(Exception):
+class _Unfit(sqlite3.DatabaseError):
     """A database that SQLite can read, and that is of no use."""
 
 
@@ -150,10 +150,13 @@ class Database:
                 memory = _connect(":memory:", self._schema)
         self._db.close()
         self._db, self._path = memory, None
-        if damaged:
-            _tell_damaged(path, error, "what was in it is forgotten")
-        else:
-            _tell_forgetful(path, error)
+        try:
+            if damaged:
+                _tell_damaged(path, error, "what was in it is forgotten")
+                return
+        except OSError as problem:
+            error = problem
+        _tell_forgetful(path, error)
 
     def _unlock(self) -> None:
         if self._lock >= 0:
@@ -174,7 +177,7 @@ def _tells_damage(error: Exception) -> bool:
     kind = _kind(error)
     if kind is None:
         # Python can't read the text that SQLite gives it.
-        return isinstance(error, sqlite3.OperationalError | UnicodeDecodeError)
+        return isinstance(error, _Unfit | sqlite3.OperationalError | UnicodeDecodeError)
     return kind in _DAMAGED
 
 
@@ -197,8 +200,8 @@ def _connect_anew(path: Path, schema: str) -> sqlite3.Connection:
     """The database there; a damaged one is set aside."""
     try:
         return _connect(str(path), schema)
-    except (_Unfit, sqlite3.Error, UnicodeDecodeError) as error:
-        if not isinstance(error, _Unfit) and not _tells_damage(error):
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        if not _tells_damage(error):
             raise
         _tell_damaged(path, error, "a new one is begun")
         return _connect(str(path), schema)
@@ -249,7 +252,7 @@ def _tell_forgetful(path: Path, error: Exception) -> None:
 
 
 def _tell_damaged(path: Path, error: Exception, then: str) -> None:
-    """Set the file aside, and say so."""
+    """Set the file aside, and say so. Raises OSError where that can't be."""
     _log.warn(
         "{path} is damaged ({error}): it is now {aside}, and {then}",
         path=str(path),

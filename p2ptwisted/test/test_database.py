@@ -266,3 +266,24 @@ class FailingTests(DatabaseTestCase):
             self.assertEqual(self.things(opened), [])
         self.assertEqual(len(lines), 1)
         self.assertEqual(len(self.aside()), 1)
+
+    def test_damaged_and_not_writable(self) -> None:
+        """Damage that can't be set aside is left where it is, and memory has to do."""
+        self.begin(*("thing" * 20 for _ in range(50_000)))
+        database = self.open()
+        self.path.write_bytes(b"\xa5" * self.path.stat().st_size)
+
+        def refuse(path: Path) -> Path:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+        self.patch(database_module, "_set_aside", refuse)
+        with log_lines(LogLevel.warn) as lines:
+            self.assertEqual(self.things(database), [])
+        (line,) = lines
+        self.assertIn("can't be written", line)
+        database.close()
+        with log_lines(LogLevel.warn) as lines:
+            self.assertEqual(self.things(self.open()), [])
+        (line,) = lines
+        self.assertIn("can't be written", line)
+        self.assertEqual(self.aside(), [])
