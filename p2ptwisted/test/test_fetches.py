@@ -1,5 +1,6 @@
 """Tests of `p2ptwisted.transfer.fetches`: a node's fetches, from holders in memory, on a Clock."""
 
+from errno import ENOENT
 from pathlib import Path
 from typing import cast
 
@@ -201,13 +202,13 @@ class FetchesTests(FetchesCase):
         self.assertNotIn("secret", error)
 
     def test_adopt_fails(self) -> None:
-        """Where the library does not take it, the fetch fails, and the next one runs."""
+        """Where the file is gone when it has just come, the fetch fails and says so."""
         self.add()
-        self.shelf.problem = FileNotFoundError("gone")
+        self.shelf.problem = FileNotFoundError(ENOENT, "No such file or directory")
         self.fetches.start(ID)
         self.pass_by(2)
         self.assertEqual(self.state(), "failed")
-        self.assertEqual(len(self.flushLoggedErrors(FileNotFoundError)), 1)
+        self.assertIn("No such file", str(self.fetches.status(ID).error))
         self.assertEqual(self.fetches.resources(), [])
         self.nothing_left()
 

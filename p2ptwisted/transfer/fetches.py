@@ -152,7 +152,10 @@ class Fetches(Service):
         try:
             path = await entry.fetch.run()
             assert entry.fetch.part is not None
-            self._library.adopt(path, Digests(id, entry.fetch.part.pieces.digests))
+            try:
+                self._library.adopt(path, Digests(id, entry.fetch.part.pieces.digests))
+            except OSError as error:
+                raise Unavailable(f"{path} came, and can't be read: {error.strerror}") from error
             entry.state = "done"
             _log.info("Fetched {id} as {path}", id=id, path=str(path))
         except CancelledError:
