@@ -22,7 +22,8 @@ from fuzz.damage import any_of, text_of
 from fuzz.formats import ID
 from fuzz.target import Target
 from p2ptwisted.addresses import Location, OwnLocation, parse_location
-from p2ptwisted.client import Client, Refused
+from p2ptwisted.calls import Refused
+from p2ptwisted.client import Client
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.liveness import Sweep
 from p2ptwisted.model import Holders, Holding, Resource, parse_id

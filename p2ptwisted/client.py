@@ -1,43 +1,15 @@
-"""
-The HTTP client of both APIs; the only module that knows treq.
+"""The HTTP client of both APIs: a method a route, and what is made of its answer."""
 
-Everything it fetches is bounded in time and size, follows no redirect, and
-goes to numeric addresses, for anything else would start a thread.
-"""
-
-from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Sequence
+from typing import TypeVar
 from urllib.parse import quote
 
 import msgspec
-from treq.client import HTTPClient
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint
-from twisted.internet.error import ConnectingCancelledError
-from twisted.internet.interfaces import (
-    IReactorTCP,
-    IReactorTime,
-    IStreamClientEndpoint,
-    ITransport,
-)
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.python.failure import Failure
-from twisted.web.client import (
-    URI,
-    Agent,
-    HTTPConnectionPool,
-    RequestGenerationFailed,
-    RequestTransmissionFailed,
-    ResponseDone,
-    ResponseFailed,
-)
-from twisted.web.http import PotentialDataLoss
-from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IAgentEndpointFactory, IResponse
+from twisted.web.iweb import IResponse
 from werkzeug.http import parse_content_range_header
-from zope.interface import implementer
 
 from p2ptwisted.addresses import parse_location
+from p2ptwisted.calls import Caller, IClientReactor, Refused, drop, make_agent
 from p2ptwisted.errors import InvalidInput, Unavailable
 from p2ptwisted.group_key import GroupKey
 from p2ptwisted.model import (
@@ -54,80 +26,26 @@ from p2ptwisted.model import (
     Wanted,
 )
 from p2ptwisted.pieces import Pieces, decode_set, encode_set, every_piece
-from p2ptwisted.printable import printable
 from p2ptwisted.signatures import Signatures
 from p2ptwisted.streams import Receiver, Stream
 from p2ptwisted.tls import Authority
-
-#: Seconds for a whole health check, a heartbeat or a search.
-TIMEOUT = 2.0
 
 #: Seconds for a registration, and for each of its resources: 30 s for 100,000 of
 #: them, which are 14 MB, and take 2.25 s to store on an idle machine.
 REGISTER_TIMEOUT = 5.0
 REGISTER_TIMEOUT_EACH = 0.25e-3
 
-#: Seconds to connect; a host that is up answers in milliseconds.
-CONNECT_TIMEOUT = 2.0
-
-#: Seconds an unused connection is kept. Less than a server keeps it
-#: (web.limits), so that no request goes into a connection being closed.
-IDLE = 30
-
-#: Bytes read of an answer: a health check's, a search's, and the digests of
-#: the pieces of a resource of 1 TiB.
-HEALTH_MAX = 64 * 1024
+#: Bytes read of an answer: a search's, and the digests of the pieces of a resource of 1 TiB.
 ANSWER_MAX = 4 * 1024 * 1024
 MANIFEST_MAX = 8 * 1024 * 1024
 
-#: What comes of a call that was broken off, before or after it was connected.
-_CANCELLED = (CancelledError, ConnectingCancelledError)
-
 _T = TypeVar("_T")
-
-
-class IClientReactor(IReactorTCP, IReactorTime):
-    """What the client needs of a reactor."""
-
-
-@implementer(IAgentEndpointFactory)
-class NumericEndpoints:
-    """
-    Endpoints for numeric addresses. Agent's own resolve names on a thread pool.
-
-    Whether TLS is spoken is a matter of the whole group, so no location says
-    it, and every URL of this client's begins with `http:`.
-    """
-
-    def __init__(self, reactor: IClientReactor, authority: Authority | None = None) -> None:
-        """With an `authority`, TLS with whom it has signed a certificate for; none: plain TCP."""
-        self._reactor = reactor
-        self._authority = authority
-
-    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        host = uri.host.decode("ascii")
-        plain = TCP4ClientEndpoint(self._reactor, host, uri.port, timeout=CONNECT_TIMEOUT)
-        if self._authority is None:
-            return plain
-        return self._authority.secured(host, plain)
-
-
-class Refused(Exception):
-    """The other side answered with an error."""
-
-    def __init__(self, status: int, description: str) -> None:
-        super().__init__(description)
-        self.status = status
 
 
 class _Data(msgspec.Struct):
     """The envelope of an answer; what `data` is depends on the route."""
 
     data: msgspec.Raw = msgspec.Raw(b"{}")
-
-
-class _Error(msgspec.Struct):
-    description: str = ""
 
 
 class _Id(msgspec.Struct):
@@ -140,87 +58,15 @@ class _Membership(msgspec.Struct):
     supernode: str | None = None
 
 
-class _QuietFactory(HTTPConnectionPool._factory):  # type: ignore[misc, valid-type]
-    noisy = False
-
-
-class _Pool(HTTPConnectionPool):
-    """Twisted's pool without two lines in the log for every connection."""
-
-    _factory = _QuietFactory
-
-
-class _Body(Protocol):
-    """
-    Reads an answer's body, up to a limit.
-
-    treq's own collector keeps the connection when it is cancelled; a peer
-    that never ends its answer would cost a socket every time.
-    """
-
-    transport: ITransport
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._read = bytearray()
-        self.complete: Deferred[bytes] = Deferred(lambda _: self.transport.loseConnection())
-
-    def dataReceived(self, data: bytes) -> None:
-        self._read.extend(data)
-        if len(self._read) > self._limit:
-            self.transport.loseConnection()
-            self._end(Failure(Unavailable(f"an answer of more than {self._limit} bytes")))
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        # PotentialDataLoss: an answer without a length, ended by closing.
-        whole = reason.check(ResponseDone, PotentialDataLoss)
-        self._end(bytes(self._read) if whole else reason)
-
-    def _end(self, result: bytes | Failure) -> None:
-        if not self.complete.called:
-            self.complete.callback(result)
-
-
-class _Unwanted(Protocol):
-    """Closes the connection of an answer that is of no use."""
-
-    transport: ITransport
-
-    def connectionMade(self) -> None:
-        self.transport.loseConnection()
-
-
-class Client:
+class Client(Caller):
     """Calls supernodes (by `host:port`) and nodes (by location)."""
-
-    def __init__(
-        self,
-        clock: IReactorTime,
-        agent: IAgent,
-        pool: HTTPConnectionPool | None = None,
-        signatures: Signatures | None = None,
-    ) -> None:
-        """
-        `pool` is the agent's, to be closed with this client.
-
-        `signatures` signs every call, for a closed group.
-        """
-        self._clock = clock
-        self._http = HTTPClient(agent)
-        self._pool = pool
-        self._signatures = signatures
-
-    async def close(self) -> None:
-        """Close all connections."""
-        if self._pool is not None:
-            await self._pool.closeCachedConnections()
 
     # -- a node's
 
     async def is_well(self, location: str) -> bool:
         """Whether the node there answers its health check. Never raises."""
         try:
-            await self._call("GET", f"http://{location}/api/node/health", limit=HEALTH_MAX)
+            await self._call("GET", f"http://{location}/api/node/health")
         except (Refused, Unavailable):
             return False
         return True
@@ -228,7 +74,7 @@ class Client:
     async def has_supernode(self, location: str) -> bool:
         """Whether the node there says that it is registered somewhere. Never raises."""
         try:
-            body = await self._call("GET", f"http://{location}/api/node/health", limit=HEALTH_MAX)
+            body = await self._call("GET", f"http://{location}/api/node/health")
             return _decode(body, _Membership).supernode is not None
         except (Refused, Unavailable):
             return False
@@ -236,9 +82,7 @@ class Client:
     async def holds(self, location: str, id: str) -> bool:
         """Whether the node there has that resource itself. Never raises."""
         try:
-            body = await self._call(
-                "GET", f"http://{location}/api/node/resources/{id}", limit=HEALTH_MAX
-            )
+            body = await self._call("GET", f"http://{location}/api/node/resources/{id}")
             return _decode(body, _Id).id == id
         except (Refused, Unavailable):
             return False
@@ -270,13 +114,10 @@ class Client:
         response = await self._in_time(self._send("POST", url, body), silence, f"POST {url}")
         span = _content_range(response)
         if response.code == 206 and (span is None or not stream.began(*span)):
-            response.deliverBody(_Unwanted())
+            drop(response)
             raise Unavailable("it sends a range that was not asked for")
         if response.code != 206 or span is None:
-            answer = _Body(HEALTH_MAX)
-            response.deliverBody(answer)
-            told = await self._in_time(_wait(answer.complete), silence, f"POST {url}")
-            raise Refused(response.code, _description(told) or f"status {response.code}")
+            raise await self._refusal(response, silence, f"POST {url}")
         receiver = Receiver(self._clock, stream, span[1] - span[0], silence)
         response.deliverBody(receiver)
         await receiver.complete
@@ -363,62 +204,6 @@ class Client:
             raise
         return True
 
-    async def _call(
-        self,
-        method: str,
-        url: str,
-        body: bytes | None = None,
-        limit: int = HEALTH_MAX,
-        within: float = TIMEOUT,
-    ) -> bytes:
-        """The body of a successful answer that is complete in time."""
-        called = self._request(method, url, body, limit)
-        status, answer = await self._in_time(called, within, f"{method} {url}")
-        if status >= 300:
-            raise Refused(status, _description(answer) or f"{method} {url}: status {status}")
-        return answer
-
-    async def _in_time(self, call: Coroutine[Any, Any, _T], seconds: float, what: str) -> _T:
-        """What the call gives; raises Unavailable where it fails or takes longer."""
-        called = Deferred.fromCoroutine(call)
-        timer = self._clock.callLater(seconds, called.cancel)
-        try:
-            return await called
-        except Unavailable:
-            raise
-        except Exception as error:
-            reason = _reason(error)
-            if isinstance(reason, _CANCELLED):
-                if timer.active():
-                    raise CancelledError() from error  # Not for want of time: nobody waits for it.
-                raise Unavailable(f"{what}: no answer in time") from error
-            # Whatever a broken network or a broken peer can cause.
-            told = str(reason) or type(reason).__name__
-            raise Unavailable(f"{what}: {told}") from error
-        finally:
-            if timer.active():
-                timer.cancel()
-
-    async def _send(self, method: str, url: str, body: bytes | None) -> IResponse:
-        headers = Headers({} if body is None else {"content-type": ["application/json"]})
-        if self._signatures is not None:
-            for name, value in self._signatures.sign(method, url, body).items():
-                headers.addRawHeader(name, value)
-        return cast(
-            IResponse,
-            await self._http.request(
-                method, url, data=body, headers=headers, allow_redirects=False, unbuffered=True
-            ),
-        )
-
-    async def _request(
-        self, method: str, url: str, body: bytes | None, limit: int
-    ) -> tuple[int, bytes]:
-        response = await self._send(method, url, body)
-        body_read = _Body(limit)
-        response.deliverBody(body_read)
-        return response.code, await body_read.complete
-
 
 def make_client(
     reactor: IClientReactor,
@@ -431,9 +216,7 @@ def make_client(
     With a `key` it proves to be a member of that closed group; with an
     `authority` it speaks TLS, and only with those that have its certificate.
     """
-    pool = _Pool(reactor)
-    pool.cachedConnectionTimeout = IDLE
-    agent = Agent.usingEndpointFactory(reactor, NumericEndpoints(reactor, authority), pool)
+    agent, pool = make_agent(reactor, authority)
     signatures = None if key is None else Signatures(key.http)
     return Client(reactor, agent, pool, signatures)
 
@@ -468,21 +251,6 @@ def _decode(answer: bytes, kind: type[_T]) -> _T:
         raise Unavailable(f"an answer that can't be understood: {error}") from None
 
 
-def _description(answer: bytes) -> str:
-    try:
-        return printable(msgspec.json.decode(answer, type=_Error).description)
-    except UNREADABLE:
-        return ""
-
-
-def _reason(error: BaseException) -> BaseException:
-    """What Twisted has wrapped."""
-    wrappers = (RequestGenerationFailed, RequestTransmissionFailed, ResponseFailed)
-    while isinstance(error, wrappers) and error.reasons:
-        error = error.reasons[0].value
-    return error
-
-
 def _content_range(response: IResponse) -> tuple[int, int] | None:
     """The first byte that an answer brings and the one after the last, where it says so."""
     values = response.headers.getRawHeaders(b"content-range") or [b""]
@@ -490,7 +258,3 @@ def _content_range(response: IResponse) -> tuple[int, int] | None:
     if parsed is None or parsed.units != "bytes" or parsed.start is None or parsed.stop is None:
         return None
     return parsed.start, parsed.stop
-
-
-async def _wait(deferred: Deferred[_T]) -> _T:
-    return await deferred

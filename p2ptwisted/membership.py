@@ -13,7 +13,8 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from p2ptwisted.addresses import parse_location
-from p2ptwisted.client import Client, Refused
+from p2ptwisted.calls import Refused
+from p2ptwisted.client import Client
 from p2ptwisted.errors import InvalidInput, Unavailable
 from p2ptwisted.model import RESOURCES_MAX, Registration, Resource
 

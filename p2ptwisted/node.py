@@ -15,7 +15,8 @@ from twisted.internet.interfaces import IReactorCore, IReactorFDSet
 from zope.interface import implementer
 
 from p2ptwisted.addresses import OwnLocation, is_loopback, parse_location, resolver
-from p2ptwisted.client import Client, IClientReactor, Refused, make_client
+from p2ptwisted.calls import IClientReactor, Refused
+from p2ptwisted.client import Client, make_client
 from p2ptwisted.config import NodeConfig
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.hash_cache import make_cache

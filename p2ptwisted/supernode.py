@@ -22,7 +22,8 @@ from p2ptwisted.addresses import (
     resolver,
 )
 from p2ptwisted.bucket import Buckets
-from p2ptwisted.client import Client, IClientReactor, Refused, make_client
+from p2ptwisted.calls import IClientReactor, Refused
+from p2ptwisted.client import Client, make_client
 from p2ptwisted.config import SupernodeConfig
 from p2ptwisted.errors import NotAllowed, TooMuch, Unavailable, UnknownNode
 from p2ptwisted.interfaces import IRegistry, ISearchOverlay, ISupernode

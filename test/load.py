@@ -23,12 +23,12 @@ import msgspec
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import LoopingCall
-from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http import Request
 from twisted.web.resource import Resource as WebResource
 from twisted.web.server import Site
 
-from p2ptwisted.client import IDLE, Client, NumericEndpoints, Refused
+from p2ptwisted.calls import Refused, make_agent
+from p2ptwisted.client import Client
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.membership import Membership
 from p2ptwisted.model import Health, Registration, Resource
@@ -57,10 +57,7 @@ class CountingClient(Client):
     """A client that counts the registrations that are to be tried again."""
 
     def __init__(self, outcome: Outcome) -> None:
-        pool = HTTPConnectionPool(reactor)
-        pool.cachedConnectionTimeout = IDLE
-        agent = Agent.usingEndpointFactory(reactor, NumericEndpoints(reactor), pool)
-        super().__init__(reactor, agent, pool)
+        super().__init__(reactor, *make_agent(reactor))
         self._outcome = outcome
 
     async def register(self, supernode: str, registration: Registration) -> None:

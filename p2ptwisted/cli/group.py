@@ -12,8 +12,9 @@ from msgspec import UNSET, Struct
 from twisted.internet.defer import Deferred
 
 from p2ptwisted.addresses import is_loopback, parse_location, parse_supernode_url, resolve
+from p2ptwisted.calls import Refused
 from p2ptwisted.cli.exits import Exit, Problem
-from p2ptwisted.client import Client, Refused
+from p2ptwisted.client import Client
 from p2ptwisted.config import CommonConfig
 from p2ptwisted.errors import InvalidInput, Unavailable, UnknownResource
 from p2ptwisted.model import SUPERNODE_ID, Holders, Holding, Node, parse_id

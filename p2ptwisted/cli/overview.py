@@ -3,10 +3,10 @@
 from msgspec import Struct
 from twisted.internet.defer import Deferred
 
+from p2ptwisted.calls import Refused
 from p2ptwisted.cli.exits import Exit, Problem
 from p2ptwisted.cli.group import Group
 from p2ptwisted.cli.output import say, say_json, say_table, size_of
-from p2ptwisted.client import Refused
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.model import FetchStatus, Health, Node
 from p2ptwisted.services import all_of

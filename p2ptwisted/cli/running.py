@@ -15,10 +15,11 @@ from twisted.internet.interfaces import IReactorCore
 from twisted.internet.task import react
 from twisted.logger import globalLogBeginner
 
+from p2ptwisted.calls import Refused
 from p2ptwisted.cli.exits import Exit, Problem
 from p2ptwisted.cli.group import Group, Settings
 from p2ptwisted.cli.output import tell
-from p2ptwisted.client import Refused, make_client
+from p2ptwisted.client import make_client
 from p2ptwisted.errors import InvalidInput, StartError, Unavailable, UnknownResource
 from p2ptwisted.node import INodeReactor
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from msgspec import UNSET, Struct
 from twisted.internet.task import Cooperator, deferLater
 
+from p2ptwisted.calls import Refused
 from p2ptwisted.cli.exits import Exit, Problem
 from p2ptwisted.cli.get import hashing
 from p2ptwisted.cli.group import Group, location_of
 from p2ptwisted.cli.output import say, say_json
-from p2ptwisted.client import Refused
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.node import INodeReactor
 from p2ptwisted.services import make_cooperator

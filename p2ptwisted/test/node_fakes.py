@@ -36,7 +36,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import IResource
 from zope.interface import implementer
 
-from p2ptwisted.client import Client, Refused
+from p2ptwisted.calls import Refused
+from p2ptwisted.client import Client
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.hash_pool import IPoolReactor
 from p2ptwisted.hashing import Job, Result, hash_file

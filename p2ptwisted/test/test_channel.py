@@ -11,7 +11,7 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from p2ptwisted.client import IDLE
+from p2ptwisted.calls import IDLE
 from p2ptwisted.test.node_fakes import Connection, Transport
 from p2ptwisted.test.test_site import Echo
 from p2ptwisted.web.limits import BODY_RATE, IDLE_LEAST, Limits, affordable

@@ -1,4 +1,4 @@
-"""Tests of `p2ptwisted.client`: Twisted's own HTTP client, over connections in memory."""
+"""Tests of `client` and the `calls` below it: Twisted's HTTP client, on connections in memory."""
 
 import json
 from collections.abc import Coroutine
@@ -12,19 +12,16 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface.verify import verifyObject
 
-from p2ptwisted.client import (
-    ANSWER_MAX,
+from p2ptwisted.calls import (
     CONNECT_TIMEOUT,
-    HEALTH_MAX,
     IDLE,
-    REGISTER_TIMEOUT,
-    REGISTER_TIMEOUT_EACH,
+    SMALL_MAX,
     TIMEOUT,
     IClientReactor,
     NumericEndpoints,
     Refused,
-    make_client,
 )
+from p2ptwisted.client import ANSWER_MAX, REGISTER_TIMEOUT, REGISTER_TIMEOUT_EACH, make_client
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.model import HeldFile, Holders, Holding, Node, Registration, Resource
 from p2ptwisted.pieces import Pieces
@@ -336,7 +333,7 @@ class SizeTests(ClientCase):
 
     def test_health(self) -> None:
         """A health check of more than 64 KiB fails, and is read no further."""
-        for length, expected in [(HEALTH_MAX, True), (HEALTH_MAX + 1, False)]:
+        for length, expected in [(SMALL_MAX, True), (SMALL_MAX + 1, False)]:
             well = self.call(self.client.is_well(NODE))
             peer = self.accept()
             peer.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 99999999\r\n\r\n")
@@ -351,13 +348,13 @@ class SizeTests(ClientCase):
     def test_just_as_much(self) -> None:
         """An answer of exactly the limit is taken."""
         well = self.call(self.client.is_well(NODE))
-        self.accept().answer("200 OK", bytes(HEALTH_MAX))
+        self.accept().answer("200 OK", bytes(SMALL_MAX))
         self.assertIs(self.successResultOf(well), True)
 
     def test_search(self) -> None:
         """A search's answer may be larger than that, up to a limit of its own."""
         found = self.call(self.client.search(SUPERNODE, [ID]))
-        self.accept().answer("200 OK", b'{"data":[]' + b" " * (HEALTH_MAX * 2) + b"}")
+        self.accept().answer("200 OK", b'{"data":[]' + b" " * (SMALL_MAX * 2) + b"}")
         self.assertEqual(self.successResultOf(found), [])
         self.reactor.advance(IDLE)
         found = self.call(self.client.search(SUPERNODE, [ID]))
@@ -375,7 +372,7 @@ class SizeTests(ClientCase):
         """An error's body is bounded like any other."""
         beat = self.call(self.client.heartbeat(SUPERNODE, NODE))
         peer = self.accept()
-        peer.answer("400 Bad Request", bytes(HEALTH_MAX + 1))
+        peer.answer("400 Bad Request", bytes(SMALL_MAX + 1))
         self.unavailable(beat)
         self.assertFalse(peer.is_open)
 

@@ -14,7 +14,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted import membership
-from p2ptwisted.client import Client, IClientReactor, make_client
+from p2ptwisted.calls import IClientReactor
+from p2ptwisted.client import Client, make_client
 from p2ptwisted.errors import InvalidInput, Unavailable
 from p2ptwisted.membership import (
     BEAT,

@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from p2ptwisted.client import Refused
+from p2ptwisted.calls import Refused
 from p2ptwisted.errors import InvalidInput, Unavailable
 from p2ptwisted.interfaces import ISearchOverlay
 from p2ptwisted.model import SUPERNODE_ID, Holders

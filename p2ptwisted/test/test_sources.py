@@ -5,7 +5,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted import pieces
-from p2ptwisted.client import Refused
+from p2ptwisted.calls import Refused
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.model import Holders
 from p2ptwisted.test.transfer_fakes import LENGTH, PAUSE, FakeHolder, Swarm, cut, id_of

@@ -13,7 +13,8 @@ from twisted.internet.task import Cooperator, LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from p2ptwisted.client import Client, Refused
+from p2ptwisted.calls import Refused
+from p2ptwisted.client import Client
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.interfaces import IWhole
 from p2ptwisted.model import Holders

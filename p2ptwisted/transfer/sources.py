@@ -10,7 +10,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from p2ptwisted.client import Client, Refused
+from p2ptwisted.calls import Refused
+from p2ptwisted.client import Client
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.model import Holders
 from p2ptwisted.pieces import Pieces, every_piece
