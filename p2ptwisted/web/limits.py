@@ -6,7 +6,7 @@ from dataclasses import dataclass
 #: Bytes a second that a request's body must come with, on average over `body_time`.
 BODY_RATE = 16 * 1024
 
-#: Seconds; the members' own connections are unused for up to `client.IDLE`, and one that
+#: Seconds; the members' own connections are unused for up to `calls.IDLE`, and one that
 #: is closed just as a request comes loses it.
 IDLE_LEAST = 35.0
 
