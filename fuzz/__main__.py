@@ -11,6 +11,7 @@ was; the same seed begins with the same input.
 import argparse
 import os
 import sys
+import tempfile
 import traceback
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
@@ -43,6 +44,11 @@ def _shown(problem: BaseException) -> str:
     return "".join(lines)[-SHOWN:]
 
 
+def _work_in(folder: str) -> None:
+    # What the targets make goes with it; a worker runs no exit handlers of its own.
+    tempfile.tempdir = folder
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m fuzz", description="Fuzz the parsers.")
     parser.add_argument("--seconds", type=float, default=60, help="for each [60]")
@@ -56,7 +62,10 @@ def main(arguments: list[str]) -> int:
     named = given.target or list(TARGETS)
     seconds = {name: given.seconds if name in named else given.others for name in TARGETS}
     all_well = True
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    with (
+        tempfile.TemporaryDirectory(prefix="p2ptwisted-fuzz-") as folder,
+        ProcessPoolExecutor(os.cpu_count(), initializer=_work_in, initargs=(folder,)) as pool,
+    ):
         attempts = [
             pool.submit(attempt, name, each, given.seed) for name, each in seconds.items() if each
         ]

@@ -210,7 +210,7 @@ class NodeInMemory:
     def __init__(self) -> None:
         clock = Clock()
         node = FakeNode()
-        self.file = Path(tempfile.mkdtemp(prefix="p2ptwisted-fuzz-")) / "file"
+        self.file = Path(tempfile.mkdtemp()) / "file"
         self.file.write_bytes(CONTENT)
         node.here[ID] = Resource(ID, "a/b.bin", len(CONTENT))
         node.files[ID] = self.file

@@ -32,7 +32,7 @@ PIECES = Pieces(_SIZE, b"".join(_digest(start) for start in range(0, _SIZE, MIB)
 
 @functools.cache
 def _folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="p2ptwisted-fuzz-"))
+    return Path(tempfile.mkdtemp())
 
 
 @functools.cache

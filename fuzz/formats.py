@@ -114,7 +114,7 @@ def check_set(given: tuple[str, int]) -> None:
 @functools.cache
 def _folder() -> Path:
     """A folder to fetch into, with a link in it that leads out."""
-    outside = Path(tempfile.mkdtemp(prefix="p2ptwisted-fuzz-"))
+    outside = Path(tempfile.mkdtemp())
     folder = outside / "folder"
     folder.mkdir()
     (folder / "link").symlink_to(outside)

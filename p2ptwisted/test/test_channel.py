@@ -92,6 +92,21 @@ class HeaderTests(ChannelCase):
         self.clock.advance(LIMITS.header_time)
         self.refusal(connection, HTTPStatus.REQUEST_TIMEOUT)
 
+    def test_behind_another(self) -> None:
+        """So they have where a request's beginning came in one piece with the one before."""
+        for path in "/", "/slow":
+            connection = self.connect()
+            connection.send(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path.encode() + HEAD)
+            if path == "/slow":
+                self.clock.advance(1_000)
+                self.echo.finish()
+            for _ in range(19):
+                connection.send(b"a")
+                self.clock.advance(0.1)
+            connection.take()
+            self.clock.advance(0.1)
+            self.refusal(connection, HTTPStatus.REQUEST_TIMEOUT)
+
     def test_answering_takes_its_time(self) -> None:
         """An answer that takes long is no fault of the client's."""
         connection = self.connect()
@@ -171,6 +186,17 @@ class CrowdTests(ChannelCase):
             self.echo.finish()
             self.assertEqual(connection.received()[:12], b"HTTP/1.1 200")
         self.assertTrue(self.connect().is_open)
+
+    def test_behind_another_is_busy(self) -> None:
+        """Nor is who has a request answered that came in one piece with the one before."""
+        both = self.connect()
+        both.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+        both.take()
+        for _ in range(3):
+            self.connect()
+        self.assertTrue(both.is_open)
+        self.echo.finish()
+        self.assertEqual(both.received()[:12], b"HTTP/1.1 200")
 
     def test_trickling_is_busy(self) -> None:
         """Who has begun to ask is not idle: a slow request is not lost to a crowd."""

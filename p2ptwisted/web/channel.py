@@ -3,18 +3,20 @@ One connection of a client's: how slow and how large its requests may be.
 Twisted bounds neither a request's body nor the time that it takes.
 """
 
+import enum
 import re
 import socket
 from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
-from twisted.internet.interfaces import IDelayedCall, ISystemHandle, ITCPTransport, ITransport
+from twisted.internet.interfaces import ISystemHandle, ITCPTransport, ITransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.server import Request
 
+from p2ptwisted.web.deadline import Deadline
 from p2ptwisted.web.envelope import RETRY_AFTER, error, error_body
 from p2ptwisted.web.limits import BODY_RATE
 
@@ -67,22 +69,31 @@ class LimitedRequest(Request):
         self.finish()
 
 
+class _Awaited(enum.Enum):
+    """What a client has yet to send."""
+
+    REQUEST = enum.auto()
+    HEADERS = enum.auto()
+    BODY = enum.auto()
+    NOTHING = enum.auto()
+
+
 class LimitedChannel(HTTPChannel):
     """A connection that its site knows of."""
 
     site: "LimitedSite"
     transport: ITCPTransport
+    _awaited = _Awaited.REQUEST
     _refused = False
     _thrown_away = 0
-    #: When what is expected next must have come, if anything is.
-    _deadline: IDelayedCall | None = None
     #: Bytes of the body under way that had come when it was last looked at.
     _body_seen = 0
 
     def connectionMade(self) -> None:
         super().connectionMade()
+        self._deadline = Deadline(self.site.reactor, self._late)
+        self._deadline.set(self.site.limits.header_time)
         self.site.connections.add(self, self.getPeer().host)
-        self._expect_headers()
         transport: ITransport = self.transport
         while isinstance(transport, ProtocolWrapper):
             # TLS, below which is the socket.
@@ -94,73 +105,74 @@ class LimitedChannel(HTTPChannel):
             handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stall)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._expect_nothing()
+        self._deadline.stop()
         super().connectionLost(reason)
         self.site.gone(self)
 
-    def requestDone(self, request: Request) -> None:
-        if self.site.stopping:
-            self.persistent = False
-        super().requestDone(request)
-        if not self.requests:
-            self.site.connections.idle(self)
-
-    def allHeadersReceived(self) -> None:
-        self._expect_nothing()
-        self._body_seen = 0
-        self._expect_body()
-        super().allHeadersReceived()
-
-    def allContentReceived(self) -> None:
-        self._expect_nothing()
-        super().allContentReceived()
-
-    # -- being slow
-
-    def _expect_headers(self) -> None:
-        self._deadline = self.callLater(self.site.limits.header_time, self._headers_late)
-
-    def _expect_body(self) -> None:
-        self._deadline = self.callLater(self.site.limits.body_time, self._body_late)
-
-    def _expect_nothing(self) -> None:
-        if self._deadline is not None and self._deadline.active():
-            self._deadline.cancel()
-        self._deadline = None
-
-    def _headers_late(self) -> None:
-        if self.site.connections.is_idle(self):
-            self.loseConnection()  # It has asked for nothing, so there is nothing to say.
-            return
-        self._refuse(
-            HTTPStatus.REQUEST_TIMEOUT,
-            f"the headers were not complete after {self.site.limits.header_time:g} s",
-        )
-
-    def _body_late(self) -> None:
-        received = self.requests[-1].received
-        if received - self._body_seen >= BODY_RATE * self.site.limits.body_time:
-            self._body_seen = received
-            self._expect_body()
-            return
-        self._refuse(
-            HTTPStatus.REQUEST_TIMEOUT,
-            f"the body came with less than {BODY_RATE} bytes a second",
-        )
-
-    # -- being refused
-
     def dataReceived(self, data: bytes) -> None:
         if not self._refused:
-            if self.site.connections.is_idle(self):
-                self.site.connections.busy(self)
-                if self._deadline is None:
-                    self._expect_headers()
+            if self._awaited is _Awaited.REQUEST:
+                self._begin()
             super().dataReceived(data)
             return
         self._thrown_away += len(data)
         if self._thrown_away > PATIENCE:
             self.loseConnection()
+
+    def allHeadersReceived(self) -> None:
+        if self._awaited is _Awaited.REQUEST:
+            self._begin()  # It came with the one before.
+        self._awaited = _Awaited.BODY
+        self._body_seen = 0
+        self._deadline.set(self.site.limits.body_time)
+        super().allHeadersReceived()
+
+    def allContentReceived(self) -> None:
+        self._awaited = _Awaited.NOTHING
+        self._deadline.clear()
+        super().allContentReceived()
+
+    def requestDone(self, request: Request) -> None:
+        if self.site.stopping:
+            self.persistent = False
+        self._awaited = _Awaited.REQUEST
+        self._deadline.set(self.site.limits.idle_time)
+        self.site.connections.idle(self)
+        # Reads what came of the next one meanwhile.
+        super().requestDone(request)
+        if self.requests and self._awaited is _Awaited.REQUEST:
+            self._begin()
+
+    def _begin(self) -> None:
+        """A request has begun to come."""
+        self._awaited = _Awaited.HEADERS
+        self._deadline.set(self.site.limits.header_time)
+        self.site.connections.busy(self)
+
+    # -- being slow
+
+    def _late(self) -> None:
+        limits = self.site.limits
+        if self._awaited is _Awaited.HEADERS:
+            self._refuse(
+                HTTPStatus.REQUEST_TIMEOUT,
+                f"the headers were not complete after {limits.header_time:g} s",
+            )
+        elif self._awaited is _Awaited.BODY:
+            received = self.requests[-1].received
+            if received - self._body_seen >= BODY_RATE * limits.body_time:
+                self._body_seen = received
+                self._deadline.set(limits.body_time)
+                return
+            self._refuse(
+                HTTPStatus.REQUEST_TIMEOUT,
+                f"the body came with less than {BODY_RATE} bytes a second",
+            )
+        else:
+            # It asks for nothing more, so there is nothing to say.
+            self.timeoutConnection()
+
+    # -- being refused
 
     def lineLengthExceeded(self, line: bytes) -> None:
         self._respondToBadRequestAndDisconnect()
@@ -175,10 +187,11 @@ class LimitedChannel(HTTPChannel):
 
     def _refuse(self, status: HTTPStatus, description: str) -> None:
         """Answer what never became a request, and hear no more of it."""
-        self._expect_nothing()
         self.transport.write(_raw_answer(status, description))
         # Closing with the rest unread would reset the connection, and the answer with it.
         self._refused = True
+        self._awaited = _Awaited.NOTHING
+        self._deadline.set(self.site.limits.idle_time)
         self.clearLineBuffer()
         self.transport.loseWriteConnection()
 

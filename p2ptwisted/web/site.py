@@ -36,9 +36,8 @@ class LimitedSite(Site):
         limits: Limits = Limits(),  # noqa: B008  # frozen
     ) -> None:
         """`body_max`: bytes of a request's body."""
-        super().__init__(
-            root, timeout=limits.idle_time, reactor=reactor, parsePOSTFormSubmission=False
-        )
+        # The channel has a timer of its own for every wait.
+        super().__init__(root, timeout=None, reactor=reactor, parsePOSTFormSubmission=False)
         self.body_max = body_max
         self.limits = limits
         self.connections: Connections[LimitedChannel] = Connections(
