@@ -26,6 +26,9 @@ _log = Logger()
 
 LOOPBACK = IPv4Network("127.0.0.0/8")
 
+#: "This network" (RFC 791): no host has such an address.
+THIS = IPv4Network("0.0.0.0/8")
+
 #: Listening on all addresses.
 ANY_HOST = "0.0.0.0"
 
@@ -85,14 +88,18 @@ def parse_host(text: str) -> IPv4Address:
     except AddressValueError:
         raise InvalidInput(f"{text[:80]!r} is not a numeric IPv4 address") from None
     # Link-local ones are a machine's own affairs, such as a cloud's metadata.
-    bad = (address.is_multicast, address.is_unspecified, address.is_link_local)
-    if any(bad) or address == IPv4Address("255.255.255.255"):
+    if address.is_multicast or address.is_link_local or address.is_reserved or address in THIS:
         raise InvalidInput(f"{text} is not the address of one host")
     return address
 
 
 def is_loopback(host: str) -> bool:
     return host.startswith("127.")
+
+
+def is_own(host: str) -> bool:
+    """Whether an address is one of this machine's."""
+    return is_loopback(host) or address_towards(host) == host
 
 
 def may_name(caller: str, host: str, trusted: Sequence[IPv4Network]) -> bool:
@@ -177,7 +184,7 @@ async def resolve(reactor: IReactorCore, host: str) -> str:
         raise InvalidInput(f"host name {host!r} can't be resolved: {error!r}") from None
     for answer in answers:
         if isinstance(answer.payload, Record_A):
-            return str(answer.payload.dottedQuad())
+            return str(parse_host(answer.payload.dottedQuad()))
     raise InvalidInput(f"host name {host!r} has no IPv4 address")
 
 

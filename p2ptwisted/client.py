@@ -10,6 +10,7 @@ from werkzeug.http import parse_content_range_header
 
 from p2ptwisted.addresses import parse_location
 from p2ptwisted.calls import Caller, IClientReactor, Refused, drop, make_agent
+from p2ptwisted.claims import believed
 from p2ptwisted.errors import InvalidInput, Unavailable
 from p2ptwisted.group_key import GroupKey
 from p2ptwisted.model import (
@@ -168,18 +169,29 @@ class Client(Caller):
     async def search(self, supernode: str, ids: Sequence[str]) -> list[Holding]:
         """Who holds these resources, anywhere in the group."""
         url = f"http://{supernode}/api/supernode/search?hash_ids={','.join(ids)}"
-        return _callable(_decode(await self._call("GET", url, limit=ANSWER_MAX), list[Holding]))
+        return await self._holdings(supernode, url)
 
     async def search_names(self, supernode: str, part: str) -> list[Holding]:
         """What this very supernode's nodes have with that in its name."""
         url = f"http://{supernode}/api/supernode/search?file_name={quote(part, safe='')}"
-        return _callable(_decode(await self._call("GET", url, limit=ANSWER_MAX), list[Holding]))
+        return await self._holdings(supernode, url)
 
     async def search_node(self, supernode: str, node_name: str, id: str) -> list[Holding]:
         """Whether the supernode's node of that name has it: a list of one, or of none."""
         name = quote(node_name, safe="")
         url = f"http://{supernode}/api/supernode/search?node_name={name}&hash_ids={id}"
-        return _callable(_decode(await self._call("GET", url, limit=ANSWER_MAX), list[Holding]))
+        return await self._holdings(supernode, url)
+
+    async def _holdings(self, supernode: str, url: str) -> list[Holding]:
+        """What is found, with nothing but locations that may be called."""
+        found = []
+        for holding in _decode(await self._call("GET", url, limit=ANSWER_MAX), list[Holding]):
+            locations = _told(supernode, holding.file.locations)
+            if locations:
+                first = locations[0]
+                file = msgspec.structs.replace(holding.file, location=first, locations=locations)
+                found.append(msgspec.structs.replace(holding, file=file))
+        return found
 
     async def nodes(self, supernode: str) -> list[Node]:
         """The nodes that are registered there."""
@@ -191,8 +203,11 @@ class Client(Caller):
         """Everybody who has it or a part of it; `here`: only who is registered at this one."""
         url = f"http://{supernode}/api/supernode/holders/{id}{'?here=1' if here else ''}"
         found = _decode(await self._call("GET", url, limit=ANSWER_MAX), Holders)
-        locations, partial = _valid(found.locations), _valid(found.partial)
-        return msgspec.structs.replace(found, locations=locations, partial=partial)
+        return msgspec.structs.replace(
+            found,
+            locations=_told(supernode, found.locations),
+            partial=_told(supernode, found.partial),
+        )
 
     async def _presence(self, method: str, supernode: str, location: str) -> bool:
         body = msgspec.json.encode(Presence(location))
@@ -221,15 +236,9 @@ def make_client(
     return Client(reactor, agent, pool, signatures)
 
 
-def _callable(holdings: Sequence[Holding]) -> list[Holding]:
-    """The same with nothing but locations, for they are about to be called."""
-    valid = []
-    for holding in holdings:
-        locations = _valid(holding.file.locations)
-        if locations:
-            file = msgspec.structs.replace(holding.file, location=locations[0], locations=locations)
-            valid.append(msgspec.structs.replace(holding, file=file))
-    return valid
+def _told(supernode: str, locations: Sequence[str]) -> list[str]:
+    """Those of the locations that a supernode tells which may be called."""
+    return list(believed(_valid(locations), parse_location(supernode).host))
 
 
 def _valid(locations: Sequence[str]) -> list[str]:

@@ -205,6 +205,7 @@ def make_node(
         f"node-{uuid.uuid4()}",
         DISCOVERY_TIMEOUT,
         seal=None if key is None else Seal(key),
+        trusted=config.trusted_networks,
     )
     # Where the node is, only the web service knows, once it listens; what is
     # being fetched, only the fetches, which need the node to find holders.
@@ -241,7 +242,7 @@ def make_node(
         membership.changed,
     )
     api = NodeApi(reactor, node, fetches, config.trusted_networks)
-    root = api.root(make_guard(reactor, config))
+    root = api.root(make_guard(reactor, config, own_location.towards))
     web = WebService(reactor, config.endpoint, LimitedSite(root, BODY_MAX, reactor, config.limits))
     cached = [] if cache is None else [Opening(cache.open, cache.close)]
     return in_order(

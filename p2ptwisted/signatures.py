@@ -22,7 +22,11 @@ from p2ptwisted.errors import NotSigned, Unavailable
 #: Seconds by which a signature's time may differ from ours, either way.
 WINDOW = 30.0
 
-#: Nonces remembered; each for twice the window, so about 1,600 calls a second.
+#: Seconds for which a nonce is remembered, of a call that may be good for as long as its
+#: clock is ahead of ours and as long again; and some more, for clocks that are being set.
+REMEMBERED = 2 * WINDOW + 5.0
+
+#: Nonces remembered, so about 1,500 calls a second.
 NONCES_MAX = 100_000
 
 NONCE_BYTES = 16
@@ -93,4 +97,4 @@ class Signatures:
             raise NotSigned("this very call has come before: sign each anew, with a nonce")
         if len(self._nonces) >= NONCES_MAX:
             raise Unavailable("too many signed calls: try again in a minute")
-        self._nonces[nonce] = now + 2 * WINDOW
+        self._nonces[nonce] = now + REMEMBERED

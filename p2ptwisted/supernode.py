@@ -260,11 +260,12 @@ def make_supernode(reactor: ISupernodeReactor, config: SupernodeConfig) -> Multi
         answers=known.locations,
         confirms=lambda location, id: Deferred.fromCoroutine(client.holds(location, id)),
         seal=None if key is None else Seal(key),
+        trusted=config.trusted_networks,
     )
     peers = [Peer(reactor, client, resolver(reactor, host, port)) for host, port in config.peers]
     overlay = WithPeers(multicast, peers) if peers else multicast
     supernode = Supernode(reactor, registry, known, sweep, overlay, client, config.trusted_networks)
-    root = SupernodeApi(supernode).root(make_guard(reactor, config))
+    root = SupernodeApi(supernode).root(make_guard(reactor, config, own_location.towards))
     web = WebService(reactor, config.endpoint, LimitedSite(root, BODY_MAX, reactor, config.limits))
     return in_order(
         Closing(client.close),

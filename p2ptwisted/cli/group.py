@@ -102,6 +102,7 @@ class Group:
             f"p2p-{uuid.uuid4()}",
             DISCOVERY_TIMEOUT,
             seal=None if key is None else Seal(key),
+            trusted=config.trusted_networks,
         )
         overlay.startService()
         try:

@@ -5,6 +5,7 @@ which decides, `wire`, which knows the format, and `sockets`.
 
 import time
 from collections.abc import Callable, Sequence
+from ipaddress import IPv4Network
 from typing import Protocol
 
 from twisted.application.service import Service
@@ -16,6 +17,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from p2ptwisted.claims import believed, believed_of_supernodes
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.interfaces import ISearchOverlay
 from p2ptwisted.model import SUPERNODE_ID
@@ -74,6 +76,7 @@ class MulticastOverlay(Service):
         answers: Answers | None = None,
         confirms: Confirms | None = None,
         seal: Seal | None = None,
+        trusted: Sequence[IPv4Network] = (),
         addresses: Callable[[Sequence[str]], list[str]] = addresses_up,
         wall_time: Callable[[], float] = time.time,
     ) -> None:
@@ -81,6 +84,8 @@ class MulticastOverlay(Service):
         `name` is what this peer is called in its datagrams; `timeout` is in seconds.
 
         `seal` is a closed group's; its times are told by `wall_time`, in seconds since 1970.
+
+        `trusted`: networks whose hosts may tell of supernodes other than themselves.
         """
         self._reactor = reactor
         self._sockets = GroupSockets(reactor, group, self._received, addresses)
@@ -89,6 +94,7 @@ class MulticastOverlay(Service):
         self._answers = answers
         self._confirms = confirms
         self._seal = seal
+        self._trusted = trusted
         self._wall_time = wall_time
         self._searches = Searches(name, timeout)
         self._waiters: dict[Search, list[Deferred[tuple[str, ...]]]] = {}
@@ -208,7 +214,7 @@ class MulticastOverlay(Service):
             case Request():
                 self._answer(message, source)
             case Found():
-                self._found(message)
+                self._found(self._believed(message, source[0]))
             case NotFound():
                 self._end_if_over(*self._searches.not_found(message))
 
@@ -231,11 +237,19 @@ class MulticastOverlay(Service):
         )
         self._sockets.send(self._sealed(reply), source)
 
+    def _believed(self, message: Found, source: str) -> Found:
+        """The message with those locations that its sender may tell, perhaps with none."""
+        if self._searches.is_for_supernodes(message):
+            locations = believed_of_supernodes(message.locations, source, self._trusted)
+        else:
+            locations = believed(message.locations, source)
+        return Found(message.name, locations, message.tag)
+
     def _found(self, message: Found) -> None:
         search = self._searches.found(message)
         if search is not None:
             self._end_if_over(search)
-        elif message.tag is None and self._confirms is not None:
+        elif message.tag is None and message.locations and self._confirms is not None:
             for id in self._searches.outstanding_ids():
                 if len(self._confirming) >= CONFIRMATIONS_MAX:
                     return

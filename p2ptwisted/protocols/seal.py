@@ -9,9 +9,13 @@ import hmac
 import re
 
 from p2ptwisted.group_key import GroupKey
+from p2ptwisted.protocols.wire import DATAGRAM_MAX
 
 #: Seconds by which a datagram's time may differ from ours, either way.
 WINDOW = 30.0
+
+#: Bytes of the seal of any datagram, at the most.
+SEAL_MAX = 78
 
 _SEALED = re.compile(
     rb"(?P<signed>(?P<datagram>.*);(?P<time>[0-9]{1,12}))\.(?P<mac>[0-9a-f]{64})", re.DOTALL
@@ -31,6 +35,8 @@ class Seal:
 
     def open(self, sealed: bytes, now: float) -> bytes | None:
         """The datagram in it; None where it has no seal, a wrong one or an old one."""
+        if len(sealed) > DATAGRAM_MAX + SEAL_MAX:
+            return None
         parts = _SEALED.fullmatch(sealed)
         if parts is None or not hmac.compare_digest(self._mac(parts["signed"]), parts["mac"]):
             return None

@@ -90,6 +90,11 @@ class Searches:
     def __len__(self) -> int:
         return len(self._by_tag)
 
+    def is_for_supernodes(self, message: Found) -> bool:
+        """Whether it answers a search for supernodes, which only a tag can say."""
+        search = self._by_tag.get(message.tag or "")
+        return search is not None and search.id == SUPERNODE_ID
+
     def outstanding_ids(self) -> list[str]:
         """The ids of all resources that are being searched for, each once."""
         ids = dict.fromkeys(search.id for search in self._by_tag.values())

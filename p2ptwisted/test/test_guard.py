@@ -13,7 +13,7 @@ from p2ptwisted.signatures import Signatures
 from p2ptwisted.web.envelope import ApiRoot, no_content
 from p2ptwisted.web.guard import Guard
 
-HOST = "http://10.0.0.1:5000"
+HOST, ADVERTISED = "http://10.0.0.1:5000", "10.0.0.1:5000"
 
 
 class Api:
@@ -35,9 +35,10 @@ class Api:
         self.reached.append(request.content.read())
         return no_content(request)
 
-    @app.route("/thing/pieces", methods=["POST"])
-    def pieces(self, request: Request) -> bytes:
-        self.reached.append(b"pieces")
+    @app.route("/node/resources/<id>/pieces", methods=["POST", "DELETE"])
+    @app.route("/node/fetch/<id>", methods=["DELETE"])
+    @app.route("/supernode/xxx", methods=["GET"])
+    def other(self, request: Request, id: str = "") -> bytes:
         return no_content(request)
 
 
@@ -51,7 +52,7 @@ class GuardTests(SynchronousTestCase):
     def use(self, private: bool) -> None:
         self.api = Api()
         self.clock = Clock()
-        guard = Guard(self.clock, Signatures(b"k" * 32), private)
+        guard = Guard(self.clock, Signatures(b"k" * 32), private, lambda asker: ADVERTISED)
         self.treq: Any = StubTreq(ApiRoot(self.api.app, guard))
 
     def call(
@@ -92,14 +93,26 @@ class GuardTests(SynchronousTestCase):
         self.assertEqual(self.signed("POST", "/thing", key=b"K" * 32), 401)
 
     def test_reading(self) -> None:
-        """Reading is open to all, unless the group is private."""
-        self.assertEqual(self.call("GET", "/thing"), 204)
-        self.assertEqual(self.call("POST", "/thing/pieces"), 204)
+        """Reading is open to all, unless the group is private; asking for pieces is reading."""
+        reading = (("GET", "/thing"), ("POST", "/node/resources/a/pieces"))
+        for method, path in reading:
+            self.assertEqual(self.call(method, path), 204)
+            self.assertEqual(self.call(method, "/api" + path), 204)
         self.use(private=True)
-        self.assertEqual(self.call("GET", "/thing"), 401)
-        self.assertEqual(self.call("POST", "/thing/pieces"), 401)
-        self.assertEqual(self.signed("GET", "/thing"), 204)
-        self.assertEqual(self.signed("POST", "/thing/pieces"), 204)
+        for method, path in reading:
+            self.assertEqual(self.call(method, path), 401)
+            self.assertEqual(self.signed(method, path), 204)
+
+    def test_not_reading(self) -> None:
+        """What only looks like it isn't: a sweep by GET, and other things called pieces."""
+        for method, path in (
+            ("GET", "/supernode/xxx"),
+            ("DELETE", "/node/fetch/pieces"),
+            ("DELETE", "/node/resources/a/pieces"),
+        ):
+            for under in ("", "/api"):
+                self.assertEqual(self.call(method, under + path), 401, path)
+                self.assertEqual(self.signed(method, under + path), 204, path)
 
     def test_twice(self) -> None:
         """What was recorded on its way can't be sent again, where it changes something."""
@@ -107,6 +120,26 @@ class GuardTests(SynchronousTestCase):
         self.assertEqual(self.call("POST", "/thing", b"body", headers), 204)
         self.assertEqual(self.call("POST", "/thing", b"body", headers), 401)
         self.assertEqual(len(self.api.reached), 1)
+
+    def test_another_member(self) -> None:
+        """What was signed for another member is worth nothing here."""
+        for host in ("10.0.0.2:5000", "10.0.0.1:5001", "10.0.0.1", "node:5000"):
+            headers = self.signatures.sign("POST", f"http://{host}/thing", None)
+            self.assertEqual(self.call("POST", "/thing", headers={**headers, "host": host}), 401)
+        self.assertEqual(self.api.reached, [])
+
+    def test_own_addresses(self) -> None:
+        """A member is called where the connection leads, or by what it is told to say."""
+        for host in ("127.0.0.1:5000", ADVERTISED):
+            headers = self.signatures.sign("POST", f"http://{host}/thing", None)
+            self.assertEqual(self.call("POST", "/thing", headers={**headers, "host": host}), 204)
+
+    def test_usual_port(self) -> None:
+        """The port that HTTP has by itself needn't be named."""
+        guard = Guard(self.clock, Signatures(b"k" * 32), False, lambda asker: "10.0.0.1:80")
+        self.treq = StubTreq(ApiRoot(self.api.app, guard))
+        headers = self.signatures.sign("POST", "http://10.0.0.1/thing", None)
+        self.assertEqual(self.call("POST", "/thing", headers={**headers, "host": "10.0.0.1"}), 204)
 
     def test_unknown_route(self) -> None:
         """A stranger doesn't even learn which routes there are to write to."""

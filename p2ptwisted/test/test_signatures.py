@@ -5,7 +5,7 @@ from unittest.mock import patch
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.errors import NotSigned, Unavailable
-from p2ptwisted.signatures import WINDOW, Call, Signatures
+from p2ptwisted.signatures import REMEMBERED, WINDOW, Call, Signatures
 
 METHOD, URL, BODY = "POST", "http://10.0.0.1:5000/api/supernode/register?a=b", b'{"a": 1}'
 
@@ -83,8 +83,8 @@ class SignaturesTests(SynchronousTestCase):
     def test_nonce_forgotten(self) -> None:
         """A nonce is remembered as long as its signature could be good, and no longer."""
         self.check(once=True, now=0.0)
-        self.refused(once=True, now=2 * WINDOW - 1)
-        self.check(once=True, now=2 * WINDOW)
+        self.refused(once=True, now=2 * WINDOW)
+        self.check(once=True, now=REMEMBERED)
 
     def test_too_many(self) -> None:
         """What is remembered is bounded, and more is refused rather than believed."""

@@ -30,6 +30,7 @@ from p2ptwisted.errors import (
 from p2ptwisted.model import UNREADABLE, parse_id
 from p2ptwisted.printable import printable
 from p2ptwisted.web.guard import Guard
+from p2ptwisted.web.pages import check_page
 
 #: Ids in one request; 200 of 64 digits fit the 16 KiB that Twisted allows for a request line.
 HASH_IDS_MAX = 200
@@ -86,6 +87,8 @@ def error(request: Request, status: HTTPStatus, description: str) -> bytes:
     request.setHeader(b"content-type", b"application/json")
     if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
         request.setHeader(b"retry-after", b"%d" % RETRY_AFTER)
+    elif status is HTTPStatus.UNAUTHORIZED:
+        request.setHeader(b"www-authenticate", b'Signature realm="p2ptwisted"')
     body = error_body(status, description)
     request.setHeader(b"content-length", b"%d" % len(body))
     return body
@@ -155,11 +158,12 @@ class ApiRoot(Resource):
             return ErrorPage(HTTPStatus.BAD_REQUEST, "the path is not UTF-8")
         if not _HOST.fullmatch(request.getRequestHostname()):
             return ErrorPage(HTTPStatus.BAD_REQUEST, "the Host header names no host")
-        if self._guard is not None:
-            try:
+        try:
+            check_page(request)
+            if self._guard is not None:
                 self._guard.check(request)
-            except tuple(_STATUS) as refusal:
-                return ErrorPage(_STATUS[type(refusal)], str(refusal))
+        except tuple(_STATUS) as refusal:
+            return ErrorPage(_STATUS[type(refusal)], str(refusal))
         if path != b"api":
             # Klein does the routing: give the segment back.
             request.postpath.insert(0, request.prepath.pop())

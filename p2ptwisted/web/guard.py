@@ -1,45 +1,82 @@
 """Who may call at all: in a closed group, whoever signs with the group's key."""
 
+import re
+from collections.abc import Callable
+
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
 
 from p2ptwisted.config import CommonConfig
+from p2ptwisted.errors import NotSigned
 from p2ptwisted.signatures import Call, Signatures
 
-#: Methods that change nothing.
-_READING = (b"GET", b"HEAD")
+#: Methods that change nothing, but for the routes in _WRITING.
+READING = (b"GET", b"HEAD")
+
+#: A GET that has a supernode call all of its nodes.
+_WRITING = re.compile(rb"(?:/api)?/supernode/xxx/?")
+
+#: Pieces are asked for by POST, as a set of them is too long for a URL.
+_PIECES = re.compile(rb"(?:/api)?/node/resources/[^/]+/pieces")
 
 
 class Guard:
     """Lets the calls of a closed group's members in."""
 
-    def __init__(self, clock: IReactorTime, signatures: Signatures, private: bool) -> None:
-        """`private`: reading takes a signature too, not only writing."""
+    def __init__(
+        self,
+        clock: IReactorTime,
+        signatures: Signatures,
+        private: bool,
+        location: Callable[[str], str],
+    ) -> None:
+        """
+        `private`: reading takes a signature too, not only writing.
+
+        `location` is what this daemon tells a host of where it is.
+        """
         self._clock = clock
         self._signatures = signatures
         self._private = private
+        self._location = location
 
     def check(self, request: Request) -> None:
         """Raises NotSigned where the call is not a member's, and Unavailable."""
         reading = _is_reading(request)
         if reading and not self._private:
             return
+        if not request.requestHeaders.hasHeader(b"signature"):
+            # Before anything is done with a body that can be large.
+            raise NotSigned("this group is closed, and your call is not signed")
+        self._check_addressee(request)
         assert request.content is not None
         body = request.content.read()
         request.content.seek(0)
         # What changes something may come only once; reading again does no harm.
         self._signatures.check(_call(request), body, self._clock.seconds(), once=not reading)
 
+    def _check_addressee(self, request: Request) -> None:
+        """A call that was signed for one member is no order to another who overhears it."""
+        host = (request.getHeader(b"host") or b"").decode("latin-1")
+        meant = {host} if ":" in host else {f"{host}:80", f"{host}:443"}
+        here = request.getHost()
+        own = (f"{here.host}:{here.port}", self._location(str(request.getClientAddress().host)))
+        if meant.isdisjoint(own):
+            raise NotSigned(f"your call is signed for {host[:80]!r}, and this is {own[0]}")
 
-def make_guard(clock: IReactorTime, config: CommonConfig) -> Guard | None:
-    """The guard of a closed group's member; an open group needs none."""
+
+def make_guard(
+    clock: IReactorTime, config: CommonConfig, location: Callable[[str], str]
+) -> Guard | None:
+    """The guard of a closed group's member, at `location`; an open group needs none."""
     key = config.group_key
-    return None if key is None else Guard(clock, Signatures(key.http), config.private)
+    return None if key is None else Guard(clock, Signatures(key.http), config.private, location)
 
 
 def _is_reading(request: Request) -> bool:
-    # Pieces are asked for by POST, as a set of them is too long for a URL.
-    return request.method in _READING or request.path.endswith(b"/pieces")
+    if request.method in READING:
+        return not _WRITING.fullmatch(request.path)
+    return request.method == b"POST" and bool(_PIECES.fullmatch(request.path))
 
 
 def _call(request: Request) -> Call:
