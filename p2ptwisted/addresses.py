@@ -176,10 +176,8 @@ async def resolve(reactor: IReactorCore, host: str) -> str:
         return str(parse_host(host))
     except InvalidInput:
         pass
-    # Made only where a name was given: it watches resolv.conf for as long as the daemon runs.
-    resolver = ResolverChain([Hosts(), Resolver(resolv="/etc/resolv.conf", reactor=reactor)])
     try:
-        answers, _, _ = await resolver.lookupAddress(host, timeout=RESOLVE_TIMEOUTS)
+        answers, _, _ = await _names(reactor).lookupAddress(host, timeout=RESOLVE_TIMEOUTS)
     except Exception as error:
         raise InvalidInput(f"host name {host!r} can't be resolved: {error!r}") from None
     for answer in answers:
@@ -188,11 +186,29 @@ async def resolve(reactor: IReactorCore, host: str) -> str:
     raise InvalidInput(f"host name {host!r} has no IPv4 address")
 
 
+@lru_cache(1)
+def _names(reactor: IReactorCore) -> ResolverChain:
+    # One for all, and only where a name was given: it watches resolv.conf for good.
+    return ResolverChain([Hosts(), Resolver(resolv="/etc/resolv.conf", reactor=reactor)])
+
+
 def resolver(reactor: IReactorCore, host: str, port: int) -> Callable[[], Awaitable[str]]:
-    """What gives a location for a host that a user named, looked up anew each time."""
+    """
+    What gives a location for a host that a user named, looked up anew each time.
+
+    Where that fails, what it was the last time will do: nobody moves just
+    because a name server is away.
+    """
+    known: str | None = None
 
     async def resolved() -> str:
-        return f"{await resolve(reactor, host)}:{port}"
+        nonlocal known
+        try:
+            known = await resolve(reactor, host)
+        except InvalidInput:
+            if known is None:
+                raise
+        return f"{known}:{port}"
 
     return resolved
 

@@ -29,7 +29,7 @@ from p2ptwisted.pieces import Pieces, decode_set, every_piece
 from p2ptwisted.protocols.multicast import MulticastOverlay
 from p2ptwisted.protocols.seal import Seal
 from p2ptwisted.protocols.sockets import IMulticastReactor
-from p2ptwisted.services import Closing, Opening, Starting, in_order, make_cooperator
+from p2ptwisted.services import Closing, Opening, Starting, in_order, make_cooperator, together
 from p2ptwisted.throttle import Throttle
 from p2ptwisted.transfer.fetches import Fetches
 from p2ptwisted.transfer.part import Part
@@ -253,7 +253,6 @@ def make_node(
         library,
         overlay,
         Closing(cooperator.stop),
-        web,
-        fetches,
-        membership,
+        # No new work from the first moment on, and a goodbye, while the old work ends.
+        together(web, fetches, membership),
     )

@@ -20,9 +20,10 @@ from twisted.python.failure import Failure
 from p2ptwisted.addresses import address_towards
 from p2ptwisted.errors import StartError
 
-#: Seconds after which the group is left and joined again: a switch that has
-#: forgotten who is in it (nobody asks where there is no querier) hears it anew.
-RENEW = 60.0
+#: Seconds after which the group is left and joined again, at the next look at the
+#: interfaces (multicast.REFRESH), so a minute at the most: a switch that has forgotten
+#: who is in it (nobody asks where there is no querier) hears it anew.
+RENEW = 50.0
 
 _log = Logger()
 
@@ -119,7 +120,9 @@ class GroupSockets:
         for address in present:
             if address not in self._askers:
                 self._open(address)
-            elif self._listener is not None:
+            else:
+                # One that was made anew with its old address is another to the kernel.
+                self._leave_through(address).addErrback(lambda _: None)
                 self._renew(address)
 
     def close(self) -> Deferred[list[object]]:
@@ -154,10 +157,12 @@ class GroupSockets:
             return
         self._askers[address] = asker
         asker.transport.setTTL(self._group.ttl)
-        maybeDeferred(asker.transport.setOutgoingInterface, address).addErrback(
-            self._unusable, address
-        )
+        self._leave_through(address).addErrback(self._unusable, address)
         self._join(address)
+
+    def _leave_through(self, address: str) -> Deferred[object]:
+        """Have the datagrams of that interface's socket leave through it."""
+        return maybeDeferred(self._askers[address].transport.setOutgoingInterface, address)
 
     def _join(self, address: str) -> None:
         if self._listener is not None:
@@ -174,6 +179,8 @@ class GroupSockets:
         ).addErrback(lambda _: None)
 
     def _renew(self, address: str) -> None:
+        if self._listener is None:
+            return
         if self._reactor.seconds() - self._joined[address] >= RENEW:
             self._leave(address).addCallback(lambda _: self._join(address))
 

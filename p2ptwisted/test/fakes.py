@@ -134,6 +134,7 @@ class Host(Clock):
         self.addresses.remove(address)
         for socket in self.sockets:
             socket.joined = {(group, at) for group, at in socket.joined if at != address}
+            socket.lose(address)
 
     def interfaces(self, selected: Sequence[str] = ()) -> list[str]:
         """What `links.addresses_up` would say here."""
@@ -182,6 +183,11 @@ class MulticastSocket:
         self._ttl = 1
         self._loopback = True
         self._broadcast = False
+
+    def lose(self, address: str) -> None:
+        """The interface is gone for good: another one with its address is another."""
+        if self._outgoing == address:
+            self._outgoing = ""
 
     def hear(self, datagram: Datagram) -> None:
         try:

@@ -1,9 +1,10 @@
 """Tests for `p2ptwisted.addresses`."""
 
 import socket
+from collections.abc import Coroutine
 from ipaddress import IPv4Network
 from types import TracebackType
-from typing import cast
+from typing import Any, cast
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,6 +28,7 @@ from p2ptwisted.addresses import (
     parse_supernode_url,
     reachable_from,
     resolve,
+    resolver,
     split_location,
 )
 from p2ptwisted.errors import InvalidInput
@@ -291,24 +293,30 @@ class FakeResolver(ResolverBase):
 
     def __init__(self, *payloads: Record_A | Record_CNAME) -> None:
         super().__init__()
-        self._payloads = payloads
+        self.payloads = payloads
 
     def _lookup(self, name: object, cls: object, type: object, timeout: object) -> object:
-        if not self._payloads:
+        if not self.payloads:
             return fail(Failure(DomainError(name)))
-        answers = [RRHeader(type=payload.TYPE, payload=payload) for payload in self._payloads]
+        answers = [RRHeader(type=payload.TYPE, payload=payload) for payload in self.payloads]
         return succeed((answers, [], []))
 
 
 class ResolveTests(SynchronousTestCase):
     """Host names that a user gave."""
 
-    #: Only its clock is needed, and only by a real resolver.
-    reactor = cast(IReactorCore, Clock())
+    def setUp(self) -> None:
+        #: Only its clock is needed, and only by a real resolver.
+        self.reactor = cast(IReactorCore, Clock())
+        self.made = 0
 
     def resolvers(self, hosts: FakeResolver, server: FakeResolver) -> None:
+        def make(resolv: str, reactor: object) -> FakeResolver:
+            self.made += 1
+            return server
+
         self.patch(addresses, "Hosts", lambda: hosts)
-        self.patch(addresses, "Resolver", lambda resolv, reactor: server)
+        self.patch(addresses, "Resolver", make)
 
     def resolved(self, host: str) -> Deferred[str]:
         return Deferred.fromCoroutine(resolve(self.reactor, host))
@@ -342,6 +350,32 @@ class ResolveTests(SynchronousTestCase):
         self.resolvers(FakeResolver(), FakeResolver(Record_CNAME("other.example")))
         error = self.failureResultOf(self.resolved("rack7"), InvalidInput).value
         self.assertEqual(str(error), "host name 'rack7' has no IPv4 address")
+
+    def test_again(self) -> None:
+        """However often a name is looked up, there is one resolver."""
+        self.resolvers(FakeResolver(), FakeResolver(Record_A("10.0.0.7")))
+        for _ in range(3):
+            self.successResultOf(self.resolved("rack7"))
+        self.assertEqual(self.made, 1)
+
+    def test_no_address_of_a_host(self) -> None:
+        """An address that no location may have is none for being behind a name."""
+        self.resolvers(FakeResolver(), FakeResolver(Record_A("169.254.169.254")))
+        self.failureResultOf(self.resolved("rack7"), InvalidInput)
+
+    def test_known_from_before(self) -> None:
+        """A supernode whose name can't be resolved any more is where it was."""
+        server = FakeResolver(Record_A("10.0.0.7"))
+        self.resolvers(FakeResolver(), server)
+        resolved = resolver(self.reactor, "rack7", 5000)
+        for payloads, location in (
+            ((Record_A("10.0.0.7"),), "10.0.0.7:5000"),
+            ((), "10.0.0.7:5000"),
+            ((Record_A("10.0.0.8"),), "10.0.0.8:5000"),
+        ):
+            server.payloads = payloads
+            asked = Deferred.fromCoroutine(cast(Coroutine[Any, Any, str], resolved()))
+            self.assertEqual(self.successResultOf(asked), location)
 
     def test_own_location(self) -> None:
         """A host name in the daemon's own location is resolved once, at the start."""

@@ -14,6 +14,7 @@ from p2ptwisted.interfaces import IFetches
 from p2ptwisted.library import Library
 from p2ptwisted.model import FetchStatus, Holders, Resource
 from p2ptwisted.pieces import Digests
+from p2ptwisted.services import GRACE
 from p2ptwisted.test.node_fakes import one_by_one, open_descriptors
 from p2ptwisted.test.transfer_fakes import LENGTH, FakeHolder, Swarm, Wholes, cut, id_of
 from p2ptwisted.throttle import Throttle
@@ -335,11 +336,27 @@ class ManyTests(FetchesCase):
         self.fetches.start(ids[1])
         self.assertEqual([one.id for one in self.fetches.all()], [*ids[1:], ID])
 
-    def test_stop(self) -> None:
-        """Stopping breaks all off, begins none and leaves nothing but the parts."""
+    def test_stop_finishes(self) -> None:
+        """Stopping waits for what is soon through, takes nothing new, and begins nothing more."""
         self.many(RUNNING_MAX + 1)
         self.pass_by(0.03)
-        self.successResultOf(self.fetches.stopService())
+        stopped = self.fetches.stopService()
+        self.assertNoResult(stopped)
+        self.assertRaises(Unavailable, self.fetches.start, id_of(b"another"))
+        self.pass_by(GRACE / 2)
+        self.successResultOf(stopped)
+        self.assertEqual(self.states(), ["done"] * RUNNING_MAX + ["waiting"])
+        self.nothing_left()
+
+    def test_stop(self) -> None:
+        """It breaks off what takes longer, and leaves nothing but the parts."""
+        self.many(RUNNING_MAX + 1)
+        for holder in self.swarm.peers.values():
+            holder.pause = 2 * GRACE
+        self.pass_by(0.03)
+        stopped = self.fetches.stopService()
+        self.pass_by(GRACE + 0.1)
+        self.successResultOf(stopped)
         self.assertEqual(self.states(), ["cancelled"] * RUNNING_MAX + ["waiting"])
         # Slices of work that were about to be done.
         for _ in range(RUNNING_MAX):

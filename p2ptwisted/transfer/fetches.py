@@ -16,6 +16,7 @@ from p2ptwisted.interfaces import IFetches, IWhole
 from p2ptwisted.library import Library
 from p2ptwisted.model import FetchStatus, Holders, Resource
 from p2ptwisted.pieces import Digests
+from p2ptwisted.services import GRACE
 from p2ptwisted.throttle import Throttle
 from p2ptwisted.transfer.fetch import Fetch
 from p2ptwisted.transfer.names import place
@@ -70,6 +71,8 @@ class Fetches(Service):
     # -- IFetches
 
     def start(self, id: str) -> FetchStatus:
+        if not self.running:
+            raise Unavailable("this node is stopping")
         entry = self._entries.get(id)
         if entry is None or entry.state not in ("waiting", "running"):
             if entry is None:
@@ -110,12 +113,18 @@ class Fetches(Service):
     # -- Service
 
     def stopService(self) -> Deferred[list[tuple[bool, None]]]:
-        """Break off all fetches; what has come is kept."""
+        """Begin none; those that run get GRACE to end, and what has come by then is kept."""
         super().stopService()
         running = [entry.running for entry in self._entries.values() if entry.running is not None]
-        for one in running:
-            one.cancel()
-        return DeferredList(running)
+        timers = [self._clock.callLater(GRACE, one.cancel) for one in running]
+
+        def ended(result: list[tuple[bool, None]]) -> list[tuple[bool, None]]:
+            for timer in timers:
+                if timer.active():
+                    timer.cancel()
+            return result
+
+        return DeferredList(running).addCallback(ended)
 
     # -- running them
 
