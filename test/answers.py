@@ -4,8 +4,9 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from email.message import Message
-from http.client import HTTPConnection, parse_headers
+from http.client import HTTPConnection, HTTPSConnection, parse_headers
 from io import BytesIO
+from ssl import SSLContext
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -50,15 +51,21 @@ def request(
     url: str,
     body: bytes | Iterable[bytes] | None = None,
     headers: Mapping[str, str] | None = None,
+    secured: SSLContext | None = None,
 ) -> Answer:
     """
     The answer to one request; a redirect is an answer. Raises OSError.
 
-    A body that comes in pieces is sent chunked.
+    A body that comes in pieces is sent chunked. `secured`: by TLS, whatever the URL says.
     """
     parts = urlsplit(url)
     target = parts.path + (f"?{parts.query}" if parts.query else "")
-    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT)
+    host, port = parts.hostname or "", parts.port
+    connection = (
+        HTTPConnection(host, port, timeout=TIMEOUT)
+        if secured is None
+        else HTTPSConnection(host, port, timeout=TIMEOUT, context=secured)
+    )
     try:
         connection.request(method, target, body, dict(headers or {}))
         response = connection.getresponse()

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar, overload
 from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -13,6 +14,7 @@ from .answers import TIMEOUT, Answer, parse_answer
 from .daemons import Machine
 
 _numbers = itertools.count()
+_Host = TypeVar("_Host", bound="Host")
 
 
 class Host(Machine):
@@ -81,9 +83,15 @@ class Switch:
         self._inside.ip("link", "set", "bridge", "up")
         self._ports = itertools.count()
 
-    def host(self, address: str) -> Host:
+    @overload
+    def host(self, address: str) -> Host: ...
+
+    @overload
+    def host(self, address: str, kind: type[_Host]) -> _Host: ...
+
+    def host(self, address: str, kind: type[Host] = Host) -> Host:
         """A host that is plugged in here. It has no default route."""
-        host = Host(self._case, address)
+        host = kind(self._case, address)
         port = f"port{next(self._ports)}"
         ends = ("eth0", "type", "veth", "peer", "name", port, "netns", self._inside.name)
         host.ip("link", "add", *ends)

@@ -1,44 +1,129 @@
-"""Closed groups: a key that every member has, and certificates of one's own."""
+"""Closed groups: a key that every member has."""
 
+import base64
+import datetime
+import json
 import secrets
-import ssl
 import subprocess
 import sys
-import urllib.request
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from p2ptwisted.group_key import load_group_key
-from p2ptwisted.signatures import Signatures
+import psutil
+from http_message_signatures import HTTPMessageSigner, MappingKeyResolver
+from http_message_signatures.algorithms import HMAC_SHA256
 
+from p2ptwisted.group_key import GroupKey, load_group_key
+from p2ptwisted.protocols.seal import Seal
+from p2ptwisted.signatures import COVERED, Call, Signatures
+
+from .answers import Answer
 from .cases import SystemTestCase
 from .daemons import START_WITHIN, Daemon, at, command, environment, eventually, free_port, id_of
+from .hosts import Switch
+from .speaker import Answerer, Speaker
 
 CONTENT = b"content of a closed group\n" * 100_000
+ID = id_of(CONTENT)
+
+#: Seconds by which a datagram or a signature is too old, or too new.
+TOO_FAR = 32
+
+REGISTRATION = b'{"location": ":1", "resources": []}'
+REGISTER, ALIVE = "/supernode/register", "/supernode/alive"
+
+#: What changes something: a method, a path and a body.
+WRITING_AT_SUPERNODE = [
+    ("POST", REGISTER, REGISTRATION),
+    ("POST", ALIVE, b'{"location": ":1"}'),
+    ("DELETE", ALIVE, b'{"location": ":1"}'),
+    ("GET", "/supernode/xxx", b""),
+]
+WRITING_AT_NODE = [
+    ("POST", "/node/fetch", b'{"id": "a"}'),
+    ("DELETE", "/node/fetch/a", b""),
+]
+
+#: What only reads, and the status that a member gets.
+READING_AT_SUPERNODE = [
+    ("GET", f"/supernode/search/{ID}", b"", 200),
+    ("GET", f"/supernode/search?hash_ids={ID}", b"", 200),
+    ("GET", f"/supernode/holders/{ID}", b"", 200),
+    ("GET", ALIVE, b"", 200),
+]
+READING_AT_NODE = [
+    ("GET", "/node/health", b"", 200),
+    ("GET", "/node/resources", b"", 200),
+    ("GET", f"/node/resources/{ID}", b"", 200),
+    ("GET", f"/node/resources/find?hash_ids={ID}", b"", 200),
+    ("GET", f"/node/resources/{ID}/content", b"", 200),
+    ("HEAD", f"/node/resources/{ID}/content", b"", 200),
+    ("GET", f"/node/resources/{ID}/pieces", b"", 200),
+    ("POST", f"/node/resources/{ID}/pieces", b'{"want": "1"}', 206),
+    ("GET", "/node/fetch", b"", 200),
+]
 
 
-class ClosedGroupTests(SystemTestCase):
+class ClosedGroupCase(SystemTestCase):
     """A group with a key."""
 
     def setUp(self) -> None:
         super().setUp()
         self.key = self.make_key("key")
 
-    def make_key(self, name: str) -> str:
+    def make_key(self, name: str) -> Path:
         path = self.folder / name
         path.touch(0o600)
         path.write_text(secrets.token_hex(32))
-        return str(path)
+        return path
+
+    def keyed(self, *options: str) -> Sequence[str]:
+        return ("--group-key-file", str(self.key), *options)
 
     def members(self, *options: str) -> tuple[Daemon, Daemon, Daemon, Daemon]:
         """Two supernodes with a node each, the first of which has something."""
-        keyed = ("--group-key-file", self.key, *options)
+        keyed = self.keyed(*options)
         first, second = self.start_supernode(*keyed), self.start_supernode(*keyed)
         holder = self.start_node("holder", {"file": CONTENT}, *at(first), *keyed)
         other = self.start_node("other", {}, *at(second), *keyed)
+        held = f"/api/supernode/search?node_name=holder&hash_ids={ID}"
+        eventually(START_WITHIN, "it is held", lambda: self.call(first, "GET", held).json["data"])
         return first, second, holder, other
 
-    def p2p(self, *arguments: str, key: str | None = None) -> subprocess.CompletedProcess[str]:
-        keyed = () if key is None else ("--group-key-file", key)
+    def call(
+        self,
+        daemon: Daemon,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        key: Path | None = None,
+        ago: float = 0,
+        url: str | None = None,
+        sent: bytes | None = None,
+    ) -> Answer:
+        """
+        A call that is signed with the group's key or another one, so many seconds ago.
+
+        It may have been meant for another `url`, and have another body by now (`sent`).
+        """
+        http = load_group_key(key or self.key).http
+        resolver = MappingKeyResolver(public_keys={"group": http}, private_keys={"group": http})
+        call = Call(method, url or daemon.url + path)
+        HTTPMessageSigner(signature_algorithm=HMAC_SHA256, key_resolver=resolver).sign(
+            call,
+            key_id="group",
+            nonce=secrets.token_hex(16),
+            created=datetime.datetime.now() - datetime.timedelta(seconds=ago),
+            covered_component_ids=COVERED,
+            body=body,
+        )
+        if url is not None:
+            call.headers["Host"] = url.split("/")[2]
+        return daemon.request(method, path, body if sent is None else sent, call.headers)
+
+    def p2p(self, *arguments: str, key: Path | None = None) -> "subprocess.CompletedProcess[str]":
+        keyed = () if key is None else ("--group-key-file", str(key))
         return subprocess.run(
             [sys.executable, "-m", "p2ptwisted.cli", *arguments, *keyed],
             cwd=self.folder,
@@ -49,11 +134,14 @@ class ClosedGroupTests(SystemTestCase):
             timeout=30,
         )
 
+
+class ClosedGroupTests(ClosedGroupCase):
+    """What members do, and strangers can't."""
+
     def test_members(self) -> None:
         """Members register, search by multicast, fetch and are asked by the command line."""
         first, second, _, other = self.members()
-        id = id_of(CONTENT)
-        found = f"/api/supernode/search/{id}"
+        found = f"/api/supernode/search/{ID}"
         eventually(START_WITHIN, "it is found", lambda: second.get(found).data)
         pulled = self.p2p(
             "pull", "file", "--node", other.url, "--supernode", first.url, key=self.key
@@ -61,141 +149,203 @@ class ClosedGroupTests(SystemTestCase):
         self.assertEqual(pulled.returncode, 0, pulled)
         self.assertEqual((self.shared("other") / "file").read_bytes(), CONTENT)
 
-    def test_strangers(self) -> None:
-        """Without the key, or with another one, nobody writes; a search doesn't cross to them."""
-        first, _, _, other = self.members()
-        id = id_of(CONTENT)
-        eventually(START_WITHIN, "it is held", lambda: first.get(f"/supernode/search/{id}").data)
-        for daemon, path in (
-            (first, "/api/supernode/register"),
-            (first, "/api/supernode/alive"),
-            (other, "/api/node/fetch"),
+    def test_writing(self) -> None:
+        """Whatever changes something is refused unsigned, under another key, late or changed."""
+        first, second, holder, other = self.members()
+        listed = first.get(f"/api{ALIVE}").data
+        other_key = self.make_key("other-key")
+        for daemon, elsewhere, routes in (
+            (first, second, WRITING_AT_SUPERNODE),
+            (holder, other, WRITING_AT_NODE),
         ):
-            answer = daemon.post(path, {"location": ":1", "resources": [], "id": id})
-            self.assertEqual(answer.status, 401, answer.body)
-            self.assertIn("signed", answer.body.decode())
-        stranger = self.start_supernode("--group-key-file", self.make_key("other-key"))
-        open_one = self.start_supernode()
-        for supernode in (stranger, open_one):
-            self.assertEqual(supernode.get(f"/api/supernode/search/{id}").data, {})
-        pulled = self.p2p("pull", id, "--node", other.url, "--supernode", first.url)
-        self.assertEqual(pulled.returncode, 1, pulled)
-        self.assertFalse((self.shared("other") / "file").exists())
+            for method, route, body in routes:
+                for path in (route, f"/api{route}"):
+                    refused = {
+                        "unsigned": daemon.request(method, path, body),
+                        "key": self.call(daemon, method, path, body, key=other_key),
+                        "late": self.call(daemon, method, path, body, ago=TOO_FAR),
+                        "early": self.call(daemon, method, path, body, ago=-TOO_FAR),
+                        "path": self.call(daemon, method, path, body, url=f"{daemon.url}/api/x"),
+                        "body": self.call(daemon, method, path, body, sent=body + b" "),
+                        "member": self.call(daemon, method, path, body, url=elsewhere.url + path),
+                    }
+                    for why, answer in refused.items():
+                        self.assertEqual(answer.status, 401, (why, method, path, answer.body))
+                        self.assertIn("signed", answer.json["description"])
+                        self.assertIn("www-authenticate", answer.headers)
+        self.assertEqual(first.get(f"/api{ALIVE}").data, listed)
+        self.assertEqual(holder.get("/api/node/fetch").data, [])
+
+    def test_reading(self) -> None:
+        """Reading takes no key, unless the group is private; then a member reads all the same."""
+        for options in ((), ("--private",)):
+            first, _, holder, _ = self.members(*options)
+            for daemon, routes in ((first, READING_AT_SUPERNODE), (holder, READING_AT_NODE)):
+                for method, route, body, status in routes:
+                    for path in (route, f"/api{route}"):
+                        unsigned = daemon.request(method, path, body)
+                        expected = 401 if options else status
+                        self.assertEqual(unsigned.status, expected, (method, path))
+                        signed = self.call(daemon, method, path, body)
+                        self.assertEqual(signed.status, status, (method, path, signed.body[:200]))
 
     def test_private(self) -> None:
-        """In a private group reading takes the key, too; members still do all that they do."""
-        first, second, holder, _ = self.members("--private")
-        self.assertEqual(first.request("GET", "/api/supernode/alive").status, 401)
-        self.assertEqual(holder.request("GET", "/api/node/resources").status, 401)
-        id = id_of(CONTENT)
+        """In a private group members do all that they do, and nobody else gets anything."""
+        _, second, _, _ = self.members("--private")
 
         def got() -> bool:
-            return not self.p2p("get", id, "--supernode", second.url, key=self.key).returncode
+            return not self.p2p("get", ID, "--supernode", second.url, key=self.key).returncode
 
         eventually(START_WITHIN, "a member has got it", got)
         self.assertEqual((self.folder / "file").read_bytes(), CONTENT)
-        self.assertEqual(self.p2p("get", id, "--supernode", second.url).returncode, 4)
+        self.assertEqual(self.p2p("get", ID, "--supernode", second.url).returncode, 4)
+
+    def test_strangers(self) -> None:
+        """Without the key, or with another one, nothing is found, and no node is made to fetch."""
+        first, _, _, other = self.members()
+        stranger = self.start_supernode("--group-key-file", str(self.make_key("other-key")))
+        open_one = self.start_supernode()
+        for supernode in (stranger, open_one):
+            self.assertEqual(supernode.get(f"/api/supernode/search/{ID}").data, {})
+        pulled = self.p2p("pull", ID, "--node", other.url, "--supernode", first.url)
+        self.assertEqual(pulled.returncode, 1, pulled)
+        self.assertFalse((self.shared("other") / "file").exists())
 
     def test_replayed(self) -> None:
         """A signed call that was overheard is worth nothing a second time."""
         first, *_ = self.members()
-        url = f"{first.url}/api/supernode/register"
-        body = b'{"location": ":1", "resources": []}'
-        headers = Signatures(load_group_key(Path(self.key)).http).sign("POST", url, body)
+        url = f"{first.url}/api{REGISTER}"
+        headers = Signatures(load_group_key(self.key).http).sign("POST", url, REGISTRATION)
         statuses = [
-            first.request("POST", "/api/supernode/register", body, headers).status for _ in range(2)
+            first.request("POST", f"/api{REGISTER}", REGISTRATION, headers).status for _ in range(2)
         ]
         self.assertEqual(statuses, [204, 401])
 
-    def test_no_secret_in_a_log(self) -> None:
-        """The key shows in no log."""
+    def test_for_another(self) -> None:
+        """Who has the key speaks for any address; who hasn't not even for its own."""
+        switch = Switch(self)
+        one, two = switch.host("10.35.9.1"), switch.host("10.35.9.2")
+        supernode = self.start("p2p-supernode", 5000, *self.keyed(), machine=one)
+        url, alive = supernode.url + REGISTER, supernode.url + ALIVE
+        sign = Signatures(load_group_key(self.key).http).sign
+        for location in ("10.35.9.2:9", ":9"):
+            body = json.dumps({"location": location, "resources": []}).encode()
+            self.assertEqual(two.request("POST", url, body).status, 401)
+            self.assertEqual(supernode.get(ALIVE).data, [])
+        body = b'{"location": "10.35.9.3:9", "resources": []}'
+        self.assertEqual(two.request("POST", url, body, sign("POST", url, body)).status, 204)
+        self.assertEqual(supernode.get(ALIVE).data, [{"name": "", "location": "10.35.9.3:9"}])
+        body = b'{"location": "10.35.9.3:9"}'
+        self.assertEqual(two.request("DELETE", alive, body).status, 401)
+        self.assertEqual(
+            two.request("DELETE", alive, body, sign("DELETE", alive, body)).status, 204
+        )
+
+    def test_no_secret_shown(self) -> None:
+        """The key shows in no log, no answer and no list of processes, whatever is refused."""
         members = self.members()
-        secret = Path(self.key).read_text()
+        first, _, _, other = members
+        told = []
+        other_key = self.make_key("other-key")
+        for key, ago in ((other_key, 0), (self.key, TOO_FAR)):
+            told.append(self.call(first, "POST", REGISTER, REGISTRATION, key=key, ago=ago).body)
+            told.append(self.call(other, "POST", "/node/fetch", b'{"id": "a"}', key, ago).body)
+        told.append(self.call(first, "POST", REGISTER, b"{").body)
+        ran = self.p2p("get", "nothing", "--supernode", first.url, key=self.key)
+        told += [ran.stdout.encode(), ran.stderr.encode()]
+        group = Speaker(self, self.group)
+        group.say(b"x;20;y;1.0")
+        group.say(Seal(load_group_key(other_key)).close(b"x;20;y", time.time()))
         for member in members:
-            self.assertNotIn(secret, member.log.read_text())
+            process = psutil.Process(member.pid)
+            for one in (process, *process.children(recursive=True)):
+                told.append(Path(f"/proc/{one.pid}/cmdline").read_bytes())
+            told.append(member.log.read_bytes())
+        for secret in secrets_of(load_group_key(self.key), self.key):
+            for text in told:
+                self.assertNotIn(secret, text)
 
     def test_readable_by_others(self) -> None:
-        """A key file that others can read is refused in one line."""
-        Path(self.key).chmod(0o644)
-        ran = self.p2p("nodes", "--supernode", "http://127.0.0.1:1", key=self.key)
-        self.assertEqual(ran.returncode, 2)
-        self.assertIn("chmod 600", ran.stderr)
-        self.assertEqual(ran.stderr.count("\n"), 1)
-
-
-class SecuredTests(SystemTestCase):
-    """A group that speaks TLS, with certificates that `p2p certs` has made."""
-
-    def test_all_the_way(self) -> None:
-        """Registering, the sweep, multicast search, redirects and fetching, all over TLS."""
-        certs = self.folder / "certs"
-        subprocess.run(
-            [sys.executable, "-m", "p2ptwisted.cli", "certs", "127.0.0.1", "--folder", str(certs)],
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=True,
-        )
-        authority, certificate = certs / "ca.pem", certs / "127.0.0.1.pem"
-        trusting = ssl.create_default_context(cafile=str(authority))
-
-        def secured(role: str, *options: str) -> tuple[str, Path]:
-            port = free_port()
-            log = self.folder / f"{port}.log"
-            endpoint = f"ssl:{port}:privateKey={certificate}:certKey={certificate}"
-            listening = ("--port", f"{endpoint}:interface=127.0.0.1", "--ca-file", str(authority))
-            with open(log, "wb") as output:
-                running = subprocess.Popen(
-                    command(role, *listening, *self._group(), *options),
+        """A key file that others can read is refused in one line, by daemons and by `p2p`."""
+        (self.folder / "resources").mkdir()
+        for mode in (0o644, 0o640, 0o620, 0o601):
+            self.key.chmod(mode)
+            refused = [self.p2p("nodes", "--supernode", "http://127.0.0.1:1", key=self.key)]
+            for role in ("p2p-supernode", "p2p-node"):
+                ran = subprocess.run(
+                    command(role, "--port", str(free_port()), *self.keyed()),
                     cwd=self.folder,
                     env=environment(),
                     stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
+                    capture_output=True,
+                    text=True,
+                    timeout=START_WITHIN,
                 )
-            self.addCleanup(running.wait)
-            self.addCleanup(running.terminate)
-            return f"https://127.0.0.1:{port}", log
+                refused.append(ran)
+            self.assertEqual([ran.returncode for ran in refused], [2, 1, 1])
+            for ran in refused:
+                self.assertIn("chmod 600", ran.stderr)
+                self.assertEqual(ran.stderr.count("\n"), 1)
 
-        def get(url: str) -> bytes:
-            with urllib.request.urlopen(url, context=trusting, timeout=10) as answer:
-                return bytes(answer.read())
 
-        def reached(url: str, part: bytes) -> bool:
-            try:
-                return part in get(url)
-            except OSError:
-                return False
+class SealTests(ClosedGroupCase):
+    """Datagrams, as they go over the wire."""
 
-        (self.shared("holder") / "file").write_bytes(CONTENT)
-        first, _ = secured("p2p-supernode")
-        second, _ = secured("p2p-supernode")
-        secured(
-            *("p2p-node", "--name", "holder", "--supernode", first),
-            *("--resources", str(self.shared("holder"))),
-        )
-        other, log = secured(
-            *("p2p-node", "--name", "other", "--supernode", second),
-            *("--resources", str(self.shared("other"))),
-        )
-        id = id_of(CONTENT)
-        eventually(
-            20,
-            "the second supernode finds it at the first, for its node",
-            lambda: reached(f"{other}/api/node/resources/{id}", b'"name":"file"'),
-        )
-        # Follows the redirect to the holder, whose certificate it checks.
-        self.assertEqual(get(f"{other}/api/node/resources/{id}/content"), CONTENT)
-        request = urllib.request.Request(
-            f"{other}/api/node/fetch", data=b'{"id": "%b"}' % id.encode()
-        )
-        urllib.request.urlopen(request, context=trusting, timeout=10).close()
-        eventually(
-            20,
-            "it has come",
-            lambda: reached(f"{other}/api/node/fetch/{id}", b'"done"'),
-        )
-        self.assertEqual((self.shared("other") / "file").read_bytes(), CONTENT)
-        with self.assertRaises(OSError):
-            urllib.request.urlopen(f"{other}/api/node/health", timeout=10)
-        self.assertNotIn("Traceback", log.read_text())
+    def setUp(self) -> None:
+        super().setUp()
+        self.supernode = self.start_supernode(*self.keyed())
+        self.speaker = Speaker(self, self.group)
+        self.seal = Seal(load_group_key(self.key))
+        self.other_seal = Seal(load_group_key(self.make_key("other-key")))
+
+    def bad(self, datagram: bytes) -> Iterator[bytes]:
+        """What nothing proves, or no longer."""
+        now = time.time()
+        yield datagram
+        yield datagram + b";"
+        yield self.other_seal.close(datagram, now)
+        for off in (TOO_FAR, -TOO_FAR):
+            yield self.seal.close(datagram, now + off)
+        good = self.seal.close(datagram, now)
+        yield good[:-1] + (b"0" if good[-1:] != b"0" else b"1")
+        yield good[:-1]
+        yield good.replace(b"#", b"#0", 1)
+        yield good + b" " * 2_000
+
+    def test_requests(self) -> None:
+        """Only what a member has sealed, lately, is answered."""
+        for datagram in self.bad(b"stranger#bad;20;supernode"):
+            self.speaker.say(datagram)
+        self.speaker.say(self.seal.close(b"member#good;20;supernode", time.time()))
+        # All are dealt with in their order, so this would not be the first answer.
+        reply = self.seal.open(self.speaker.hear(), time.time()) or b""
+        name, code, location = reply.decode().split(";")
+        self.assertEqual((name.partition("#")[2], code), ("good", "21"))
+        self.assertEqual(location, self.supernode.location)
+
+    def test_answers(self) -> None:
+        """Only a sealed answer is believed."""
+        asked = []
+
+        def answer(request: bytes) -> Iterator[bytes]:
+            opened = (self.seal.open(request, time.time()) or b";20;").decode()
+            name, _, id = opened.split(";")
+            asked.append(id)
+            found = f"member#{name.partition('#')[2]};21;127.0.0.1:9".encode()
+            if id == "forged":
+                yield from self.bad(found)
+            elif id == "found":
+                yield self.seal.close(found, time.time())
+
+        Answerer(self, self.group, answer)
+        search = "/api/supernode/search"
+        self.assertEqual(self.supernode.get(f"{search}/forged").data, {})
+        self.assertEqual(self.supernode.get(f"{search}/found").data["id"], "found")
+        self.assertLessEqual({"forged", "found"}, set(asked))
+
+
+def secrets_of(key: GroupKey, file: Path) -> Iterator[bytes]:
+    """All forms in which a key could show itself."""
+    yield file.read_bytes()
+    for one in (key.datagrams, key.http, bytes.fromhex(file.read_text())):
+        yield from (one, one.hex().encode(), base64.b64encode(one), repr(one)[2:-1].encode())
