@@ -10,6 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 #: Seconds that a speaker waits for what it is to hear.
 PATIENCE = 10.0
 
+#: Bytes that may wait to be heard, and Linux's option for more than is usual.
+WAITING, SO_RCVBUFFORCE = 4 * 1024 * 1024, 33
+
 LOOPBACK = socket.inet_aton("127.0.0.1")
 
 
@@ -48,6 +51,7 @@ class Answerer:
         self._answer = answer
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, WAITING)
         self._socket.bind(self._group)
         membership = struct.pack("4s4s", socket.inet_aton(address), LOOPBACK)
         self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)

@@ -1,7 +1,8 @@
-"""A switch that forgets who is in the group."""
+"""A switch that forgets who is in the group, and a group that falls silent."""
 
 import json
 import shutil
+import time
 from unittest import SkipTest
 
 from .cases import SystemTestCase
@@ -14,7 +15,12 @@ GROUP = "239.255.10.3"
 REMEMBERED = 10.0
 
 #: Seconds after which every supernode has joined anew (protocols.sockets.RENEW), and some.
-RENEWED_WITHIN = 70.0
+RENEWED_WITHIN = 65.0
+
+#: Seconds after the last word of anybody in which that is told: a minute and a look each 20 s.
+TOLD_WITHIN = 85.0
+
+SILENT, HEARD = "No other supernode has been heard", "Other supernodes are heard"
 
 CONTENT = b"content"
 
@@ -41,7 +47,18 @@ class MembershipTests(SystemTestCase):
         return bool(json.loads(host.curl(url))["data"])
 
     def test_forgotten(self) -> None:
-        """Members that the switch has forgotten are members again within 70 s, with no restart."""
+        """
+        Members that the switch has forgotten are members again within 65 s, with no restart.
+
+        Meanwhile another group falls silent, which is told in 85 s, and speaks again.
+        """
+        alone, dead = self.start_supernode(), self.start_supernode()
+        listed = "/api/supernode/search/supernode"
+        eventually(
+            5, "both are there", lambda: len(alone.get(listed).data["file"]["locations"]) == 2
+        )
+        dead.kill()
+        killed = time.monotonic()
         switch = Switch(self)
         near, far = switch.host("10.9.7.1"), switch.host("10.9.7.2")
         for host in (near, far):
@@ -59,3 +76,10 @@ class MembershipTests(SystemTestCase):
         self.assertFalse(self.found(far, second))
         eventually(RENEWED_WITHIN, "found again", lambda: self.found(far, second))
         self.assertTrue(switch.members(GROUP))
+        self.assertNotIn(SILENT, second.log.read_text())
+
+        left = killed + TOLD_WITHIN - time.monotonic()
+        eventually(left, "the silence is told", lambda: SILENT in alone.log.read_text())
+        self.start_supernode()
+        eventually(25, "so is its end", lambda: HEARD in alone.log.read_text())
+        self.assertEqual(alone.log.read_text().count(SILENT), 1)

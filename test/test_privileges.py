@@ -23,7 +23,7 @@ READING = (
 
 
 class PrivilegesTests(SystemTestCase):
-    """`twistd --uid --gid`."""
+    """`twistd --uid`."""
 
     def start_as_nobody(self, host: Host, role: str, port: int, *options: str) -> Daemon:
         state = self.folder / f"state of {role}"
@@ -36,14 +36,17 @@ class PrivilegesTests(SystemTestCase):
             port,
             *("--port", str(port), "--state", str(state), *group, *key, *options),
             machine=host,
-            twistd_options=("--uid", str(NOBODY), "--gid", str(NOGROUP)),
+            twistd_options=("--uid", str(NOBODY)),
         )
 
     def owners(self, daemon: Daemon) -> set[tuple[int, ...]]:
-        """Whose the daemon is: real, effective, saved and of files; user and group."""
+        """Whose the daemon is: real, effective, saved and of files; user, group and groups."""
         status = Path(f"/proc/{daemon.pid}/status").read_text()
         lines = [line.split() for line in status.splitlines()]
-        return {tuple(map(int, line[1:])) for line in lines if line[0] in ("Uid:", "Gid:")}
+        owners = {tuple(map(int, line[1:])) for line in lines if line[0] in ("Uid:", "Gid:")}
+        return owners | {
+            (int(one),) * 4 for line in lines if line[0] == "Groups:" for one in line[1:]
+        }
 
     def test_dropped(self) -> None:
         """They get a low port and read root's key, and then are nobody, as are their files."""
