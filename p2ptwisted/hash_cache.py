@@ -3,6 +3,7 @@ What was hashed before: a node's memory of the digests of its files, so that a
 restart hashes only what has changed. It may be lost at any time.
 """
 
+import zlib
 from pathlib import Path
 
 from p2ptwisted.database import Database
@@ -21,6 +22,7 @@ CREATE TABLE IF NOT EXISTS digests (
     device INTEGER, inode INTEGER, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER,
     id BLOB NOT NULL,
     pieces BLOB NOT NULL,
+    sum INTEGER NOT NULL,   -- of the row: SQLite itself notices no bit that has changed
     PRIMARY KEY (device, inode, size, mtime_ns, ctime_ns)
 )
 """
@@ -44,9 +46,12 @@ class HashCache:
         self._db.close()
 
     def get(self, signature: Signature) -> Digests | None:
-        query = f"SELECT id, pieces FROM digests WHERE {_WHERE}"
-        for id, pieces in self._db.rows(query, _key(signature)):
-            return Digests(id.hex(), pieces)
+        key = _key(signature)
+        query = f"SELECT id, pieces, sum FROM digests WHERE {_WHERE}"
+        for id, pieces, known in self._db.rows(query, key):
+            are_bytes = isinstance(id, bytes) and isinstance(pieces, bytes)
+            if are_bytes and _sum(key, id, pieces) == known:
+                return Digests(id.hex(), pieces)
         return None
 
     def put(self, signature: Signature, digests: Digests) -> None:
@@ -54,9 +59,10 @@ class HashCache:
         # An inode has one content at a time: what it had before is no use.
         same = "DELETE FROM digests WHERE device = ? AND inode = ?"
         self._count -= self._db.change(same, key[:2])
+        id = bytes.fromhex(digests.id)
         self._db.change(
-            "INSERT INTO digests VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (*key, bytes.fromhex(digests.id), digests.pieces),
+            "INSERT INTO digests VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (*key, id, digests.pieces, _sum(key, id, digests.pieces)),
         )
         self._count += 1
         if self._count > FILES_MAX:
@@ -67,6 +73,10 @@ class HashCache:
 def _key(signature: Signature) -> list[int]:
     """What SQLite can hold: some file systems use all 64 bits of an inode's number."""
     return [number - 2**64 if number >= 2**63 else number for number in signature]
+
+
+def _sum(key: list[int], id: bytes, pieces: bytes) -> int:
+    return zlib.crc32(pieces, zlib.crc32(id, zlib.crc32(repr(key).encode())))
 
 
 def make_cache(state: Path | None) -> HashCache | None:

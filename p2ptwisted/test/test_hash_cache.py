@@ -55,6 +55,23 @@ class CacheTests(SynchronousTestCase):
                 self.assertEqual(self.cache.get(signature(inode)), digests(b"%d" % inode, pieces))
             self.restart()
 
+    def test_damaged(self) -> None:
+        """Digests of which any byte has changed on the disk are not believed."""
+        known = digests(b"content", 2)
+        self.cache.put(signature(1), known)
+        self.cache.close()
+        file = self.state / "digests.sqlite"
+        good = file.read_bytes()
+        begin = good.index(bytes.fromhex(known.id)) - 20
+        for at in range(begin, begin + 20 + 3 * 32 + 4):
+            file.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
+            cache = self.open()
+            self.assertIn(cache.get(signature(1)), (None, known))
+            cache.close()
+        file.write_bytes(good)
+        self.cache = self.open()
+        self.assertEqual(self.cache.get(signature(1)), known)
+
     def test_any_difference(self) -> None:
         """A signature that differs in any number is another file's."""
         self.cache.put(Signature(1, 2, 3, 4, 5), digests(b"x"))
