@@ -55,11 +55,14 @@ class DiskTests(SystemTestCase):
         """A disk that fills up while they run costs no answer, and the files stay."""
         disks = self.disk("one"), self.disk("two")
         supernode = self.start_supernode("--state", str(disks[0]))
-        node = self.start_node("node", {}, *at(supernode), "--state", str(disks[1]))
+        before = {"before": b"from before"}
+        node = self.start_node("node", before, *at(supernode), "--state", str(disks[1]))
+        self.wait_until_held(supernode, "node", id_of(b"from before"))
         for disk in disks:
             self.fill(disk)
         (self.shared("node") / "file").write_bytes(CONTENT)
         self.assert_goes_on(supernode, node)
+        self.assertTrue(supernode.get(f"/api/supernode/search/{id_of(b'from before')}").data)
         self.assertTrue((disks[0] / "registry.sqlite").exists())
         self.assertTrue((disks[1] / "digests.sqlite").exists())
 

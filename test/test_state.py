@@ -1,11 +1,28 @@
 """What a state folder has to put up with."""
 
 import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
 
 from .cases import SystemTestCase
-from .daemons import START_WITHIN, at, command, environment, eventually, free_port, id_of
+from .daemons import START_WITHIN, Daemon, at, command, environment, eventually, free_port, id_of
 
 CONTENT = b"content"
+
+#: Files whose list fills some pages of a database.
+FILES = 150
+
+#: Seconds of two heartbeats, and some for a busy machine.
+TWO_BEATS = 12.0
+
+#: What can become of a file: nonsense, half of it, a hole in its middle.
+DAMAGES: list[Callable[[bytes], bytes]] = [
+    lambda data: b"this is no database\n" * 1_000,
+    lambda data: data[: len(data) // 2],
+    lambda data: data[: len(data) // 2] + bytes(4096) + data[len(data) // 2 + 4096 :],
+]
 
 
 class StateTests(SystemTestCase):
@@ -30,21 +47,42 @@ class StateTests(SystemTestCase):
         self.assertEqual(first.get("/api/supernode/alive").status, 200)
 
     def test_damaged(self) -> None:
-        """A damaged file is set aside, not deleted, and what it held is told or hashed again."""
+        """A damaged file is set aside, not deleted, and what it held is told, or hashed, again."""
         states = {role: self.folder / role for role in ("supernode", "node")}
-        nonsense = b"this is no database\n" * 1_000
-        for state, name in (("supernode", "registry"), ("node", "digests")):
-            states[state].mkdir()
-            (states[state] / f"{name}.sqlite").write_bytes(nonsense)
-        supernode = self.start_supernode("--state", str(states["supernode"]))
-        node = self.start_node(
-            "node", {"file": CONTENT}, *at(supernode), "--state", str(states["node"])
-        )
-        self.wait_until_held(supernode, "node", id_of(CONTENT))
-        for state, daemon in (("supernode", supernode), ("node", node)):
-            (aside,) = states[state].glob("*.damaged-1")
-            self.assertEqual(aside.read_bytes(), nonsense)
-            self.assertEqual(daemon.log.read_text().count("is damaged"), 1)
+        supernode_options = ("--state", str(states["supernode"]))
+        files = {str(number): b"%d" % number for number in range(FILES)}
+        ids = [id_of(content) for content in files.values()]
+        port = free_port()
+        supernode = self.start_supernode(*supernode_options, port=port)
+        options = (*at(supernode), "--state", str(states["node"]))
+        node = self.start_node("node", files, *options)
+        self.wait_until_held(supernode, "node", *ids)
+        for number, damage in enumerate(DAMAGES, 1):
+            # Each is set aside for the other to tell it again: the one that stays knows it all.
+            supernode.stop()
+            aside = self.damage(states["supernode"] / "registry.sqlite", damage, number)
+            supernode = self.start_supernode(*supernode_options, port=port)
+            self.wait_until_held(supernode, "node", *ids, within=TWO_BEATS)
+            self.assert_set_aside(supernode, *aside)
+            node.stop()
+            aside = self.damage(states["node"] / "digests.sqlite", damage, number)
+            node = self.start_node("node", {}, *options)
+            self.wait_until_held(supernode, "node", *ids)
+            # Whoever hashes stays for a while.
+            self.assertTrue(psutil.Process(node.pid).children())
+            self.assert_set_aside(node, *aside)
+
+    def damage(
+        self, file: Path, damage: Callable[[bytes], bytes], number: int
+    ) -> tuple[Path, bytes]:
+        """Damage the file; where it is to be then, and what is in it."""
+        damaged = damage(file.read_bytes())
+        file.write_bytes(damaged)
+        return file.with_name(f"{file.name}.damaged-{number}"), damaged
+
+    def assert_set_aside(self, daemon: Daemon, aside: Path, damaged: bytes) -> None:
+        self.assertEqual(aside.read_bytes(), damaged)
+        self.assertEqual(daemon.log.read_text().count("is damaged"), 1)
 
     def test_answers_at_once(self) -> None:
         """Killed and started again, a supernode answers for what it knew before it hears more."""
