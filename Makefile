@@ -34,12 +34,12 @@ test: $(READY)
 check unit system simulation: $(READY)
 	@$(BIN)/python tools/run_tests.py $@
 
-# Seconds of a processor for each target, and where to begin.
+# Seconds of a processor for each target, and where to begin: by default at the day's date.
 SECONDS := 600
-SEED := 1
+SEED :=
 
 fuzz: $(READY)
-	@$(BIN)/python -m fuzz --seconds $(SECONDS) --seed $(SEED)
+	@$(BIN)/python -m fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 coverage: $(READY)
 	$(BIN)/coverage run -m twisted.trial p2ptwisted

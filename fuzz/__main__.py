@@ -1,26 +1,28 @@
 """
 Runs targets, as many at once as there are processors:
 
-    python -m fuzz [--seconds 60] [--others 0] [--seed 1] [TARGET ...]
+    python -m fuzz [--seconds 60] [--others 0] [--seed 20261124] [TARGET ...]
 
 SECONDS are those of a processor's time that each target gets, and the others,
 where some are named. Says what was found, and ends with status 1 where anything
-was; the same seed begins with the same input.
+was. The same seed begins with the same input; by default it is the date, so
+that every day tries something else.
 """
 
 import argparse
+import datetime
 import os
 import sys
 import tempfile
 import traceback
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
-from fuzz import calls, files, formats
+from fuzz import calls, files, formats, group
 from fuzz.target import Target
 
 TARGETS: dict[str, Target] = {
     target.name: target
-    for targets in (formats.TARGETS, files.TARGETS, calls.TARGETS)
+    for targets in (formats.TARGETS, group.TARGETS, files.TARGETS, calls.TARGETS)
     for target in targets
 }
 
@@ -35,6 +37,11 @@ def attempt(name: str, seconds: float, seed: int) -> tuple[bool, str]:
     except Exception as problem:
         return False, f"{name}: FAILED, with --seed {seed}\n{_shown(problem)}"
     return True, f"{name}: {tried} inputs, nothing found"
+
+
+def today() -> int:
+    """The date, in UTC, as a number: 20261124."""
+    return int(datetime.datetime.now(datetime.UTC).strftime("%Y%m%d"))
 
 
 def _shown(problem: BaseException) -> str:
@@ -53,7 +60,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m fuzz", description="Fuzz the parsers.")
     parser.add_argument("--seconds", type=float, default=60, help="for each [60]")
     parser.add_argument("--others", type=float, default=0, help="for those not named [0]")
-    parser.add_argument("--seed", type=int, default=1, help="where to begin [1]")
+    parser.add_argument("--seed", type=int, default=today(), help="where to begin [the date]")
     parser.add_argument("target", nargs="*", help=f"of {', '.join(TARGETS)} [all]")
     given = parser.parse_args(arguments)
     unknown = [name for name in given.target if name not in TARGETS]
@@ -62,6 +69,7 @@ def main(arguments: list[str]) -> int:
     named = given.target or list(TARGETS)
     seconds = {name: given.seconds if name in named else given.others for name in TARGETS}
     all_well = True
+    print(f"--seed {given.seed}", flush=True)
     with (
         tempfile.TemporaryDirectory(prefix="p2ptwisted-fuzz-") as folder,
         ProcessPoolExecutor(os.cpu_count(), initializer=_work_in, initargs=(folder,)) as pool,

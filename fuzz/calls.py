@@ -188,17 +188,32 @@ def check_search(given: tuple[str, str, str]) -> None:
         for key, value in (("hash_ids", ids), ("file_name", part), ("node_name", node))
         if value
     )
-    with _supernode() as supernode:
-        supernode.served.ask("POST", "/supernode/register", BODY)
-        answer = supernode.served.ask("GET", f"/supernode/search?{query}"[:16_000])
-    if answer.status != 200:
-        assert answer.status == 400, answer
-        return
-    for one in json.loads(answer.body)["data"]:
-        assert one["id"] in (ID, "x"), one
+    for one in _searched(f"GET /supernode/search?{query}"[:16_000].encode() + b" HTTP/1.1"):
         assert not node or node == "n", one
         names = ("a/b.bin", "y")
         assert not part or any(part.casefold() in name for name in names), one
+
+
+def check_query(query: bytes) -> None:
+    """So does one whose query is as no program would write it."""
+    # A blank or a line end would make it another request, which is the supernode's target.
+    query = re.sub(rb"[ \r\n]", b"", query)
+    _searched(b"GET /supernode/search?" + query[:15_000] + b" HTTP/1.1")
+
+
+def _searched(line: bytes) -> list[Any]:
+    """What is found, of what is registered; nothing where the search is refused."""
+    with _supernode() as supernode:
+        supernode.served.ask("POST", "/supernode/register", BODY)
+        answer = supernode.served.answers(line + b"\r\nHost: h\r\n\r\n")
+    assert answer is not None, line
+    if answer.status != 200:
+        assert answer.status in (400, 414), answer
+        return []
+    found = json.loads(answer.body)["data"]
+    for one in found:
+        assert one["id"] in (ID, "x"), one
+    return list(found)
 
 
 # -- a node
@@ -290,10 +305,21 @@ class Answering(Client):
         return self._answer
 
 
+MANIFEST = {
+    "data": {"id": ID, "size": 7, "piece_size": 1048576, "digests": ["ab" * 32], "have": "1"}
+}
+#: Of three pieces, one of them missing; and of none.
+MANIFESTS = [
+    MANIFEST,
+    {"data": {"id": ID, "size": 2_100_000, "digests": ["ab" * 32, "cd" * 32, "ef" * 32]}},
+    {"data": {"id": ID, "size": 2_100_000, "digests": ["ab" * 96], "have": "5"}},
+    {"data": {"id": ID, "size": 0, "digests": [], "have": "0"}},
+]
+
 ANSWERS = [
-    {"data": {"id": ID, "size": 7, "piece_size": 1048576, "digests": ["ab" * 32], "have": "1"}},
     {"data": {"id": ID, "locations": ["10.0.0.1:8000"], "partial": ["10.0.0.2:1"], "size": 3}},
     {"data": [{"id": ID, "file": {"location": "10.0.0.1:1", "locations": ["10.0.0.1:1"]}}]},
+    MANIFEST,
     {"data": [{"name": "n", "location": "10.0.0.1:8000"}]},
     {"data": {"name": "n", "resources": 1, "scanning": False, "supernode": "10.0.0.1:5000"}},
     {"data": {"id": ID, "state": "running", "size": 5, "here": 3, "holders": {"10.0.0.1:1": 3}}},
@@ -344,6 +370,18 @@ def check_answer(given: tuple[int, bytes, Callable[[Client], Any]]) -> None:
         assert 0 <= have < 1 << pieces.count
 
 
+def check_manifest(body: bytes) -> None:
+    """What a holder says of the pieces is good as a whole, or of no use."""
+    check_answer((200, body, CALLS[0]))
+
+
+QUERIES = [
+    f"hash_ids={ID},x".encode(),
+    b"file_name=b&node_name=n",
+    b"file_name=%62.bin;hash_ids=x&&=&hash_ids=",
+    f"hash_ids={ID}&hash_ids=x&file_name=%E2%98%83+".encode(),
+]
+
 TARGETS = [
     Target("supernode", any_of(*SUPERNODE_REQUESTS), check_supernode),
     Target("registration", any_of(BODY), check_registration),
@@ -352,8 +390,10 @@ TARGETS = [
         st.tuples(text_of(ID, f"{ID},x", ""), text_of("b.bin", "y", ""), text_of("n", "", "")),
         check_search,
     ),
+    Target("queries", any_of(*QUERIES), check_query),
     Target("node", any_of(*NODE_REQUESTS), check_node),
     Target("ranges", text_of("bytes=3-7", "bytes=90-", "bytes=-5", "bytes=1-2,4-5"), check_range),
+    Target("manifests", any_of(*map(msgspec.json.encode, MANIFESTS)), check_manifest),
     Target(
         "answers",
         st.tuples(

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from fuzz.damage import any_of, text_of
 from fuzz.target import Target
 from p2ptwisted.addresses import parse_location
-from p2ptwisted.config import NodeConfig, SupernodeConfig, load_config
+from p2ptwisted.config import LINE_MAX, NodeConfig, SupernodeConfig, load_config
 from p2ptwisted.errors import InvalidInput, NotSigned, StartError
 from p2ptwisted.group_key import GroupKey, load_group_key
 from p2ptwisted.pieces import decode_set, encode_set
 from p2ptwisted.protocols.seal import WINDOW, Seal
 from p2ptwisted.protocols.wire import DATAGRAM_MAX, LOCATIONS_MAX, Found, decode, encode
 from p2ptwisted.signatures import Call, Signatures
-from p2ptwisted.transfer.names import flat_name, place
+from p2ptwisted.transfer.names import DEVICES, flat_name, place
 from p2ptwisted.transfer.part import JOURNAL, PART
 
 ID = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -113,12 +113,16 @@ def check_set(given: tuple[str, int]) -> None:
 
 @functools.cache
 def _folder() -> Path:
-    """A folder to fetch into, with a link in it that leads out."""
+    """A folder to fetch into, with a link in it that leads out, and one that leads nowhere."""
     outside = Path(tempfile.mkdtemp())
     folder = outside / "folder"
     folder.mkdir()
     (folder / "link").symlink_to(outside)
+    (folder / "loop").symlink_to("loop")
     return folder
+
+
+NAMES = ["a/b.bin", "../x", "link/x", "loop/x", "/etc/passwd", "x.part", "con/nul.txt", "a. /b."]
 
 
 def check_name(name: str) -> None:
@@ -130,6 +134,8 @@ def check_name(name: str) -> None:
         assert parts and path.parent.resolve().is_relative_to(folder), path
         for part in parts:
             assert part.isprintable() and not part.startswith("."), part
+            assert not part.endswith((".", " ")), part
+            assert part.partition(".")[0].rstrip().lower() not in DEVICES, part
             assert len(part.encode()) <= 255 - len(JOURNAL), part
             assert not part.endswith((PART, JOURNAL)), part
     assert "/" not in flat
@@ -152,7 +158,7 @@ def check_options(data: bytes) -> None:
         try:
             load_config(kind, {}, file)
         except StartError as error:
-            assert len(str(error).splitlines()) == 1, str(error)
+            assert str(error).isprintable() and len(str(error)) < LINE_MAX + 10, str(error)
 
 
 def check_key(data: bytes) -> None:
@@ -173,7 +179,7 @@ TARGETS = [
     Target("seals", any_of(*_sealed, _of_others, _of_old), check_seal),
     Target("signatures", signed_calls(), check_signature),
     Target("sets", st.tuples(text_of("0", "3ff", "1" * 40), st.integers(0, 300)), check_set),
-    Target("names", text_of("a/b.bin", "../x", "link/x", "/etc/passwd", "x.part"), check_name),
+    Target("names", text_of(*NAMES), check_name),
     Target("options", any_of(*(one.encode() for one in OPTIONS)), check_options),
     Target("keys", any_of(b"ab" * 32 + b"\n"), check_key),
 ]

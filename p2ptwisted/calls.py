@@ -18,10 +18,13 @@ from twisted.internet.interfaces import (
     IReactorTCP,
     IReactorTime,
     IStreamClientEndpoint,
+    ITCPTransport,
     ITransport,
 )
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import ILogObserver, Logger
 from twisted.python.failure import Failure
+from twisted.web._newclient import HEADER, STATUS, HTTP11ClientProtocol, Request
 from twisted.web.client import (
     URI,
     Agent,
@@ -53,9 +56,13 @@ IDLE = 30
 TIMEOUT = 2.0
 SMALL_MAX = 64 * 1024
 
+#: Bytes of an answer's headers; our own have some hundreds. (Twisted bounds each line only.)
+HEADERS_MAX = 64 * 1024
+
 #: What comes of a call that was broken off, before or after it was connected.
 _CANCELLED = (CancelledError, ConnectingCancelledError)
 
+_unheard = Logger(observer=cast(ILogObserver, lambda event: None))
 _T = TypeVar("_T")
 
 
@@ -97,14 +104,47 @@ class _Error(msgspec.Struct):
     description: str = ""
 
 
-class _QuietFactory(HTTPConnectionPool._factory):  # type: ignore[misc, valid-type]
+class _Bounded(HTTP11ClientProtocol):
+    """A connection that breaks off an answer whose headers have no end."""
+
+    transport: ITCPTransport
+    _headers = 0
+
+    def request(self, request: Request) -> Deferred[IResponse]:
+        self._headers = 0
+        requested = super().request(request)
+        if self._parser is not None:
+            # Of every "102 Processing" there would be a line in the log.
+            self._parser._log = _unheard
+        return requested
+
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)
+        parser = self._parser
+        if parser is None or parser.state not in (STATUS, HEADER):
+            return
+        self._headers += len(data)
+        if self._headers > HEADERS_MAX:
+            self.transport.abortConnection()
+            if self._state == "WAITING":  # Else the request is yet being sent, and fails so.
+                self._disconnectParser(
+                    Failure(Unavailable(f"an answer with headers of more than {HEADERS_MAX} bytes"))
+                )
+
+
+class _Factory(HTTPConnectionPool._factory):  # type: ignore[misc, valid-type]
+    """Twisted's, without two lines in the log for every connection."""
+
     noisy = False
+
+    def buildProtocol(self, addr: object) -> _Bounded:
+        return _Bounded(self._quiescentCallback)
 
 
 class _Pool(HTTPConnectionPool):
-    """Twisted's pool without two lines in the log for every connection."""
+    """Twisted's pool, of connections of ours."""
 
-    _factory = _QuietFactory
+    _factory = _Factory
 
 
 class _Body(Protocol):

@@ -18,12 +18,22 @@ from msgspec import Meta, Struct
 from p2ptwisted.addresses import parse_supernode_url, split_location
 from p2ptwisted.errors import InvalidInput, StartError
 from p2ptwisted.group_key import GroupKey, load_group_key
+from p2ptwisted.printable import printable
 from p2ptwisted.protocols.links import check_selection
 from p2ptwisted.protocols.sockets import Group
 from p2ptwisted.tls import Authority, load_authority
 from p2ptwisted.web.limits import IDLE_LEAST, Limits
 
 EVERYWHERE = IPv4Network("0.0.0.0/0")
+
+#: Digits of a port that is looked at; Python makes no number of more than 4,300.
+DIGITS_MAX = 20
+
+#: Characters shown of a value, and of the whole line that says what is wrong.
+SHOWN_MAX, LINE_MAX = 80, 1_000
+
+#: Options whose value is not shown: a key may have been given in place of its file's name.
+_UNSHOWN = frozenset({"group_key_file"})
 
 #: Bytes a second.
 _Rate = Annotated[int, Meta(ge=1024)]
@@ -56,11 +66,13 @@ class CommonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     @property
     def endpoint(self) -> str:
         """Where to listen, as a Twisted endpoint string. Raises InvalidInput."""
-        port = str(self.port)
-        if not re.fullmatch("-?[0-9]+", port):
-            return port
-        if not 0 <= int(port) < 65536:
-            raise InvalidInput(f"{port} is not a port: ports go from 0 (any) to 65535")
+        port = self.port
+        if isinstance(port, str):
+            if not re.fullmatch("-?[0-9]+", port):
+                return port
+            port = int(port) if len(port) <= DIGITS_MAX else -1
+        if not 0 <= port < 65536:
+            raise InvalidInput(f"{_shown(self.port)} is not a port: ports go from 0 (any) to 65535")
         return f"tcp:{port}"
 
     @property
@@ -101,7 +113,7 @@ class CommonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             good = False
         if not good:
             raise InvalidInput(
-                f"{self.multicast_group!r} is not a multicast address and a port, "
+                f"{_shown(self.multicast_group)} is not a multicast address and a port, "
                 "such as 239.255.43.21:4321"
             )
         return Group(str(address), number, _several(self.multicast_interface), self.multicast_ttl)
@@ -117,7 +129,7 @@ class CommonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 networks.append(IPv4Network(text))
             except ValueError as error:
                 raise InvalidInput(
-                    f"{text!r} is not a network such as 10.0.0.0/8: {error}"
+                    f"{_shown(text)} is not a network such as 10.0.0.0/8: {error}"
                 ) from None
         return networks
 
@@ -155,9 +167,11 @@ class NodeConfig(CommonConfig, frozen=True, kw_only=True, forbid_unknown_fields=
             folder = Path(self.resources).resolve()
             found = folder.is_dir()
         except (OSError, ValueError, RuntimeError) as error:
-            raise InvalidInput(f"{self.resources[:80]!r} can't be a folder: {error}") from None
+            raise InvalidInput(f"{_shown(self.resources)} can't be a folder: {error}") from None
         if not found:
-            raise InvalidInput(f"{self.resources} is not a folder: make it, or name another")
+            raise InvalidInput(
+                f"{self.resources[:SHOWN_MAX]} is not a folder: make it, or name another"
+            )
         return folder
 
     @property
@@ -192,11 +206,14 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text())
     except OSError as error:
-        raise StartError(f"--config {file}: {error.strerror}") from error
+        raise _mistake(f"--config {file}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise StartError(f"{file}: not TOML: {error}") from error
+        raise _mistake(f"{file}: not TOML: {error}") from error
     except RecursionError:
-        raise StartError(f"{file}: not TOML that can be read: nested too deep") from None
+        raise _mistake(f"{file}: not TOML that can be read: nested too deep") from None
+    except ValueError:
+        # What Python says of it is about Python.
+        raise _mistake(f"{file}: not TOML that can be read: a number of too many digits") from None
 
 
 def _checked(
@@ -207,12 +224,13 @@ def _checked(
     checked = {}
     for key, value in values.items():
         if key not in types:
-            raise StartError(f"{place}{key}: no such key; there are {', '.join(types)}")
+            raise _mistake(f"{place}{key[:SHOWN_MAX]}: no such key; there are {', '.join(types)}")
         try:
             checked[key] = msgspec.convert(value, types[key], strict=strict)
         except msgspec.ValidationError as error:
-            shown = key if strict else key.replace("_", "-")
-            raise StartError(f"{place}{shown} = {value!r}: {error}") from error
+            option = key if strict else key.replace("_", "-")
+            given = "..." if key in _UNSHOWN else _shown(value)
+            raise _mistake(f"{place}{option} = {given}: {error}") from error
     return checked
 
 
@@ -242,7 +260,22 @@ def _check_meaning(config: CommonConfig, place: Callable[[str], str]) -> None:
             key = "resources"
             config.folder  # noqa: B018
     except InvalidInput as error:
-        raise StartError(f"{place(key)}: {error}") from error
+        raise _mistake(f"{place(key)}: {error}") from error
+
+
+def _shown(value: object) -> str:
+    """A value as a message shows it: not at full length."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number of very many digits"  # Of which Python makes no text.
+    return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}..."
+
+
+def _mistake(text: str) -> StartError:
+    """Whatever is in the text, its message is one line that can be shown."""
+    line = printable(text)
+    return StartError(line if len(line) <= LINE_MAX else f"{line[:LINE_MAX]}...")
 
 
 def _option(key: str) -> str:

@@ -15,6 +15,7 @@ from twisted.python.usage import Options
 
 from p2ptwisted.config import CommonConfig, load_config
 from p2ptwisted.errors import StartError
+from p2ptwisted.printable import printable
 
 #: File descriptors of a daemon; what starts child processes may look at each.
 DESCRIPTORS_MAX = 65_536
@@ -123,7 +124,7 @@ class RoleOptions(Options):
 def refuse(role: str, error: StartError) -> NoReturn:
     """End with status 1 and one line for the user."""
     # twistd may have turned sys.stderr into its log by now.
-    print(f"{role}: {error}", file=sys.__stderr__)
+    print(f"{role}: {printable(str(error))}", file=sys.__stderr__)
     raise SystemExit(1)
 
 

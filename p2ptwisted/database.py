@@ -10,6 +10,7 @@ import fcntl
 import functools
 import os
 import sqlite3
+import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 from twisted.logger import Logger
 
 from p2ptwisted.errors import StartError
+from p2ptwisted.printable import printable
 
 #: Why a file can't be written in a folder that is there; what else keeps it from
 #: being opened is a mistake of who named the folder.
@@ -45,6 +47,15 @@ _FAILED = {
     sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_READONLY,
 }
+
+#: The mode of all files: nobody else need read what is here.
+SECRET = 0o600
+
+#: What SQLite calls the files beside a database's.
+_BESIDE = ("-wal", "-shm")
+
+#: Characters of a folder's name in a message; a path may have 4,096.
+SHOWN_MAX = 400
 
 _T = TypeVar("_T")
 _log = Logger()
@@ -81,8 +92,9 @@ class Database:
             return
         path = self._state / f"{self._name}.sqlite"
         try:
-            self._state.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
+            # For its owner only; one that is there already is as its owner wants it.
+            self._state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except (OSError, ValueError) as error:
             raise self._unusable(error) from error
         try:
             self._lock = _lock(self._state / f"{self._name}.lock")
@@ -163,8 +175,10 @@ class Database:
             os.close(self._lock)
             self._lock = -1
 
-    def _unusable(self, error: Exception) -> StartError:
-        return StartError(f"--state {self._state}: can't keep anything there: {error}")
+    def _unusable(self, error: OSError | ValueError) -> StartError:
+        told = error.strerror if isinstance(error, OSError) else error
+        shown = printable(str(self._state)[:SHOWN_MAX])
+        return StartError(f"--state {shown}: can't keep anything there: {told}")
 
 
 def _kind(error: Exception) -> int | None:
@@ -187,7 +201,7 @@ def _lock(path: Path) -> int:
 
     SQLite's own locks would keep out those who only read. Raises BlockingIOError.
     """
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, SECRET)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -210,7 +224,8 @@ def _connect_anew(path: Path, schema: str) -> sqlite3.Connection:
 def _connect(path: str, schema: str) -> sqlite3.Connection:
     if path != ":memory:":
         # What SQLite makes beside it gets the same mode.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, SECRET))
+        _keep_secret(path)
     database = sqlite3.connect(path, isolation_level=None)
     try:
         # Nothing is written before it is known to be good: a damaged one is kept as it is.
@@ -228,6 +243,16 @@ def _connect(path: str, schema: str) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _keep_secret(path: str) -> None:
+    """Others may have been let read a database that was made elsewhere, or copied."""
+    for each in (path, *(f"{path}{suffix}" for suffix in _BESIDE)):
+        # On a file system without modes it can be used all the same.
+        with contextlib.suppress(OSError):
+            status = os.stat(each)
+            if status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) & ~SECRET:
+                os.chmod(each, SECRET)
 
 
 def _tables(database: sqlite3.Connection) -> set[str]:
@@ -267,6 +292,6 @@ def _set_aside(path: Path) -> Path:
     while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
         number += 1
     path.rename(aside)
-    for suffix in ("-wal", "-shm"):
+    for suffix in _BESIDE:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     return aside

@@ -44,7 +44,7 @@ def load_group_key(path: Path) -> GroupKey:
             secret = file.read(KEY_MAX + 1)
     except (OSError, ValueError) as error:
         told = error.strerror if isinstance(error, OSError) else error
-        raise InvalidInput(f"can't read the key file {path}: {told}") from None
+        raise InvalidInput(f"can't read the key file {_shown(path)}: {told}") from None
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise InvalidInput(f"others can read the key file {path}: chmod 600 it")
     secret = secret.strip()
@@ -54,6 +54,19 @@ def load_group_key(path: Path) -> GroupKey:
             "make one with `openssl rand -hex 32`"
         )
     return GroupKey(secret)
+
+
+def _shown(path: Path) -> str:
+    """
+    The path of a file that can't be read, unless it could be the key itself.
+
+    A key has been given in place of its file's name before; what stands in a
+    folder that is there is a name.
+    """
+    if len(str(path)) < KEY_MIN:
+        return str(path)
+    in_folder = path.parent not in (Path("."), Path("/")) and os.path.isdir(path.parent)
+    return str(path) if in_folder else "(not shown, as it could be the key)"
 
 
 def _derived(secret: bytes, purpose: bytes) -> bytes:

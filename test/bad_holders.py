@@ -53,28 +53,20 @@ class BadHolder:
                 if holder.closed.is_set():
                     self.close_connection = True
                     return
-                told = holder.manifest() if self.path.endswith("/pieces") else {}
-                body = json.dumps({"data": told}).encode()
-                self.send_response(200)
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                try:
+                    holder.answer(self)
+                except OSError:
+                    self.close_connection = True  # The other side has had enough.
 
             def do_POST(self) -> None:
                 length = int(self.headers["content-length"])
                 wanted = int(json.loads(self.rfile.read(length))["want"], 16)
                 holder.asked += 1
                 start, stop = holder.pieces.span((wanted & -wanted).bit_length() - 1)
-                self.send_response(206)
-                size = holder.pieces.size
-                self.send_header("content-range", f"bytes {start}-{stop - 1}/{size}")
-                self.send_header("content-length", str(stop - start))
-                self.end_headers()
                 try:
-                    for data in holder.sends(holder.content[start:stop]):
-                        self.wfile.write(data)
+                    holder.give(self, start, stop)
                 except OSError:
-                    self.close_connection = True  # The other side has had enough.
+                    self.close_connection = True
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -107,6 +99,24 @@ class BadHolder:
             f"{name} is listed",
             lambda: self.location in supernode.get(holders).data["locations"],
         )
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        """It is asked how it is, or what the pieces are."""
+        told = self.manifest() if request.path.endswith("/pieces") else {}
+        body = json.dumps({"data": told}).encode()
+        request.send_response(200)
+        request.send_header("content-length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+    def give(self, request: BaseHTTPRequestHandler, start: int, stop: int) -> None:
+        """It is asked for pieces, and has chosen the one from `start` to `stop`."""
+        request.send_response(206)
+        request.send_header("content-range", f"bytes {start}-{stop - 1}/{self.pieces.size}")
+        request.send_header("content-length", str(stop - start))
+        request.end_headers()
+        for data in self.sends(self.content[start:stop]):
+            request.wfile.write(data)
 
     def manifest(self) -> dict[str, object]:
         """What it says that the resource is made of."""
@@ -150,6 +160,86 @@ class Stalling(BadHolder):
     def sends(self, piece: bytes) -> Iterator[bytes]:
         yield piece[: len(piece) // 2]
         self.closed.wait()
+
+
+class Redirecting(BadHolder):
+    """It sends who asks for this or that to somebody else."""
+
+    def __init__(
+        self,
+        case: SynchronousTestCase,
+        supernode: Daemon,
+        name: str,
+        content: bytes,
+        what: str,
+        to: str,
+    ) -> None:
+        """`what` is a method and the end of a path, such as `GET /health`; `to` a location."""
+        self._method, _, self._path = what.partition(" ")
+        self._to = to
+        super().__init__(case, supernode, name, content)
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        if not self._redirects(request):
+            super().answer(request)
+
+    def give(self, request: BaseHTTPRequestHandler, start: int, stop: int) -> None:
+        if not self._redirects(request):
+            super().give(request, start, stop)
+
+    def _redirects(self, request: BaseHTTPRequestHandler) -> bool:
+        if request.command != self._method or not request.path.endswith(self._path):
+            return False
+        request.send_response(302)
+        request.send_header("location", f"http://{self._to}{request.path}")
+        request.send_header("content-length", "0")
+        request.end_headers()
+        return True
+
+
+class Endless(BadHolder):
+    """What it says of itself, or of the pieces, has no end: in its headers or in its body."""
+
+    def __init__(
+        self,
+        case: SynchronousTestCase,
+        supernode: Daemon,
+        name: str,
+        content: bytes,
+        path: str,
+        in_headers: bool = False,
+    ) -> None:
+        """`path` is the end of the path that is asked for, such as `/health`."""
+        self._path = path
+        self._in_headers = in_headers
+        #: Bytes that were taken of the longest answer.
+        self.taken = 0
+        super().__init__(case, supernode, name, content)
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        if not request.path.endswith(self._path):
+            super().answer(request)
+            return
+        request.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n")
+        if not self._in_headers:
+            request.wfile.write(b"\r\n")
+        lines = (b"X-Filler: " + b"x" * 1_000 + b"\r\n") * 64
+        taken = 0
+        while not self.closed.is_set():
+            request.wfile.write(lines)
+            taken += len(lines)
+            self.taken = max(self.taken, taken)
+
+
+class EndlessPieces(BadHolder):
+    """The pieces that it sends are right, and after each of them there is more, without end."""
+
+    def give(self, request: BaseHTTPRequestHandler, start: int, stop: int) -> None:
+        request.wfile.write(b"HTTP/1.1 206 Partial Content\r\nConnection: close\r\n")
+        span = f"Content-Range: bytes {start}-{stop - 1}/{self.pieces.size}\r\n\r\n"
+        request.wfile.write(span.encode() + self.content[start:stop])
+        while not self.closed.is_set():
+            request.wfile.write(bytes(MIB))
 
 
 class Trickling(BadHolder):

@@ -1,13 +1,24 @@
 """Names that strangers give: of files, and of nodes."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 from .bad_holders import BadHolder
 from .cases import SystemTestCase
-from .daemons import at, environment, eventually, id_of
+from .daemons import Daemon, at, environment, eventually, id_of
+
+#: Names that other systems have for themselves, and what becomes of them.
+CHANGED = {
+    "con": "_con",
+    "NUL.txt": "_NUL.txt",
+    "com1": "_com1",
+    "aux/b": "_aux/b",
+    "trailing.": "trailing",
+    "blank ": "blank",
+}
 
 #: Whatever a name can do to a folder, a terminal, a log or a page.
 NAMES = [
@@ -22,6 +33,13 @@ NAMES = [
     ".hidden",
     "a\0b",
     "a\nb\r\nc",
+    # What passes for a line end somewhere.
+    "return\ra",
+    "vertical\va",
+    "form\fa",
+    "separator\x1ca",
+    "next\x85a",
+    "line\N{LINE SEPARATOR}a",
     "a\x1b[2J\x1b]0;title\x07b",
     "a\N{RIGHT-TO-LEFT OVERRIDE}txt.exe",
     "<script>alert(1)</script>",
@@ -31,11 +49,14 @@ NAMES = [
     "/".join("deep" for _ in range(800)),
     "x.part",
     "x.part.journal",
-    "con",
     "a\\b:c",
     " ",
     "\ud7ff\ue000",
+    *CHANGED,
 ]
+
+#: How a line of a daemon's log begins.
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} \[", re.ASCII)
 
 
 class NamesTests(SystemTestCase):
@@ -61,25 +82,36 @@ class NamesTests(SystemTestCase):
             if not Path(folder).is_relative_to(self.inside) and not name.endswith(".log")
         }
 
-    def p2p(self, *arguments: str, folder: Path) -> str:
-        """What `p2p` prints, of both kinds."""
+    def p2p(self, *arguments: str, folder: Path, status: int = 0) -> list[str]:
+        """The lines of its result, after a look at its status, and that none does any harm."""
         ran = subprocess.run(
             [sys.executable, "-m", "p2ptwisted.cli", *arguments],
             cwd=folder,
             env=environment() | {"P2P_SUPERNODE": self.supernode.url},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            capture_output=True,
             timeout=60,
         )
-        return ran.stdout.decode()
+        self.assertEqual(ran.returncode, status, ran.stderr)
+        self.harmless(ran.stderr)
+        return self.harmless(ran.stdout)
 
-    def assert_harmless(self, text: str) -> None:
-        """Nothing in it is obeyed by a terminal, or looks like a line that it isn't."""
-        for line in text.splitlines():
+    def harmless(self, output: bytes) -> list[str]:
+        """Its lines, after a look that nothing in them is obeyed by a terminal."""
+        # Neither `splitlines` nor a file's text would show what else passes for a line end.
+        lines = output.decode().removesuffix("\n").split("\n")
+        for line in lines:
             self.assertTrue(line.expandtabs().isprintable(), repr(line))
+        return lines
 
-    def assert_here(self, folder: Path) -> None:
-        """What every holder has is in that folder, as a file that can be seen."""
+    def log_of(self, daemon: Daemon) -> list[str]:
+        """The lines of its log, after a look that each is one that it wrote."""
+        lines = self.harmless(daemon.log.read_bytes())
+        for line in lines:
+            self.assertTrue(TIME.match(line), repr(line))
+        return lines
+
+    def assert_here(self, folder: Path, flat: bool = False) -> None:
+        """What every holder has is in that folder, as a file that can be seen, by a good name."""
         ids = set()
         for below, _, names in os.walk(folder):
             for name in names:
@@ -88,6 +120,10 @@ class NamesTests(SystemTestCase):
                 self.assertTrue(path.name.isprintable(), path)
                 ids.add(id_of(path.read_bytes()))
         self.assertLessEqual({holder.id for holder in self.holders}, ids)
+        for holder, name in zip(self.holders, NAMES, strict=True):
+            if name in CHANGED:
+                path = folder / (Path(CHANGED[name]).name if flat else CHANGED[name])
+                self.assertEqual(path.read_bytes(), holder.content, name)
 
     def test_fetched(self) -> None:
         """A node fetches each into its folder, and nothing anywhere else."""
@@ -102,7 +138,8 @@ class NamesTests(SystemTestCase):
         )
         self.assertEqual(self.outside(), before)
         self.assert_here(self.inside)
-        self.assert_harmless(self.fetcher.log.read_text())
+        fetched = [line for line in self.log_of(self.fetcher) if " Fetched " in line]
+        self.assertEqual(len(fetched), len(NAMES))
 
     def test_command(self) -> None:
         """So does `p2p get`; and what `p2p` prints of names and nodes upsets no terminal."""
@@ -110,11 +147,25 @@ class NamesTests(SystemTestCase):
         folder = self.inside / "got"
         folder.mkdir()
         ids = [holder.id for holder in self.holders]
-        self.assert_harmless(self.p2p("get", *ids, folder=folder))
+        self.assertEqual(len(self.p2p("get", *ids, folder=folder)), len(NAMES))
         self.assertEqual(self.outside(), before)
-        self.assert_here(folder)
-        for command in (["find", "a"], ["find", self.holders[11].id], ["nodes"], ["status"]):
-            self.assert_harmless(self.p2p(*command, folder=folder))
+        self.assert_here(folder, flat=True)
+        found = {line.partition(" ")[0] for line in self.p2p("find", "a", folder=folder)}
+        named = {
+            holder.id
+            for holder, name in zip(self.holders, NAMES, strict=True)
+            if "a" in name.casefold()
+        }
+        self.assertLessEqual(named, found)
+        one = self.holders[NAMES.index("return\ra")]
+        first, *locations = self.p2p("find", one.id, folder=folder)
+        self.assertTrue(first.startswith(one.id), first)
+        self.assertIn(one.location, map(str.strip, locations))
+        # A line of headings, and one for each node.
+        self.assertEqual(len(self.p2p("nodes", folder=folder)), 1 + len(NAMES) + 1)
+        # The stand-ins don't tell how they are, which is a problem each.
+        told = self.p2p("status", folder=folder, status=1)
+        self.assertEqual(sum(line.startswith("  node ") for line in told), len(NAMES))
 
     def test_logged(self) -> None:
         """Nodes with such names are gone with one line each in the supernode's log."""
@@ -122,6 +173,5 @@ class NamesTests(SystemTestCase):
             holder.close()
         alive = "/api/supernode/alive"
         eventually(15, "all are gone", lambda: len(self.supernode.get(alive).data) == 1)
-        log = self.supernode.log.read_text()
-        self.assertEqual(log.count(" is gone\n"), len(self.holders))
-        self.assert_harmless(log)
+        gone = [line for line in self.log_of(self.supernode) if line.endswith(" is gone")]
+        self.assertEqual(len(gone), len(NAMES))

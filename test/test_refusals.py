@@ -17,8 +17,8 @@ class RefusalTests(SystemTestCase):
         super().setUp()
         (self.folder / "resources").mkdir()
 
-    def assertRefused(self, role: str, *options: str, says: tuple[str, ...]) -> None:
-        """It ends by itself, and its one line has all of these words."""
+    def assertRefused(self, role: str, *options: str, says: tuple[str, ...]) -> str:
+        """It ends by itself, and its one line, which is given, has all of these words."""
         ran = subprocess.run(
             # What is wrong comes last, but for a port that nobody has.
             command(role, "--port", str(free_port()), *options),
@@ -30,12 +30,17 @@ class RefusalTests(SystemTestCase):
         )
         shown = f"{role} {' '.join(options)}\n{ran.stdout}\n{ran.stderr}"
         self.assertEqual(ran.returncode, 1, shown)
-        lines = ran.stderr.splitlines()
+        self.assertTrue(ran.stderr.endswith("\n"), shown)
+        # Not `splitlines`, which knows of more line ends than a log does.
+        lines = ran.stderr.removesuffix("\n").split("\n")
         self.assertEqual(len(lines), 1, shown)
+        self.assertTrue(lines[0].isprintable(), shown)
+        self.assertLess(len(lines[0]), 1_200, shown)
         self.assertTrue(lines[0].startswith(f"{role}: "), shown)
         for words in says:
             self.assertIn(words, lines[0], shown)
         self.assertNotIn("Traceback", ran.stdout, shown)
+        return lines[0]
 
     def config(self, text: str) -> Path:
         path = self.folder / "daemon.toml"
@@ -54,6 +59,35 @@ class RefusalTests(SystemTestCase):
         """A port that there can't be."""
         for role in ROLES:
             self.assertRefused(role, "--port", "70000", says=("--port", "70000", "65535"))
+
+    def test_number_of_many_digits(self) -> None:
+        """A port of more digits than Python makes a number of, and a hexadecimal one like it."""
+        for role in ROLES:
+            self.assertRefused(role, "--port", "9" * 5_000, says=("--port", "65535"))
+            for value in ("9" * 5_000, "0x" + "f" * 5_000):
+                path = str(self.config(f"multicast_ttl = {value}"))
+                self.assertRefused(role, "--config", path, says=(path, "many digits"))
+
+    def test_no_path(self) -> None:
+        """A state folder with a name that none can have."""
+        path = str(self.config('state = "a\\u0000b"'))
+        for role in ROLES:
+            says = (r"--state a\x00b", "can't keep anything there")
+            self.assertRefused(role, *self._group(), "--config", path, says=says)
+
+    def test_key_of_two_lines(self) -> None:
+        """A key with a line end in it is told in one line."""
+        path = str(self.config('"a\\nb" = 1'))
+        for role in ROLES:
+            self.assertRefused(role, "--config", path, says=(path, r"a\nb: no such key"))
+
+    def test_key_in_place_of_its_file(self) -> None:
+        """A group's key that was given where its file's name belongs is not shown."""
+        secret = "0123456789abcdef" * 4
+        for role in ROLES:
+            says = ("--group-key-file", "not shown")
+            line = self.assertRefused(role, "--group-key-file", secret, says=says)
+            self.assertNotIn(secret[:8], line)
 
     def test_no_such_folder(self) -> None:
         """A folder to share that isn't there."""

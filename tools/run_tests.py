@@ -122,7 +122,17 @@ def _aside(module: str, *arguments: str) -> Step:
 
 
 #: The parsers that strangers reach first: each gets a minute, the others less.
-_FUZZED = ("datagrams", "registration", "search", "ranges", "answers", "options", "parts")
+_FUZZED = (
+    "datagrams",
+    "overlay",
+    "registration",
+    "search",
+    "ranges",
+    "answers",
+    "manifests",
+    "options",
+    "parts",
+)
 
 STEPS: Mapping[str, Sequence[Step]] = {
     "check": [

@@ -4,6 +4,7 @@ import datetime
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from p2ptwisted.addresses import parse_host
 from p2ptwisted.cli.exits import Exit, Problem
 from p2ptwisted.cli.output import say, tell
 from p2ptwisted.errors import InvalidInput
@@ -32,7 +34,11 @@ AUTHORITY_LIFE, HOST_LIFE = datetime.timedelta(days=3650), datetime.timedelta(da
 #: Certificates are good from so long before, for clocks that are behind.
 EARLIER = datetime.timedelta(days=1)
 
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,250}[A-Za-z0-9])?", re.ASCII)
+#: A host's name: its last part has a letter, for else it would pass for an address.
+_NAME = re.compile(
+    r"(?=.{1,253}\Z)(?:(?!-)[a-z0-9-]{1,63}(?<!-)\.)*(?!-)(?=[0-9-]*[a-z])[a-z0-9-]{1,63}(?<!-)",
+    re.ASCII | re.IGNORECASE,
+)
 
 
 def print_certificates(folder: Path, hosts: Sequence[str]) -> Exit:
@@ -59,14 +65,19 @@ class Authority:
         self._certificate = certificate
         self._key = key
 
-    def certify(self, host: str, now: datetime.datetime) -> bytes:
-        """A new key and a certificate for a host (name or IPv4 address), both in PEM."""
+    def certify(self, host: "Host", now: datetime.datetime) -> bytes:
+        """A new key and a certificate for a host, both in PEM."""
         key = ec.generate_private_key(ec.SECP256R1())
-        names: list[x509.GeneralName] = [_general_name(host)]
+        # Nobody believes it for longer than the authority.
+        end = min(now + HOST_LIFE, self._certificate.not_valid_after_utc)
         certificate = (
-            _begun(host, key, now, HOST_LIFE)
+            _begun(str(host.address), key, now, end)
             .issuer_name(self._certificate.subject)
-            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .add_extension(host.alternative_names(), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
+                critical=False,
+            )
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
             .sign(self._key, SHA256())
@@ -74,20 +85,61 @@ class Authority:
         return _key_pem(key) + certificate.public_bytes(Encoding.PEM)
 
 
+@dataclass(frozen=True)
+class Host:
+    """One whose certificate is for all of these."""
+
+    address: IPv4Address
+    #: By which else it is called: a browser perhaps goes by them; members never do.
+    others: Sequence[IPv4Address | str] = ()
+
+    def alternative_names(self) -> x509.SubjectAlternativeName:
+        names = dict.fromkeys([self.address, *self.others])
+        return x509.SubjectAlternativeName(
+            [x509.DNSName(one) if isinstance(one, str) else x509.IPAddress(one) for one in names]
+        )
+
+
+def parse_hosts(texts: Sequence[str]) -> list[Host]:
+    """Read `ADDRESS` or `ADDRESS,NAME,...`, each for one host. Raises InvalidInput."""
+    hosts = []
+    for text in texts:
+        address, *others = map(_address_or_name, text.split(","))
+        if isinstance(address, str):
+            raise InvalidInput(
+                f"{text[:80]!r} has no address: members call each other by IPv4 address, "
+                f"so write ADDRESS,{address[:80]}"
+            )
+        hosts.append(Host(address, others))
+    if len({host.address for host in hosts}) < len(hosts):
+        raise InvalidInput("an address is there twice: write all names of a host in one, by commas")
+    return hosts
+
+
+def _address_or_name(text: str) -> IPv4Address | str:
+    try:
+        return parse_host(text)
+    except InvalidInput:
+        if _NAME.fullmatch(text):
+            return text
+        raise InvalidInput(
+            f"{text[:80]!r} is neither the IPv4 address of a host nor its name"
+        ) from None
+
+
 def make_certificates(folder: Path, hosts: Sequence[str], now: datetime.datetime) -> list[Path]:
     """
     A file with key and certificate for each of these hosts, signed by the authority in the folder.
 
-    The authority is made where there is none. Raises InvalidInput, and OSError.
+    Each is `ADDRESS` or `ADDRESS,NAME,...`. The authority is made where there
+    is none. Raises InvalidInput, and OSError.
     """
-    for host in hosts:
-        if not _HOST.fullmatch(host):
-            raise InvalidInput(f"{host!r} is neither a host's name nor its IPv4 address")
+    parsed = parse_hosts(hosts)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     authority = _open_authority(folder, now)
     made = []
-    for host in hosts:
-        path = folder / f"{host}.pem"
+    for host in parsed:
+        path = folder / f"{host.address}.pem"
         _write(path, authority.certify(host, now))
         made.append(path)
     return made
@@ -106,12 +158,17 @@ def _open_authority(folder: Path, now: datetime.datetime) -> Authority:
         raise InvalidInput(f"{key_path} is not a key that this command has made")
     if certificate.public_key() != key.public_key():
         raise InvalidInput(f"{certificate_path} and {key_path} don't belong together")
+    if certificate.not_valid_after_utc <= now:
+        raise InvalidInput(
+            f"the authority in {folder} was good until {certificate.not_valid_after_utc:%Y-%m-%d}: "
+            "make another, in another folder"
+        )
     return Authority(certificate, key)
 
 
 def _make_authority(certificate_path: Path, key_path: Path, now: datetime.datetime) -> Authority:
     key = ec.generate_private_key(ec.SECP256R1())
-    builder = _begun("p2ptwisted private authority", key, now, AUTHORITY_LIFE)
+    builder = _begun("p2ptwisted private authority", key, now, now + AUTHORITY_LIFE)
     certificate = (
         builder.issuer_name(_name("p2ptwisted private authority"))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -124,7 +181,7 @@ def _make_authority(certificate_path: Path, key_path: Path, now: datetime.dateti
 
 
 def _begun(
-    name: str, key: ec.EllipticCurvePrivateKey, now: datetime.datetime, life: datetime.timedelta
+    name: str, key: ec.EllipticCurvePrivateKey, now: datetime.datetime, end: datetime.datetime
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
@@ -132,20 +189,13 @@ def _begun(
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - EARLIER)
-        .not_valid_after(now + life)
+        .not_valid_after(end)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
 
 
 def _name(name: str) -> x509.Name:
-    # 64 characters are what X.509 allows here; what counts is the alternative name.
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
-
-
-def _general_name(host: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(IPv4Address(host))
-    except ValueError:
-        return x509.DNSName(host)
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
 def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:

@@ -244,7 +244,8 @@ def certs(hosts: tuple[str, ...], folder: str) -> Exit:
     """
     Make a private authority, and a certificate for each host.
 
-    A HOST is the address (or the name) that the others call it by. Run it again for more hosts.
+    A HOST is the IPv4 address that the others call it by, or that and its other names, as
+    ADDRESS,NAME,... in one certificate. Run it again for more hosts.
     """
     from p2ptwisted.cli.certs import print_certificates
 

@@ -21,7 +21,7 @@ def check_selection(selected: Sequence[str]) -> None:
         except InvalidInput:
             if link not in known:
                 raise InvalidInput(
-                    f"{link}: no such interface; there are {', '.join(sorted(known))}"
+                    f"{link[:80]}: no such interface; there are {', '.join(sorted(known))}"
                 ) from None
 
 

@@ -189,6 +189,53 @@ class FileTests(ConfigCase):
         """So is what is nested deeper than anybody means it."""
         self.refused_in_file(NodeConfig, "port = " + "[" * 2_000, "not TOML", "too deep")
 
+    def test_many_digits(self) -> None:
+        """A number of more digits than Python reads, or shows, is one line that shows none."""
+        self.refused_in_file(NodeConfig, "port = " + "9" * 5_000, "too many digits")
+        hexadecimal = "0x" + "f" * 5_000
+        for key, value in [
+            ("port", hexadecimal),
+            ("multicast_ttl", hexadecimal),
+            ("idle_time", hexadecimal),
+            ("location", hexadecimal),
+            ("name", f"[[{hexadecimal}]]"),
+        ]:
+            self.refused_in_file(NodeConfig, f"{key} = {value}", key, "very many digits")
+
+    def test_one_short_line(self) -> None:
+        """Whatever keys and values are like, the message is one line of a bearable length."""
+        long = "x" * 100_000
+        cases: list[tuple[type[CommonConfig], str]] = [
+            (NodeConfig, '"a\\nb\\u001b[2J" = 1'),
+            (NodeConfig, f'"{long}" = 1'),
+            (NodeConfig, f'name = ["{long}"]'),
+            (NodeConfig, f'port = "{"9" * 5_000}"'),
+            (NodeConfig, f'multicast_group = "{long}"'),
+            (NodeConfig, f'multicast_interface = "{long}"'),
+            (NodeConfig, 'multicast_interface = "a\\nb"'),
+            (NodeConfig, f'trusted_network = "{long}"'),
+            (NodeConfig, f'supernode = "{long}"'),
+            (NodeConfig, f'resources = "{long}"'),
+            (NodeConfig, 'resources = "a\\nb"'),
+            (NodeConfig, f'ca_file = "{long}"'),
+            (SupernodeConfig, f'peer = "{long}"'),
+        ]
+        for kind, text in cases:
+            message = self.refused(kind, {}, self.file(text))
+            self.assertTrue(message.isprintable(), message)
+            self.assertLess(len(message), 1_100)
+
+    def test_key_in_place_of_its_file(self) -> None:
+        """A key that was given where its file's name belongs is not shown."""
+        secret = "0123456789abcdef" * 4
+        for value in (f'"{secret}"', f'"{secret}\\n"', f'["{secret}"]', f'"/{secret}"', "1" * 64):
+            file = self.file(f"group_key_file = {value}")
+            message = self.refused(NodeConfig, {}, file)
+            self.assertIn(f"{file}: group_key_file", message)
+            for part in (secret[:16], "1111"):
+                self.assertNotIn(part, message)
+        self.assertIn("no.key", self.refused(NodeConfig, {"group_key_file": "no.key"}))
+
     def test_not_utf8(self) -> None:
         """Nor is what is not UTF-8."""
         self.refused_in_file(NodeConfig, b'name = "\xe4"', "not TOML")
@@ -262,7 +309,15 @@ class CommandLineTests(ConfigCase):
 
     def test_port(self) -> None:
         """A port goes from 0 to 65535."""
-        for message in self.bad(NodeConfig, "port", "65536", "-1", "99999999999999999999"):
+        for message in self.bad(
+            NodeConfig,
+            "port",
+            "65536",
+            "-1",
+            "99999999999999999999",
+            "9" * 5_000,
+            "-" + "9" * 5_000,
+        ):
             self.assertIn("65535", message)
 
     def test_odd_numbers(self) -> None:

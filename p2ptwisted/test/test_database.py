@@ -42,6 +42,10 @@ class DatabaseTestCase(SynchronousTestCase):
     def things(self, database: Database) -> list[str]:
         return [thing for (thing,) in database.rows("SELECT thing FROM things")]
 
+    def modes(self) -> set[int]:
+        """Who may read what is there."""
+        return {path.stat().st_mode & 0o777 for path in self.state.iterdir()}
+
     def aside(self) -> list[str]:
         """What was set aside."""
         return sorted(path.name for path in self.state.glob("*.damaged-*"))
@@ -70,8 +74,25 @@ class OpenTests(DatabaseTestCase):
         """What is in a state folder is for its owner only."""
         database = self.open()
         database.change("INSERT INTO things VALUES ('a')")
-        modes = {path.stat().st_mode & 0o777 for path in self.state.iterdir()}
-        self.assertEqual(modes, {0o600})
+        self.assertEqual(self.modes(), {0o600})
+        self.assertEqual(self.state.stat().st_mode & 0o777, 0o700)
+
+    def test_secret_again(self) -> None:
+        """Files that others could read are taken from them; a folder is as its owner made it."""
+        self.begin("a")
+        first = sqlite3.connect(self.path)
+        self.addCleanup(first.close)
+        first.execute("PRAGMA journal_mode = WAL")
+        first.execute("INSERT INTO things VALUES ('b')")
+        first.commit()
+        self.state.chmod(0o755)
+        for path in self.state.iterdir():
+            path.chmod(0o644)
+        self.assertEqual(self.things(self.open()), ["a", "b"])
+        self.assertEqual(self.modes() - {0o644}, {0o600})
+        for path in self.state.glob("*.sqlite*"):
+            self.assertEqual(path.stat().st_mode & 0o777, 0o600, path)
+        self.assertEqual(self.state.stat().st_mode & 0o777, 0o755)
 
     def test_in_use(self) -> None:
         """While one process has it open another is refused, and nothing is set aside."""
@@ -170,6 +191,14 @@ class OpenTests(DatabaseTestCase):
         error = self.assertRaises(StartError, Database(self.state, "test", SCHEMA).open)
         self.assertIn(f"--state {self.state}: can't keep anything there", str(error))
         self.assertEqual(open_descriptors(), before)
+
+    def test_not_a_path(self) -> None:
+        """What can't be a path, or is too long for one, is told in one short line."""
+        for name in ("a\0b", "a\n\0b", "x" * 100_000):
+            error = self.assertRaises(StartError, Database(Path(name), "test", SCHEMA).open)
+            self.assertIn("can't keep anything there", str(error))
+            self.assertTrue(str(error).isprintable())
+            self.assertLess(len(str(error)), 500)
 
     def test_not_a_file(self) -> None:
         """What is there and can't be opened is not damage, and is left alone."""

@@ -62,6 +62,16 @@ class GroupKeyTests(SynchronousTestCase):
         """A missing file is named."""
         self.assertIn("No such file", self.refused())
 
+    def test_key_in_place_of_its_file(self) -> None:
+        """What is missing and could be a key itself is not shown; what is in a folder is a name."""
+        for key in (SECRET.decode(), "0123456789" + "/+aZ" * 8 + "=", "/" + "0123456789" * 4):
+            told = str(self.assertRaises(InvalidInput, load_group_key, Path(key)))
+            self.assertNotIn("0123456789", told)
+            self.assertIn("not shown", told)
+        path = self.path.absolute().with_name("missing.key")
+        told = str(self.assertRaises(InvalidInput, load_group_key, path))
+        self.assertIn(str(path), told)
+
     def test_not_a_path(self) -> None:
         """So is what can't be a path."""
         told = str(self.assertRaises(InvalidInput, load_group_key, Path("a\0b")))

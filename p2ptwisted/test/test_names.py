@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.test.test_model import ID_CHARACTERS, SHA256
-from p2ptwisted.transfer.names import DEPTH_MAX, flat_name, place
+from p2ptwisted.transfer.names import DEPTH_MAX, DEVICES, flat_name, place
 from p2ptwisted.transfer.part import JOURNAL, PART
 
 FOLDER = Path("/srv/shared")
@@ -16,7 +16,23 @@ FOLDER = Path("/srv/shared")
 #: Names that try to get somewhere, among all others.
 names = st.text(st.characters()) | st.lists(
     st.sampled_from(
-        ["..", ".", ".part", "/", "\\", "a", " ", "\0", "\n", "\u202e", "\ud800", "C:", "~"]
+        [
+            "..",
+            ".",
+            ".part",
+            "/",
+            "\\",
+            "a",
+            " ",
+            "\0",
+            "\n",
+            "\u202e",
+            "\ud800",
+            "C:",
+            "~",
+            "con",
+            "Nul",
+        ]
     )
 ).map("".join)
 
@@ -26,7 +42,17 @@ class PlaceTests(SynchronousTestCase):
 
     def test_plain(self) -> None:
         """A name that does no harm is kept, its folders with it."""
-        for name in ("a", "b c.tar.gz", "a/b/c", "größe/数.bin", "-x", "a..b", "a.part.gz"):
+        for name in (
+            "a",
+            "b c.tar.gz",
+            "a/b/c",
+            "größe/数.bin",
+            "-x",
+            "a..b",
+            "a.part.gz",
+            "console",
+            "com10",
+        ):
             self.assertEqual(place(FOLDER, name, SHA256), FOLDER / name)
 
     def test_cleaned(self) -> None:
@@ -41,6 +67,16 @@ class PlaceTests(SynchronousTestCase):
             ("...x", "x"),
             (". .x", "x"),
             (" x ", "x"),
+            ("a.", "a"),
+            ("a. ./b . .", "a/b"),
+            ("con", "_con"),
+            ("NUL.txt", "_NUL.txt"),
+            ("com1/aux.c/Lpt9 .x", "_com1/_aux.c/_Lpt9 .x"),
+            ("COM¹", "_COM¹"),
+            ("nul.part", "_nul_part"),
+            ("con" + " " * 300 + "x", "_con"),
+            ("con." + "x" * 300, "_con." + "x" * 237),
+            ("x" * 241 + ".y", "x" * 241),
             ("a\nb\x1b[31m\0", "a_b_[31m_"),
             ("a\u202eb", "a_b"),
             ('a<b>:"c|d?*', "a_b___c_d__"),
@@ -87,6 +123,15 @@ class PlaceTests(SynchronousTestCase):
             self.assertEqual(place(folder, "far/x", SHA256), folder / "x")
             self.assertEqual(place(folder, "far/new/x", SHA256), folder / "x")
 
+    def test_link_that_leads_nowhere(self) -> None:
+        """Links that lead round in a circle are left out of it."""
+        with TemporaryDirectory() as inside:
+            folder = Path(inside)
+            (folder / "one").symlink_to("two")
+            (folder / "two").symlink_to("one")
+            for name in ("one/x", "two/y/x", "one/../two/x"):
+                self.assertEqual(place(folder, name, SHA256), folder / "x")
+
     @settings(deadline=None)
     @given(names | st.none(), st.text(ID_CHARACTERS, min_size=1, max_size=128))
     def test_any(self, name: str | None, id: str) -> None:
@@ -97,6 +142,8 @@ class PlaceTests(SynchronousTestCase):
         for part in parts:
             self.assertTrue(part.isprintable())
             self.assertFalse(part.startswith((".", " ")))
+            self.assertFalse(part.endswith((".", " ")))
+            self.assertNotIn(part.partition(".")[0].rstrip().lower(), DEVICES)
             self.assertFalse(part.endswith((PART, JOURNAL)))
             self.assertLessEqual(len((part + JOURNAL).encode()), 255)
 

@@ -209,7 +209,7 @@ class AgainTests(PartTestCase):
         self.receive(first := self.part(), 1)
         first.close()
         with self.journal.open("ab") as journal:
-            journal.write(b"x\n-1\n\n99\n4 \n3\n")
+            journal.write(b"x\n-1\n\n99\n4 \n%b\n3\n" % (b"9" * 5_000))
         self.assertEqual(list(members(self.part().have)), [1, 3])
 
     def test_no_text_in_the_journal(self) -> None:
@@ -303,6 +303,28 @@ class TroubleTests(PartTestCase):
         self.assertIn("no room", str(error))
         self.assertEqual(self.files(), set())
 
+    def test_no_room_by_far(self) -> None:
+        """What is larger than all the room there is is refused before any of it is taken."""
+        reserved: list[object] = []
+        self.patch(os, "posix_fallocate", lambda *arguments: reserved.append(arguments))
+        size = 1 << 60
+        lie = Pieces(size, b"")
+        error = self.assertRaises(Unavailable, self.part, lie)
+        self.assertIn(f"no room for {self.destination} ({size} bytes)", str(error))
+        self.assertEqual((reserved, self.files()), ([], set()))
+
+    def test_room_that_is_taken_already(self) -> None:
+        """To go on takes the room for the rest only; and who tells of no room is not asked."""
+        self.receive(first := self.part(), 1)
+        first.close()
+        whole = os.statvfs(self.folder)
+        for blocks, available in [(whole.f_blocks, 0), (0, 0)]:
+            told = os.statvfs_result((*whole[:2], blocks, *whole[3:4], available, *whole[5:]))
+            patched = self.patch(os, "fstatvfs", lambda file, told=told: told)
+            self.assertEqual(list(members((again := self.part()).have)), [1])
+            again.close()
+            patched.restore()
+
     def test_no_room_for_the_rest(self) -> None:
         """Where there is no room to go on, what has come is kept."""
         self.receive(first := self.part(), 1, 2)
@@ -376,6 +398,37 @@ class TroubleTests(PartTestCase):
         self.assertIn(str(self.part_path), str(error))
         self.assertEqual(self.part_path.read_bytes(), b"precious")
         self.assertEqual(self.files(), {self.part_path.name})
+
+    def test_links(self) -> None:
+        """A link in place of a part or its journal is not followed, wherever it leads."""
+        self.receive(first := self.part(), 1)
+        first.close()
+        outside = Path(self.mktemp())
+        outside.mkdir()
+        for path in (self.part_path, self.journal, self.folder / f".file{PART}"):
+            good = outside / path.name
+            if path.exists():
+                path.rename(good)
+            else:
+                good.write_bytes(b"precious")
+                self.journal.write_bytes(b"of another resource\n")
+            content = good.read_bytes()
+            for target in (good, outside / "new"):
+                path.symlink_to(target)
+                error = self.assertRaises(Unavailable, self.part)
+                self.assertIn(f"{path} is a link", str(error))
+                self.assertTrue(path.is_symlink())
+                path.unlink()
+            self.assertEqual(good.read_bytes(), content)
+            self.assertFalse((outside / "new").exists())
+            good.rename(path)
+
+    def test_link_in_place_of_what_is_read(self) -> None:
+        """Nor is one followed that comes to stand there before the part is read."""
+        part = self.part()
+        self.part_path.rename(self.folder / "elsewhere")
+        self.part_path.symlink_to("elsewhere")
+        self.assertRaises(UnknownResource, part.open)
 
     def test_no_way_to_write(self) -> None:
         """Any other error is told in the system's words."""

@@ -9,7 +9,7 @@ from p2ptwisted.calls import Refused
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.model import Holders
 from p2ptwisted.test.transfer_fakes import LENGTH, PAUSE, FakeHolder, Swarm, cut, id_of
-from p2ptwisted.transfer.sources import SOURCES_MAX, Sources
+from p2ptwisted.transfer.sources import ASKED_MAX, SOURCES_MAX, Sources
 
 CONTENT = bytes(range(4 * LENGTH))
 ID = id_of(CONTENT)
@@ -171,6 +171,21 @@ class SourcesTests(SynchronousTestCase):
         best = self.sources.best()
         assert best is not None
         self.assertEqual(len(best.has), SOURCES_MAX)
+
+    def test_most_ever(self) -> None:
+        """Nor are always others asked, look-up for look-up; those that were are asked again."""
+        self.add("a:0")
+        self.swarm.stop(["a:0"])
+        made_up = iter(range(100_000))
+        for _ in range(2 * ASKED_MAX // SOURCES_MAX):
+            self.listed.locations[1:] = [f"b:{next(made_up)}" for _ in range(SOURCES_MAX)]
+            self.look_up()
+        self.assertEqual(len(self.sources.troubles), ASKED_MAX)
+        self.swarm.peers["a:0"] = FakeHolder(CONTENT)
+        self.look_up()
+        best = self.sources.best()
+        assert best is not None
+        self.assertEqual(list(best.has), ["a:0"])
 
     def test_stop(self) -> None:
         """Stopped, it leaves no request and no timer."""

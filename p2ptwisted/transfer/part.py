@@ -25,6 +25,9 @@ SLICE = 256 * 1024
 #: Bytes reserved at a time: 9 ms of work where the disk is memory.
 RESERVED = 32 * 1024 * 1024
 
+#: Bytes of the blocks that the system counts a file's room in, whatever the disk's are.
+BLOCK = 512
+
 PART, JOURNAL = ".part", ".part.journal"
 
 
@@ -73,7 +76,7 @@ class Part:
         known = None if is_new else self._read_journal()
         if known is not None:
             self.have, length = known
-            self._journal = os.open(self._journal_path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            self._journal = _opened(self._journal_path, os.O_WRONLY | os.O_APPEND)
             os.ftruncate(self._journal, length)
         elif not is_new and not self._journal_path.exists():
             raise FileExistsError(errno.EEXIST, "no part of ours", os.fspath(self.path))
@@ -88,6 +91,7 @@ class Part:
         Raises Unavailable, with nothing lost, where there is too little.
         """
         try:
+            self._look_for_room()
             for at in range(0, self.pieces.size, RESERVED):
                 os.posix_fallocate(self._file, at, min(RESERVED, self.pieces.size - at))
                 yield
@@ -98,6 +102,14 @@ class Part:
             self._give_up_room(error)
             raise _told(error, self.destination, self.pieces.size) from error
 
+    def _look_for_room(self) -> None:
+        """Raises OSError where there is too little: the disk isn't filled up to find that out."""
+        system, here = os.fstatvfs(self._file), os.fstat(self._file)
+        missing = self.pieces.size - here.st_blocks * BLOCK
+        # Some file systems don't tell how large they are.
+        if system.f_blocks and missing > system.f_bavail * system.f_frsize:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     def _read_journal(self) -> tuple[int, int] | None:
         """
         The finished pieces, and the bytes of the journal that tell so.
@@ -105,7 +117,8 @@ class Part:
         None where there is no journal of this very resource.
         """
         try:
-            journal = self._journal_path.read_bytes()
+            with open(self._journal_path, "rb", opener=_opened) as file:
+                journal = file.read()
             head, *lines = journal.split(b"\n")
             known = msgspec.json.decode(head, type=_Head)
         except (FileNotFoundError, *UNREADABLE):
@@ -114,17 +127,17 @@ class Part:
             return None
         have = 0
         # What follows the last line end was cut off in mid-write.
+        digits = len(str(self.pieces.count))
         for line in lines[:-1]:
-            if line.isdigit() and int(line) < self.pieces.count:
+            # Of more than 4,300 digits Python makes no number.
+            if line.isdigit() and len(line) <= digits and int(line) < self.pieces.count:
                 have |= 1 << int(line)
         return have, journal.rfind(b"\n") + 1
 
     def _begin_journal(self) -> None:
         # Beside the old one, which is good until this one is whole; hidden from scans.
         new = self.destination.with_name(f".{self.path.name}")
-        self._journal = os.open(
-            new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644
-        )
+        self._journal = _opened(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
         try:
             self._note(msgspec.json.encode(_Head(self.id, self.pieces)) + b"\n")
             self._note(b"".join(b"%d\n" % piece for piece in members(self.have)))
@@ -191,7 +204,7 @@ class Part:
     def open(self) -> BinaryIO:
         """What has come, to be read. Raises UnknownResource where it has just been finished."""
         try:
-            return open(self.path, "rb", buffering=0)
+            return open(self.path, "rb", buffering=0, opener=_opened)
         except OSError as error:
             raise UnknownResource(f"{self.id} has just come to its place: ask again") from error
 
@@ -270,6 +283,15 @@ class Arriving:
         return True
 
 
+def _opened(path: str | Path, flags: int) -> int:
+    """
+    A descriptor of the file at that path.
+
+    Raises OSError where a link stands there: who put it there would choose what is written to.
+    """
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+
+
 def _open_alone(path: Path) -> int:
     """
     The file at that path, for one transfer at a time, in this process or another.
@@ -277,11 +299,11 @@ def _open_alone(path: Path) -> int:
     Raises BlockingIOError where another one has it.
     """
     while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        file = _opened(path, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Between the two the other may have put it in its place.
-            if path.exists() and os.path.samestat(os.fstat(file), path.stat()):
+            if path.exists() and os.path.samestat(os.fstat(file), path.lstat()):
                 if os.fstat(file).st_nlink == 1:
                     return file
                 # Killed when it was in its place already: that file must not be written to.
@@ -295,6 +317,8 @@ def _open_alone(path: Path) -> int:
 def _told(error: OSError, destination: Path, size: int) -> Unavailable:
     if error.errno == errno.ENOSPC:
         return Unavailable(f"no room for {destination} ({size} bytes): make some, and try again")
+    if error.errno == errno.ELOOP:
+        return Unavailable(f"{error.filename} is a link: it is not followed, and left as it is")
     if error.errno == errno.EWOULDBLOCK:
         return Unavailable(f"{destination} is being fetched already: wait until that is through")
     if error.errno == errno.EEXIST:

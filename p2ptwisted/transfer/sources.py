@@ -16,8 +16,11 @@ from p2ptwisted.errors import Unavailable
 from p2ptwisted.model import Holders
 from p2ptwisted.pieces import Pieces, every_piece
 
-#: Holders asked for one resource.
+#: Holders asked for one resource at a look-up.
 SOURCES_MAX = 64
+
+#: Holders asked in all, however long the fetch is: whom a supernode makes up costs a call each.
+ASKED_MAX = 256
 
 _log = Logger()
 
@@ -51,6 +54,8 @@ class Sources:
         #: Why a holder is not asked, by location.
         self.troubles: dict[str, str] = {}
         self._liars: set[str] = set()
+        #: All that were ever asked.
+        self._asked: set[str] = set()
 
     async def look_up(self, here: bool = False) -> bool:
         """
@@ -63,7 +68,8 @@ class Sources:
         locations = [*holders.locations, *holders.partial][:SOURCES_MAX]
         known = self._liars.union(*(group.has for group in self._groups))
         for location in locations:
-            if location not in known:
+            if location not in known and (location in self._asked or len(self._asked) < ASKED_MAX):
+                self._asked.add(location)
                 self._ask(location)
         return bool(locations)
 
