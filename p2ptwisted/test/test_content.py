@@ -365,6 +365,28 @@ class InterruptedTests(LargeCase):
         self.assertEqual(connection.take().body, self.content)
         connection.vanish()
 
+    def test_last_block(self) -> None:
+        """Who doesn't take the last block is sent something still: the upload is not at its end."""
+        connection = self.connect()
+        write = connection.transport.write
+
+        def full(data: bytes) -> None:
+            write(data)
+            connection.congest()
+
+        self.patch(connection.transport, "write", full)
+        connection.ask("GET", "/")
+        for _ in range(20):
+            work(self.clock, 2)
+            connection.flow()
+            self.assertEqual(self.root.uploads[-1].ends, 0)
+            if len(connection.received()) > len(self.content):
+                break
+        work(self.clock, 2)
+        self.assertEqual(self.root.uploads[-1].ends, 1)
+        self.assertEqual(connection.take().body, self.content)
+        connection.vanish()
+
     def test_grows(self) -> None:
         """Of a file that grows meanwhile the bytes promised are sent and no more."""
         connection = self.begin()
