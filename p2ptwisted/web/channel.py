@@ -1,24 +1,31 @@
 """
-One connection of a client's: how slow and how large its requests may be.
-Twisted bounds neither a request's body nor the time that it takes.
+One connection of a client's: how slow and how large its requests may be, and
+how many of them are answered before it takes the answers. Twisted bounds
+neither a request's body nor the time that it takes, and answers all that came
+in one read at once.
 """
 
 import enum
-import re
 import socket
 from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
-from twisted.internet.interfaces import ISystemHandle, ITCPTransport, ITransport
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.interfaces import (
+    IConsumer,
+    IDelayedCall,
+    ISystemHandle,
+    ITCPTransport,
+    ITransport,
+)
+from twisted.internet.protocol import connectionDone
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
-from twisted.web.server import Request
 
+from p2ptwisted.web.bodies import LimitedRequest
 from p2ptwisted.web.deadline import Deadline
-from p2ptwisted.web.envelope import RETRY_AFTER, error, error_body
 from p2ptwisted.web.limits import BODY_RATE
+from p2ptwisted.web.refusal import raw_answer
 
 if TYPE_CHECKING:
     from p2ptwisted.web.site import LimitedSite
@@ -27,55 +34,24 @@ if TYPE_CHECKING:
 #: its sender gets to read the answer; then the connection is cut.
 PATIENCE = 256 * 1024 * 1024
 
+#: Requests of one connection that are answered in one turn of the reactor.
+REQUESTS_A_TURN = 8
 
-#: What stands before the path where a request names the whole URL.
-_AUTHORITY = re.compile(rb"\Ahttps?://[^/?#]*/?", re.IGNORECASE)
-
-
-class LimitedRequest(Request):
-    """A request whose body may not grow beyond its site's limit."""
-
-    channel: "LimitedChannel"
-    #: Bytes of the body that have come.
-    received = 0
-
-    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        # The whole URL, as a proxy is sent it, must be taken by every server (RFC 9112, 3.2.2).
-        super().requestReceived(command, _AUTHORITY.sub(b"/", path, count=1), version)
-
-    def handleContentChunk(self, data: bytes) -> None:
-        # Counted here, not by Content-Length, for a chunked body has none.
-        self.received += len(data)
-        limit = self.channel.site.body_max
-        if self.received <= limit:
-            super().handleContentChunk(data)
-        elif self.received > PATIENCE:
-            self.channel.loseConnection()
-
-    def process(self) -> None:
-        limit = self.channel.site.body_max
-        if self.received <= limit:
-            super().process()
-            return
-        # What was kept is not the whole body, so no handler may see it.
-        self.setHeader(b"connection", b"close")
-        self.channel.persistent = False
-        body = error(
-            self,
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            f"the body is larger than {limit} bytes, the most that is taken here",
-        )
-        self.write(body)
-        self.finish()
+#: Seconds that a connection which is being closed gets to end as it should.
+CLOSE_TIME = 5.0
 
 
 class _Awaited(enum.Enum):
-    """What a client has yet to send."""
+    """What a client has yet to do."""
 
     REQUEST = enum.auto()
     HEADERS = enum.auto()
     BODY = enum.auto()
     NOTHING = enum.auto()
+    #: Take the last answer; we close then.
+    LAST_TAKEN = enum.auto()
+    #: Close, for we have.
+    END = enum.auto()
 
 
 class LimitedChannel(HTTPChannel):
@@ -83,11 +59,15 @@ class LimitedChannel(HTTPChannel):
 
     site: "LimitedSite"
     transport: ITCPTransport
+    requests: list[LimitedRequest]
+    refused = False
     _awaited = _Awaited.REQUEST
-    _refused = False
     _thrown_away = 0
     #: Bytes of the body under way that had come when it was last looked at.
     _body_seen = 0
+    #: Requests that have come in whole in this turn, and what starts the next one.
+    _this_turn = 0
+    _next_turn: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
         super().connectionMade()
@@ -98,6 +78,7 @@ class LimitedChannel(HTTPChannel):
         while isinstance(transport, ProtocolWrapper):
             # TLS, below which is the socket.
             transport = cast(ITransport, transport.transport)
+        self._lowest = transport
         if ISystemHandle.providedBy(transport):
             # The kernel knows best whether a client still takes what is sent to it.
             stall = round(self.site.limits.stall_time * 1000)
@@ -106,18 +87,34 @@ class LimitedChannel(HTTPChannel):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._deadline.stop()
+        if self._next_turn is not None:
+            self._next_turn.cancel()
+            self._next_turn = None
+        for request in self.requests:
+            request.forget()
         super().connectionLost(reason)
         self.site.gone(self)
 
     def dataReceived(self, data: bytes) -> None:
-        if not self._refused:
+        if self.refused:
+            self.throw_away(len(data))
+        elif self._busyReceiving or self.paused:
+            super().dataReceived(data)  # Only keeps it.
+        else:
+            self._this_turn = 0
             if self._awaited is _Awaited.REQUEST:
                 self._begin()
             super().dataReceived(data)
-            return
-        self._thrown_away += len(data)
-        if self._thrown_away > PATIENCE:
-            self.loseConnection()
+            if self._awaited is _Awaited.REQUEST and not self.paused and self._has_begun():
+                self._begin()  # Behind another.
+
+    def headerReceived(self, line: bytes) -> bool:
+        try:
+            return bool(super().headerReceived(line))
+        except ValueError:
+            # A length of more digits than Python takes for a number.
+            self._respondToBadRequestAndDisconnect()
+            return False
 
     def allHeadersReceived(self) -> None:
         if self._awaited is _Awaited.REQUEST:
@@ -125,23 +122,37 @@ class LimitedChannel(HTTPChannel):
         self._awaited = _Awaited.BODY
         self._body_seen = 0
         self._deadline.set(self.site.limits.body_time)
+        if self.length and self.length > self.site.body_max:
+            self.refuse_body()
+            return
         super().allHeadersReceived()
 
     def allContentReceived(self) -> None:
+        if self.refused:
+            return  # What was kept is not the whole body, so no handler may see it.
         self._awaited = _Awaited.NOTHING
         self._deadline.clear()
+        self._this_turn += 1
         super().allContentReceived()
 
-    def requestDone(self, request: Request) -> None:
+    def requestDone(self, request: LimitedRequest) -> None:
+        request.forget()
         if self.site.stopping:
             self.persistent = False
+        if not self.persistent:
+            self._awaited = _Awaited.LAST_TAKEN
+            self._deadline.set(self.site.limits.idle_time)
+            super().requestDone(request)
+            return
         self._awaited = _Awaited.REQUEST
-        self._deadline.set(self.site.limits.idle_time)
-        self.site.connections.idle(self)
+        self.paused = self._waitingForTransport or self._this_turn >= REQUESTS_A_TURN
+        if not self.paused:
+            self._be_idle()
         # Reads what came of the next one meanwhile.
         super().requestDone(request)
-        if self.requests and self._awaited is _Awaited.REQUEST:
-            self._begin()
+        if self.paused:
+            self._networkProducer.pauseProducing()
+            self._continue_soon()
 
     def _begin(self) -> None:
         """A request has begun to come."""
@@ -149,12 +160,56 @@ class LimitedChannel(HTTPChannel):
         self._deadline.set(self.site.limits.header_time)
         self.site.connections.busy(self)
 
+    def _has_begun(self) -> bool:
+        return bool(self._buffer or self.requests)
+
+    def _be_idle(self) -> None:
+        self._deadline.set(self.site.limits.idle_time)
+        self.site.connections.idle(self)
+
+    # -- one thing after the other
+
+    def rawDataReceived(self, data: bytes) -> None:
+        super().rawDataReceived(data)
+        if self._handlingRequest and self._waitingForTransport:
+            # Twisted would go on reading, for as long as the answer is not taken.
+            self._networkProducer.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        super().resumeProducing()
+        if not self.paused:
+            return
+        if self._buffer:
+            self._networkProducer.pauseProducing()
+            self._continue_soon()
+        else:
+            self.paused = False
+            self._be_idle()
+
+    def _continue_soon(self) -> None:
+        """In the reactor's next turn, unless the client has first to take what it asked for."""
+        if not self._waitingForTransport and self._next_turn is None:
+            self._next_turn = self.site.reactor.callLater(0, self._continue)
+
+    def _continue(self) -> None:
+        """Go on with what came behind the requests that have been answered."""
+        self._next_turn = None
+        if self._awaited is _Awaited.END or not self.paused:
+            return
+        self.paused = False
+        if self._buffer:
+            self.dataReceived(b"")
+        else:
+            self._be_idle()
+        if not self.paused and not (self._handlingRequest and self._dataBuffer):
+            self._networkProducer.resumeProducing()
+
     # -- being slow
 
     def _late(self) -> None:
         limits = self.site.limits
         if self._awaited is _Awaited.HEADERS:
-            self._refuse(
+            self.refuse(
                 HTTPStatus.REQUEST_TIMEOUT,
                 f"the headers were not complete after {limits.header_time:g} s",
             )
@@ -164,13 +219,34 @@ class LimitedChannel(HTTPChannel):
                 self._body_seen = received
                 self._deadline.set(limits.body_time)
                 return
-            self._refuse(
+            self.refuse(
                 HTTPStatus.REQUEST_TIMEOUT,
                 f"the body came with less than {BODY_RATE} bytes a second",
             )
+        elif self._awaited is _Awaited.END:
+            self.transport.abortConnection()
+        elif self.has_unsent():
+            # It takes what it asked for; if it doesn't, the kernel will say so.
+            self._deadline.set(limits.idle_time)
+        elif self._awaited is _Awaited.LAST_TAKEN:
+            self.transport.abortConnection()
         else:
             # It asks for nothing more, so there is nothing to say.
-            self.timeoutConnection()
+            self.close()
+
+    def has_unsent(self) -> bool:
+        """Whether there is something that the kernel has not taken yet, for it is full."""
+        return bool(getattr(self._lowest, "dataBuffer", b""))
+
+    def close(self) -> None:
+        """Close it, though the other side may not want to."""
+        self._awaited = _Awaited.END
+        self._deadline.set(CLOSE_TIME)
+        self.loseConnection()
+
+    def forceAbortClient(self) -> None:
+        # Twisted writes a line for each into the log.
+        self.transport.abortConnection()
 
     # -- being refused
 
@@ -179,46 +255,40 @@ class LimitedChannel(HTTPChannel):
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         # Twisted's own answer has no body; this is its one place to say more.
-        self._refuse(
+        self.refuse(
             HTTPStatus.BAD_REQUEST,
             "this is not a valid HTTP request, or its first line and headers are larger "
             f"than {self.totalHeadersSize} bytes (of many ids, ask for some at a time)",
         )
 
-    def _refuse(self, status: HTTPStatus, description: str) -> None:
-        """Answer what never became a request, and hear no more of it."""
-        self.transport.write(_raw_answer(status, description))
-        # Closing with the rest unread would reset the connection, and the answer with it.
-        self._refused = True
-        self._awaited = _Awaited.NOTHING
-        self._deadline.set(self.site.limits.idle_time)
-        self.clearLineBuffer()
-        self.transport.loseWriteConnection()
+    def throw_away(self, count: int) -> None:
+        """So many bytes more have come of what is refused."""
+        self._thrown_away += count
+        if self._thrown_away > PATIENCE:
+            self.transport.abortConnection()
 
-
-class Full(Protocol):
-    """What a client meets for whose connection there is no room."""
-
-    def connectionMade(self) -> None:
-        assert self.transport is not None
-        self.transport.write(
-            _raw_answer(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "there are too many connections just now: try again in a moment",
-            )
+    def refuse_body(self) -> None:
+        self.refuse(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"the body is larger than {self.site.body_max} bytes, the most that is taken here",
         )
-        self.transport.loseConnection()
 
-
-def _raw_answer(status: HTTPStatus, description: str) -> bytes:
-    """An error as it goes through the wire, where there is no request to answer."""
-    body = error_body(status, description)
-    lines = [
-        f"HTTP/1.1 {status.value} {status.phrase}",
-        "Connection: close",
-        "Content-Type: application/json",
-        f"Content-Length: {len(body)}",
-    ]
-    if status is HTTPStatus.SERVICE_UNAVAILABLE:
-        lines.append(f"Retry-After: {RETRY_AFTER}")
-    return "\r\n".join([*lines, "", ""]).encode() + body
+    def refuse(self, status: HTTPStatus, description: str) -> None:
+        """Answer what never became a request, and hear no more of it."""
+        if self.refused:
+            return
+        self.refused = True
+        self.transport.write(raw_answer(status, description))
+        # Closing with the rest unread would reset the connection, and the answer with it.
+        self._awaited = _Awaited.END
+        self._deadline.set(self.site.limits.idle_time)
+        self.throw_away(len(self.clearLineBuffer()))
+        for request in self.requests:
+            self.throw_away(request.forget())
+        cast(IConsumer, self.transport).unregisterProducer()
+        self._networkProducer.resumeProducing()
+        if self.isSecure():
+            # Half of TLS can't be closed.
+            self.transport.loseConnection()
+        else:
+            self.transport.loseWriteConnection()
