@@ -327,16 +327,14 @@ class PipelineTests(ChannelCase):
         self.assertEqual(self.answers(connection.received()), 2 * REQUESTS_A_TURN + 2)
 
     def test_just_a_turn(self) -> None:
-        """After just as many as are answered in a turn the connection is idle, or hears more."""
-        for more in (b"", GET):
+        """Whether it was just a turn's or one more, the connection is idle then, and hears more."""
+        for count in (REQUESTS_A_TURN, REQUESTS_A_TURN + 1):
             connection = self.connect()
-            connection.send(GET * REQUESTS_A_TURN)
-            connection.send(more)
+            connection.send(GET * count)
             self.clock.advance(0)
             self.clock.advance(LIMITS.idle_time - 1)
             connection.send(GET)
-            expected = REQUESTS_A_TURN + 1 + bool(more)
-            self.assertEqual(self.answers(connection.received()), expected)
+            self.assertEqual(self.answers(connection.received()), count + 1)
             self.clock.advance(LIMITS.idle_time)
             self.assertFalse(connection.is_open)
 

@@ -65,7 +65,7 @@ class LimitedChannel(HTTPChannel):
     _thrown_away = 0
     #: Bytes of the body under way that had come when it was last looked at.
     _body_seen = 0
-    #: Requests that have come in whole in this turn, and what starts the next one.
+    #: Requests answered in this turn with more behind them, and what starts the next one.
     _this_turn = 0
     _next_turn: IDelayedCall | None = None
 
@@ -74,16 +74,19 @@ class LimitedChannel(HTTPChannel):
         self._deadline = Deadline(self.site.reactor, self._late)
         self._deadline.set(self.site.limits.header_time)
         self.site.connections.add(self, self.getPeer().host)
-        transport: ITransport = self.transport
-        while isinstance(transport, ProtocolWrapper):
-            # TLS, below which is the socket.
-            transport = cast(ITransport, transport.transport)
-        self._lowest = transport
+        transport = self._lowest_transport()
         if ISystemHandle.providedBy(transport):
             # The kernel knows best whether a client still takes what is sent to it.
             stall = round(self.site.limits.stall_time * 1000)
             handle = cast(socket.socket, transport.getHandle())
             handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stall)
+
+    def _lowest_transport(self) -> ITransport:
+        transport: ITransport = self.transport
+        while isinstance(transport, ProtocolWrapper):
+            # TLS, below which is the socket.
+            transport = cast(ITransport, transport.transport)
+        return transport
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._deadline.stop()
@@ -101,7 +104,8 @@ class LimitedChannel(HTTPChannel):
         elif self._busyReceiving or self.paused:
             super().dataReceived(data)  # Only keeps it.
         else:
-            self._this_turn = 0
+            if self._this_turn:
+                self._this_turn = 0
             if self._awaited is _Awaited.REQUEST:
                 self._begin()
             super().dataReceived(data)
@@ -132,7 +136,6 @@ class LimitedChannel(HTTPChannel):
             return  # What was kept is not the whole body, so no handler may see it.
         self._awaited = _Awaited.NOTHING
         self._deadline.clear()
-        self._this_turn += 1
         super().allContentReceived()
 
     def requestDone(self, request: LimitedRequest) -> None:
@@ -145,8 +148,11 @@ class LimitedChannel(HTTPChannel):
             super().requestDone(request)
             return
         self._awaited = _Awaited.REQUEST
-        self.paused = self._waitingForTransport or self._this_turn >= REQUESTS_A_TURN
-        if not self.paused:
+        if self._buffer:
+            self._this_turn += 1
+        if self._waitingForTransport or self._this_turn >= REQUESTS_A_TURN:
+            self.paused = True
+        else:
             self._be_idle()
         # Reads what came of the next one meanwhile.
         super().requestDone(request)
@@ -236,7 +242,7 @@ class LimitedChannel(HTTPChannel):
 
     def has_unsent(self) -> bool:
         """Whether there is something that the kernel has not taken yet, for it is full."""
-        return bool(getattr(self._lowest, "dataBuffer", b""))
+        return bool(getattr(self._lowest_transport(), "dataBuffer", b""))
 
     def close(self) -> None:
         """Close it, though the other side may not want to."""
