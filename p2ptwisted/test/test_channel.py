@@ -17,8 +17,9 @@ from p2ptwisted.calls import IDLE
 from p2ptwisted.test import node_fakes
 from p2ptwisted.test.node_fakes import Connection, Transport, log_lines
 from p2ptwisted.test.test_site import Echo
-from p2ptwisted.web.channel import CLOSE_TIME, REQUESTS_A_TURN
+from p2ptwisted.web.channel import CLOSE_TIME
 from p2ptwisted.web.limits import BODY_RATE, IDLE_LEAST, Limits, affordable
+from p2ptwisted.web.pipelines import REQUESTS_A_TURN
 from p2ptwisted.web.site import LOOKED_AT, LimitedSite
 
 LIMITS = Limits(

@@ -1,18 +1,15 @@
 """
-One connection of a client's: how slow and how large its requests may be, and
-how many of them are answered before it takes the answers. Twisted bounds
-neither a request's body nor the time that it takes, and answers all that came
-in one read at once.
+One connection of a client's: how slow and how large its requests may be.
+Twisted bounds neither a request's body nor the time that it takes.
 """
 
 import enum
 import socket
 from http import HTTPStatus
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from twisted.internet.interfaces import (
     IConsumer,
-    IDelayedCall,
     ISystemHandle,
     ITCPTransport,
     ITransport,
@@ -20,22 +17,16 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
 
 from p2ptwisted.web.bodies import LimitedRequest
 from p2ptwisted.web.deadline import Deadline
 from p2ptwisted.web.limits import BODY_RATE
+from p2ptwisted.web.pipelines import PatientChannel
 from p2ptwisted.web.refusal import raw_answer
-
-if TYPE_CHECKING:
-    from p2ptwisted.web.site import LimitedSite
 
 #: Bytes that are read and thrown away of a request that is refused, so that
 #: its sender gets to read the answer; then the connection is cut.
 PATIENCE = 256 * 1024 * 1024
-
-#: Requests of one connection that are answered in one turn of the reactor.
-REQUESTS_A_TURN = 8
 
 #: Seconds that a connection which is being closed gets to end as it should.
 CLOSE_TIME = 5.0
@@ -54,10 +45,9 @@ class _Awaited(enum.Enum):
     END = enum.auto()
 
 
-class LimitedChannel(HTTPChannel):
+class LimitedChannel(PatientChannel):
     """A connection that its site knows of."""
 
-    site: "LimitedSite"
     transport: ITCPTransport
     requests: list[LimitedRequest]
     refused = False
@@ -65,9 +55,6 @@ class LimitedChannel(HTTPChannel):
     _thrown_away = 0
     #: Bytes of the body under way that had come when it was last looked at.
     _body_seen = 0
-    #: Requests answered in this turn with more behind them, and what starts the next one.
-    _this_turn = 0
-    _next_turn: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
         super().connectionMade()
@@ -90,26 +77,22 @@ class LimitedChannel(HTTPChannel):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._deadline.stop()
-        if self._next_turn is not None:
-            self._next_turn.cancel()
-            self._next_turn = None
         for request in self.requests:
             request.forget()
         super().connectionLost(reason)
         self.site.gone(self)
 
     def dataReceived(self, data: bytes) -> None:
-        if self.refused:
+        if self._awaited is _Awaited.END:
             self.throw_away(len(data))
         elif self._busyReceiving or self.paused:
             super().dataReceived(data)  # Only keeps it.
         else:
-            if self._this_turn:
-                self._this_turn = 0
             if self._awaited is _Awaited.REQUEST:
                 self._begin()
             super().dataReceived(data)
-            if self._awaited is _Awaited.REQUEST and not self.paused and self._has_begun():
+            begun = self._buffer or self.requests
+            if begun and self._awaited is _Awaited.REQUEST and not self.paused:
                 self._begin()  # Behind another.
 
     def headerReceived(self, line: bytes) -> bool:
@@ -142,73 +125,22 @@ class LimitedChannel(HTTPChannel):
         request.forget()
         if self.site.stopping:
             self.persistent = False
-        if not self.persistent:
+        if self.persistent:
+            self._awaited = _Awaited.REQUEST
+        else:
             self._awaited = _Awaited.LAST_TAKEN
             self._deadline.set(self.site.limits.idle_time)
-            super().requestDone(request)
-            return
-        self._awaited = _Awaited.REQUEST
-        if self._buffer:
-            self._this_turn += 1
-        if self._waitingForTransport or self._this_turn >= REQUESTS_A_TURN:
-            self.paused = True
-        else:
-            self._be_idle()
-        # Reads what came of the next one meanwhile.
         super().requestDone(request)
-        if self.paused:
-            self._networkProducer.pauseProducing()
-            self._continue_soon()
+
+    def is_idle_now(self) -> None:
+        self._deadline.set(self.site.limits.idle_time)
+        self.site.connections.idle(self)
 
     def _begin(self) -> None:
         """A request has begun to come."""
         self._awaited = _Awaited.HEADERS
         self._deadline.set(self.site.limits.header_time)
         self.site.connections.busy(self)
-
-    def _has_begun(self) -> bool:
-        return bool(self._buffer or self.requests)
-
-    def _be_idle(self) -> None:
-        self._deadline.set(self.site.limits.idle_time)
-        self.site.connections.idle(self)
-
-    # -- one thing after the other
-
-    def rawDataReceived(self, data: bytes) -> None:
-        super().rawDataReceived(data)
-        if self._handlingRequest and self._waitingForTransport:
-            # Twisted would go on reading, for as long as the answer is not taken.
-            self._networkProducer.pauseProducing()
-
-    def resumeProducing(self) -> None:
-        super().resumeProducing()
-        if not self.paused:
-            return
-        if self._buffer:
-            self._networkProducer.pauseProducing()
-            self._continue_soon()
-        else:
-            self.paused = False
-            self._be_idle()
-
-    def _continue_soon(self) -> None:
-        """In the reactor's next turn, unless the client has first to take what it asked for."""
-        if not self._waitingForTransport and self._next_turn is None:
-            self._next_turn = self.site.reactor.callLater(0, self._continue)
-
-    def _continue(self) -> None:
-        """Go on with what came behind the requests that have been answered."""
-        self._next_turn = None
-        if self._awaited is _Awaited.END or not self.paused:
-            return
-        self.paused = False
-        if self._buffer:
-            self.dataReceived(b"")
-        else:
-            self._be_idle()
-        if not self.paused and not (self._handlingRequest and self._dataBuffer):
-            self._networkProducer.resumeProducing()
 
     # -- being slow
 
