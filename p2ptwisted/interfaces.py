@@ -198,9 +198,9 @@ class INode(Interface):
     def resources() -> list[Resource]:
         """What it shares."""
 
-    def open(id: str) -> Giving | None:
+    def open(id: str, client: str) -> Giving | None:
         """
-        The whole of a resource, where it is here and as it was.
+        The whole of a resource, where it is here and as it was, for `client`.
 
         Raises Unavailable where too much is being sent already.
         """

@@ -83,11 +83,11 @@ class Node:
     def resources(self) -> list[Resource]:
         return self._library.resources()
 
-    def open(self, id: str) -> Giving | None:
+    def open(self, id: str, client: str) -> Giving | None:
         resource = self._library.get(id)
         if resource is None or resource.size is None:
             return None
-        upload = self._uploads.begin()
+        upload = self._uploads.begin(client)
         try:
             file = self._library.open(id)
         except UnknownResource:

@@ -76,6 +76,46 @@ AT_BOTH = [
         request("GET {path} HTTP/1.1", "Transfer-Encoding: chunked", body=b"zz\r\n\r\n"),
         [400],
     ),
+    Odd(
+        "chunks with more than they need",
+        request(
+            "GET {path} HTTP/1.1",
+            "Transfer-Encoding: chunked",
+            body=b'1;name="a value";flag\r\nx\r\n0;last\r\nTrailer: said\r\nMore: too\r\n\r\n',
+        ),
+        [200],
+    ),
+    Odd(
+        "trailers without end",
+        request(
+            "GET {path} HTTP/1.1",
+            "Transfer-Encoding: chunked",
+            body=b"0\r\n" + b"X: y\r\n" * 12_000,
+        ),
+        [400],
+    ),
+    Odd(
+        "chunks over HTTP/1.0",
+        b"GET {path} HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+        [200],
+    ),
+    Odd(
+        "waiting for leave",
+        request("GET {path} HTTP/1.1", "Expect: 100-continue", "Content-Length: 4", body=b"body"),
+        [100, 200],
+    ),
+    Odd(
+        "waiting for leave that is refused",
+        request("GET {path} HTTP/1.1", "Expect: 100-continue", f"Content-Length: {10**9}"),
+        [413],
+    ),
+    Odd(
+        "waiting for something else",
+        request("GET {path} HTTP/1.1", "Expect: the-unexpected"),
+        [200],
+    ),
+    Odd("a long length", request("GET {path} HTTP/1.1", f"Content-Length: {'9' * 4_000}"), [413]),
+    Odd("a longer length", request("GET {path} HTTP/1.1", f"Content-Length: {'9' * 5_000}"), [400]),
     Odd("an unknown coding", request("GET {path} HTTP/1.1", "Transfer-Encoding: gzip"), [400]),
     Odd("a body on GET", request("GET {path} HTTP/1.1", "Content-Length: 4", body=b"body"), [200]),
     Odd("a header without a name", request("GET {path} HTTP/1.1", ": x"), [400]),

@@ -229,6 +229,8 @@ class FakeNode:
         self.asked: list[Sequence[str]] = []
         #: Who asked how it is.
         self.callers: list[str] = []
+        #: Who asked for the whole of something.
+        self.clients: list[str] = []
         #: What was wanted of which resource, and by whom.
         self.wanted: list[tuple[str, str, str]] = []
         self.problem: Exception | None = None
@@ -240,7 +242,8 @@ class FakeNode:
     def resources(self) -> list[Resource]:
         return list(self.here.values())
 
-    def open(self, id: str) -> Giving | None:
+    def open(self, id: str, client: str) -> Giving | None:
+        self.clients.append(client)
         if id not in self.files:
             return None
         return self._giving(id, 0, self.files[id].stat().st_size)

@@ -32,6 +32,7 @@ from p2ptwisted.web.content import BLOCK_FIRST, BUFFER, Content, SomePieces
 from p2ptwisted.web.site import LimitedSite
 
 ID = "a" * 64
+CLIENT = "10.0.0.2"
 ETAG = f'"{ID}"'
 UNSATISFIABLE = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
 
@@ -364,6 +365,28 @@ class InterruptedTests(LargeCase):
         self.assertEqual(connection.take().body, self.content)
         connection.vanish()
 
+    def test_last_block(self) -> None:
+        """Who doesn't take the last block is sent something still: the upload is not at its end."""
+        connection = self.connect()
+        write = connection.transport.write
+
+        def full(data: bytes) -> None:
+            write(data)
+            connection.congest()
+
+        self.patch(connection.transport, "write", full)
+        connection.ask("GET", "/")
+        for _ in range(20):
+            work(self.clock, 2)
+            connection.flow()
+            self.assertEqual(self.root.uploads[-1].ends, 0)
+            if len(connection.received()) > len(self.content):
+                break
+        work(self.clock, 2)
+        self.assertEqual(self.root.uploads[-1].ends, 1)
+        self.assertEqual(connection.take().body, self.content)
+        connection.vanish()
+
     def test_grows(self) -> None:
         """Of a file that grows meanwhile the bytes promised are sent and no more."""
         connection = self.begin()
@@ -473,7 +496,7 @@ class RateTests(ContentCase):
     def test_bound_for_all(self) -> None:
         """Two clients together get what --max-upload says."""
         uploads = Uploads(self.clock, 10, Throttle(256 * 1024))
-        self.root.begin = uploads.begin
+        self.root.begin = lambda: uploads.begin(CLIENT)
         connections = [self.connect(), self.connect()]
         for connection in connections:
             connection.ask("GET", "/")
@@ -484,12 +507,12 @@ class RateTests(ContentCase):
         self.assertLess(received, 4.5 * 256 * 1024)
         for connection in connections:
             connection.vanish()
-        uploads.begin()
+        uploads.begin(CLIENT)
 
     def test_ends_once(self) -> None:
         """However an answer ends, its place is free for another, once."""
         uploads = Uploads(self.clock, 1, Throttle(None))
-        self.root.begin = uploads.begin
+        self.root.begin = lambda: uploads.begin(CLIENT)
         for method, value in [
             ("GET", "bytes=0-"),
             ("HEAD", ""),
@@ -500,6 +523,6 @@ class RateTests(ContentCase):
         connection = self.connect()
         connection.ask("GET", "/")
         connection.vanish()
-        upload = uploads.begin()
-        self.assertRaises(Unavailable, uploads.begin)
+        upload = uploads.begin(CLIENT)
+        self.assertRaises(Unavailable, uploads.begin, CLIENT)
         upload.end()

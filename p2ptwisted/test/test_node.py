@@ -39,7 +39,7 @@ from p2ptwisted.test.node_fakes import (
 )
 from p2ptwisted.throttle import Throttle
 from p2ptwisted.transfer.part import Part
-from p2ptwisted.transfer.uploads import Uploads
+from p2ptwisted.transfer.uploads import Upload, Uploads
 from p2ptwisted.web.site import LimitedSite
 
 SUPERNODE = "10.0.0.1:5000"
@@ -90,10 +90,10 @@ class NodeCase(SynchronousTestCase):
 
     def free_uploads(self) -> int:
         """How many more answers with content there may be."""
-        begun = []
+        begun: list[Upload] = []
         while True:
             try:
-                begun.append(self.uploads.begin())
+                begun.append(self.uploads.begin(f"10.0.0.{len(begun) + 100}"))
             except Unavailable:
                 break
         for upload in begun:
@@ -177,7 +177,7 @@ class NodeTests(NodeCase):
 
     def test_open(self) -> None:
         """What is here and as it was comes with its content, all of it, and takes a place."""
-        giving = self.node.open(HERE.id)
+        giving = self.node.open(HERE.id, "10.0.0.2")
         assert giving is not None
         self.assertEqual((giving.resource, giving.file.read()), (HERE, b"bytes"))
         self.assertEqual((giving.start, giving.stop), (0, 5))
@@ -187,17 +187,18 @@ class NodeTests(NodeCase):
 
     def test_open_elsewhere(self) -> None:
         """What is elsewhere, or here and no longer as it was, can't be opened, and takes none."""
-        self.assertIs(self.node.open(THERE), None)
+        self.assertIs(self.node.open(THERE, "10.0.0.2"), None)
         self.library.contents.clear()
-        self.assertIs(self.node.open(HERE.id), None)
+        self.assertIs(self.node.open(HERE.id, "10.0.0.2"), None)
         self.assertEqual(self.free_uploads(), 2)
 
     def test_open_too_many(self) -> None:
-        """Where too much is being sent it is Unavailable; what is not here is just not here."""
-        for _ in range(2):
-            self.node.open(HERE.id)
-        self.assertRaises(Unavailable, self.node.open, HERE.id)
-        self.assertIs(self.node.open(THERE), None)
+        """Where too much is sent, in all or to one, it is Unavailable; what is not here is not."""
+        for client in ("10.0.0.2", "10.0.0.3"):
+            self.node.open(HERE.id, client)
+            self.assertRaises(Unavailable, self.node.open, HERE.id, client)
+        self.assertRaises(Unavailable, self.node.open, HERE.id, "10.0.0.4")
+        self.assertIs(self.node.open(THERE, "10.0.0.2"), None)
 
     def test_health(self) -> None:
         """Its health is its name, how much it shares, whether it scans, and its supernode."""

@@ -18,8 +18,9 @@ from zope.interface import implementer
 
 from p2ptwisted.addresses import Location
 from p2ptwisted.errors import StartError
-from p2ptwisted.test.node_fakes import Answer, Connection
-from p2ptwisted.web import channel
+from p2ptwisted.test.node_fakes import Answer, Connection, open_descriptors
+from p2ptwisted.web import channel, site
+from p2ptwisted.web.bodies import Bodies
 from p2ptwisted.web.limits import Limits
 from p2ptwisted.web.listening import WebService
 from p2ptwisted.web.site import GRACE, LimitedSite
@@ -126,8 +127,39 @@ class BodyTests(SiteCase):
                 answer = connection.take()
                 self.assertIn(str(BODY_MAX), self.refusal(answer, TOO_LARGE))
                 self.assertEqual(answer.headers["connection"], "close")
-                self.assertFalse(connection.is_open)
+                self.assertTrue(connection.has_ended)
         self.assertEqual(self.echo.bodies, [])
+
+    def test_told(self) -> None:
+        """A length over the limit is answered before anything of the body has come."""
+        connection = self.connect()
+        length = b"Content-Length: %d\r\n" % (BODY_MAX + 1)
+        connection.send(self.head + b"Expect: 100-continue\r\n" + length + b"\r\n")
+        self.refusal(connection.take(), TOO_LARGE)
+        self.assertTrue(connection.has_ended)
+
+    def test_passed(self) -> None:
+        """Without a length it is as soon as the limit is passed."""
+        connection = self.connect()
+        connection.send(self.head + b"Transfer-Encoding: chunked\r\n\r\n")
+        for _ in range(BODY_MAX):
+            connection.send(b"1\r\nx\r\n")
+        self.assertEqual(connection.received(), b"")
+        connection.send(b"1\r\nx\r\n")
+        self.refusal(connection.take(), TOO_LARGE)
+        connection.send(b"no chunk\r\n0\r\n\r\n")
+        self.assertEqual((connection.received(), self.echo.bodies), (b"", []))
+
+    def test_time(self) -> None:
+        """Who is refused so gets Limits.idle_time to read it, whatever he goes on to send."""
+        connection = self.connect()
+        connection.send(self.head + b"Content-Length: 99999999\r\n\r\n")
+        for _ in range(10):
+            self.assertTrue(connection.is_open)
+            self.clock.advance(Limits.idle_time / 10)
+            if connection.is_open:
+                connection.send(b"more")
+        self.assertFalse(connection.is_open)
 
     def test_patience(self) -> None:
         """Some more of it is read and thrown away, so that the sender gets to read the answer."""
@@ -175,6 +207,101 @@ class BodyTests(SiteCase):
         self.assertEqual(self.echo.arguments, {})
 
 
+class AllBodiesTests(SiteCase):
+    """How large all requests' bodies together may be, which are kept in memory."""
+
+    head = b"POST /slow HTTP/1.1\r\nHost: a\r\n"
+    addresses = ("10.0.0.1", "10.0.0.2", "10.0.0.3")
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.patch(site, "BODIES_MAX", 4 * BODY_MAX)
+        self.site = LimitedSite(self.echo, BODY_MAX, self.clock)
+
+    def send(self, address: str, length: int = BODY_MAX, missing: int = 0) -> Connection:
+        """Send a body of that length from there, all but the last bytes."""
+        connection = Connection(self.site, self.clock, address)
+        self.connections.append(connection)
+        head = self.head + b"Content-Length: %d\r\n\r\n" % length
+        connection.send(head + bytes(length - missing))
+        return connection
+
+    def put_off(self, connection: Connection) -> bool:
+        """Whether it is told to come again; it is not answered otherwise."""
+        if not connection.received():
+            return False
+        answer = connection.take()
+        self.refusal(answer, HTTPStatus.SERVICE_UNAVAILABLE)
+        self.assertEqual(answer.headers["retry-after"], "1")
+        return True
+
+    def test_in_memory(self) -> None:
+        """A body takes no file, however long and however it comes: nobody bounds those."""
+        self.site.body_max = 1_000_000
+        self.site.bodies = Bodies(4_000_000)
+        before = open_descriptors()
+        self.send(self.addresses[0], 500_000, 1)
+        chunked = self.connect()
+        chunked.send(self.head + b"Transfer-Encoding: chunked\r\n\r\n7a120\r\n" + bytes(500_000))
+        self.assertEqual(open_descriptors(), before)
+
+    def test_of_one_address(self) -> None:
+        """One address has half of them; the next is put off, and others are not."""
+        here, there, _ = self.addresses
+        kept = [self.send(here), self.send(here, missing=1)]
+        self.assertTrue(self.put_off(self.send(here)))
+        self.assertFalse(any(map(self.put_off, [*kept, self.send(there), self.send(there)])))
+
+    def test_in_all(self) -> None:
+        """Where there are too many in all, everybody is put off, and what is under way goes on."""
+        here, there, elsewhere = self.addresses
+        kept = [self.send(address) for address in (here, there) for _ in range(2)]
+        self.assertTrue(self.put_off(self.send(elsewhere)))
+        for connection in kept:
+            self.echo.finish()
+            self.assertEqual(connection.take().body, b"at last")
+
+    def test_told_only(self) -> None:
+        """What is only told of takes up nothing."""
+        here, *_ = self.addresses
+        for _ in range(10):
+            self.send(here, missing=BODY_MAX - 1)
+        self.assertFalse(self.put_off(self.send(here)))
+
+    def test_room_again(self) -> None:
+        """However a request comes to its end, there is room for another then."""
+        here, *_ = self.addresses
+
+        def answered(connection: Connection) -> None:
+            connection.send(b"x")
+            self.echo.finish()
+
+        def slow(connection: Connection) -> None:
+            self.clock.advance(Limits.body_time)
+            self.assertEqual(connection.take().status, 408)
+
+        for end in (answered, Connection.vanish, slow):
+            one, other = self.send(here, missing=1), self.send(here, missing=1)
+            self.assertTrue(self.put_off(self.send(here)))
+            end(one)
+            self.assertFalse(self.put_off(self.send(here, missing=1)))
+            other.vanish()
+            self.connections.pop().vanish()
+
+    def test_too_large(self) -> None:
+        """So there is when it is refused, or put off."""
+        here, *_ = self.addresses
+        for _ in range(5):
+            connection = self.connect()
+            chunk = bytes(BODY_MAX)
+            connection.send(self.head + b"Transfer-Encoding: chunked\r\n\r\n")
+            connection.send(b"3e8\r\n" + chunk + b"\r\n1\r\nx\r\n")
+            self.refusal(connection.take(), TOO_LARGE)
+        self.send(here), self.send(here)
+        for _ in range(5):
+            self.assertTrue(self.put_off(self.send(here)))
+
+
 class RequestTests(SiteCase):
     """Requests that are none, and connections that say nothing."""
 
@@ -216,6 +343,15 @@ class RequestTests(SiteCase):
                 connection = self.connect()
                 send(connection, data)
                 self.bad_request(connection)
+        self.assertEqual(self.echo.bodies, [])
+
+    def test_length_without_end(self) -> None:
+        """A length of more digits than Python takes for a number is refused as well."""
+        for line in (b"", b"Host: a\r\n"):
+            connection = self.connect()
+            connection.send(b"GET / HTTP/1.1\r\nContent-Length: " + b"9" * 5_000 + b"\r\n" + line)
+            connection.send(b"\r\n")
+            self.bad_request(connection)
         self.assertEqual(self.echo.bodies, [])
 
     def test_rest(self) -> None:

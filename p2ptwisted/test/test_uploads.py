@@ -19,31 +19,47 @@ class UploadsTests(SynchronousTestCase):
 
     def test_interface(self) -> None:
         """An upload is an IUpload."""
-        verifyObject(IUpload, self.uploads().begin())
+        verifyObject(IUpload, self.uploads().begin("a"))
 
     def test_at_once(self) -> None:
         """Over the bound, another is refused until one has ended, whatever it sends."""
         uploads = self.uploads(most=2)
-        first = uploads.begin()
-        second, _ = uploads.begin_pieces("id", 1, "a")
-        self.assertRaises(Unavailable, uploads.begin)
-        self.assertRaises(Unavailable, uploads.begin_pieces, "id", 1, "a")
+        first = uploads.begin("a")
+        second, _ = uploads.begin_pieces("id", 1, "b")
+        self.assertRaises(Unavailable, uploads.begin, "c")
+        self.assertRaises(Unavailable, uploads.begin_pieces, "id", 1, "c")
         second.end()
-        uploads.begin()
-        self.assertRaises(Unavailable, uploads.begin)
+        uploads.begin("c")
+        self.assertRaises(Unavailable, uploads.begin, "b")
         first.end()
-        uploads.begin()
+        uploads.begin("b")
+
+    def test_half(self) -> None:
+        """One client gets half of them, rounded up, of whatever kind; the others get the rest."""
+        for most, half in [(1, 1), (2, 1), (5, 3), (64, 32)]:
+            uploads = self.uploads(most=most)
+            first, _ = uploads.begin_pieces("id", 1, "a")
+            for _ in range(half - 1):
+                uploads.begin("a")
+            message = str(self.assertRaises(Unavailable, uploads.begin, "a"))
+            if half < most:
+                self.assertIn(f"{half} uploads to a ", message)
+            self.assertRaises(Unavailable, uploads.begin_pieces, "id", 1, "a")
+            for _ in range(most - half):
+                uploads.begin("b")
+            first.end()
+            uploads.begin("a")
 
     def test_nothing_to_choose_from(self) -> None:
         """A request for nothing that is here is told so, and takes nobody's place."""
         uploads = self.uploads(most=1)
         self.assertRaises(UnknownResource, uploads.begin_pieces, "id", 0, "a")
-        uploads.begin()
+        uploads.begin("a")
 
     def test_one_bound_for_all(self) -> None:
         """All uploads together keep to the rate."""
         uploads = self.uploads(rate=1000)
-        first, second = uploads.begin(), uploads.begin()
+        first, second = uploads.begin("a"), uploads.begin("b")
         self.assertAlmostEqual(first.sent(500), 0.5)
         self.assertAlmostEqual(second.sent(500), 1.0)
         self.clock.advance(1.0)

@@ -321,6 +321,7 @@ class NodeApiTests(NodeApiCase):
             self.assertEqual(answer.told["etag"], f'"{HERE}"')
         self.assertEqual([file.closed for file in self.node.opened], [True] * 4)
         self.assertEqual([upload.ends for upload in self.node.uploads], [1] * 4)
+        self.assertEqual(set(self.node.clients), {"127.0.0.1"})
 
     def test_content_elsewhere(self) -> None:
         """The content of what is elsewhere: 302 to the content there."""

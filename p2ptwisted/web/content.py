@@ -104,6 +104,7 @@ class _Producer:
         self._block = BLOCK_FIRST
         self._next: IDelayedCall | None = None
         self._due = 0.0
+        self._paused = False
         self._file.seek(start)
 
     def start(self) -> None:
@@ -111,11 +112,13 @@ class _Producer:
         self.resumeProducing()
 
     def resumeProducing(self) -> None:
+        self._paused = False
         if self._next is None:
-            wait = max(0.0, self._due - self._clock.seconds())
+            wait = max(0.0, self._due - self._clock.seconds()) if self._left else 0.0
             self._next = self._clock.callLater(wait, self._produce)
 
     def pauseProducing(self) -> None:
+        self._paused = True
         if self._next is not None:
             self._next.cancel()
             self._next = None
@@ -126,8 +129,11 @@ class _Producer:
 
     def _produce(self) -> None:
         self._next = None
+        if not self._left:
+            self._finish()
+            return
         data = self._read()
-        if not data and self._left:
+        if not data:
             # An end that nobody can take for the real one.
             self._request.channel.forceAbortClient()
             return
@@ -137,13 +143,16 @@ class _Producer:
         self._due = self._clock.seconds() + wait
         if self._left:
             self.resumeProducing()
-            # This may pause us.
-            self._request.write(data)
-        else:
-            self._request.write(data)
-            self._request.unregisterProducer()
-            self._request.finish()
-            self.stopProducing()
+        # This may pause us.
+        self._request.write(data)
+        # A client that doesn't take the last block is sent something still.
+        if not self._left and not self._paused:
+            self._finish()
+
+    def _finish(self) -> None:
+        self._request.unregisterProducer()
+        self._request.finish()
+        self.stopProducing()
 
     def _read(self) -> bytes:
         """The next block; nothing where the file was cut off or can't be read any more."""

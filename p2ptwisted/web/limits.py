@@ -1,7 +1,7 @@
 """How much of a server one client, and all together, may take: the options behind it."""
 
 import resource
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 #: Bytes a second that a request's body must come with, on average over `body_time`.
 BODY_RATE = 16 * 1024
@@ -32,7 +32,9 @@ class Limits:
     stall_time: float = 30.0
 
 
-def affordable(connections: int) -> int:
-    """So many connections, or as many as there are file descriptors for."""
+def affordable(limits: Limits) -> Limits:
+    """With so many connections as there are file descriptors for; an address's part is the same."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(1, min(connections, int(descriptors * DESCRIPTORS)))
+    most = max(1, min(limits.connections, int(descriptors * DESCRIPTORS)))
+    of_address = limits.connections_per_address * most // limits.connections
+    return replace(limits, connections=most, connections_per_address=max(1, of_address))

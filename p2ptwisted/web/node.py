@@ -111,7 +111,7 @@ class NodeApi:
 
     @app.route("/node/resources/<id>/content", methods=["GET"])
     async def content(self, request: Request, id: str) -> WebResource | bytes:
-        giving = self._node.open(parse_id(id))
+        giving = self._node.open(parse_id(id), caller(request))
         if giving is not None:
             return Content(self._clock, giving)
         found = await self._one(id)

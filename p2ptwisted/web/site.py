@@ -11,9 +11,15 @@ from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import IResource
 from twisted.web.server import Site
 
-from p2ptwisted.web.channel import Full, LimitedChannel, LimitedRequest
+from p2ptwisted.web.bodies import BODIES_MAX, Bodies, LimitedRequest
+from p2ptwisted.web.channel import LimitedChannel
 from p2ptwisted.web.connections import Connections
 from p2ptwisted.web.limits import Limits, affordable
+from p2ptwisted.web.refusal import Full
+
+#: Connections looked at for one that can make room for another: those that still
+#: have something to take from us can't, and are looked at again last.
+LOOKED_AT = 16
 
 #: Seconds that requests under way get to finish when the daemon stops.
 GRACE = 5.0
@@ -39,10 +45,11 @@ class LimitedSite(Site):
         # The channel has a timer of its own for every wait.
         super().__init__(root, timeout=None, reactor=reactor, parsePOSTFormSubmission=False)
         self.body_max = body_max
-        self.limits = limits
+        self.limits = affordable(limits)
         self.connections: Connections[LimitedChannel] = Connections(
-            affordable(limits.connections), limits.connections_per_address
+            self.limits.connections, self.limits.connections_per_address
         )
+        self.bodies = Bodies(BODIES_MAX)
         self.stopping = False
         self._all_gone: Deferred[None] | None = None
 
@@ -53,13 +60,23 @@ class LimitedSite(Site):
         if self.stopping:
             return None
         address = getattr(addr, "host", "")
-        if self.connections.is_full(address):
+        if self.connections.is_full(address) and not self._make_room(address):
+            return Full()
+        return super().buildProtocol(addr)
+
+    def _make_room(self, address: str) -> bool:
+        """Close the connection that should go for another from there, if one may."""
+        for _ in range(LOOKED_AT):
             idle = self.connections.to_close(address)
             if idle is None:
-                return Full()
-            self.connections.remove(idle)
-            idle.loseConnection()
-        return super().buildProtocol(addr)
+                return False
+            # It counts until it is gone, which takes its client's doing over TLS.
+            self.connections.busy(idle)
+            if not idle.has_unsent():
+                idle.close()
+                return True
+            self.connections.idle(idle)
+        return False
 
     def gone(self, channel: LimitedChannel) -> None:
         self.connections.remove(channel)
@@ -72,7 +89,7 @@ class LimitedSite(Site):
         self.stopping = True
         for channel in self.connections:
             if not channel.requests:
-                channel.loseConnection()
+                channel.close()
         if not self.connections:
             return succeed(None)
         gone = self._all_gone = Deferred()
