@@ -11,6 +11,7 @@ from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import IResource
 from twisted.web.server import Site
 
+from p2ptwisted.services import GRACE
 from p2ptwisted.web.bodies import BODIES_MAX, Bodies, LimitedRequest
 from p2ptwisted.web.channel import LimitedChannel
 from p2ptwisted.web.connections import Connections
@@ -20,9 +21,6 @@ from p2ptwisted.web.refusal import Full
 #: Connections looked at for one that can make room for another: those that still
 #: have something to take from us can't, and are looked at again last.
 LOOKED_AT = 16
-
-#: Seconds that requests under way get to finish when the daemon stops.
-GRACE = 5.0
 
 
 class LimitedSite(Site):
