@@ -31,6 +31,9 @@ _NOT_WRITABLE = {
     errno.EROFS,
 }
 
+#: Of these, what is no mistake of who named a folder that can't be made, either.
+_BAD_DISK = _NOT_WRITABLE - {errno.EACCES, errno.EPERM}
+
 #: What SQLite says of a file that is damaged. No statement of ours breaks a constraint, or
 #: is wrong; its text index calls its own damage an error like any.
 _DAMAGED = {
@@ -84,8 +87,8 @@ class Database:
 
         A file that SQLite can't read, or with the tables of another schema,
         is renamed, never deleted; where nothing can be written, memory has to
-        do. Raises StartError where the folder can't be made, or another
-        process has the database open.
+        do, with what is in the file. Raises StartError where the folder can't
+        be made, or another process has the database open.
         """
         if self._state is None:
             self._db = _connect(":memory:", self._schema)
@@ -95,7 +98,9 @@ class Database:
             # For its owner only; one that is there already is as its owner wants it.
             self._state.mkdir(parents=True, exist_ok=True, mode=0o700)
         except (OSError, ValueError) as error:
-            raise self._unusable(error) from error
+            if not (isinstance(error, OSError) and error.errno in _BAD_DISK):
+                raise self._unusable(error) from error
+            # What follows meets the same.
         try:
             self._lock = _lock(self._state / f"{self._name}.lock")
             self._db = _connect_anew(path, self._schema)
@@ -109,7 +114,7 @@ class Database:
             if isinstance(error, OSError) and error.errno not in _NOT_WRITABLE:
                 self._unlock()
                 raise self._unusable(error) from error
-            self._db = _connect(":memory:", self._schema)
+            self._db = _in_memory(path, self._schema)
             _tell_forgetful(path, error)
 
     def close(self) -> None:
@@ -212,7 +217,13 @@ def _lock(path: Path) -> int:
 
 def _connect_anew(path: Path, schema: str) -> sqlite3.Connection:
     """The database there; a damaged one is set aside."""
+    # What SQLite makes beside it gets the same mode.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, SECRET))
+    _keep_secret(path)
     try:
+        # Nothing is written before it is known to be good: a damaged one is kept as it is.
+        with contextlib.closing(_connect_to_read(path)) as database:
+            _check(database, schema)
         return _connect(str(path), schema)
     except (sqlite3.Error, UnicodeDecodeError) as error:
         if not _tells_damage(error):
@@ -221,21 +232,39 @@ def _connect_anew(path: Path, schema: str) -> sqlite3.Connection:
         return _connect(str(path), schema)
 
 
+def _in_memory(path: Path, schema: str) -> sqlite3.Connection:
+    """A database in memory, with what is in the file there where that can be read."""
+    memory = _connect(":memory:", schema)
+    try:
+        # As if nobody could write it: there is no way to make what SQLite wants beside it.
+        with contextlib.closing(_connect_to_read(path, "&immutable=1")) as database:
+            _check(database, schema)
+            if _tables(database):
+                database.backup(memory)
+    except (sqlite3.Error, UnicodeDecodeError):
+        memory.close()
+        memory = _connect(":memory:", schema)
+    return memory
+
+
+def _connect_to_read(path: Path, more: str = "") -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro{more}", uri=True)
+
+
+def _check(database: sqlite3.Connection, schema: str) -> None:
+    """Raises _Unfit, and other of sqlite3's errors, where it is no good database of the schema."""
+    tables = _tables(database)
+    if tables and tables != _tables_of(schema):
+        # `IF NOT EXISTS` would leave them, and every query then trip over them.
+        raise _Unfit("its tables are those of another version")
+    (state,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    if state != "ok":
+        raise _Unfit(state)
+
+
 def _connect(path: str, schema: str) -> sqlite3.Connection:
-    if path != ":memory:":
-        # What SQLite makes beside it gets the same mode.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, SECRET))
-        _keep_secret(path)
     database = sqlite3.connect(path, isolation_level=None)
     try:
-        # Nothing is written before it is known to be good: a damaged one is kept as it is.
-        tables = _tables(database)
-        if tables and tables != _tables_of(schema):
-            # `IF NOT EXISTS` would leave them, and every query then trip over them.
-            raise _Unfit("its tables are those of another version")
-        (state,) = database.execute("PRAGMA quick_check(1)").fetchone()
-        if state != "ok":
-            raise _Unfit(state)
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = OFF")
         database.executescript(schema)
@@ -245,9 +274,9 @@ def _connect(path: str, schema: str) -> sqlite3.Connection:
     return database
 
 
-def _keep_secret(path: str) -> None:
+def _keep_secret(path: Path) -> None:
     """Others may have been let read a database that was made elsewhere, or copied."""
-    for each in (path, *(f"{path}{suffix}" for suffix in _BESIDE)):
+    for each in (path, *(path.with_name(path.name + suffix) for suffix in _BESIDE)):
         # On a file system without modes it can be used all the same.
         with contextlib.suppress(OSError):
             status = os.stat(each)
@@ -292,6 +321,10 @@ def _set_aside(path: Path) -> Path:
     while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
         number += 1
     path.rename(aside)
-    for suffix in _BESIDE:
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    log, index = (path.with_name(path.name + suffix) for suffix in _BESIDE)
+    if log.exists() and log.stat().st_size:
+        # The newest of what was written may be there, and nowhere else.
+        log.rename(aside.with_name(aside.name + _BESIDE[0]))
+    log.unlink(missing_ok=True)
+    index.unlink(missing_ok=True)
     return aside

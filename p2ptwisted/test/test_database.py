@@ -132,6 +132,23 @@ class OpenTests(DatabaseTestCase):
         self.assertEqual(len(lines), 1)
         self.assertEqual(self.aside(), ["test.sqlite.damaged-1"])
 
+    def test_newest_of_the_damaged(self) -> None:
+        """What a crash left beside the file, and nowhere else, is set aside with it."""
+        self.begin(*("thing" * 100 for _ in range(200)))
+        database = self.open()
+        database.change("INSERT INTO things VALUES ('newest')")
+        kept = {path: path.read_bytes() for path in self.state.iterdir()}
+        database.close()
+        for path, content in kept.items():
+            path.write_bytes(content)
+        damaged = self.path.read_bytes()[:8_192] + b"nonsense" * 1_000
+        self.path.write_bytes(damaged)
+        with log_lines(LogLevel.warn):
+            self.assertEqual(self.things(self.open()), [])
+        aside = self.state / "test.sqlite.damaged-1"
+        self.assertEqual(aside.read_bytes(), damaged)
+        self.assertIn(b"newest", aside.with_name(f"{aside.name}-wal").read_bytes())
+
     def test_leftovers_of_the_damaged(self) -> None:
         """What SQLite kept beside a damaged file is not taken for the new one's."""
         self.begin("a")
@@ -234,7 +251,7 @@ class FailingTests(DatabaseTestCase):
         self.assertEqual(self.aside(), [])
 
     def test_not_writable(self) -> None:
-        """A folder that is there and takes nothing is told of, and memory has to do."""
+        """A folder that takes nothing is told of; memory has to do, with what is in the file."""
         self.begin("a")
         for reason in (errno.EROFS, errno.ENOSPC, errno.EACCES):
 
@@ -249,9 +266,44 @@ class FailingTests(DatabaseTestCase):
             self.assertIn("can't be written", line)
             self.assertIn(os.strerror(reason), line)
             database.change("INSERT INTO things VALUES ('b')")
-            self.assertEqual(self.things(database), ["b"])
+            self.assertEqual(self.things(database), ["a", "b"])
             database.close()
         self.assertEqual(self.things(self.open()), ["a"])
+
+    def test_no_folder_on_a_bad_disk(self) -> None:
+        """Nor does a disk that takes no folder keep a daemon from starting."""
+        for reason in (errno.EROFS, errno.ENOSPC):
+
+            def refuse(path: Path, reason: int = reason, **kept: object) -> None:
+                raise OSError(reason, os.strerror(reason))
+
+            def lock(path: Path, reason: int = reason) -> int:
+                raise OSError(reason, os.strerror(reason))
+
+            patches = [
+                self.patch(Path, "mkdir", refuse),
+                self.patch(database_module, "_lock", lock),
+            ]
+            with log_lines(LogLevel.warn) as lines:
+                database = self.open()
+            for patch in patches:
+                patch.restore()
+            self.assertEqual(len(lines), 1)
+            database.change("INSERT INTO things VALUES ('b')")
+            self.assertEqual(self.things(database), ["b"])
+
+    def test_damaged_and_not_writable_at_the_start(self) -> None:
+        """What can't be read of a file that can't be written either is left alone."""
+        self.state.mkdir(parents=True)
+        self.path.write_bytes(b"nonsense" * 1_000)
+
+        def refuse(path: Path) -> int:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+        self.patch(database_module, "_lock", refuse)
+        with log_lines(LogLevel.warn):
+            self.assertEqual(self.things(self.open()), [])
+        self.assertEqual(self.path.read_bytes(), b"nonsense" * 1_000)
 
     def test_damaged_in_use(self) -> None:
         """A file damaged under its user's hands is set aside, and an empty one in memory begun."""

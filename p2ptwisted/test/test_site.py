@@ -18,12 +18,13 @@ from zope.interface import implementer
 
 from p2ptwisted.addresses import Location
 from p2ptwisted.errors import StartError
+from p2ptwisted.services import GRACE
 from p2ptwisted.test.node_fakes import Answer, Connection, open_descriptors
 from p2ptwisted.web import channel, site
 from p2ptwisted.web.bodies import Bodies
 from p2ptwisted.web.limits import Limits
 from p2ptwisted.web.listening import WebService
-from p2ptwisted.web.site import GRACE, LimitedSite
+from p2ptwisted.web.site import LimitedSite
 
 BODY_MAX = 1_000
 #: Bytes; a small stand-in for the site's own.
