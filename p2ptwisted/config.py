@@ -21,7 +21,7 @@ from p2ptwisted.group_key import GroupKey, load_group_key
 from p2ptwisted.printable import printable
 from p2ptwisted.protocols.links import check_selection
 from p2ptwisted.protocols.sockets import Group
-from p2ptwisted.tls import Authority, load_authority
+from p2ptwisted.tls import Authority, check_private_key, load_authority
 from p2ptwisted.web.limits import IDLE_LEAST, Limits
 
 EVERYWHERE = IPv4Network("0.0.0.0/0")
@@ -238,7 +238,7 @@ def _check_meaning(config: CommonConfig, place: Callable[[str], str]) -> None:
     """Read every option that is more than its type says; `place` tells where a key was given."""
     key = "port"
     try:
-        config.endpoint  # noqa: B018
+        check_private_key(config.endpoint)
         key = "location"
         config.advertised  # noqa: B018
         key = "multicast_group"

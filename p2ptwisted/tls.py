@@ -1,6 +1,11 @@
-"""Whom to trust, where a group speaks TLS: the authority that has signed its certificates."""
+"""
+Where a group speaks TLS: whom to trust, the authority that has signed its
+certificates; and that one's own key is nobody else's.
+"""
 
+import os
 import re
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +20,10 @@ from p2ptwisted.errors import InvalidInput
 FILE_MAX = 1024 * 1024
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+
+#: What stands between the parts of an endpoint string, unless it is escaped.
+_COLON = re.compile(r"(?<!\\):")
 
 
 class Authority:
@@ -43,3 +52,20 @@ def load_authority(path: Path) -> Authority:
     if not certificates:
         raise InvalidInput(f"{path} has no certificate in it: give it in PEM form")
     return Authority(certificates)
+
+
+def check_private_key(endpoint: str) -> None:
+    """Raises InvalidInput where a TLS endpoint's key can't be read, or can by everybody."""
+    kind, *parts = _COLON.split(endpoint)
+    given = dict(part.split("=", 1) for part in parts if "=" in part)
+    if kind != "ssl" or "privateKey" not in given:
+        return
+    path = given["privateKey"].replace("\\:", ":")
+    try:
+        with open(path, "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+    except (OSError, ValueError) as error:
+        told = error.strerror if isinstance(error, OSError) else error
+        raise InvalidInput(f"can't read the key {path}: {told}") from None
+    if mode & stat.S_IRWXO:
+        raise InvalidInput(f"everybody can read the key {path}: chmod o= it")

@@ -15,7 +15,7 @@ from zope.interface.verify import verifyObject
 
 from p2ptwisted.cli.certs import AUTHORITY_LIFE, HOST_LIFE, make_certificates
 from p2ptwisted.errors import InvalidInput
-from p2ptwisted.tls import load_authority
+from p2ptwisted.tls import check_private_key, load_authority
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -187,3 +187,36 @@ class AuthorityTests(SynchronousTestCase):
             self.assertIn(told, str(error))
         self.path.unlink()
         self.assertIn("No such", str(self.assertRaises(InvalidInput, load_authority, self.path)))
+
+
+class PrivateKeyTests(SynchronousTestCase):
+    """The key in a TLS endpoint."""
+
+    def setUp(self) -> None:
+        self.key = Path(self.mktemp())
+        self.key.mkdir()
+        self.key /= "a key:with a colon"
+        self.key.touch(0o600)
+        escaped = str(self.key).replace(":", "\\:")
+        self.endpoint = f"ssl:8000:privateKey={escaped}:certKey=cert.pem:interface=127.0.0.1"
+
+    def test_readable(self) -> None:
+        """A key that everybody can read is refused; one for a group of users is theirs."""
+        for mode in (0o600, 0o640, 0o400):
+            self.key.chmod(mode)
+            check_private_key(self.endpoint)
+        for mode in (0o644, 0o604, 0o601):
+            self.key.chmod(mode)
+            error = self.assertRaises(InvalidInput, check_private_key, self.endpoint)
+            self.assertIn("chmod o=", str(error))
+
+    def test_missing(self) -> None:
+        """One that can't be read is told of."""
+        self.key.unlink()
+        error = self.assertRaises(InvalidInput, check_private_key, self.endpoint)
+        self.assertIn("No such file", str(error))
+
+    def test_no_key(self) -> None:
+        """Other endpoints have none."""
+        for endpoint in ("tcp:8000", "ssl:8000", "tcp:8000:privateKey=nothing"):
+            check_private_key(endpoint)
