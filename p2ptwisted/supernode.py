@@ -33,6 +33,7 @@ from p2ptwisted.protocols.multicast import MulticastOverlay
 from p2ptwisted.protocols.peers import Peer, WithPeers
 from p2ptwisted.protocols.seal import Seal
 from p2ptwisted.protocols.sockets import IMulticastReactor
+from p2ptwisted.protocols.wire import LOCATIONS_MAX
 from p2ptwisted.registry import make_registry
 from p2ptwisted.services import Closing, Opening, Starting, all_of, in_order, make_cooperator
 from p2ptwisted.shares import Shares
@@ -62,9 +63,9 @@ MISS_RATE, MISS_BURST = 250, 500
 #: the group and up to PEERS_ASKED supernodes. A fetch makes one every 0.5 to 2 s.
 HOLDERS_RATE, HOLDERS_BURST = 100, 1_000
 
-#: Holders that are looked at for a datagram, which names wire.LOCATIONS_MAX of them: those
-#: that came last, and of these those seen last.
-LOOKED_AT = 64
+#: Holders that are looked at for a datagram, which names no more: those that came last, the
+#: most recently seen of them first.
+LOOKED_AT = LOCATIONS_MAX
 
 #: Addresses whose rates are remembered.
 ADDRESSES_MAX = 10_000
