@@ -16,20 +16,20 @@ class TokenBucket:
         self._tokens = burst
         self._filled_at: float | None = None
 
-    def take(self, now: float) -> bool:
-        """Take one token at `now` (seconds, monotonic); False where there is none."""
+    def take(self, now: float, count: int = 1) -> bool:
+        """Take so many tokens at `now` (seconds, monotonic); False where there are fewer."""
         if self._filled_at is not None:
             grown = self._tokens + (now - self._filled_at) * self._rate
             self._tokens = min(self._burst, grown)
         self._filled_at = now
-        if self._tokens < 1:
+        if self._tokens < count:
             return False
-        self._tokens -= 1
+        self._tokens -= count
         return True
 
-    def give_back(self) -> None:
-        """Return a token that was taken."""
-        self._tokens = min(self._burst, self._tokens + 1)
+    def give_back(self, count: int = 1) -> None:
+        """Return tokens that were taken."""
+        self._tokens = min(self._burst, self._tokens + count)
 
 
 class Buckets:

@@ -20,12 +20,15 @@ from p2ptwisted.scanning import Signature
 class IRegistry(Interface):
     """Which node holds which resource. Soft state: the nodes can always tell it again."""
 
-    def register(node: Node, resources: Sequence[Resource]) -> Deferred[None]:
+    def register(
+        node: Node, resources: Sequence[Resource], bounded: bool = False
+    ) -> Deferred[None]:
         """
         Make this the node's whole list; it counts as seen.
 
         Fails with InvalidInput, nothing stored, where an id is not one, and
-        with Unavailable where there are too many nodes.
+        with Unavailable where there are too many nodes or resources: in all,
+        or, `bounded`, at the node's address.
         """
 
     def seen(location: str) -> bool:
@@ -37,8 +40,12 @@ class IRegistry(Interface):
     def nodes() -> list[Node]:
         """All nodes, in the order in which they came."""
 
-    def holdings(ids: Sequence[str]) -> list[Holding]:
-        """Those of these (canonical) ids that a node holds, in the order asked for."""
+    def holdings(ids: Sequence[str], most: int = ...) -> list[Holding]:
+        """
+        Those of these (canonical) ids that a node holds, in the order asked for.
+
+        Where one has many holders, those that came last; `most` bounds them further.
+        """
 
     def holders(id: str) -> Holders:
         """Everybody who has that resource or a part of it, the most recently seen first."""
@@ -48,14 +55,21 @@ class IRegistry(Interface):
         node_name: str | None = None,
         ids: Sequence[str] | None = None,
     ) -> Deferred[list[Holding]]:
-        """The holdings that match all that is given: part of a file's name, a node's name, ids."""
+        """
+        The holdings that match all that is given: part of a file's name, a node's name, ids.
+
+        Fails with Unavailable where too many such searches are under way.
+        """
 
 
 class ISupernode(Interface):
     """What a supernode does; `caller` is the address of whoever asks for it."""
 
     def register(registration: Registration, caller: str) -> Awaitable[None]:
-        """Raises InvalidInput, and NotAllowed where the location is not the caller's."""
+        """
+        Raises InvalidInput, NotAllowed where the location is not the caller's,
+        TooMuch, and Unavailable.
+        """
 
     def heartbeat(location: str, caller: str) -> None:
         """Raises InvalidInput, NotAllowed, and UnknownNode where it should register again."""
@@ -64,7 +78,7 @@ class ISupernode(Interface):
         """Forget a node that leaves. Raises what heartbeat raises."""
 
     def search(id: str, caller: str) -> Awaitable[Holding | None]:
-        """Who has it, here or at another supernode. Raises Unavailable."""
+        """Who has it, here or at another supernode. Raises TooMuch and Unavailable."""
 
     def find(
         caller: str,
@@ -75,11 +89,15 @@ class ISupernode(Interface):
         """
         Those that match all that is given; ids alone are also asked of the other supernodes.
 
-        Raises Unavailable.
+        Raises TooMuch and Unavailable.
         """
 
     def holders(id: str, caller: str, everywhere: bool) -> Awaitable[Holders]:
-        """Who has it or a part of it: here, or `everywhere` in the group. Raises Unavailable."""
+        """
+        Who has it or a part of it: here, or `everywhere` in the group.
+
+        Raises TooMuch and Unavailable.
+        """
 
     def nodes() -> list[Node]:
         """The nodes that are registered here."""
@@ -220,12 +238,13 @@ class INode(Interface):
         Unavailable where too much is being sent already.
         """
 
-    def find(ids: Sequence[str]) -> Awaitable[list[Resource | Holding]]:
+    def find(ids: Sequence[str], caller: str) -> Awaitable[list[Resource | Holding]]:
         """
         Those of these (canonical) ids that anybody has, in the order asked for.
 
         A Resource is here; a Holding is at other nodes. Raises Unavailable
-        where the supernode can't be asked.
+        where the supernode can't be asked, and TooMuch where whoever calls
+        from that address has asked for too much that nobody has.
         """
 
 

@@ -11,14 +11,15 @@ from typing import BinaryIO
 import msgspec
 from msgspec import UNSET
 from twisted.application.service import MultiService
-from twisted.internet.interfaces import IReactorCore, IReactorFDSet
+from twisted.internet.interfaces import IReactorCore, IReactorFDSet, IReactorTime
 from zope.interface import implementer
 
 from p2ptwisted.addresses import OwnLocation, is_loopback, parse_location, resolver
+from p2ptwisted.bucket import Buckets
 from p2ptwisted.calls import IClientReactor, Refused
 from p2ptwisted.client import Client, make_client
 from p2ptwisted.config import NodeConfig
-from p2ptwisted.errors import Unavailable, UnknownResource
+from p2ptwisted.errors import TooMuch, Unavailable, UnknownResource
 from p2ptwisted.hash_cache import make_cache
 from p2ptwisted.hash_pool import HashPool, IPoolReactor
 from p2ptwisted.interfaces import Giving, IFolderWatch, ILibrary, INode
@@ -44,6 +45,15 @@ from p2ptwisted.web.site import LimitedSite
 DISCOVERY_TIMEOUT = 0.5
 
 
+#: Ids a second that are asked of the supernode for one address and that nobody has, and at
+#: once; those that are found give their token back. All come out of this node's own share
+#: there (supernode.MISS_RATE, MISS_BURST), which no single stranger is to use up.
+FORWARD_RATE, FORWARD_BURST = 100, 400
+
+#: Addresses whose rates are remembered.
+ADDRESSES_MAX = 10_000
+
+
 class INodeReactor(IMulticastReactor, IClientReactor, IPoolReactor, IReactorCore, IReactorFDSet):
     """What a node needs of a reactor."""
 
@@ -54,6 +64,7 @@ class Node:
 
     def __init__(
         self,
+        clock: IReactorTime,
         name: str,
         library: ILibrary,
         membership: Membership,
@@ -63,6 +74,7 @@ class Node:
         part: Callable[[str], Part | None],
     ) -> None:
         """`part` is what has come of a resource that is being fetched."""
+        self._clock = clock
         self._name = name
         self._library = library
         self._membership = membership
@@ -70,6 +82,7 @@ class Node:
         self._own_location = own_location
         self._uploads = uploads
         self._part = part
+        self._forwarded = Buckets(FORWARD_RATE, FORWARD_BURST, ADDRESSES_MAX)
 
     def health(self, caller: str) -> Health:
         return Health(
@@ -127,7 +140,7 @@ class Node:
             raise UnknownResource(f"{id} is not here any more")
         return Resource(id, part.destination.name, part.pieces.size), part.open()
 
-    async def find(self, ids: Sequence[str]) -> list[Resource | Holding]:
+    async def find(self, ids: Sequence[str], caller: str) -> list[Resource | Holding]:
         found: dict[str, Resource | Holding] = {}
         for id in ids:
             resource = self._library.get(id)
@@ -136,15 +149,22 @@ class Node:
         # Supernodes are found at supernodes; what a client asks a node for is a file.
         missing = [id for id in ids if id not in found and id != SUPERNODE_ID]
         if missing:
-            found |= {holding.id: holding for holding in await self._find_elsewhere(missing)}
+            elsewhere = await self._find_elsewhere(missing, caller)
+            found |= {holding.id: holding for holding in elsewhere}
         return [found[id] for id in ids if id in found]
 
-    async def _find_elsewhere(self, ids: Sequence[str]) -> list[Holding]:
+    async def _find_elsewhere(self, ids: Sequence[str], caller: str) -> list[Holding]:
         supernode = self._supernode()
+        bucket = self._forwarded.of(caller)
+        if not bucket.take(self._clock.seconds(), len(ids)):
+            raise TooMuch(
+                f"too many searches for unknown ids from {caller}: {FORWARD_RATE} a second"
+            )
         try:
             holdings = await self._client.search(supernode, ids)
         except Refused as refused:
             raise Unavailable(f"supernode {supernode}: {refused}") from None
+        bucket.give_back(len(holdings))
         # The supernode may not have heard yet that this node no longer has one:
         # sending the client back here would be a circle.
         own = self._own_location.towards(parse_location(supernode).host)
@@ -222,6 +242,7 @@ def make_node(
     library.watch(membership.changed)
     uploads = Uploads(reactor, config.uploads, Throttle(config.max_upload))
     node = Node(
+        reactor,
         name,
         library,
         membership,

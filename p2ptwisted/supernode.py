@@ -33,8 +33,10 @@ from p2ptwisted.protocols.multicast import MulticastOverlay
 from p2ptwisted.protocols.peers import Peer, WithPeers
 from p2ptwisted.protocols.seal import Seal
 from p2ptwisted.protocols.sockets import IMulticastReactor
+from p2ptwisted.protocols.wire import LOCATIONS_MAX
 from p2ptwisted.registry import make_registry
 from p2ptwisted.services import Closing, Opening, Starting, all_of, in_order, make_cooperator
+from p2ptwisted.shares import Shares
 from p2ptwisted.web.guard import make_guard
 from p2ptwisted.web.listening import WebService
 from p2ptwisted.web.site import LimitedSite
@@ -50,9 +52,20 @@ REGISTER_RATE, REGISTER_BURST = 100, 1_000
 #: take 2.25 s on an idle machine; a node waits 5 s for its own (client.REGISTER_TIMEOUT).
 STORING_MAX = 100_000
 
+#: Of these, those from one address that isn't trusted, so that others always find room.
+STORING_SHARE = STORING_MAX // 2
+
 #: Searches a second from one address that find nothing, and at once. They wake
 #: every supernode; those that find something give their token back.
 MISS_RATE, MISS_BURST = 250, 500
+
+#: Searches a second from one address for all holders everywhere, and at once: each asks
+#: the group and up to PEERS_ASKED supernodes. A fetch makes one every 0.5 to 2 s.
+HOLDERS_RATE, HOLDERS_BURST = 100, 1_000
+
+#: Holders that are looked at for a datagram, which names no more: those that came last, the
+#: most recently seen of them first.
+LOOKED_AT = LOCATIONS_MAX
 
 #: Addresses whose rates are remembered.
 ADDRESSES_MAX = 10_000
@@ -70,13 +83,16 @@ class Known:
         self._own_location = own_location
 
     def locations(self, id: str, asker: str) -> Sequence[str]:
-        """The locations that have `id`; of supernodes, this one's."""
+        """Up to LOOKED_AT locations that have `id`; of supernodes, this one's."""
         if id == SUPERNODE_ID:
             return [self._own_location.towards(asker)]
-        return [at for found in self.holdings([id], asker) for at in found.file.locations]
+        found = self._registry.holdings([id], LOOKED_AT)
+        return [at for one in self._seen_by(asker, found) for at in one.file.locations]
 
     def holdings(self, ids: Sequence[str], asker: str) -> list[Holding]:
-        found = self._registry.holdings(ids)
+        return self._seen_by(asker, self._registry.holdings(ids))
+
+    def _seen_by(self, asker: str, found: list[Holding]) -> list[Holding]:
         if is_loopback(asker):
             return found
         return [_as_seen_by(asker, holding) for holding in found]
@@ -106,21 +122,22 @@ class Supernode:
         self._trusted = trusted
         self._registrations = Buckets(REGISTER_RATE, REGISTER_BURST, ADDRESSES_MAX)
         self._misses = Buckets(MISS_RATE, MISS_BURST, ADDRESSES_MAX)
+        self._everywhere = Buckets(HOLDERS_RATE, HOLDERS_BURST, ADDRESSES_MAX)
         #: Resources in the registrations that are being stored.
-        self._storing = 0
+        self._storing = Shares(STORING_MAX, STORING_SHARE)
 
     async def register(self, registration: Registration, caller: str) -> None:
         location = self._own(registration.location, caller)
         if not self._registrations.of(caller).take(self._clock.seconds()):
             raise TooMuch(f"too many registrations from {caller}: at most {REGISTER_RATE} a second")
-        if self._storing >= STORING_MAX:
-            raise Unavailable("many nodes register just now: try again in a moment")
         node, count = Node(registration.name, location), len(registration.resources)
-        self._storing += count
+        bounded = not may_name(caller, "", self._trusted)
+        if not self._storing.begin(caller, count, bounded):
+            raise Unavailable("many nodes register just now: try again in a moment")
         try:
-            await self._registry.register(node, registration.resources)
+            await self._registry.register(node, registration.resources, bounded)
         finally:
-            self._storing -= count
+            self._storing.end(caller, count, bounded)
         self._sweep.seen(location)
 
     def heartbeat(self, location: str, caller: str) -> None:
@@ -187,6 +204,8 @@ class Supernode:
         return Holding(id, HeldFile(locations[0], locations))
 
     async def holders(self, id: str, caller: str, everywhere: bool) -> Holders:
+        if everywhere and not self._everywhere.of(caller).take(self._clock.seconds()):
+            raise TooMuch(f"too many searches for holders from {caller}: {HOLDERS_RATE} a second")
         found = self._registry.holders(id)
         locations, partial = dict.fromkeys(found.locations), dict.fromkeys(found.partial)
         name, size = found.name, found.size

@@ -1,16 +1,18 @@
 """
 Many nodes in one process, as far as a supernode can tell, and their searches:
 
-    python -m test.load PORT NODES RESOURCES SEARCHES SUPERNODE...
+    python -m test.load PORT NODES RESOURCES SEARCHES CHANGES SUPERNODE...
 
 Each node is a real membership with so many resources, at an address of its own
 on loopback, and is well. It is given the first supernode and one of the others,
 where there are others; of those (of the first, where there are none) SEARCHES a
-second are asked for what any node has. On SIGTERM it prints, as JSON, what its
+second are asked for what any node has. CHANGES lists a second change, of one node
+after the other: a file comes or goes that no search is for. On SIGTERM it prints, as JSON, what its
 `Outcome` was.
 """
 
 import hashlib
+import itertools
 import random
 import sys
 import time
@@ -51,6 +53,8 @@ class Outcome:
     wrong: int = 0
     #: Registrations that were answered "not now".
     put_off: int = 0
+    #: Registrations that were taken.
+    registered: int = 0
 
 
 class CountingClient(Client):
@@ -63,6 +67,7 @@ class CountingClient(Client):
     async def register(self, supernode: str, registration: Registration) -> None:
         try:
             await super().register(supernode, registration)
+            self._outcome.registered += 1
         except Refused as refused:
             self._outcome.put_off += refused.status == 503
             raise
@@ -96,6 +101,8 @@ class Load:
         #: By id, who has it.
         self._holders: dict[str, str] = {}
         self._memberships: dict[str, Membership] = {}
+        #: By address, what comes and goes.
+        self._changing: dict[str, list[Resource]] = {}
         for node in range(nodes):
             self._add(location_of(node, port), resources)
         reactor.listenTCP(port, Site(Healths(self._memberships)), interface="0.0.0.0")
@@ -104,18 +111,19 @@ class Load:
         address, _, _ = location.partition(":")
         held = [resource_of(location, number) for number in range(resources)]
         self._holders |= dict.fromkeys((resource.id for resource in held), location)
+        changing = self._changing[address] = []
         other = self._supernodes[1:] and [random.choice(self._supernodes[1:])]
         self._memberships[address] = Membership(
             reactor,
             self._client,
-            lambda: held,
+            lambda: [*held, *changing],
             address,
             lambda _: location,
             [partial(succeed, supernode) for supernode in (self._supernodes[0], *other)],
             lambda: succeed([]),
         )
 
-    def start(self, searches: float) -> None:
+    def start(self, searches: float, changes: float) -> None:
         for membership in self._memberships.values():
             membership.startService()
         ids = list(self._holders)
@@ -124,6 +132,19 @@ class Load:
             Deferred.fromCoroutine(self._search(random.choice(self._asked), random.choice(ids)))
 
         LoopingCall(ask).start(1 / searches)
+        turns = itertools.cycle(self._memberships.items())
+
+        def change() -> None:
+            address, membership = next(turns)
+            changing = self._changing[address]
+            if changing:
+                changing.clear()
+            else:
+                changing.append(resource_of(address, 0))
+            membership.changed()
+
+        if changes:
+            LoopingCall(change).start(1 / changes)
 
     async def _search(self, supernode: str, id: str) -> None:
         began = time.monotonic()
@@ -148,13 +169,20 @@ def resource_of(location: str, number: int) -> Resource:
     return Resource(hashlib.sha256(name.encode()).hexdigest(), name, number)
 
 
-def main(port: int, nodes: int, resources: int, searches: float, supernodes: list[str]) -> None:
+def main(
+    port: int,
+    nodes: int,
+    resources: int,
+    searches: float,
+    changes: float,
+    supernodes: list[str],
+) -> None:
     load = Load(port, nodes, resources, supernodes)
-    reactor.callWhenRunning(load.start, searches)
+    reactor.callWhenRunning(load.start, searches, changes)
     reactor.run()
     sys.stdout.buffer.write(msgspec.json.encode(asdict(load.outcome)))
 
 
 if __name__ == "__main__":
     port, nodes, resources = map(int, sys.argv[1:4])
-    main(port, nodes, resources, float(sys.argv[4]), sys.argv[5:])
+    main(port, nodes, resources, float(sys.argv[4]), float(sys.argv[5]), sys.argv[6:])

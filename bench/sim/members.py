@@ -27,7 +27,8 @@ from p2ptwisted.model import SUPERNODE_ID, Health, Presence, Registration, Resou
 from p2ptwisted.node import DISCOVERY_TIMEOUT
 from p2ptwisted.protocols.multicast import MulticastOverlay
 from p2ptwisted.protocols.sockets import Group
-from p2ptwisted.registry import SCHEMA, Registry
+from p2ptwisted.registry import Registry
+from p2ptwisted.registry_tables import SCHEMA
 from p2ptwisted.supernode import Known, Supernode
 from p2ptwisted.web.envelope import status_of
 

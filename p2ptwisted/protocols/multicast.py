@@ -6,6 +6,7 @@ which decides, `wire`, which knows the format, and `sockets`.
 import time
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network
+from itertools import islice
 from typing import Protocol
 
 from twisted.application.service import Service
@@ -17,10 +18,12 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from p2ptwisted.bucket import TokenBucket
 from p2ptwisted.claims import believed, believed_of_supernodes
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.interfaces import ISearchOverlay
 from p2ptwisted.model import SUPERNODE_ID
+from p2ptwisted.protocols.confirming import Confirming
 from p2ptwisted.protocols.links import addresses_up
 from p2ptwisted.protocols.seal import Seal
 from p2ptwisted.protocols.searches import PEER_MEMORY, REPEATS, Search, Searches
@@ -37,6 +40,9 @@ from p2ptwisted.protocols.wire import (
 
 #: Seconds between two looks at the interfaces, each followed by a call to the group.
 REFRESH = 20.0
+
+#: Answers a second to untagged requests, and at once: all of the group hear each of them.
+ALOUD_RATE, ALOUD_BURST = 1_000, 2_000
 
 #: Locations of untagged replies that are being asked at once.
 CONFIRMATIONS_MAX = 64
@@ -100,6 +106,8 @@ class MulticastOverlay(Service):
         self._waiters: dict[Search, list[Deferred[tuple[str, ...]]]] = {}
         self._timers: dict[Search, list[IDelayedCall]] = {}
         self._confirming: set[Deferred[None]] = set()
+        self._to_confirm = Confirming()
+        self._aloud = TokenBucket(ALOUD_RATE, ALOUD_BURST)
         self._refreshing = LoopingCall(self._refresh)
         self._refreshing.clock = reactor
         #: Whether others were heard of late; None until any was.
@@ -221,6 +229,8 @@ class MulticastOverlay(Service):
     def _answer(self, request: Request, source: Source) -> None:
         if self._answers is None:
             return
+        if request.tag is None and not self._aloud.take(self._reactor.seconds()):
+            return
         locations = tuple(self._answers(request.id, source[0]))
         reply: Message
         if request.tag is None:
@@ -250,9 +260,12 @@ class MulticastOverlay(Service):
         if search is not None:
             self._end_if_over(search)
         elif message.tag is None and message.locations and self._confirms is not None:
-            for id in self._searches.outstanding_ids():
-                if len(self._confirming) >= CONFIRMATIONS_MAX:
-                    return
+            # What is answered at once can end searches, while these are gone through.
+            room = CONFIRMATIONS_MAX - len(self._confirming)
+            ids = self._to_confirm.ids_to_ask(
+                message.locations[0], self._searches.outstanding_ids(), self._reactor.seconds()
+            )
+            for id in list(islice(ids, max(0, room))):
                 self._confirm(id, message)
 
     def _confirm(self, id: str, message: Found) -> None:

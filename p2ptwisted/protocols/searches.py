@@ -8,6 +8,7 @@ The sockets, timers and Deferreds around it are in `multicast`.
 import re
 import secrets
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from p2ptwisted.bucket import TokenBucket
@@ -19,6 +20,9 @@ PEER_MEMORY = 60.0
 
 #: Supernodes remembered; only a flood of made-up names gets there.
 PEERS_MAX = 1_000
+
+#: Supernodes whose answers a search awaits; where more are known it takes its whole time.
+AWAITED_MAX = 100
 
 #: Seconds a miss is remembered.
 MISS_MEMORY = 1.0
@@ -56,10 +60,10 @@ class Search:
     tag: str
     #: Whether it waits for every supernode's answer instead of the first.
     everyone: bool
-    #: Whether any supernode was known at its start; where none was, an
-    #: answer can come from anybody until the time is up.
+    #: Whether all supernodes can be awaited: where none was known at its start, an
+    #: answer can come from anybody until the time is up, and so where too many were.
     peers_known: bool
-    #: The known supernodes that have not answered yet.
+    #: Those of them that have not answered yet.
     awaited: set[str]
     #: Seconds until it ends whatever comes.
     timeout: float
@@ -95,11 +99,13 @@ class Searches:
         search = self._by_tag.get(message.tag or "")
         return search is not None and search.id == SUPERNODE_ID
 
-    def outstanding_ids(self) -> list[str]:
-        """The ids of all resources that are being searched for, each once."""
-        ids = dict.fromkeys(search.id for search in self._by_tag.values())
-        ids.pop(SUPERNODE_ID, None)
-        return list(ids)
+    def outstanding_ids(self) -> Iterator[str]:
+        """The ids of the resources that are being searched for, each once, the oldest first."""
+        told = {SUPERNODE_ID}
+        for id, _ in self._by_question:
+            if id not in told:
+                told.add(id)
+                yield id
 
     def peers(self, now: float) -> list[str]:
         """The supernodes heard from in the last minute."""
@@ -123,7 +129,8 @@ class Searches:
         peers = self.peers(now)
         timeout = self._timeout if peers else min(self._timeout, LONELY_TIMEOUT)
         tag = secrets.token_hex(TAG_BYTES)
-        search = Search(id, tag, everyone, bool(peers), set(peers), timeout)
+        known = 0 < len(peers) <= AWAITED_MAX
+        search = Search(id, tag, everyone, known, set(peers) if known else set(), timeout)
         self._by_tag[search.tag] = search
         self._by_question[(id, everyone)] = search
         return search
@@ -170,20 +177,14 @@ class Searches:
         reply is believed only while there is exactly one search. A search for
         supernodes doesn't count: whoever knows its id knows tags.
         """
-        search = None
-        if message.tag is not None:
-            search = self._by_tag.get(message.tag)
-        else:
-            resources = [one for one in self._by_tag.values() if one.id != SUPERNODE_ID]
-            if len(resources) == 1:
-                (search,) = resources
+        search = self._only_one() if message.tag is None else self._by_tag.get(message.tag)
         if search is not None:
             self._credit(search, message)
         return search
 
     def confirmed(self, id: str, message: Found) -> list[Search]:
         """Credit an untagged reply to every search for an id that its location has."""
-        searches = [search for search in self._by_tag.values() if search.id == id]
+        searches = self._of(id)
         for search in searches:
             self._credit(search, message)
         return searches
@@ -194,10 +195,22 @@ class Searches:
             search = self._by_tag.get(message.tag)
             searches = [search] if search is not None and search.id == message.id else []
         else:
-            searches = [search for search in self._by_tag.values() if search.id == message.id]
+            searches = self._of(message.id)
         for search in searches:
             search.awaited.discard(message.name)
         return searches
+
+    def _of(self, id: str) -> list[Search]:
+        """All searches for an id."""
+        both = (self.joined(id, everyone) for everyone in (False, True))
+        return [search for search in both if search is not None]
+
+    def _only_one(self) -> Search | None:
+        """The search for a resource, where there is just one."""
+        calls = len(self._of(SUPERNODE_ID))
+        if len(self._by_tag) - calls != 1:
+            return None
+        return next(one for one in self._by_tag.values() if one.id != SUPERNODE_ID)
 
     def _credit(self, search: Search, message: Found) -> None:
         search.awaited.discard(message.name)

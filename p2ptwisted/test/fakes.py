@@ -319,9 +319,14 @@ class Slices:
         """Do one slice."""
         self._clock.advance(1)
 
+    @property
+    def busy(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self._clock.getDelayedCalls())
+
     def run(self) -> None:
         """Do all there is to do."""
-        while self._clock.getDelayedCalls():
+        while self.busy:
             self.step()
 
 

@@ -266,7 +266,7 @@ class FakeNode:
         self.uploads.append(FakeUpload())
         return Giving(self.here[id], self.opened[-1], start, stop, self.uploads[-1])
 
-    async def find(self, ids: Sequence[str]) -> list[Resource | Holding]:
+    async def find(self, ids: Sequence[str], caller: str) -> list[Resource | Holding]:
         self.asked.append(ids)
         if self.problem is not None:
             raise self.problem

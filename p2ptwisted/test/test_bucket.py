@@ -44,6 +44,15 @@ class TokenBucketTests(SynchronousTestCase):
         self.assertEqual(refused, [False] * 7)
         self.assertTrue(bucket.take(1.0))
 
+    def test_several(self) -> None:
+        """Several are taken together or not at all, and can be given back so."""
+        bucket = TokenBucket(rate=1, burst=5)
+        self.assertTrue(bucket.take(0.0, 3))
+        self.assertFalse(bucket.take(0.0, 3))
+        bucket.give_back(2)
+        self.assertTrue(bucket.take(0.0, 4))
+        self.assertFalse(bucket.take(0.0))
+
     def test_give_back(self) -> None:
         """A token that was given back can be taken again without any time going by."""
         bucket = TokenBucket(rate=1, burst=2)

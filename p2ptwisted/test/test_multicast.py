@@ -746,6 +746,37 @@ class OlderPeersTests(OverlayTestCase):
             self.say(f"rack-7;21;10.9.0.{number}:80")
         self.assertEqual(len(self.asked), 6)
 
+    def test_asked_once_a_second(self) -> None:
+        """A location that was asked for an id is asked for it again a second later, not before."""
+        for id in ("y", "z"):
+            self.overlay.search(id)
+        for _ in range(3):
+            self.say(f"rack-7;21;{HELD}")
+        self.assertEqual(self.asked, [(HELD, "y"), (HELD, "z")])
+        self.network.advance(1.0)
+        for id in ("v", "w"):
+            self.overlay.search(id)
+        self.say(f"rack-7;21;{HELD}")
+        self.assertEqual(self.asked[2:], [(HELD, "v"), (HELD, "w")])
+
+    def test_answers_aloud_are_bounded(self) -> None:
+        """Of a flood of untagged requests only so many are answered; tagged ones all are."""
+        self.patch(multicast_module, "ALOUD_BURST", 2)
+        self.overlay = self.supernode(THREE, {"x": [HELD]})
+        self.settle()
+        self.towards = {TWO: THREE}.__getitem__
+        mark = len(self.network.sent)
+        for _ in range(5):
+            self.say("rack-7;20;x")
+            self.say("rack-7#tag;20;x")
+        replies = [one for one in self.network.sent[mark:] if one.source[0] == THREE]
+        aloud = [one for one in replies if one.destination == GROUP]
+        self.assertEqual((len(aloud), len(replies) - len(aloud)), (2, 5))
+        self.network.advance(1 / multicast_module.ALOUD_RATE)
+        mark = len(self.network.sent)
+        self.say("rack-7;20;x")
+        self.assertIn(THREE, [one.source[0] for one in self.network.sent[mark:]])
+
     def test_stop_while_confirming(self) -> None:
         """Stopping gives up the locations that are being asked."""
         cancelled: list[Deferred[bool]] = []

@@ -17,9 +17,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from p2ptwisted import addresses
+from p2ptwisted import node as node_module
 from p2ptwisted.addresses import Location, OwnLocation
 from p2ptwisted.config import NodeConfig
-from p2ptwisted.errors import InvalidInput, StartError, Unavailable, UnknownResource
+from p2ptwisted.errors import InvalidInput, StartError, TooMuch, Unavailable, UnknownResource
 from p2ptwisted.interfaces import ILibrary, INode
 from p2ptwisted.membership import Membership
 from p2ptwisted.model import Health, HeldFile, Holders, Holding, Resource
@@ -44,6 +45,8 @@ from p2ptwisted.web.site import LimitedSite
 
 SUPERNODE = "10.0.0.1:5000"
 OWN = "10.0.0.9:8000"
+#: Two who ask.
+CALLER, OTHER = "10.0.0.5", "10.0.0.6"
 HERE = Resource("a" * 64, "here", 5)
 THERE = "b" * 64
 NOWHERE = "c" * 64
@@ -57,7 +60,7 @@ class NodeCase(SynchronousTestCase):
     """A node with a library of one resource, whose supernode knows of another."""
 
     def setUp(self) -> None:
-        clock = Clock()
+        clock = self.clock = Clock()
         self.client = FakeClient(clock)
         self.client.up.add(SUPERNODE)
         self.client.holdings[THERE] = held(THERE, "10.0.0.3:8000", "10.0.0.4:8000")
@@ -73,6 +76,7 @@ class NodeCase(SynchronousTestCase):
         #: What is being fetched.
         self.parts: dict[str, Part] = {}
         self.node = Node(
+            clock,
             "node1",
             self.library,
             self.membership,
@@ -86,7 +90,10 @@ class NodeCase(SynchronousTestCase):
         return self.successResultOf(Deferred.fromCoroutine(self.find_coroutine(*ids)))
 
     async def find_coroutine(self, *ids: str) -> list[Resource | Holding]:
-        return await self.node.find(ids)
+        return await self.find_for(CALLER, *ids)
+
+    async def find_for(self, caller: str, *ids: str) -> list[Resource | Holding]:
+        return await self.node.find(ids, caller)
 
     def free_uploads(self) -> int:
         """How many more answers with content there may be."""
@@ -148,6 +155,28 @@ class NodeTests(NodeCase):
         """What the supernode believes to be here alone, and is not, nobody has."""
         self.client.holdings[THERE] = held(THERE, OWN)
         self.assertEqual(self.find(THERE), [])
+
+    def test_unknown_ids(self) -> None:
+        """What nobody has is asked of the supernode so often for one address, and no more."""
+        burst, rate = node_module.FORWARD_BURST, node_module.FORWARD_RATE
+        for _ in range(burst // 200):
+            self.assertEqual(self.find(*(f"{number}" for number in range(200))), [])
+        asked = len(self.client.calls)
+        failure = self.failureResultOf(
+            Deferred.fromCoroutine(self.find_coroutine(NOWHERE)), TooMuch
+        )
+        self.assertIn(CALLER, str(failure.value))
+        self.assertEqual(len(self.client.calls), asked)
+        self.assertEqual(self.find(HERE.id), [HERE])
+        others = Deferred.fromCoroutine(self.find_for(OTHER, THERE))
+        self.assertEqual(len(self.successResultOf(others)), 1)
+        self.clock.advance(1 / rate)
+        self.assertEqual(self.find(NOWHERE), [])
+
+    def test_known_ids(self) -> None:
+        """What is found may be asked for without end."""
+        for _ in range(node_module.FORWARD_BURST + 10):
+            self.assertEqual(len(self.find(THERE)), 1)
 
     def test_no_supernode(self) -> None:
         """Without a supernode what is here is found, and for the rest it is Unavailable."""

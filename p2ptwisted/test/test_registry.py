@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from p2ptwisted import finding
 from p2ptwisted import registry as module
 from p2ptwisted.errors import InvalidInput, StartError, Unavailable
 from p2ptwisted.interfaces import IRegistry
@@ -21,7 +23,7 @@ from p2ptwisted.registry import Registry
 from p2ptwisted.test.fakes import Slices, open_registry
 from p2ptwisted.test.test_model import SHA256
 
-A, B, C = (Node(f"node-{letter}", f"10.0.0.{letter}:8000") for letter in "123")
+A, B, C, D = (Node(f"node-{letter}", f"10.0.0.{letter}:8000") for letter in "1234")
 
 X, Y, Z = Resource(SHA256, "x.bin", 1), Resource("y", "y.txt"), Resource("z", "z.iso", 0)
 
@@ -183,6 +185,19 @@ class HoldersTests(RegistryTestCase):
             self.register(node, X)
         self.assertEqual(self.locations(X.id), [C.location, B.location])
 
+    def test_bound_of_all(self) -> None:
+        """Where all have more in one answer than it may name, each gets a share."""
+        self.patch(module, "ANSWER_MAX", 4)
+        for node in (A, B, C):
+            self.register(node, X, Y)
+        self.register(D, Z)
+        found = self.registry.holdings([X.id, Z.id, Y.id])
+        self.assertEqual(
+            [one.file.locations for one in found], [[C.location], [D.location], [C.location]]
+        )
+        self.assertEqual(len(self.registry.holdings([X.id])[0].file.locations), 3)
+        self.assertEqual(len(self.registry.holdings([X.id], 2)[0].file.locations), 2)
+
     def test_strangers(self) -> None:
         """Who isn't registered can be neither seen nor removed."""
         self.assertFalse(self.registry.seen(A.location))
@@ -222,6 +237,14 @@ class SeveralNamesTests(RegistryTestCase):
             (found,) = self.find(asked)
             self.assertEqual(found.file.name, told)
             self.assertEqual(found.file.locations, [B.location, A.location])
+
+    def test_holder_that_is_not_told(self) -> None:
+        """It is told by that name also where its holder is one too many to be told."""
+        self.patch(module, "FOUND_ANSWER_MAX", 1)
+        for node, name in ((A, "one.bin"), (B, "other.bin")):
+            self.register(node, Resource("x", name, 7))
+        (found,) = self.find("one")
+        self.assertEqual((found.file.name, found.file.locations), ("one.bin", [B.location]))
 
 
 class PartialTests(RegistryTestCase):
@@ -371,6 +394,51 @@ class RefusalTests(RegistryTestCase):
         self.register(C)
         self.assertEqual(self.registry.nodes(), [A, C])
 
+    def refused(self, node: Node, *resources: Resource, bounded: bool = False) -> str:
+        """What a registration is refused with."""
+        registered = self.registry.register(node, resources, bounded)
+        self.slices.run()
+        return str(self.failureResultOf(registered, Unavailable).value)
+
+    def test_too_many_resources(self) -> None:
+        """So many in all and no more; a refused list leaves the earlier one, and who goes frees."""
+        self.patch(module, "HOLDINGS_MAX", 3)
+        self.register(A, X, Y)
+        self.register(B, X)
+        self.assertIn("no more than 3 resources", self.refused(B, X, Y))
+        self.assertIn("no more than 3 resources", self.refused(C, Z))
+        self.assertEqual(self.registry.nodes(), [A, B])
+        self.assertEqual(self.locations(X.id), [B.location, A.location])
+        self.register(A, X)
+        self.register(B, X, Y)
+        self.registry.remove(B.location)
+        self.slices.run()
+        self.register(C, Y, Z)
+
+    def test_half_written_list_counts(self) -> None:
+        """While a shorter list takes the place of a longer one, there can be as many as before."""
+        self.patch(module, "HOLDINGS_MAX", 3)
+        self.register(A, X, Y, Z)
+        shorter = self.registry.register(A, [X])
+        self.slices.step()
+        self.slices.step()
+        other = self.registry.register(B, [X])
+        self.slices.run()
+        self.successResultOf(shorter)
+        self.failureResultOf(other, Unavailable)
+        self.register(B, X, Y)
+
+    def test_one_address(self) -> None:
+        """What is bounded for an address is so for that address alone, whatever its ports."""
+        self.patch(module, "ADDRESS_HOLDINGS_MAX", 2)
+        other_port = Node("other", "10.0.0.1:9")
+        self.register(A, X)
+        self.assertIn("10.0.0.1 may have no more", self.refused(other_port, X, Y, bounded=True))
+        self.register(Node("like it", "10.0.0.11:8000"), X, Y)
+        self.register(other_port, X, Y)
+        self.register(B, X, Y)
+        self.assertIn("10.0.0.2 may have no more", self.refused(B, X, Y, Z, bounded=True))
+
 
 class SearchTests(RegistryTestCase):
     """Searches by name."""
@@ -491,8 +559,8 @@ class SearchTests(RegistryTestCase):
 
     def test_bound(self) -> None:
         """An answer has so many holdings and no more, whether or not the index found them."""
-        self.patch(module, "FOUND_MAX", 3)
-        self.patch(module, "READ_SLICE", 2)
+        self.patch(finding, "FOUND_MAX", 3)
+        self.patch(finding, "SCAN_SLICE", 2)
         for part in ["data", ".t", "."]:
             self.assertLessEqual(len(self.find(part)), 3)
         self.assertEqual(len(self.find(".")), 3)
@@ -500,12 +568,67 @@ class SearchTests(RegistryTestCase):
 
     def test_short_parts_in_slices(self) -> None:
         """Names that are looked for without the index are read in slices, to the last."""
-        self.patch(module, "READ_SLICE", 1)
+        self.patch(finding, "SCAN_SLICE", 1)
         found = self.registry.find("tr")
         self.slices.step()
         self.assertNoResult(found)
         self.slices.run()
         self.assertEqual({f.id for f in self.successResultOf(found)}, {"a0", "b0"})
+
+    def test_slices(self) -> None:
+        """So are all others, whatever is looked for, and none is left out or comes twice."""
+        self.patch(finding, "SCAN_SLICE", 1)
+        self.patch(finding, "INDEX_SLICE", 1)
+        self.patch(module, "FIND_SLICE", 1)
+        self.register(C, *(Resource(f"a{n}", name) for n, name in enumerate(self.names_of_a)))
+        searches: list[tuple[dict[str, Any], set[str]]] = [
+            ({"file_name": "train"}, {"a0", "b0"}),
+            ({"node_name": B.name}, {"a1", "b0"}),
+            ({"ids": ["a0", "a1"]}, {"a0", "a1"}),
+        ]
+        for what, ids in searches:
+            found = self.registry.find(**what)
+            self.slices.step()
+            self.slices.step()
+            self.assertNoResult(found)
+            self.slices.run()
+            result = self.successResultOf(found)
+            self.assertEqual({one.id for one in result}, ids)
+            self.assertEqual(len(result), len(ids))
+
+    def test_gaps(self) -> None:
+        """What was removed leaves gaps that cost no slices, and what follows is found."""
+        self.patch(finding, "INDEX_SLICE", 2)
+        self.register(C, *(Resource(f"c{n}", "gone.bin") for n in range(100)))
+        self.register(D, Resource("last", "train.last"))
+        self.registry.remove(C.location)
+        self.slices.run()
+        found = self.registry.find("train")
+        for _ in range(15):
+            self.slices.step()
+        self.assertEqual({one.id for one in self.successResultOf(found)}, {"a0", "b0", "last"})
+
+    def test_gone_caller(self) -> None:
+        """A search that nobody waits for looks no further, and makes room."""
+        self.patch(finding, "SCAN_SLICE", 1)
+        self.patch(module, "FINDS_MAX", 1)
+        found = self.registry.find("tr")
+        found.cancel()
+        self.failureResultOf(found, CancelledError)
+        self.slices.step()
+        self.assertFalse(self.slices.busy)
+        self.assertEqual(len(self.find("tr")), 2)
+
+    def test_many_at_once(self) -> None:
+        """So many run at once and no more; what is asked for by id alone is not held up."""
+        self.patch(module, "FINDS_MAX", 2)
+        two = [self.registry.find("train"), self.registry.find(node_name=B.name)]
+        self.failureResultOf(self.registry.find("train"), Unavailable)
+        self.assertEqual(self.locations("b0"), [B.location])
+        self.slices.run()
+        for found in two:
+            self.successResultOf(found)
+        self.assertEqual(len(self.find("train")), 2)
 
     def test_empty_part(self) -> None:
         """An empty part is part of every name."""
@@ -587,6 +710,23 @@ class WritingTests(RegistryTestCase):
         self.assertEqual(self.found(older), written)
         self.register(A, *newer)
         self.assertEqual((self.found(older), self.found(newer)), (0, 10))
+
+    def test_long_names(self) -> None:
+        """Slices are cut by the names' characters too, written and deleted; none is empty."""
+        self.patch(module, "WRITE_SLICE", 100)
+        self.patch(module, "WRITE_CHARACTERS", 10)
+        long = [Resource(f"x{number}", f"{number}" * 8) for number in range(5)]
+        seen = set()
+        self.registry.register(A, long)
+        while self.slices.busy:
+            self.slices.step()
+            seen.add(self.found(long))
+        self.registry.register(A, [Resource("y", "n" * 20)])
+        while self.slices.busy:
+            self.slices.step()
+            seen.add(-self.found(long))
+        self.assertEqual(seen, set(range(-5, 6)))
+        self.assertEqual(self.locations("y"), [A.location])
 
     def test_two_nodes_at_once(self) -> None:
         """The lists of two nodes are written side by side."""
@@ -892,6 +1032,8 @@ class ModelTests(SynchronousTestCase):
         # So small that every list takes several slices.
         self.patch(module, "WRITE_SLICE", 1)
         self.patch(module, "READ_SLICE", 2)
+        self.patch(finding, "SCAN_SLICE", 2)
+        self.patch(finding, "INDEX_SLICE", 2)
 
     @settings(deadline=None)
     @given(OPERATIONS)

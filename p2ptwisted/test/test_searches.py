@@ -88,7 +88,7 @@ class BeginningTests(SearchesTestCase):
         """The resources being searched for are listed once each, supernodes not among them."""
         for id, everyone in [("b", True), ("a", False), ("b", False), (SUPERNODE_ID, True)]:
             self.begin(id, everyone)
-        self.assertEqual(self.searches.outstanding_ids(), ["b", "a"])
+        self.assertEqual(list(self.searches.outstanding_ids()), ["b", "a"])
 
 
 class PeersTests(SearchesTestCase):
@@ -134,6 +134,19 @@ class PeersTests(SearchesTestCase):
 
 class EndingTests(SearchesTestCase):
     """When a search is over."""
+
+    def test_too_many_to_await(self) -> None:
+        """Where more supernodes are known than can be awaited, noes end nothing."""
+        self.patch(module, "AWAITED_MAX", 2)
+        self.hear("p0", "p1")
+        few = self.begin("a")
+        self.hear("p2")
+        many = self.begin("b")
+        self.assertEqual((len(few.awaited), len(many.awaited)), (2, 0))
+        for name in ("p0", "p1", "p2"):
+            self.searches.not_found(NotFound(name, "a"))
+            self.searches.not_found(NotFound(name, "b"))
+        self.assertEqual((few.is_over, many.is_over, many.timeout), (True, False, 0.5))
 
     def test_first_found(self) -> None:
         """The first found ends a search, whoever else has yet to answer."""

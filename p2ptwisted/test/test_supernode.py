@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyClass, verifyObject
 
 from p2ptwisted import addresses
+from p2ptwisted import registry as registry_module
 from p2ptwisted import supernode as supernode_module
 from p2ptwisted.addresses import Location, OwnLocation
 from p2ptwisted.config import SupernodeConfig
@@ -81,7 +82,13 @@ class SupernodeTestCase(SynchronousTestCase):
         own = OwnLocation(None, lambda: Location("0.0.0.0", 5000))
         self.known = Known(self.registry, own)
         self.clock = Clock()
-        self.supernode = Supernode(
+        self.supernode = self.make_with()
+
+    def make_with(self, **bounds: int) -> Supernode:
+        """A supernode with these of its module's bounds."""
+        for name, value in bounds.items():
+            self.patch(supernode_module, name, value)
+        return Supernode(
             self.clock,
             self.registry,
             self.known,
@@ -241,10 +248,7 @@ class RatesTests(SupernodeTestCase):
 
     def test_unknown_ids(self) -> None:
         """Searches that find nothing are bounded for each address by itself, and in time."""
-        self.patch(supernode_module, "MISS_BURST", 3)
-        self.supernode = Supernode(
-            self.clock, self.registry, self.known, self.sweep, self.overlay, self.client
-        )
+        self.supernode = self.make_with(MISS_BURST=3)
         for _ in range(3):
             self.search("10.0.0.1")
         begun = self.begun(self.supernode.search("unknown", "10.0.0.1"))
@@ -255,10 +259,7 @@ class RatesTests(SupernodeTestCase):
 
     def test_found(self) -> None:
         """Searches that find something are not counted, wherever it is."""
-        self.patch(supernode_module, "MISS_BURST", 1)
-        self.supernode = Supernode(
-            self.clock, self.registry, self.known, self.sweep, self.overlay, self.client
-        )
+        self.supernode = self.make_with(MISS_BURST=1)
         self.register("10.0.0.9:8000", X)
         self.overlay.answers = {"elsewhere": ("10.0.0.8:8000",)}
         for _ in range(5):
@@ -267,10 +268,7 @@ class RatesTests(SupernodeTestCase):
 
     def test_registrations(self) -> None:
         """So are registrations; what is too much is not stored."""
-        self.patch(supernode_module, "REGISTER_BURST", 2)
-        self.supernode = Supernode(
-            self.clock, self.registry, self.known, self.sweep, self.overlay, self.client
-        )
+        self.supernode = self.make_with(REGISTER_BURST=2)
         for port in (1, 2):
             self.register(f"10.0.0.1:{port}", X, caller="10.0.0.1")
         registration = Registration("10.0.0.1:3", [X])
@@ -279,13 +277,67 @@ class RatesTests(SupernodeTestCase):
         self.assertEqual(len(self.supernode.nodes()), 2)
         self.register("10.0.0.2:1", X, caller="10.0.0.2")
 
+    def test_holders_everywhere(self) -> None:
+        """So are searches for holders that ask others; what is known here anybody may ask."""
+        self.supernode = self.make_with(HOLDERS_BURST=2)
+        for _ in range(2):
+            self.done(self.supernode.holders("x", CALLER, True))
+        asked = len(self.overlay.asked)
+        begun = self.begun(self.supernode.holders("x", CALLER, True))
+        self.assertIn(CALLER, str(self.failureResultOf(begun, TooMuch).value))
+        self.assertEqual(len(self.overlay.asked), asked)
+        self.done(self.supernode.holders("x", CALLER, False))
+        self.done(self.supernode.holders("x", OTHER, True))
+        self.clock.advance(1 / supernode_module.HOLDERS_RATE)
+        self.done(self.supernode.holders("x", CALLER, True))
+
 
 class StoringTests(SupernodeTestCase):
     """Many registrations at once."""
 
+    trusted = (IPv4Network("10.0.0.4/32"),)
+
+    def storing(self, location: str, caller: str) -> Deferred[None]:
+        """A registration of two resources that is being stored, unless it has failed."""
+        return Deferred.fromCoroutine(
+            self.supernode.register(Registration(location, [X, Y]), caller)
+        )
+
+    def test_share(self) -> None:
+        """However long one address's list is, others find room beside it, and it finds none."""
+        self.supernode = self.make_with(STORING_MAX=3, STORING_SHARE=1)
+        first = self.storing(":1", CALLER)
+        self.failureResultOf(self.storing(":2", CALLER), Unavailable)
+        second = self.storing(":1", OTHER)
+        self.slices.run()
+        for stored in (first, second, self.storing(":2", CALLER)):
+            self.slices.run()
+            self.successResultOf(stored)
+
+    def test_trusted(self) -> None:
+        """A trusted caller, who registers for many, has all the room there is."""
+        self.supernode = self.make_with(STORING_MAX=3, STORING_SHARE=1)
+        stored = [self.storing(f"10.0.0.9:{port}", "10.0.0.4") for port in (1, 2)]
+        self.failureResultOf(self.storing("10.0.0.9:3", "10.0.0.4"), Unavailable)
+        self.slices.run()
+        for one in stored:
+            self.successResultOf(one)
+
+    def test_nodes_of_one_address(self) -> None:
+        """An address has so many nodes and no more; who is trusted may register any number."""
+        self.patch(registry_module, "ADDRESS_NODES_MAX", 2)
+        for port in (1, 2, 1):
+            self.register(f":{port}", caller=CALLER)
+        begun = self.begun(self.supernode.register(Registration(":3", []), CALLER))
+        self.failureResultOf(begun, Unavailable)
+        self.register(":1", caller=OTHER)
+        for port in (3, 4):
+            self.register(f"{CALLER}:{port}", caller="10.0.0.4")
+            self.register(f"{LOOPBACK}:{port}", caller=LOOPBACK)
+
     def test_bounded(self) -> None:
         """While as many resources as may be are being stored, no more lists are taken."""
-        self.patch(supernode_module, "STORING_MAX", 2)
+        self.supernode = self.make_with(STORING_MAX=2)
         first, second = (
             Deferred.fromCoroutine(
                 self.supernode.register(Registration(f"10.0.0.9:{port}", [X, Y]), LOOPBACK)
@@ -300,7 +352,7 @@ class StoringTests(SupernodeTestCase):
 
     def test_gone_client(self) -> None:
         """A registration whose client has gone makes room for others."""
-        self.patch(supernode_module, "STORING_MAX", 1)
+        self.supernode = self.make_with(STORING_MAX=1)
         begun = Deferred.fromCoroutine(
             self.supernode.register(Registration("10.0.0.9:1", [X]), LOOPBACK)
         )
@@ -554,6 +606,13 @@ class KnownTests(SupernodeTestCase):
         self.assertEqual(self.known.locations("x", OTHER), [f"{HERE}:8000", NODE])
         self.assertEqual(self.known.locations("x", LOOPBACK), [f"{LOOPBACK}:8000", NODE])
         self.assertEqual(self.known.locations("y", OTHER), [])
+
+    def test_popular(self) -> None:
+        """Of many holders it looks at no more than a datagram can need."""
+        self.patch(supernode_module, "LOOKED_AT", 2)
+        for port in (1, 2, 3):
+            self.register(f":{port}", X, caller=CALLER)
+        self.assertEqual(self.known.locations("x", OTHER), [f"{CALLER}:3", f"{CALLER}:2"])
 
     def test_reserved_id(self) -> None:
         """A search for supernodes is answered with where this one is."""

@@ -99,12 +99,12 @@ class NodeApi:
         ids = query_ids(request)
         if ids is None:
             raise InvalidInput("say what to find: hash_ids, ids separated by commas")
-        found = await self._node.find(ids)
+        found = await self._node.find(ids, caller(request))
         return success(request, [_listed(one) for one in found], ENTITY)
 
     @app.route("/node/resources/<id>", methods=["GET"])
     async def resource(self, request: Request, id: str) -> bytes:
-        found = await self._one(id)
+        found = await self._one(request, id)
         if isinstance(found, Holding):
             _redirect(request, found, "")
         return success(request, _listed(found), ENTITY)
@@ -114,7 +114,7 @@ class NodeApi:
         giving = self._node.open(parse_id(id), caller(request))
         if giving is not None:
             return Content(self._clock, giving)
-        found = await self._one(id)
+        found = await self._one(request, id)
         if isinstance(found, Resource):
             raise UnknownResource(f"{found.id} has just changed or gone")
         _redirect(request, found, "/content")
@@ -162,8 +162,8 @@ class NodeApi:
                 "may have it fetch"
             )
 
-    async def _one(self, id: str) -> Resource | Holding:
-        for found in await self._node.find([parse_id(id)]):
+    async def _one(self, request: Request, id: str) -> Resource | Holding:
+        for found in await self._node.find([parse_id(id)], caller(request)):
             return found
         raise UnknownResource(f"nobody has {id}")
 
