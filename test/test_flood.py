@@ -84,6 +84,7 @@ class FloodTests(SystemTestCase):
         for _ in range(ROUNDS):
             rounds.append(self.round(supernode, node.location, *key))
             if rounds[-1].is_good:
+                print(rounds[-1])
                 return
         self.fail(f"none of these is good: {rounds}")
 
