@@ -116,6 +116,8 @@ class MulticastOverlay(Service):
         self.malformed = 0
         #: Datagrams that were dropped because nothing proved that a member sent them.
         self.unproved = 0
+        #: How many of each had been dropped when that was last told.
+        self._dropped_told: dict[str, int] = {}
 
     # -- Service
 
@@ -141,6 +143,7 @@ class MulticastOverlay(Service):
         try:
             self._sockets.refresh()
             self._notice_silence()
+            self._tell_dropped()
             if self._answers is not None:
                 self.search_all(SUPERNODE_ID).addErrback(lambda _: None)
         except Exception:
@@ -159,6 +162,19 @@ class MulticastOverlay(Service):
         elif heard and self._heard is False:
             _log.info("Other supernodes are heard")
         self._heard = heard if heard or self._heard is not None else None
+
+    def _tell_dropped(self) -> None:
+        """Tell how many datagrams were dropped, each time that these have doubled."""
+        for why, count in (
+            ("they are malformed", self.malformed),
+            (
+                "no member has sealed them of late: another key, or a clock that is off",
+                self.unproved,
+            ),
+        ):
+            if count > 2 * self._dropped_told.get(why, 0):
+                self._dropped_told[why] = count
+                _log.info("{count} datagrams were dropped: {why}", count=count, why=why)
 
     # -- ISearchOverlay
 

@@ -13,6 +13,7 @@ from twisted.application.service import IService
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IMulticastTransport
+from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -33,6 +34,7 @@ from p2ptwisted.protocols.searches import REPEATS
 from p2ptwisted.protocols.sockets import Group, IMulticastReactor
 from p2ptwisted.protocols.wire import DATAGRAM_MAX, Found, NotFound, Request, decode
 from p2ptwisted.test.fakes import Host, Network, make_peer
+from p2ptwisted.test.node_fakes import log_lines
 from p2ptwisted.test.test_wire import scraps
 
 GROUP = ("239.255.1.1", 4321)
@@ -241,6 +243,29 @@ class ClosedGroupTests(OverlayTestCase):
             self.network.deliver()
             found = [one for one in peer.payloads() if b";21;" in one]
             self.assertEqual(len(found), answers)
+
+
+class DroppedTests(OverlayTestCase):
+    """Datagrams that are of no use."""
+
+    def told(self, overlay: MulticastOverlay, counts: Sequence[int]) -> list[str]:
+        """What the log says, a look at a time, of so many that were malformed in all by then."""
+        lines: list[str] = []
+        peer = make_peer(self.network.host(TWO), GROUP, TWO)
+        for count in counts:
+            while overlay.malformed < count:
+                peer.send(b"nonsense", GROUP)
+                self.network.deliver()
+            with log_lines(LogLevel.info) as some:
+                self.network.advance(REFRESH)
+            lines += [line for line in some if "dropped" in line]
+        return lines
+
+    def test_told(self) -> None:
+        """How many were dropped is told whenever it has more than doubled, and no more often."""
+        lines = self.told(self.supernode(ONE), (0, 1, 2, 3, 5, 6, 7))
+        self.assertEqual([int(line.split()[0]) for line in lines], [1, 3, 7])
+        self.assertIn("malformed", lines[0])
 
 
 class FindingTests(OverlayTestCase):
