@@ -39,6 +39,9 @@ END;
 CREATE TRIGGER IF NOT EXISTS name_removed AFTER DELETE ON holdings BEGIN
     INSERT INTO names (names, rowid, name) VALUES ('delete', old.holding, old.name);
 END;
+-- A new file's nodes have other numbers than a lost one's, which may still be written about.
+INSERT INTO sqlite_sequence (name, seq) SELECT 'nodes', abs(random() % 16000000)
+    WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'nodes');
 INSERT INTO names (names, rank) VALUES ('automerge', 0);
 INSERT INTO names (names, rank) VALUES ('usermerge', {MERGE_FROM});
 INSERT INTO names (names, rank) VALUES ('crisismerge', {MERGE_BY_ITSELF});

@@ -895,6 +895,31 @@ class FileTests(RegistryTestCase):
         aside = self.state / "registry.sqlite.damaged-1"
         self.assertEqual(len(aside.read_bytes()), len(content))
 
+    def test_damaged_in_mid_list(self) -> None:
+        """Where the file is lost while a list is written, nobody else is said to have the list."""
+        self.start()
+        resources = [Resource(f"x{number}", "name" * 20) for number in range(20_000)]
+        self.register(A, *resources)
+        self.restart()
+        # Its node is looked up, all of its rows are read, and at the end a new one is written.
+        self.registry.register(A, [*resources, Y])
+        for _ in range(len(resources) // module.READ_SLICE + 3):
+            self.slices.step()
+        size = self.path.stat().st_size
+        with self.path.open("r+b") as file:
+            file.write(b"\xa5" * size)
+        with capturedLogs():
+            self.assertEqual(self.locations("x12345"), [])
+        self.assertTrue((self.state / "registry.sqlite.damaged-1").exists())
+        self.register(B, X)
+        self.assertEqual(self.locations(X.id), [B.location])
+        for id in (Y.id, "x0", "x19999"):
+            self.assertNotIn(B.location, self.locations(id))
+        # Whose list it was is told to register again.
+        self.assertFalse(self.registry.seen(A.location))
+        self.register(A, *resources, Y)
+        self.assertEqual(self.locations("x19999"), [A.location])
+
     def test_earlier_tables(self) -> None:
         """A file of an earlier version, which knew no parts, is set aside and not tripped over."""
         self.state.mkdir(parents=True)
