@@ -243,17 +243,21 @@ class Membership(Service):
         keep a node silent, nor with a silent supernode. Raises Unavailable when that is gone.
         """
         both = [Deferred.fromCoroutine(work), Deferred.fromCoroutine(self._beat(supernode))]
+
+        def end(result: object) -> object:
+            for one in both:
+                one.cancel()
+            return result
+
+        ended = DeferredList(
+            both, fireOnOneCallback=True, fireOnOneErrback=True, consumeErrors=True
+        )
         try:
-            await DeferredList(
-                both, fireOnOneCallback=True, fireOnOneErrback=True, consumeErrors=True
-            )
+            await ended.addBoth(end)
         except FirstError as first:
             cause = first.subFailure.value
             assert cause is not None
             raise cause from None
-        finally:
-            for one in both:
-                one.cancel()
 
     async def _beat(self, supernode: str) -> None:
         """Heartbeats, until so many in a row had no answer; then raises Unavailable."""
@@ -265,7 +269,7 @@ class Membership(Service):
                 # From the beginning of one to that of the next, for an answer can take its time.
                 await self._wait_until(began + BEAT_AGAIN)
             while not missed and self._answers and not self._is_past(self._answered_at + BEAT):
-                await self._news.wait(self._answered_at + BEAT - self._clock.seconds())
+                await self._until_news(self._answered_at + BEAT - self._clock.seconds())
             began = self._clock.seconds()
             try:
                 known = await self._client.heartbeat(supernode, self._location(supernode))
@@ -299,7 +303,7 @@ class Membership(Service):
             # A supernode that may be gone gets its time, however often the library changes.
             while not (self._changed and self._answers and self._is_past(self._rest_until)):
                 rest = self._rest_until - self._clock.seconds()
-                await self._news.wait(rest if self._changed and rest > 0 else BEAT)
+                await self._until_news(rest if self._changed and rest > 0 else BEAT)
             began = self._clock.seconds()
             try:
                 await self._register_patiently(supernode)
@@ -383,6 +387,12 @@ class Membership(Service):
         return self._own_location(parse_location(supernode).host)
 
     # -- waiting
+
+    async def _until_news(self, seconds: float) -> None:
+        """Until there are some, or so much time has passed."""
+        await self._news.wait(seconds)
+        # Not in the midst of what told them, which may be ended by what comes of it.
+        await deferLater(self._clock, 0)
 
     def _is_past(self, when: float) -> bool:
         return self._clock.seconds() >= when

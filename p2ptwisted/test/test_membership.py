@@ -344,6 +344,23 @@ class ChangeTests(MembershipCase):
         self.pass_time(JITTER)
         self.assertEqual(self.membership.supernode, TWO)
 
+    def test_fails_on_an_answer(self) -> None:
+        """A registration that fails for the last time right on a beat's answer ends both."""
+        self.start(ONE, TWO, up=[ONE, TWO])
+        self.client.up.discard(ONE)
+        self.change(OTHER)
+        self.client.up.add(ONE)
+
+        async def broken(*_: object) -> None:
+            raise Unavailable("broken off")
+
+        patch = self.patch(self.client, "register", broken)
+        self.pass_time(BEAT_AGAIN)
+        patch.restore()
+        self.pass_time(JITTER)
+        self.assertEqual(self.membership.supernode, TWO)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
     def test_before_any_supernode(self) -> None:
         """A change before there is a supernode is in the first registration, and not sent twice."""
         self.start(ONE)
