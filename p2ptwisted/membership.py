@@ -3,11 +3,19 @@ A node's membership: registered at one supernode, with a heartbeat, and moved
 to another when that one is gone.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from random import Random
+from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    DeferredList,
+    FirstError,
+    succeed,
+)
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -17,6 +25,7 @@ from p2ptwisted.calls import Refused
 from p2ptwisted.client import Client
 from p2ptwisted.errors import InvalidInput, Unavailable
 from p2ptwisted.model import RESOURCES_MAX, Registration, Resource
+from p2ptwisted.services import Signal
 
 #: Seconds between two heartbeats.
 BEAT = 5.0
@@ -24,8 +33,20 @@ BEAT = 5.0
 #: The same after one without an answer; a silent supernode takes 2 s to be so.
 BEAT_AGAIN = 3.0
 
-#: Heartbeats without an answer after which a supernode is gone.
+#: Heartbeats without an answer after which a supernode is gone; registrations
+#: that fail in a row, after which it is no use.
 BEATS_MISSED = 2
+
+#: Statuses of a supernode that is well, and has too much to do.
+BUSY_STATUSES = (429, 503)
+
+#: Seconds until a registration that was put off is tried again, at first and at
+#: the most: twice as many each time.
+BUSY, BUSY_MAX = 1.0, 8.0
+
+#: Seconds for which a supernode may put off a node that it doesn't list, until
+#: another is tried. One that lists it, if with an older list, may do so for ever.
+BUSY_PATIENCE = 30.0
 
 #: Seconds, at the most, by which a move or another try is put off, so that
 #: the nodes of a dead supernode don't all come at once.
@@ -49,6 +70,9 @@ REGISTER_REST = 5
 REGISTER_LONG, REGISTER_LONG_EACH = 1.0, 0.3e-3
 
 _log = Logger()
+
+#: A supernode's place among those given, and what resolves it.
+_Candidate = tuple[int, Callable[[], Awaitable[str]]]
 
 
 class Membership(Service):
@@ -89,9 +113,19 @@ class Membership(Service):
         self._joined_before = False
         #: Why there is no supernode yet.
         self._problem = ""
+        #: Where this node is registering for the first time.
+        self._joining: str | None = None
+        #: Whether the supernode lists this node, as far as is known.
+        self._listed = False
+        #: Whether it answered the last call.
+        self._answers = True
+        #: When the last call began that it answered.
+        self._answered_at = 0.0
         self._changed = False
+        self._registering = False
         self._rest_until = 0.0
-        self._until_change: Deferred[None] | None = None
+        #: Fired when one of these has changed.
+        self._news = Signal(clock)
         self._living: Deferred[None] | None = None
 
     def startService(self) -> None:
@@ -105,10 +139,12 @@ class Membership(Service):
         return Deferred.fromCoroutine(self._leave())
 
     async def _leave(self) -> None:
+        # It may have what it was just being sent.
+        supernode = self.supernode or self._joining
+        self.supernode = None
         if self._living is not None:
             self._living.cancel()
-        if self.supernode is not None:
-            supernode, self.supernode = self.supernode, None
+        if supernode is not None:
             try:
                 await self._client.goodbye(supernode, self._location(supernode))
             except (Refused, Unavailable):
@@ -127,7 +163,7 @@ class Membership(Service):
                 _log.warn("Supernode {supernode} is gone", supernode=self.supernode)
                 self._left = [*self._left, self.supernode][-LEFT_MAX:]
                 self.supernode = None
-            await self._wait(self._random.uniform(0, JITTER))
+            await self._jitter(0)
 
     # -- finding one
 
@@ -146,12 +182,17 @@ class Membership(Service):
                 # Looked at only now: the first of the two can take its time.
                 if find == self._discovered and self._clock.seconds() < others_from:
                     break
-                for turn, supernode in await find():
+                for turn, resolve in await find():
+                    try:
+                        supernode = await resolve()
+                    except InvalidInput as error:
+                        self._problem = str(error)
+                        continue
                     if supernode in given_up:
                         self._problem = f"{supernode} has just been given up"
                         continue
                     try:
-                        await self._register(supernode)
+                        await self._register_first(supernode)
                     except (Refused, Unavailable) as error:
                         self._problem = f"{supernode}: {error}"
                         continue
@@ -163,58 +204,138 @@ class Membership(Service):
             if not told:
                 _log.warn("No supernode yet ({problem}); trying on", problem=self._problem)
                 told = True
-            await self._wait(RETRY + self._random.uniform(0, JITTER))
+            await self._jitter(RETRY)
 
-    async def _given_in_turn(self) -> list[tuple[int, str]]:
-        """Those given that have an address, beginning with the one whose turn it is."""
-        count, supernodes = len(self._given), []
-        for number in range(count):
-            turn = (self._turn + number) % count
-            try:
-                supernodes.append((turn, await self._given[turn]()))
-            except InvalidInput as error:
-                self._problem = str(error)
-        return supernodes
+    async def _register_first(self, supernode: str) -> None:
+        self._joining, self._listed = supernode, False
+        try:
+            await self._while_alive(supernode, self._register_patiently(supernode))
+        finally:
+            self._joining = None
 
-    async def _discovered(self) -> list[tuple[int, str]]:
+    async def _given_in_turn(self) -> list[_Candidate]:
+        """Those given, beginning with the one whose turn it is."""
+        count = len(self._given)
+        turns = [(self._turn + number) % count for number in range(count)]
+        return [(turn, self._given[turn]) for turn in turns]
+
+    async def _discovered(self) -> list[_Candidate]:
         """Those found by multicast, in any order, so that nodes spread over them."""
         try:
             supernodes = list(await self._discover())
         except Unavailable:
             return []
         self._random.shuffle(supernodes)
-        return [(self._turn - 1, supernode) for supernode in supernodes]
+        return [(self._turn - 1, partial(succeed, supernode)) for supernode in supernodes]
 
     # -- staying there
 
     async def _stay(self, supernode: str) -> None:
         """Heartbeats and changes, until the supernode is gone."""
+        try:
+            await self._while_alive(supernode, self._register_changes(supernode))
+        except (Refused, Unavailable) as error:
+            _log.debug("{supernode}: {error}", supernode=supernode, error=error)
+
+    async def _while_alive(self, supernode: str, work: Coroutine[Any, Any, None]) -> None:
+        """
+        Have this done, with heartbeats beside it: a long registration must neither
+        keep a node silent, nor with a silent supernode. Raises Unavailable when that is gone.
+        """
+        both = [Deferred.fromCoroutine(work), Deferred.fromCoroutine(self._beat(supernode))]
+
+        def end(result: object) -> object:
+            for one in both:
+                one.cancel()
+            return result
+
+        ended = DeferredList(
+            both, fireOnOneCallback=True, fireOnOneErrback=True, consumeErrors=True
+        )
+        try:
+            await ended.addBoth(end)
+        except FirstError as first:
+            cause = first.subFailure.value
+            assert cause is not None
+            raise cause from None
+
+    async def _beat(self, supernode: str) -> None:
+        """Heartbeats, until so many in a row had no answer; then raises Unavailable."""
         missed = 0
         began = self._clock.seconds()
+        self._answers, self._answered_at = True, began
         while missed < BEATS_MISSED:
-            now = self._clock.seconds()
-            # From the beginning of one to that of the next, for an answer can take its time.
-            beat = began + (BEAT_AGAIN if missed else BEAT) - now
-            # A supernode that may be gone gets its time, however often the library changes.
-            if self._changed and not missed:
-                await self._wait(min(beat, self._rest_until - now))
-            else:
-                await self._wait(beat, or_change=not missed)
+            if missed:
+                # From the beginning of one to that of the next, for an answer can take its time.
+                await self._wait_until(began + BEAT_AGAIN)
+            while not missed and self._answers and not self._is_past(self._answered_at + BEAT):
+                await self._until_news(self._answered_at + BEAT - self._clock.seconds())
             began = self._clock.seconds()
             try:
-                due = self._changed and self._clock.seconds() >= self._rest_until
-                location = self._location(supernode)
-                if due or not await self._client.heartbeat(supernode, location):
-                    await self._register(supernode)
-                missed = 0
-                await self._leave_another()
+                known = await self._client.heartbeat(supernode, self._location(supernode))
             except (Refused, Unavailable) as error:
-                missed += 1
                 _log.debug("{supernode}: {error}", supernode=supernode, error=error)
+                if not _is_busy(error):
+                    missed += 1
+                    self._answers = False
+                    continue
+            else:
+                self._told(known)
+            missed = 0
+            self._answers, self._answered_at = True, began
+            self._news.fire()
+            if await self._leave_another():
+                # Perhaps the same one under another name; then it has just forgotten this node.
+                self._answered_at = began - BEAT
+        raise Unavailable(f"{BEATS_MISSED} heartbeats had no answer")
+
+    def _told(self, known: bool) -> None:
+        """A heartbeat was answered: whether the supernode lists this node."""
+        self._listed = known
+        if not known and not self._registering:
+            self._changed = True
+            self._rest_until = self._clock.seconds()
+
+    async def _register_changes(self, supernode: str) -> None:
+        """Register what changes, for ever; raises Refused or Unavailable where it won't do."""
+        failed = 0
+        while True:
+            # A supernode that may be gone gets its time, however often the library changes.
+            while not (self._changed and self._answers and self._is_past(self._rest_until)):
+                rest = self._rest_until - self._clock.seconds()
+                await self._until_news(rest if self._changed and rest > 0 else BEAT)
+            began = self._clock.seconds()
+            try:
+                await self._register_patiently(supernode)
+                failed = 0
+            except (Refused, Unavailable) as error:
+                failed += 1
+                if failed == BEATS_MISSED or _is_busy(error):
+                    raise
+                # A heartbeat tells at once whether it is there at all.
+                self._answers = False
+                self._news.fire()
+                await self._wait_until(began + BEAT_AGAIN)
+
+    async def _register_patiently(self, supernode: str) -> None:
+        """Register; with one that is busy again and again. Raises Refused and Unavailable."""
+        patience_until = self._clock.seconds() + BUSY_PATIENCE
+        pause = BUSY
+        while True:
+            try:
+                await self._register(supernode)
+            except Refused as refused:
+                impatient = not self._listed and self._is_past(patience_until)
+                if not _is_busy(refused) or impatient:
+                    raise
+            else:
+                return
+            await self._jitter(pause)
+            pause = min(2 * pause, BUSY_MAX)
 
     async def _register(self, supernode: str) -> None:
         began = self._clock.seconds()
-        self._changed = False
+        self._changed, self._registering = False, True
         resources = self._resources()
         if len(resources) > RESOURCES_MAX:
             _log.warn(
@@ -231,6 +352,9 @@ class Membership(Service):
         except (Refused, Unavailable):
             self._changed = True
             raise
+        finally:
+            self._registering = False
+        self._listed, self._answered_at = True, max(began, self._answered_at)
         if supernode in self._left:
             self._left.remove(supernode)
         _log.info(
@@ -242,40 +366,50 @@ class Membership(Service):
         took = min(now - began, REGISTER_LONG + len(resources) * REGISTER_LONG_EACH)
         self._rest_until = now + took * REGISTER_REST
 
-    async def _leave_another(self) -> None:
-        """Say goodbye to one of those given up, should it be back with this node in its list."""
+    async def _leave_another(self) -> bool:
+        """
+        Say goodbye to one of those given up, should it be back with this node in its list.
+
+        Whether it was.
+        """
         if not self._left:
-            return
+            return False
         supernode = self._left.pop(0)
         try:
-            await self._client.goodbye(supernode, self._location(supernode))
+            return await self._client.goodbye(supernode, self._location(supernode))
         except Refused:
             pass
         except Unavailable:
             self._left.append(supernode)
+        return False
 
     def _location(self, supernode: str) -> str:
         return self._own_location(parse_location(supernode).host)
 
     # -- waiting
 
-    async def _wait(self, seconds: float, or_change: bool = False) -> None:
-        """Let time pass; `or_change`: only until the library has changed."""
-        if or_change and self._changed:
-            return
-        waiting: Deferred[None] = deferLater(self._clock, max(0, seconds))
-        if or_change:
-            self._until_change = waiting
-        try:
-            await waiting
-        except CancelledError:
-            if not self.running:
-                raise
-        finally:
-            self._until_change = None
+    async def _until_news(self, seconds: float) -> None:
+        """Until there are some, or so much time has passed."""
+        await self._news.wait(seconds)
+        # Not in the midst of what told them, which may be ended by what comes of it.
+        await deferLater(self._clock, 0)
+
+    def _is_past(self, when: float) -> bool:
+        return self._clock.seconds() >= when
+
+    async def _wait_until(self, when: float) -> None:
+        await deferLater(self._clock, max(0, when - self._clock.seconds()))
+
+    async def _jitter(self, seconds: float) -> None:
+        """Wait so long, and a random time more."""
+        await deferLater(self._clock, seconds + self._random.uniform(0, JITTER))
 
     def changed(self) -> None:
         """There is something else to register."""
         self._changed = True
-        if self._until_change is not None:
-            self._until_change.cancel()
+        self._news.fire()
+
+
+def _is_busy(error: Exception) -> bool:
+    """Whether that is what a supernode says that is well, and has too much to do."""
+    return isinstance(error, Refused) and error.status in BUSY_STATUSES

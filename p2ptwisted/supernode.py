@@ -128,6 +128,7 @@ class Supernode:
 
     async def register(self, registration: Registration, caller: str) -> None:
         location = self._own(registration.location, caller)
+        self._sweep.seen(location)
         if not self._registrations.of(caller).take(self._clock.seconds()):
             raise TooMuch(f"too many registrations from {caller}: at most {REGISTER_RATE} a second")
         node, count = Node(registration.name, location), len(registration.resources)

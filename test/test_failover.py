@@ -8,6 +8,12 @@ from .daemons import Daemon, at, eventually, id_of
 #: Seconds within which every node is at the other supernode.
 MOVED_WITHIN = 15.0
 
+#: Files of a node whose registration may take so long that nobody should wait for its end.
+MANY = 10_000
+
+#: Seconds until these are hashed and registered.
+HASHED_WITHIN = 60.0
+
 #: Seconds that a search may take, whoever is dead.
 LATEST = 1.0
 
@@ -45,6 +51,20 @@ class FailoverTests(SystemTestCase):
         )
         for name, content in (("given-both", b"a"), ("given-one", b"b"), ("stays", b"c")):
             self.wait_until_held(second, name, id_of(content), within=1)
+
+    def test_silent_while_told(self) -> None:
+        """A supernode that falls silent as a long list is sent to it is given up as soon."""
+        first, second = self.start_supernode(), self.start_supernode()
+        files = {f"{number}.txt": str(number).encode() for number in range(MANY)}
+        self.start_node("long", files, *at(first), *at(second))
+        last = id_of(str(MANY - 1).encode())
+        self.wait_until_held(first, "long", last, within=HASHED_WITHIN)
+        first.freeze()
+        self.addCleanup(first.thaw)
+        silent = time.monotonic()
+        (self.shared("long") / "new.txt").write_bytes(b"new")
+        within = silent + MOVED_WITHIN - time.monotonic()
+        self.wait_until_held(second, "long", last, id_of(b"new"), within=within)
 
     def search(self, supernode: Daemon, content: bytes) -> object:
         """What is found; fails where it takes too long."""

@@ -36,8 +36,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import IResource
 from zope.interface import implementer
 
-from p2ptwisted.calls import Refused
-from p2ptwisted.client import Client
+from p2ptwisted.calls import TIMEOUT, Refused
+from p2ptwisted.client import REGISTER_TIMEOUT, REGISTER_TIMEOUT_EACH, Client
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.hash_pool import IPoolReactor
 from p2ptwisted.hashing import Job, Result, hash_file
@@ -325,6 +325,11 @@ class FakeClient(Client):
         self.known: set[str] = set()
         #: Those that refuse what they are asked.
         self.refusing: set[str] = set()
+        #: Those that put off whoever registers, and the status that they do it with.
+        self.busy: set[str] = set()
+        self.busy_status = 503
+        #: Those that take what they are sent, and never answer.
+        self.hung: set[str] = set()
         #: Seconds that they take for a registration, and that those that are not up take to fail.
         self.slowness = 0.0
         self.silence = 0.0
@@ -351,17 +356,27 @@ class FakeClient(Client):
         if supernode in self.refusing:
             raise Refused(403, f"{supernode} refuses")
 
+    async def _hang(self, supernode: str, seconds: float) -> None:
+        if supernode in self.hung:
+            await task.deferLater(self._time, seconds)
+            raise Unavailable(f"{supernode}: no answer in time")
+
     async def register(self, supernode: str, registration: Registration) -> None:
         if self.silence and supernode not in self.up:
             await task.deferLater(self._time, self.silence)
         self._reach("register", supernode)
+        if supernode in self.busy:
+            raise Refused(self.busy_status, "try again in a moment")
         self.registrations.append(registration)
+        each = REGISTER_TIMEOUT_EACH * len(registration.resources)
+        await self._hang(supernode, REGISTER_TIMEOUT + each)
         if self.slowness:
             await task.deferLater(self._time, self.slowness)
         self.known.add(supernode)
 
     async def heartbeat(self, supernode: str, location: str) -> bool:
         self._reach("heartbeat", supernode)
+        await self._hang(supernode, TIMEOUT)
         self.beats.append((supernode, location))
         return supernode in self.known
 

@@ -4,16 +4,20 @@ import gc
 
 from twisted.application.service import IService
 from twisted.internet.defer import CancelledError, Deferred, FirstError
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from p2ptwisted.liveness import CHECKS_AT_ONCE, OVERDUE, TOGETHER, Misses, Sweep
+from p2ptwisted.calls import TIMEOUT
+from p2ptwisted.liveness import AGAIN, BEGUN_AT_ONCE, CHECKS_AT_ONCE, TOGETHER, Misses, Sweep
 from p2ptwisted.model import Node, Resource
 from p2ptwisted.registry import Registry
 from p2ptwisted.test.fakes import Slices, open_registry
 
 A, B = "10.0.0.1:8000", "10.0.0.2:8000"
+
+#: Seconds; a float adds up to whole seconds without an error only in such steps.
+STEP = 1 / 8
 
 
 class MissesTests(SynchronousTestCase):
@@ -122,6 +126,10 @@ class SweepTestCase(SynchronousTestCase):
             self.registry.register(Node("", location), [Resource("x", "x")])
         self.slices.run()
 
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass evenly: a clock that leaps is that of a supernode that stood still."""
+        self.clock.pump([STEP] * round(seconds / STEP))
+
     def alive(self) -> list[str]:
         return [node.location for node in self.registry.nodes()]
 
@@ -152,9 +160,9 @@ class SweepTests(SweepTestCase):
         self.start()
         self.sweep.seen(A)
         self.sweep.seen(B)
-        self.clock.pump([5] * 2)
+        self.pass_time(10)
         self.assertEqual(self.alive(), [A, B])
-        self.clock.advance(5)
+        self.pass_time(5)
         self.assertEqual(self.alive(), [B])
 
     def test_heartbeats_tell(self) -> None:
@@ -164,14 +172,14 @@ class SweepTests(SweepTestCase):
         self.start()
         for _ in range(6):
             self.sweep.seen(A)
-            self.clock.advance(5)
+            self.pass_time(5)
         self.assertEqual(self.alive(), [A])
 
     def test_silent_and_nowhere(self) -> None:
         """A node that is well and knows no supernode stays, as those of other programs do."""
         self.add(A)
         self.start()
-        self.clock.pump([5] * 6)
+        self.pass_time(30)
         self.assertEqual(self.alive(), [A])
 
     def test_known_from_before(self) -> None:
@@ -179,9 +187,9 @@ class SweepTests(SweepTestCase):
         self.add(A)
         self.nodes.moved = {A}
         self.start()
-        self.clock.pump([5] * 3)
+        self.pass_time(15)
         self.assertEqual(self.alive(), [A])
-        self.clock.advance(5)
+        self.pass_time(5)
         self.assertEqual(self.alive(), [])
 
     def test_two_misses(self) -> None:
@@ -267,20 +275,44 @@ class SweepTests(SweepTestCase):
         self.start()
         for _ in range(3):
             self.nodes.hung = {A}
-            self.clock.advance(5)
-            self.clock.advance(OVERDUE)
+            self.pass_time(5)
+            self.clock.advance(2)
             self.nodes.answer(A, False)
+            self.pass_time(2)
         self.assertEqual(self.alive(), [A])
 
-    def test_late_but_in_time(self) -> None:
-        """A check that failed when its time was up is one."""
+    def test_supernode_was_late_before(self) -> None:
+        """One that began after it had stood still is, if it is not late any more."""
         self.add(A)
         self.start()
         for _ in range(2):
             self.nodes.hung = {A}
             self.clock.advance(5)
-            self.clock.advance(2)
+            self.pass_time(2)
             self.nodes.answer(A, False)
+        self.assertEqual(self.alive(), [])
+
+    def test_late_but_in_time(self) -> None:
+        """A check that failed when its time was up, on an idle supernode, is a miss."""
+        self.add(A)
+        self.start()
+        self.nodes.hung = {A}
+        for _ in range(2):
+            while not self.nodes.open:
+                self.pass_time(STEP)
+            self.pass_time(2)
+            self.nodes.answer(A, False)
+        self.assertEqual(self.alive(), [])
+
+    def test_silent_while_late(self) -> None:
+        """Heartbeats that could not be read are not missing: the node is still here."""
+        self.add(A)
+        self.nodes.moved = {A}
+        self.start()
+        self.sweep.seen(A)
+        self.clock.advance(20)
+        self.assertEqual(self.alive(), [A])
+        self.pass_time(20)
         self.assertEqual(self.alive(), [])
 
     def test_heartbeat_while_others_are_asked(self) -> None:
@@ -308,23 +340,37 @@ class HungTests(SweepTestCase):
         self.add(A, *others)
         self.nodes.hung = {A}
         self.sweep.run()
+        self.clock.advance(0)
         self.assertEqual(self.nodes.asked, [A, *others])
 
-    def test_at_most_64_at_once(self) -> None:
-        """However many hang, 64 are asked at once; each that ends makes room for one."""
-        nodes = [f"10.1.0.{number}:80" for number in range(1, 101)]
+    def test_at_most_at_once(self) -> None:
+        """However many hang, 512 are asked at once; each that ends makes room for one."""
+        nodes = [f"10.1.{number // 200}.{number % 200 + 1}:80" for number in range(600)]
         self.add(*nodes)
         self.nodes.hung = set(nodes)
         swept = self.sweep.run()
-        self.assertEqual(CHECKS_AT_ONCE, 64)
-        self.assertEqual(self.nodes.asked, nodes[:64])
+        self.clock.advance(0)
+        self.assertEqual(CHECKS_AT_ONCE, 512)
+        self.assertEqual(self.nodes.asked, nodes[:512])
         self.nodes.answer(nodes[10], True)
-        self.assertEqual(self.nodes.asked, nodes[:65])
+        self.clock.advance(0)
+        self.assertEqual(self.nodes.asked, nodes[:513])
         while self.nodes.open:
             self.nodes.answer(next(iter(self.nodes.open)), True)
+            self.clock.advance(0)
         self.successResultOf(swept)
         self.assertEqual(self.nodes.asked, nodes)
-        self.assertEqual(self.nodes.most_at_once, 64)
+        self.assertEqual(self.nodes.most_at_once, 512)
+
+    def test_begun_in_turns(self) -> None:
+        """Not all begin at one turn of the reactor, which has others to serve."""
+        nodes = [f"10.1.0.{number}:80" for number in range(1, 101)]
+        self.add(*nodes)
+        self.nodes.hung = set(nodes)
+        self.sweep.run()
+        self.assertEqual(self.nodes.asked, nodes[:BEGUN_AT_ONCE])
+        self.clock.advance(0)
+        self.assertEqual(self.nodes.asked, nodes)
 
     def test_no_second_sweep_meanwhile(self) -> None:
         """The next sweep waits for one that takes longer than the interval."""
@@ -337,6 +383,59 @@ class HungTests(SweepTestCase):
         self.nodes.answer(A, False)
         self.clock.advance(5)
         self.assertEqual(self.nodes.asked, [A, A])
+
+
+class SilentTests(SweepTestCase):
+    """Many nodes whose network is gone: each check takes its 2 s."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.silent: set[str] = set()
+        self.sweep = Sweep(self.clock, self.registry, self.is_well, self.nodes.has_supernode, 5.0)
+
+    async def is_well(self, location: str) -> bool:
+        self.nodes.asked.append(location)
+        if location in self.silent:
+            await deferLater(self.clock, TIMEOUT)
+        return location not in self.silent
+
+    def gone_after(self, count: int, silent: int, phase: float) -> float:
+        """How long it takes until the last of so many that fell silent is forgotten."""
+        nodes = [f"10.1.{number // 200}.{number % 200 + 1}:80" for number in range(count)]
+        self.add(*nodes)
+        self.sweep.startService()
+        self.pass_time(5 + phase)
+        # Every second one, or every one, as the registry lists them.
+        self.silent = set((nodes[::2] + nodes[1::2])[:silent])
+        fell = self.clock.seconds()
+        while self.silent & set(self.alive()):
+            self.assertLess(self.clock.seconds() - fell, 60)
+            self.clock.advance(STEP)
+        self.assertEqual(len(self.alive()), count - silent)
+        self.successResultOf(self.sweep.stopService())
+        return self.clock.seconds() - fell
+
+    def test_within_15_s(self) -> None:
+        """All are gone within 15 s, be they half of 1,000, most of them, or a few."""
+        for count, silent in ((1_000, 500), (900, 512), (300, 299), (5, 4), (4, 4), (2, 1)):
+            for phase in (STEP, 5 - STEP):
+                self.setUp()
+                gone = self.gone_after(count, silent, phase)
+                self.assertLess(gone, 15.0, f"{silent} of {count}")
+
+    def test_again_soon(self) -> None:
+        """After a sweep that is not believed the next comes soon, and not once it has stopped."""
+        nodes = [f"10.1.0.{number}:80" for number in range(1, TOGETHER + 1)]
+        self.add(*nodes)
+        self.sweep.startService()
+        self.silent = set(nodes)
+        self.pass_time(5 + TIMEOUT)
+        self.assertEqual(len(self.nodes.asked), TOGETHER)
+        self.pass_time(AGAIN)
+        self.assertEqual(len(self.nodes.asked), 2 * TOGETHER)
+        self.pass_time(TIMEOUT)
+        self.successResultOf(self.sweep.stopService())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class JoiningTests(SweepTestCase):
@@ -453,7 +552,7 @@ class StopTests(SweepTestCase):
 
     def test_no_further_checks(self) -> None:
         """Once it stops no further node is asked, or many dead ones could hold it up for long."""
-        nodes = [f"10.1.0.{number}:80" for number in range(1, 101)]
+        nodes = [f"10.1.{number // 200}.{number % 200 + 1}:80" for number in range(600)]
         self.add(*nodes)
         self.nodes.hung = set(nodes)
         self.start()

@@ -14,12 +14,15 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted import membership
-from p2ptwisted.calls import IClientReactor
+from p2ptwisted.calls import TIMEOUT, IClientReactor, Refused
 from p2ptwisted.client import Client, make_client
 from p2ptwisted.errors import InvalidInput, Unavailable
 from p2ptwisted.membership import (
     BEAT,
     BEAT_AGAIN,
+    BUSY,
+    BUSY_MAX,
+    BUSY_PATIENCE,
     JITTER,
     PATIENCE,
     REGISTER_LONG,
@@ -273,7 +276,7 @@ class ChangeTests(MembershipCase):
         )
 
     def test_failed(self) -> None:
-        """A change that could not be registered is registered on the next beat, no beat instead."""
+        """A change that could not be registered is registered as soon as a beat is answered."""
         self.start(ONE, up=[ONE])
         self.pass_time(1)
         self.client.up.clear()
@@ -281,7 +284,7 @@ class ChangeTests(MembershipCase):
         self.client.up.add(ONE)
         self.pass_time(BEAT)
         self.assertEqual(self.client.called("register"), [(0, ONE), (1, ONE), (4, ONE)])
-        self.assertEqual(self.client.called("heartbeat"), [])
+        self.assertEqual(self.client.called("heartbeat"), [(1, ONE), (4, ONE)])
         self.assertEqual(self.client.registrations[-1].resources, [OTHER])
 
     def test_a_busy_library(self) -> None:
@@ -293,6 +296,70 @@ class ChangeTests(MembershipCase):
             self.change(FILE)
             self.pass_time(STEP)
         self.assertEqual(self.client.called("register"), [(0, ONE), (1, ONE)])
+
+    def test_beats_beside(self) -> None:
+        """While a long registration is under way heartbeats go out as ever."""
+        self.start(ONE, up=[ONE])
+        self.client.slowness = 18.0
+        self.pass_time(2)
+        self.change(OTHER)
+        self.pass_time(18)
+        self.assertEqual(
+            self.client.called("heartbeat"), [(5, ONE), (10, ONE), (15, ONE), (20, ONE)]
+        )
+        self.assertEqual(self.client.called("register"), [(0, ONE), (2, ONE)])
+
+    def test_silent_while_registering(self) -> None:
+        """However long a list may take, a supernode that falls silent is given up as soon."""
+        listed = [Resource(f"{number:064x}", "file", 1) for number in range(10_000)]
+        self.start(ONE, TWO, up=[ONE, TWO])
+        self.client.hung = {ONE}
+        self.pass_time(STEP)
+        self.change(*listed)
+        moved = self.passes(lambda: self.membership.supernode == TWO, 60)
+        self.assertLess(moved, GONE + TIMEOUT + JITTER + STEP)
+        self.assertEqual(self.client.registrations[-1].resources, listed)
+        self.pass_time(BEAT)
+        self.assertEqual(len(self.client.called("register")), 3)
+
+    def test_silent_at_first(self) -> None:
+        """Nor is one waited for that takes a long first registration, and says nothing."""
+        self.library.listed = [Resource(f"{number:064x}", "file", 1) for number in range(100_000)]
+        self.client.hung = {ONE}
+        self.start(ONE, TWO, up=[ONE, TWO])
+        moved = self.passes(lambda: self.membership.supernode == TWO, 60)
+        self.assertLess(moved, GONE + TIMEOUT + STEP)
+
+    def test_never_gets_through(self) -> None:
+        """A supernode that answers beats, and no registration, is no use after two of these."""
+        self.start(ONE, TWO, up=[ONE, TWO])
+
+        async def broken(*_: object) -> None:
+            raise Unavailable("broken off")
+
+        patch = self.patch(self.client, "register", broken)
+        self.change(OTHER)
+        self.pass_time(BEAT_AGAIN)
+        patch.restore()
+        self.pass_time(JITTER)
+        self.assertEqual(self.membership.supernode, TWO)
+
+    def test_fails_on_an_answer(self) -> None:
+        """A registration that fails for the last time right on a beat's answer ends both."""
+        self.start(ONE, TWO, up=[ONE, TWO])
+        self.client.up.discard(ONE)
+        self.change(OTHER)
+        self.client.up.add(ONE)
+
+        async def broken(*_: object) -> None:
+            raise Unavailable("broken off")
+
+        patch = self.patch(self.client, "register", broken)
+        self.pass_time(BEAT_AGAIN)
+        patch.restore()
+        self.pass_time(JITTER)
+        self.assertEqual(self.membership.supernode, TWO)
+        self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_before_any_supernode(self) -> None:
         """A change before there is a supernode is in the first registration, and not sent twice."""
@@ -420,6 +487,16 @@ class MoveTests(MembershipCase):
         self.pass_time(GONE + JITTER + STEP)
         self.assertEqual(self.membership.supernode, TWO)
 
+    def test_resolved_in_turn(self) -> None:
+        """A name is resolved when it is its turn, not before the one ahead of it was tried."""
+
+        async def resolved() -> str:
+            raise AssertionError("it is not needed")
+
+        self.client.up.add(ONE)
+        self.make([*self.given(ONE), resolved]).startService()
+        self.assertEqual(self.membership.supernode, ONE)
+
     def test_unresolvable(self) -> None:
         """A name without an address is told of and passed over, and asked for again later."""
         answers: list[str | None] = [None, ONE]
@@ -452,6 +529,91 @@ class MoveTests(MembershipCase):
         self.client.up.add(ONE)
         self.gone(TWO)
         self.assertEqual(self.membership.supernode, ONE)
+
+
+class BusyTests(MembershipCase):
+    """Supernodes that answer "not now", which the living do."""
+
+    def tries(self, supernode: str, since: float = 0) -> list[float]:
+        return [at for at, to in self.client.called("register") if to == supernode and at >= since]
+
+    def test_while_listed(self) -> None:
+        """A node stays, however long its change is put off, and asks ever more seldom."""
+        for status in (503, 429):
+            self.setUp()
+            self.client.busy_status = status
+            self.start(ONE, TWO, up=[ONE, TWO])
+            self.pass_time(1)
+            self.client.busy.add(ONE)
+            self.change(OTHER)
+            self.pass_time(300)
+            self.assertEqual(self.membership.supernode, ONE)
+            tries = self.tries(ONE, since=1)
+            pauses = [after - before for before, after in pairwise(tries)]
+            self.assertTrue(BUSY <= pauses[0] <= BUSY + JITTER + STEP)
+            self.assertLess(max(pauses), BUSY_MAX + JITTER + STEP)
+            self.assertGreaterEqual(min(pauses[5:]), BUSY_MAX)
+            # Beats go on beside it.
+            self.assertEqual(len(self.client.called("heartbeat")), 60)
+            self.client.busy.clear()
+            self.pass_time(BUSY_MAX + JITTER)
+            self.assertEqual(self.client.registrations[-1].resources, [OTHER])
+            self.assertEqual(self.tries(TWO), [])
+
+    def test_beats(self) -> None:
+        """A heartbeat that is put off was answered."""
+        self.start(ONE, TWO, up=[ONE, TWO])
+
+        async def put_off(*_: object) -> bool:
+            raise Refused(503, "try again in a moment")
+
+        self.patch(self.client, "heartbeat", put_off)
+        self.pass_time(60)
+        self.assertEqual(self.membership.supernode, ONE)
+
+    def test_gone_while_busy(self) -> None:
+        """One that was busy, and then is gone, is given up like any other."""
+        self.start(ONE, TWO, up=[ONE, TWO])
+        self.client.busy.add(ONE)
+        self.change(OTHER)
+        self.pass_time(BEAT + 1)
+        self.client.up.discard(ONE)
+        moved = self.passes(lambda: self.membership.supernode == TWO, 60)
+        self.assertLess(moved, GONE + JITTER + STEP)
+
+    def test_at_first(self) -> None:
+        """A node that joins waits for the one it prefers, with the next one free."""
+        self.client.busy.add(ONE)
+        self.start(ONE, TWO, up=[ONE, TWO])
+        self.pass_time(11)
+        self.client.busy.clear()
+        self.passes(lambda: self.membership.supernode == ONE, BUSY_MAX + JITTER)
+        self.assertEqual(self.tries(TWO), [])
+
+    def test_too_long(self) -> None:
+        """But not for ever: where nobody lists it, the next one is tried."""
+        self.client.busy.add(ONE)
+        self.start(ONE, TWO, up=[ONE, TWO])
+        joined = self.passes(lambda: self.membership.supernode == TWO, 60)
+        self.assertGreaterEqual(joined, BUSY_PATIENCE)
+        self.assertLess(joined, BUSY_PATIENCE + BUSY_MAX + JITTER + STEP)
+
+    def test_forgotten(self) -> None:
+        """The same for a supernode that has forgotten the node and puts it off."""
+        self.start(ONE, TWO, up=[ONE, TWO])
+        self.client.known.clear()
+        self.client.busy.add(ONE)
+        self.pass_time(BEAT + BUSY_PATIENCE - STEP)
+        self.assertEqual(self.membership.supernode, ONE)
+        self.passes(lambda: self.membership.supernode == TWO, BUSY_MAX + 3 * JITTER)
+
+    def test_stopped(self) -> None:
+        """Stopped while it is being put off, it leaves nothing."""
+        self.start(ONE, up=[ONE])
+        self.client.busy.add(ONE)
+        self.change(OTHER)
+        self.pass_time(3)
+        self.successResultOf(self.membership.stopService())
 
 
 class FindTests(MembershipCase):
@@ -567,6 +729,9 @@ class FindTests(MembershipCase):
                 reactor.advance(timeout)
                 factory.clientConnectionFailed(reactor.connectors[-1], Failure(TimeoutError()))
                 reactor.advance(RETRY + JITTER)
+            stopped = self.membership.stopService()
+            reactor.advance(TIMEOUT)
+        self.successResultOf(stopped)
         (line,) = lines
         self.assertIn(ONE, line)
 
@@ -596,6 +761,34 @@ class GoodbyeTests(MembershipCase):
         self.start(ONE)
         self.successResultOf(self.membership.stopService())
         self.assertEqual(self.client.called("goodbye"), [])
+
+    def test_while_joining(self) -> None:
+        """A supernode that was just being told gets a goodbye: it may have the list already."""
+        self.client.slowness = 1.0
+        self.start(ONE, up=[ONE])
+        self.pass_time(0.5)
+        self.successResultOf(self.membership.stopService())
+        self.assertEqual(self.client.called("goodbye"), [(0.5, ONE)])
+
+    def test_another_name(self) -> None:
+        """Where goodbye was said to the supernode itself, by another name, it is told at once."""
+        self.start(ONE, TWO, up=[ONE, TWO])
+        self.client.up.discard(ONE)
+        self.pass_time(30)
+        self.assertEqual(self.membership.supernode, TWO)
+        goodbye = self.client.goodbye
+
+        async def forget_both(supernode: str, location: str) -> bool:
+            self.client.known.discard(TWO)
+            return await goodbye(supernode, location)
+
+        self.patch(self.client, "goodbye", forget_both)
+        self.client.up.add(ONE)
+        self.passes(lambda: bool(self.client.goodbyes), BEAT)
+        self.assertEqual(
+            self.client.called("register")[-1][0], self.client.called("goodbye")[-1][0]
+        )
+        self.assertIn(TWO, self.client.known)
 
     def test_given_up(self) -> None:
         """A supernode that was given up is told goodbye when it is back: it may list this node."""
@@ -711,7 +904,10 @@ class StopTests(MembershipCase):
         client = make_client(cast(IClientReactor, reactor))
         self.make(self.given(ONE), client=client, clock=reactor).startService()
         self.assertEqual(len(reactor.tcpClients), 1)
-        self.successResultOf(self.membership.stopService())
+        stopped = self.membership.stopService()
+        # The goodbye, in vain.
+        reactor.advance(TIMEOUT)
+        self.successResultOf(stopped)
         self.assertEqual(reactor.getDelayedCalls(), [])
         reactor.advance(100)
-        self.assertEqual(len(reactor.tcpClients), 1)
+        self.assertEqual(len(reactor.tcpClients), 2)

@@ -19,6 +19,7 @@ from zope.interface.verify import verifyObject
 from p2ptwisted import addresses
 from p2ptwisted import node as node_module
 from p2ptwisted.addresses import Location, OwnLocation
+from p2ptwisted.calls import TIMEOUT
 from p2ptwisted.config import NodeConfig
 from p2ptwisted.errors import InvalidInput, StartError, TooMuch, Unavailable, UnknownResource
 from p2ptwisted.interfaces import ILibrary, INode
@@ -618,10 +619,10 @@ class MakeNodeTests(SynchronousTestCase):
         self.assertEqual(self.host.getDelayedCalls(), [])
 
     def test_stop_without_a_supernode(self) -> None:
-        """Where it has found none it stops just as well."""
+        """Where it has found none it stops just as well, after a goodbye in vain."""
         self.start(supernode="http://10.0.0.1:5000")
         stopped = self.service.stopService()
-        self.pass_time(0.01)
+        self.pass_time(TIMEOUT)
         self.successResultOf(stopped)
         self.assertEqual(self.host.sockets, [])
         self.assertEqual(self.host.getDelayedCalls(), [])
