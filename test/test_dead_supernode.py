@@ -34,10 +34,10 @@ CHANGES = 20
 ROUNDS = 3
 
 #: Resources of each of those that come back: more in all than are stored at once.
-MANY = 600
+MANY = 400
 
 #: Seconds in which all that come back are registered, and 99 of 100 searches answered.
-BACK_WITHIN, P99 = 60.0, 0.25
+BACK_WITHIN, P99 = 90.0, 0.25
 
 
 class Load:

@@ -122,7 +122,7 @@ class FalseAlarmTests(SystemTestCase):
     def test_starved(self) -> None:
         """With a thirtieth of a processor for 30 s it keeps all of its 200 nodes."""
         supernode = self.start_supernode()
-        load = Load(MANY, 1, 1, free_port(), supernode)
+        load = Load(MANY, 1, 1, 1, free_port(), supernode)
         self.addCleanup(load.kill)
         eventually(START_WITHIN, "all are there", lambda: load.is_at(supernode))
         until = time.monotonic() + STARVED_FOR

@@ -350,6 +350,41 @@ class StoringTests(SupernodeTestCase):
         self.register("10.0.0.9:2", X, Y)
         self.assertEqual(len(self.supernode.nodes()), 2)
 
+    def test_in_turn(self) -> None:
+        """Of many lists some are written, and the others after them: none waits for all."""
+        self.patch(registry_module, "WRITE_SLICE", 1)
+        self.supernode = self.make_with(WRITING_MAX=2)
+        lists = [
+            Deferred.fromCoroutine(
+                self.supernode.register(Registration(f"10.0.0.9:{port}", [X, Y]), LOOPBACK)
+            )
+            for port in range(1, 7)
+        ]
+        while self.slices.busy:
+            self.slices.step()
+            through = sum(one.called for one in lists)
+            # No other has so much as begun.
+            self.assertLessEqual(len(self.supernode.nodes()), through + 2)
+        self.assertEqual(through, len(lists))
+
+    def test_gone_in_the_queue(self) -> None:
+        """One whose client has gone before its turn is not stored."""
+        self.supernode = self.make_with(WRITING_MAX=1)
+        first, second, third = (
+            Deferred.fromCoroutine(
+                self.supernode.register(Registration(f"10.0.0.9:{port}", [X]), LOOPBACK)
+            )
+            for port in (1, 2, 3)
+        )
+        second.cancel()
+        self.slices.run()
+        self.failureResultOf(second, CancelledError)
+        for stored in (first, third):
+            self.successResultOf(stored)
+        self.assertEqual(
+            [node.location for node in self.supernode.nodes()], ["10.0.0.9:1", "10.0.0.9:3"]
+        )
+
     def test_gone_client(self) -> None:
         """A registration whose client has gone makes room for others."""
         self.supernode = self.make_with(STORING_MAX=1)
