@@ -62,7 +62,9 @@ class Misses:
     def swept(self, failed: Sequence[str], asked: int) -> list[str]:
         """A sweep of so many nodes is through and these have failed; those gone with that."""
         doubted = self.doubtful
-        self.doubtful = len(failed) >= TOGETHER and 2 * len(failed) > asked
+        # Those that are missing already are no reason to doubt anything.
+        fresh = sum(location not in self._missed for location in failed)
+        self.doubtful = fresh >= TOGETHER and 2 * fresh > asked
         if self.doubtful and not doubted:
             return []
         return [location for location in failed if self._missed_too_often(location)]

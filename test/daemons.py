@@ -70,6 +70,14 @@ def eventually(within: float, what: str, look: Callable[[], _T | None]) -> _T:
     raise FailTest(f"not within {within} s: {what}; last seen: {last!r}")
 
 
+def promised(within: float, what: str, look: Callable[[], _T | None]) -> _T:
+    """The same of something that is promised; prints how long it took."""
+    began = time.monotonic()
+    result = eventually(within, what, look)
+    print(f"{what}: {time.monotonic() - began:.1f} s")
+    return result
+
+
 def id_of(content: bytes) -> str:
     """The id of a resource with this content."""
     return hashlib.sha256(content).hexdigest()

@@ -15,6 +15,7 @@ from .daemons import (
     eventually,
     free_port,
     id_of,
+    promised,
 )
 from .load import Outcome, location_of, resource_of
 
@@ -26,6 +27,9 @@ TWO_BEATS = 10.0
 
 #: Nodes that search and register, and those that come back at once.
 CLIENTS, RETURNING = 200, 500
+
+#: Resources that are looked for to see whether all is there.
+LOOKED_AT = 1_000
 
 #: Lists that change a second.
 CHANGES = 20
@@ -64,14 +68,15 @@ class Load:
         )
 
     def is_at(self, *supernodes: Daemon) -> bool:
-        """Whether these have all nodes, each with the last of its resources."""
+        """Whether these have all nodes, each with all of its resources or the last of many."""
         missing = set(self._locations)
         for supernode in supernodes:
             alive = supernode.get("/api/supernode/alive").data
             missing -= {node["location"] for node in alive}
         if missing:
             return False
-        ids = [resource_of(location, self._resources - 1).id for location in self._locations]
+        some_of_each = range(self._resources)[-max(1, LOOKED_AT // len(self._locations)) :]
+        ids = [resource_of(at, one).id for at in self._locations for one in some_of_each]
         found = 0
         for first in range(0, len(ids), 100):
             some = ",".join(ids[first : first + 100])
@@ -112,7 +117,7 @@ class DeadSupernodeTests(SystemTestCase):
         eventually(START_WITHIN, "all are at the first", lambda: load.is_at(first))
         first.kill()
         killed = time.monotonic()
-        eventually(MOVED_WITHIN, "all have moved", lambda: load.is_at(second, third))
+        promised(MOVED_WITHIN, "all have moved", lambda: load.is_at(second, third))
         listed = [*second.get(alive).data, *third.get(alive).data]
         for node in nodes:
             self.assertIn(node.location, [one["location"] for one in listed])
@@ -126,7 +131,9 @@ class DeadSupernodeTests(SystemTestCase):
         self.assertGreater(len(later), 50)
         # Each registers at the first and at another; all others are changed lists.
         self.assertGreater(outcome.registered, 2 * CLIENTS + CHANGES)
-        self.assertLess(max(outcome.misses), killed + MOVED_WITHIN)
+        last = max(outcome.misses, default=killed)
+        self.assertLess(last, killed + MOVED_WITHIN)
+        print(f"the last search that missed: {last - killed:.1f} s")
 
     def test_terminated(self) -> None:
         """Told to end under load it ends well; started again it has all of them at once."""
@@ -147,7 +154,7 @@ class DeadSupernodeTests(SystemTestCase):
         eventually(START_WITHIN, "all are there", lambda: load.is_at(supernode))
         supernode.kill()
         again = self.start_supernode(port=port)
-        eventually(TWO_BEATS, "all are there again", lambda: load.is_at(again))
+        promised(TWO_BEATS, "all are there again", lambda: load.is_at(again))
         self.assertEqual(load.end().wrong, 0)
 
     def test_all_at_once(self) -> None:
@@ -169,6 +176,7 @@ class DeadSupernodeTests(SystemTestCase):
         outcome = load.end()
         self.assertEqual(outcome.wrong, 0)
         self.assertGreater(outcome.put_off, 0)
+        print(f"put off {outcome.put_off} times")
         # What else the machine does only ever makes it slower.
         self.assertLess(min(slow), P99)
 
@@ -181,4 +189,8 @@ class DeadSupernodeTests(SystemTestCase):
                 began = time.monotonic()
                 self.assertEqual(supernode.get("/api/supernode/holders/x?here=1").status, 200)
                 took.append(time.monotonic() - began)
-        return sorted(took)[len(took) * 99 // 100]
+        slow = sorted(took)[len(took) * 99 // 100]
+        print(
+            f"all there: {BACK_WITHIN - until + time.monotonic():.1f} s, p99 {slow * 1000:.0f} ms"
+        )
+        return slow

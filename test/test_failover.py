@@ -3,7 +3,7 @@
 import time
 
 from .cases import SystemTestCase
-from .daemons import Daemon, at, eventually, id_of
+from .daemons import Daemon, at, id_of, promised
 
 #: Seconds within which every node is at the other supernode.
 MOVED_WITHIN = 15.0
@@ -44,7 +44,7 @@ class FailoverTests(SystemTestCase):
         self.assertTrue(self.search(second, b"c"))
 
         everyone = {node.location for node in nodes}
-        eventually(
+        promised(
             killed + MOVED_WITHIN - time.monotonic(),
             "every node is at the other supernode",
             lambda: {n["location"] for n in second.get("/api/supernode/alive").data} == everyone,

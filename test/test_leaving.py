@@ -7,7 +7,7 @@ from http.client import HTTPConnection, HTTPResponse, IncompleteRead
 import psutil
 
 from .cases import SystemTestCase
-from .daemons import Daemon, at, eventually, free_port, id_of
+from .daemons import Daemon, at, eventually, free_port, id_of, promised
 
 #: Far more than fits into the buffers of a connection.
 LARGE = os.urandom(1024) * (64 * 1024)
@@ -138,7 +138,7 @@ class LeavingTests(SystemTestCase):
         beginning = response.read(1000)
         node.terminate()
         alive = "/api/supernode/alive"
-        eventually(1, "the node is gone", lambda: supernode.get(alive).data == [])
+        promised(1, "the node is gone", lambda: supernode.get(alive).data == [])
         self.assertTrue(node.is_running)
         time.sleep(2)
         self.assertEqual(id_of(beginning + response.read()), id_of(LARGE))

@@ -6,7 +6,7 @@ import time
 from unittest import SkipTest
 
 from .cases import SystemTestCase
-from .daemons import Daemon, eventually, id_of
+from .daemons import Daemon, eventually, id_of, promised
 from .hosts import Host, Switch
 
 GROUP = "239.255.10.3"
@@ -74,12 +74,12 @@ class MembershipTests(SystemTestCase):
         eventually(5, "found across", lambda: self.found(far, second))
         eventually(2 * REMEMBERED, "forgotten", lambda: not switch.members(GROUP))
         self.assertFalse(self.found(far, second))
-        eventually(RENEWED_WITHIN, "found again", lambda: self.found(far, second))
+        promised(RENEWED_WITHIN, "found again", lambda: self.found(far, second))
         self.assertTrue(switch.members(GROUP))
         self.assertNotIn(SILENT, second.log.read_text())
 
         left = killed + TOLD_WITHIN - time.monotonic()
-        eventually(left, "the silence is told", lambda: SILENT in alone.log.read_text())
+        promised(left, "the silence is told", lambda: SILENT in alone.log.read_text())
         self.start_supernode()
         eventually(25, "so is its end", lambda: HEARD in alone.log.read_text())
         self.assertEqual(alone.log.read_text().count(SILENT), 1)

@@ -3,7 +3,7 @@
 import time
 
 from .cases import SystemTestCase
-from .daemons import Daemon, at, eventually, id_of
+from .daemons import Daemon, at, id_of, promised
 from .hosts import Host, Switch
 
 #: Seconds that the network is cut, and in which each half, and then the whole, is well again.
@@ -57,7 +57,7 @@ class PartitionTests(SystemTestCase):
         self.cable.cut()
         cut = time.monotonic()
         for supernode, has in zip(self.supernodes, halves, strict=True):
-            eventually(
+            promised(
                 cut + WELL_WITHIN - time.monotonic(),
                 f"{supernode.url} answers for just its half",
                 lambda supernode=supernode, has=has: self.found(supernode) == has,  # type: ignore[misc]
@@ -67,7 +67,7 @@ class PartitionTests(SystemTestCase):
         self.cable.mend()
         mended = time.monotonic()
         for supernode in self.supernodes:
-            eventually(
+            promised(
                 mended + WELL_WITHIN - time.monotonic(),
                 f"{supernode.url} finds all again",
                 lambda supernode=supernode: self.found(supernode) == EVERYTHING,  # type: ignore[misc]

@@ -7,7 +7,7 @@ Three hosts on a switch, with the files in etc/ as they are.
 """
 
 from .cases import SystemTestCase
-from .daemons import CHECKOUT, Daemon, at, eventually, id_of, supernode_of
+from .daemons import CHECKOUT, Daemon, at, eventually, id_of, promised, supernode_of
 from .hosts import Host, Switch
 
 #: Seconds within which a node that died is gone.
@@ -74,7 +74,7 @@ class ThreeHostsTests(SystemTestCase):
         path = f"/api/supernode/search/{id_of(self.three)}"
         self.assertTrue(self.supernode1.get(path).data)
         self.node3.kill()
-        eventually(GONE_WITHIN, "node3 is gone", lambda: "node3" not in self.alive(self.supernode2))
+        promised(GONE_WITHIN, "node3 is gone", lambda: "node3" not in self.alive(self.supernode2))
         self.assertEqual(self.supernode2.get(path).data, {})
         self.assertEqual(self.supernode1.get(path).data, {})
         self.assertEqual(self.node2.get(f"/api/node/resources/{id_of(self.three)}").status, 404)

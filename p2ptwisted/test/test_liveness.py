@@ -66,6 +66,14 @@ class MissesTests(SynchronousTestCase):
         self.assertEqual(self.misses.swept(many[:1], TOGETHER), [])
         self.assertEqual(self.misses.swept(many[:1], TOGETHER), many[:1])
 
+    def test_doubted_once(self) -> None:
+        """Nodes that are missing already give no cause to doubt, however few others are left."""
+        many = [f"10.0.1.{n}:8000" for n in range(4 * TOGETHER)]
+        few = many[: TOGETHER + 1]
+        self.assertEqual(self.misses.swept(many, len(many)), [])
+        self.assertEqual(self.misses.swept(few, 3 * len(few)), [])
+        self.assertEqual(self.misses.swept(few, len(few) + 2), few)
+
     def test_half_together(self) -> None:
         """Half of the nodes are not most of them."""
         many = [f"10.0.1.{n}:8000" for n in range(TOGETHER)]

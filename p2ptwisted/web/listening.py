@@ -1,7 +1,5 @@
 """The service of an HTTP server: it listens while it runs."""
 
-from typing import cast
-
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -24,6 +22,7 @@ class WebService(Service):
         self._endpoint = endpoint
         self._site = site
         self._port: IListeningPort | None = None
+        self._location: Location | None = None
 
     def privilegedStartService(self) -> None:
         """Raises StartError where the port can't be had."""
@@ -62,13 +61,14 @@ class WebService(Service):
 
     def _listening(self, port: IListeningPort) -> None:
         self._port = port
-        if not isinstance(port.getHost(), IPv4Address):
+        address = port.getHost()
+        if not isinstance(address, IPv4Address):
             raise StartError(
                 f"--port {self._endpoint}: listen on IPv4, for locations are IPv4 addresses"
             )
+        self._location = Location(address.host, address.port)
 
     def listening(self) -> Location:
-        """Where this listens; to be asked after the start."""
-        assert self._port is not None
-        address = cast(IPv4Address, self._port.getHost())
-        return Location(address.host, address.port)
+        """Where this listens, or did last; to be asked after the start."""
+        assert self._location is not None
+        return self._location
