@@ -76,6 +76,19 @@ class _Disk(Database):
         pass
 
 
+class _Registry(Registry):
+    """A registry that remembers when it forgot a node."""
+
+    def __init__(self, process: Process, database: Database) -> None:
+        super().__init__(_one_step_at_a_time(process), database)
+        self._process = process
+        self.forgot: dict[str, float] = {}
+
+    def remove(self, location: str) -> bool:
+        self.forgot[location] = self._process.seconds()
+        return super().remove(location)
+
+
 class SupernodeMember:
     """A supernode, which can be killed and started again, with or without what it knew."""
 
@@ -91,7 +104,7 @@ class SupernodeMember:
         process = self.process = Process(self._time, self._network, self._address, SUPERNODE_PORT)
         #: When it began, or thawed: what it believed before may be out of date.
         self.awake_since = self._time.now
-        self.registry = Registry(_one_step_at_a_time(process), self._database)
+        self.registry = _Registry(process, self._database)
         self.registry.open()
         client = VirtualClient(process)
         sweep = self._sweep = Sweep(
@@ -115,6 +128,13 @@ class SupernodeMember:
     @property
     def is_awake(self) -> bool:
         return not (self.process.is_dead or self.process.is_frozen)
+
+    def believed(self, location: str, id: str, within: float) -> bool:
+        """Whether it believes that who is there has it, or did so many seconds ago."""
+        forgot = self.registry.forgot.get(location)
+        return (forgot is not None and self._time.now - forgot < within) or (
+            location in self.registry.holders(id).locations
+        )
 
     def thaw(self) -> None:
         """Go on, where it stands still."""

@@ -20,10 +20,13 @@ FORGOTTEN_WITHIN = 20.0
 #: Seconds after which no answer may have what a living node gave up: it may be at another
 #: supernode by then, which takes a silence of 12 s to notice, and the next sweep; in bad
 #: weather some more.
-GIVEN_UP_WITHIN = 30.0
+GIVEN_UP_WITHIN = 33.0
 
 #: Seconds after the network is whole again until every living node is found.
 KNOWN_WITHIN = 15.0
+
+#: Seconds that an answer can be on its way: a search's 0.5 s, and the network's.
+ON_ITS_WAY = 1.0
 
 #: Ids that somebody gave up, asked of every supernode at a time.
 LOST_ASKED = 50
@@ -105,7 +108,7 @@ class Promises:
                 believing = (
                     supernode.awake_since
                     for supernode in self._supernodes
-                    if supernode.is_awake and location in supernode.registry.holders(id).locations
+                    if supernode.is_awake and supernode.believed(location, id, ON_ITS_WAY)
                 )
                 self._was_holder(location, id, max(believing, default=0.0))
 
