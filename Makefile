@@ -18,7 +18,8 @@ help:
 	@echo "make check     ruff, mypy, the news fragments, and whether the package is complete"
 	@echo "make unit      the unit tests alone"
 	@echo "make system    the system tests alone; as root, with iproute2 and curl, all of them"
-	@echo "make simulation  200 random histories of 50 supernodes and 1,000 nodes, in virtual time"
+	@echo "make simulation  200 random histories of 50 supernodes and 1,000 nodes, in virtual time;"
+	@echo "               SEED=... for the same again"
 	@echo "make fuzz      each parser on input that nobody meant well; SECONDS=600 for each"
 	@echo "make coverage  the unit tests, and which lines none of them reaches"
 	@echo "make bench     how fast it is, next to what it is measured against"
@@ -31,15 +32,20 @@ demo: $(READY)
 test: $(READY)
 	@$(BIN)/python tools/run_tests.py check unit system simulation fuzz
 
-check unit system simulation: $(READY)
+check unit system: $(READY)
 	@$(BIN)/python tools/run_tests.py $@
 
-# Seconds of a processor for each target, and where to begin: by default at the day's date.
-SECONDS := 600
+# Where the simulation and the fuzzing begin: of themselves, at the day's date.
 SEED :=
 
+simulation: $(READY)
+	@$(BIN)/python -m bench.sim $(addprefix --seed ,$(SEED))
+
+# Seconds of a processor for each target.
+SECONDS := 600
+
 fuzz: $(READY)
-	@$(BIN)/python -m fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m fuzz --seconds $(SECONDS) $(addprefix --seed ,$(SEED))
 
 coverage: $(READY)
 	$(BIN)/coverage run -m twisted.trial p2ptwisted

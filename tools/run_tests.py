@@ -13,6 +13,7 @@ import os
 import re
 import selectors
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -48,7 +49,10 @@ class Tally:
 
 def read_check(command: str, output: str, status: int) -> Tally:
     """A check passed or failed as a whole."""
-    return Tally(failed=[command]) if status else Tally(passed=1)
+    if not status:
+        return Tally(passed=1)
+    how = f"with status {status}" if status > 0 else f"by {signal.Signals(-status).name}"
+    return Tally(failed=[f"{command}: ended {how}"])
 
 
 def read_trial(command: str, output: str, status: int) -> Tally:

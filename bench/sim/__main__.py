@@ -1,49 +1,51 @@
 """
 Run histories: `python -m bench.sim [--histories N] [--seed OF_THE_FIRST]`, as many at
-once as there are processors. Prints the seed of each that breaks a promise.
+once as there are processors. Prints the seed of each that breaks a promise, or whose
+process dies or takes too long, as soon as it does. Without a seed it is the day's, so
+that every day sees other histories.
 """
 
 import argparse
-import gc
-import os
 import sys
 import time
-from multiprocessing import Pool
 
-from bench.sim.history import History, Outcome
+from bench.sim.workers import CPU_MAX, run_all
 
 #: The histories that CI runs, and the group in each.
 HISTORIES, SUPERNODES, NODES = 200, 50, 1_000
 
-
-def live(seed: int, supernodes: int, nodes: int) -> Outcome:
-    gc.disable()  # A process lives for one history, and a third of its time would go there.
-    return History(seed, supernodes, nodes).run()
+#: So many seeds belong to each day.
+SEEDS_A_DAY = 1_000
 
 
 def main(arguments: list[str]) -> int:
+    today = int(time.strftime("%Y%m%d", time.gmtime())) * SEEDS_A_DAY
     parser = argparse.ArgumentParser(prog="python -m bench.sim", description=__doc__)
     parser.add_argument("--histories", type=int, default=HISTORIES, help="[%(default)s]")
-    parser.add_argument("--seed", type=int, default=1, help="of the first [%(default)s]")
+    parser.add_argument("--seed", type=int, default=today, help="of the first [%(default)s]")
     parser.add_argument("--supernodes", type=int, default=SUPERNODES, help="[%(default)s]")
     parser.add_argument("--nodes", type=int, default=NODES, help="[%(default)s]")
+    parser.add_argument("--cpu", type=int, default=CPU_MAX, help="seconds for each [%(default)s]")
     given = parser.parse_args(arguments)
     seeds = range(given.seed, given.seed + given.histories)
-    began = time.monotonic()
-    with Pool(os.cpu_count(), maxtasksperchild=1) as pool:
-        lives = [(seed, given.supernodes, given.nodes) for seed in seeds]
-        outcomes = pool.starmap(live, lives, chunksize=1)
-    broken = [outcome for outcome in outcomes if outcome.problem]
-    for outcome in broken:
-        print(f"seed {outcome.seed}: {outcome.problem}")
-        print(
-            f"  again: python -m bench.sim --histories 1 --seed {outcome.seed} "
-            f"--supernodes {given.supernodes} --nodes {given.nodes}"
-        )
+    print(f"histories from seed {given.seed} on", flush=True)
+    began, outcomes = time.monotonic(), []
+    for outcome in run_all(seeds, given.supernodes, given.nodes, given.cpu):
+        outcomes.append(outcome)
+        if outcome.problem:
+            print(
+                f"seed {outcome.seed}: {outcome.problem}\n"
+                f"  again: python -m bench.sim --histories 1 --seed {outcome.seed} "
+                f"--supernodes {given.supernodes} --nodes {given.nodes}",
+                flush=True,
+            )
+    broken = sum(bool(outcome.problem) for outcome in outcomes)
     print(
         f"{len(outcomes)} histories of {given.supernodes} supernodes and {given.nodes} nodes "
-        f"in {time.monotonic() - began:.0f} s: {len(broken)} broke a promise; "
-        f"{sum(one.answers for one in outcomes)} answers, "
+        f"in {time.monotonic() - began:.0f} s: {broken} broke a promise; "
+        f"{sum(one.asked for one in outcomes)} times asked for what somebody had, "
+        f"{sum(one.answers for one in outcomes)} times found, "
+        f"{sum(one.misses for one in outcomes)} times not, amid mishaps; "
         f"{sum(one.datagrams for one in outcomes)} datagrams, "
         f"{sum(one.calls for one in outcomes)} calls; "
         f"the dead forgotten within {max(one.forgotten_within for one in outcomes):.1f} s, "

@@ -15,16 +15,40 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
 
+class _Certain:
+    """What nobody calls off or puts off: most of all that happens, at half the price."""
+
+    __slots__ = ("args", "called", "func", "time")
+
+    cancelled = 0
+    kw: dict[str, Any] = {}
+
+    def __init__(self, time: float, func: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self.time = time
+        self.func = func
+        self.args = args
+        self.called = 0
+
+    def getTime(self) -> float:
+        return self.time
+
+
+_Call = DelayedCall | _Certain
+
+
 class Time:
     """The time of the whole simulation, in seconds."""
 
     def __init__(self) -> None:
         self.now = 0.0
         self._order = itertools.count()
-        self._queue: list[tuple[float, int, DelayedCall, ProcessClock]] = []
+        self._queue: list[tuple[float, int, _Call, ProcessClock]] = []
 
-    def put(self, call: DelayedCall, owner: "ProcessClock") -> None:
-        heapq.heappush(self._queue, (call.getTime(), next(self._order), call, owner))
+    def put(self, call: _Call, owner: "ProcessClock") -> None:
+        self.put_at(call.getTime(), call, owner)
+
+    def put_at(self, due: float, call: _Call, owner: "ProcessClock") -> None:
+        heapq.heappush(self._queue, (due, next(self._order), call, owner))
 
     def run_until(self, end: float) -> None:
         """Let all happen that is due until then, in order."""
@@ -54,7 +78,7 @@ class ProcessClock:
         self.is_dead = False
         self.is_frozen = False
         #: What became due while it was frozen, in order.
-        self.held: list[DelayedCall] = []
+        self.held: list[_Call] = []
 
     def seconds(self) -> float:
         return self.time.now
@@ -67,12 +91,20 @@ class ProcessClock:
             callable,
             args,
             kw,
-            lambda call: None,
-            lambda call: self.time.put(call, self),
+            _ignore,
+            self._put,
             self.seconds,
         )
         self.time.put(call, self)
         return call
+
+    def certainly(self, delay: float, callable: Callable[..., Any], *args: object) -> None:
+        """The same for what is never called off."""
+        due = self.time.now + delay
+        self.time.put_at(due, _Certain(due, callable, args), self)
+
+    def _put(self, call: DelayedCall) -> None:
+        self.time.put(call, self)
 
     def getDelayedCalls(self) -> Sequence[IDelayedCall]:
         raise NotImplementedError("nothing in a daemon asks for it")
@@ -90,3 +122,7 @@ class ProcessClock:
         """Nothing of it ever happens again."""
         self.is_dead = True
         self.held.clear()
+
+
+def _ignore(call: DelayedCall) -> None:
+    """A call that was called off is dropped when its time comes."""

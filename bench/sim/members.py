@@ -8,12 +8,14 @@ JSON, which is what the client makes and understands.
 
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
 from random import Random
 from typing import cast
 
 import msgspec
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Cooperator
+from twisted.logger import Logger
 from twisted.web.iweb import IAgent
 
 from bench.sim.clock import Time
@@ -21,6 +23,7 @@ from bench.sim.network import Network, Process, Reply
 from p2ptwisted.addresses import Location, OwnLocation
 from p2ptwisted.client import Client
 from p2ptwisted.database import Database
+from p2ptwisted.errors import UnknownResource
 from p2ptwisted.liveness import Sweep
 from p2ptwisted.membership import Membership
 from p2ptwisted.model import SUPERNODE_ID, Health, Presence, Registration, Resource
@@ -38,6 +41,12 @@ SUPERNODE_PORT, NODE_PORT = 5000, 8000
 
 #: The defaults of a supernode's options (config.py).
 SWEEP_INTERVAL, SEARCH_TIMEOUT = 5.0, 0.5
+
+
+#: How a supernode asks another for the holders that it knows by itself.
+HERE = "?here=1"
+
+_log = Logger()
 
 
 class VirtualClient(Client):
@@ -68,6 +77,19 @@ class _Disk(Database):
         pass
 
 
+class _Registry(Registry):
+    """A registry that remembers when it forgot a node."""
+
+    def __init__(self, process: Process, database: Database) -> None:
+        super().__init__(_one_step_at_a_time(process), database)
+        self._process = process
+        self.forgot: dict[str, float] = {}
+
+    def remove(self, location: str) -> bool:
+        self.forgot[location] = self._process.seconds()
+        return super().remove(location)
+
+
 class SupernodeMember:
     """A supernode, which can be killed and started again, with or without what it knew."""
 
@@ -83,7 +105,7 @@ class SupernodeMember:
         process = self.process = Process(self._time, self._network, self._address, SUPERNODE_PORT)
         #: When it began, or thawed: what it believed before may be out of date.
         self.awake_since = self._time.now
-        self.registry = Registry(_one_step_at_a_time(process), self._database)
+        self.registry = _Registry(process, self._database)
         self.registry.open()
         client = VirtualClient(process)
         sweep = self._sweep = Sweep(
@@ -108,9 +130,18 @@ class SupernodeMember:
     def is_awake(self) -> bool:
         return not (self.process.is_dead or self.process.is_frozen)
 
+    def believed(self, location: str, id: str, within: float) -> bool:
+        """Whether it believes that who is there has it, or did so many seconds ago."""
+        forgot = self.registry.forgot.get(location)
+        return (forgot is not None and self._time.now - forgot < within) or (
+            location in self.registry.holders(id).locations
+        )
+
     def thaw(self) -> None:
-        self.process.thaw()
-        self.awake_since = self._time.now
+        """Go on, where it stands still."""
+        if self.process.is_frozen:
+            self.process.thaw()
+            self.awake_since = self._time.now
 
     def restart(self, with_state: bool) -> None:
         """Begin again after a kill, with what was in the state folder, or with nothing."""
@@ -124,9 +155,9 @@ class SupernodeMember:
 
     async def _serve(self, method: str, path: str, body: bytes | None, caller: str) -> Reply:
         try:
-            return _answer(await self._do(method, path, body or b"", caller))
+            return answer(await self._do(method, path, body or b"", caller))
         except Exception as error:
-            return _refusal(error)
+            return _refusal(f"{method} {path}", error)
 
     async def _do(self, method: str, path: str, body: bytes, caller: str) -> object:
         supernode = self.supernode
@@ -137,6 +168,8 @@ class SupernodeMember:
                 supernode.heartbeat(msgspec.json.decode(body, type=Presence).location, caller)
             case "DELETE", ["alive"]:
                 supernode.goodbye(msgspec.json.decode(body, type=Presence).location, caller)
+            case "GET", ["holders", asked] if asked.endswith(HERE):
+                return await supernode.holders(asked.removesuffix(HERE), caller, everywhere=False)
             case _:
                 raise NotImplementedError(f"{method} {path}")
         return {}
@@ -151,6 +184,7 @@ class NodeMember:
         self._address = address
         self._random = random
         self.resources: list[Resource] = []
+        self._is_leaving = False
 
     def start(self, given: Sequence[str], resources: Sequence[Resource]) -> None:
         """Begin, or begin again after a kill; `given` are the supernodes in its options."""
@@ -177,9 +211,15 @@ class NodeMember:
         overlay.startService()
         self.membership.startService()
 
-    def ended(self, result: object) -> None:
-        """It has stopped."""
-        self.process.kill()
+    @property
+    def is_alive(self) -> bool:
+        """Whether it is of the group: neither dead nor stopping."""
+        return not (self.process.is_dead or self._is_leaving)
+
+    def leave(self) -> None:
+        """Stop politely, for good."""
+        self._is_leaving = True
+        self.membership.stopService().addCallback(lambda _: self.process.kill())
 
     def share(self, resources: Sequence[Resource]) -> None:
         """Share these from now on, instead."""
@@ -187,25 +227,28 @@ class NodeMember:
         self.membership.changed()
 
     async def _serve(self, method: str, path: str, body: bytes | None, caller: str) -> Reply:
-        match method, path.split("/"):
-            case "GET", ["api", "node", "health"]:
-                supernode = self.membership.supernode
-                return _answer(Health(self._address, len(self.resources), False, supernode))
-            case "GET", ["api", "node", "resources", id]:
-                here = any(resource.id == id for resource in self.resources)
-                return _answer({"id": id} if here else {})
-        return _refusal(NotImplementedError(f"{method} {path}"))
+        try:
+            if path.startswith("api/supernode/"):
+                raise UnknownResource("this is no supernode")
+            if (method, path) != ("GET", "api/node/health"):
+                raise NotImplementedError(f"{method} {path}")
+            supernode = self.membership.supernode
+            return answer(Health(self._address, len(self.resources), False, supernode))
+        except Exception as error:
+            return _refusal(f"{method} {path}", error)
 
 
-def _answer(data: object) -> Reply:
+def answer(data: object) -> Reply:
+    """A success, as the client understands it."""
     return 200, msgspec.json.encode({"data": data})
 
 
-def _refusal(error: Exception) -> Reply:
-    """What the routes would make of it; a mistake of the code's own goes on to the history."""
+def _refusal(what: str, error: Exception) -> Reply:
+    """What the routes would make of it; a mistake of the code's own is logged, as theirs is."""
     status = status_of(error)
     if status is None:
-        raise error
+        _log.failure("{what} failed", what=what)
+        status = HTTPStatus.INTERNAL_SERVER_ERROR
     return status, msgspec.json.encode({"description": str(error)})
 
 

@@ -6,7 +6,7 @@ Datagrams are carried as they are. Calls are carried as a whole, for TCP
 repeats what is lost: there a loss is a delay.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -49,15 +49,21 @@ class Weather:
     latest: float = 0.001
 
 
+#: A cut: by address, the half of the network that it is in.
+Cut = Mapping[str, int]
+
+
 class Network:
     """All processes, the weather between them, and who is cut off from whom."""
 
     def __init__(self, time: Time, random: Random) -> None:
-        self.weather = Weather()
+        #: The weather where there is no worse; of what is worse, the last that came counts.
+        self.usual = Weather()
+        self.bad: list[Weather] = []
+        #: Those who are in different halves of any cut don't reach each other.
+        self.cuts: list[Cut] = []
         #: By address, what runs there, or ran there last; none where the machine is off.
         self.processes: dict[str, Process] = {}
-        #: By address, the half it is in, while the network is cut.
-        self.halves: dict[str, int] = {}
         #: Datagrams that arrived, and calls that were made.
         self.datagrams = self.calls = 0
         self._random = random
@@ -66,11 +72,22 @@ class Network:
         #: In the order in which they joined, so that a seed always says the same.
         self._members: dict[Address, dict[Socket, None]] = {}
 
+    @property
+    def weather(self) -> Weather:
+        return self.bad[-1] if self.bad else self.usual
+
+    def mend(self) -> None:
+        """No cut and no weather any more."""
+        self.usual = Weather()
+        self.bad.clear()
+        self.cuts.clear()
+
     def reaches(self, one: str, other: str) -> bool:
-        return self.halves.get(one) == self.halves.get(other)
+        return all(cut.get(one) == cut.get(other) for cut in self.cuts)
 
     def _delay(self) -> float:
-        return self._random.uniform(self.weather.soonest, self.weather.latest)
+        weather = self.weather
+        return self._random.uniform(weather.soonest, weather.latest)
 
     # -- datagrams
 
@@ -83,15 +100,19 @@ class Network:
     def carry(self, sender: "Process", port: int, payload: bytes, to: Address) -> None:
         """Take a datagram to all who hear it, but its sender, who would only drop it."""
         group = self._members.get(to)
+        weather, chance, source = self.weather, self._random.random, (sender.address, port)
+        soonest, span = weather.soonest, weather.latest - weather.soonest
         for socket in self._bound(to) if group is None else list(group):
             process = socket.process
-            if process is sender or not self.reaches(sender.address, process.address):
+            if process is sender:
                 continue
-            if self._random.random() < self.weather.loss:
+            if self.cuts and not self.reaches(sender.address, process.address):
                 continue
-            for _ in range(1 + (self._random.random() < self.weather.twice)):
+            if chance() < weather.loss:
+                continue
+            for _ in range(1 + (chance() < weather.twice)):
                 self.datagrams += 1
-                process.callLater(self._delay(), socket.hear, payload, (sender.address, port))
+                process.certainly(soonest + span * chance(), socket.hear, payload, source)
 
     def _bound(self, to: Address) -> "list[Socket]":
         process = self.processes.get(to[0])
@@ -115,7 +136,7 @@ class Network:
                 send_back(fail(ConnectionRefusedError()))
                 return
             # A frozen process has its connections taken by its kernel, and hears of them later.
-            process.callLater(0, begin, process.serve)
+            process.certainly(0, begin, process.serve)
 
         def begin(serve: Serve) -> None:
             send_back(Deferred.fromCoroutine(serve(method, path, body, caller.address)))
@@ -125,22 +146,22 @@ class Network:
 
         def sent(result: Any) -> None:
             if self.reaches(caller.address, to[0]):
-                caller.callLater(self._call_delay(), came_back, result)
+                caller.certainly(self._call_delay(), came_back, result)
 
         def came_back(result: Any) -> None:
             if not answered.called:
                 answered.callback(result)
 
         if self.reaches(caller.address, to[0]) and to[0] in self.processes:
-            self._cables.callLater(self._call_delay(), arrived)
+            self._cables.certainly(self._call_delay(), arrived)
         else:
-            caller.callLater(CONNECT_TIMEOUT, came_back, Failure(TimeoutError()))
+            caller.certainly(CONNECT_TIMEOUT, came_back, Failure(TimeoutError()))
         return answered
 
     def _call_delay(self) -> float:
         """The seconds that a message takes in TCP."""
-        seconds, wait = self._delay(), RESENT_AFTER
-        while self._random.random() < self.weather.loss:
+        seconds, wait, loss = self._delay(), RESENT_AFTER, self.weather.loss
+        while self._random.random() < loss:
             seconds += wait
             wait *= 2
         return seconds

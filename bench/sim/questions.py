@@ -1,0 +1,139 @@
+"""
+What supernodes are asked during a history, as nodes ask them, and what is
+expected of the answers: right always, and complete where nothing is amiss.
+"""
+
+from collections.abc import Callable, Coroutine, Sequence
+from random import Random
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from bench.sim.group import Group
+from bench.sim.members import SupernodeMember
+from bench.sim.older import OlderPeer
+from bench.sim.promises import Broken, Promises
+from p2ptwisted.errors import TooMuch, Unavailable
+from p2ptwisted.model import Holders, Holding
+
+#: Of the ids asked for while anything may be amiss, those that somebody gave up.
+GONE = 0.1
+
+#: Ids in one burst; a node asks for up to 200, each of which is a search of its own.
+BURST = 5
+
+_T = TypeVar("_T")
+
+
+class Questions:
+    """Asks random supernodes in the name of random nodes."""
+
+    def __init__(
+        self,
+        group: Group,
+        promises: Promises,
+        random: Random,
+        failed: Callable[[str], None],
+        told: Callable[[object], None],
+    ) -> None:
+        """`failed` is told what is wrong, and `told` all that is answered."""
+        self._group = group
+        self._promises = promises
+        self._random = random
+        self._failed = failed
+        self._told = told
+        #: Whether all is well, so that whatever a living node has must be found.
+        self.all_is_well = False
+        #: Ids that were asked for and that a living node had, and how many of them were
+        #: found, or not, or not looked for, for want of time or of room.
+        self.asked = self.answers = self.misses = self.refused = 0
+        #: Questions that must be answered and are not yet.
+        self.open = 0
+
+    # -- asking
+
+    def search(self) -> None:
+        """One id."""
+        id = self._some_id()
+        self._ask([id], lambda supernode, caller: self._search(supernode, id, caller))
+
+    def burst(self, older: OlderPeer | None = None) -> None:
+        """Several ids at once, one of them the older peer's where there is one."""
+        ids = [self._some_id() for _ in range(BURST)]
+        if older is not None:
+            # A second answer of its could come when only one other search is left, and be
+            # taken for that one's: without tags it says no more than that.
+            ids[self._random.randrange(BURST)] = self._random.choice(older.ids)
+        ids = list(dict.fromkeys(ids))
+        self._ask(ids, lambda supernode, caller: supernode.supernode.find(caller, ids=ids))
+
+    def holders(self) -> None:
+        """All holders of one id."""
+        id = self._some_id()
+        self._ask([id], lambda supernode, caller: self._holders(supernode, id, caller))
+
+    def _some_id(self) -> str:
+        """What anybody has; of what is gone a part, while that may be a mishap's work."""
+        random, lost = self._random, self._group.memory.lost
+        if lost and not self.all_is_well and random.random() < GONE:
+            return random.choice(list(lost))[1]
+        while not (node := random.choice(self._group.nodes)).is_alive:
+            pass  # At least half of them are, and a list of those would take longer.
+        return random.choice(node.resources).id
+
+    async def _search(self, supernode: SupernodeMember, id: str, caller: str) -> list[Holding]:
+        found = await supernode.supernode.search(id, caller)
+        return [] if found is None else [found]
+
+    async def _holders(self, supernode: SupernodeMember, id: str, caller: str) -> list[Holders]:
+        found = await supernode.supernode.holders(id, caller, everywhere=True)
+        return [found] if found.locations else []
+
+    # -- being answered
+
+    def _ask(
+        self,
+        ids: Sequence[str],
+        ask: Callable[
+            [SupernodeMember, str], Coroutine[Deferred[Any], Any, Sequence[Holding | Holders]]
+        ],
+    ) -> None:
+        awake = self._group.awake()
+        if not awake:
+            return
+        supernode, node = self._random.choice(awake), self._random.choice(self._group.nodes)
+        must = self.all_is_well
+        sought = [id for id in ids if self._group.memory.is_held(id)]
+        self.asked += len(sought)
+        self.open += must
+
+        def answered(found: Sequence[Holding | Holders]) -> None:
+            self._told(found)
+            self._check(ids, found)
+            missed = set(sought) - {one.id for one in found}
+            self.answers += len(sought) - len(missed)
+            self.misses += sum(map(self._group.memory.is_held, missed))
+            if must and missed:
+                raise Broken(f"{supernode.process.location} finds nobody with {sorted(missed)}")
+
+        def unanswered(failure: Failure) -> None:
+            self.refused += len(sought)
+            if must or not failure.check(Unavailable, TooMuch):
+                self._failed(failure.getTraceback())
+
+        def done(result: object) -> None:
+            self.open -= must
+
+        asked = Deferred.fromCoroutine(ask(supernode, node.process.address))
+        asked.addCallback(answered).addErrback(unanswered).addBoth(done)
+
+    def _check(self, ids: Sequence[str], found: Sequence[Holding | Holders]) -> None:
+        """It answers what was asked, in that order, and is right."""
+        if [one.id for one in found] != [id for id in ids if any(id == one.id for one in found)]:
+            raise Broken(f"asked for {ids}: {found}")
+        for one in found:
+            if isinstance(one, Holders):
+                self._promises.holders(one)
+            else:
+                self._promises.found(one)
