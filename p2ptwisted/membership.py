@@ -4,7 +4,6 @@ to another when that one is gone.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from functools import partial
 from random import Random
 from typing import Any
 
@@ -14,7 +13,6 @@ from twisted.internet.defer import (
     Deferred,
     DeferredList,
     FirstError,
-    succeed,
 )
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -22,23 +20,15 @@ from twisted.logger import Logger
 
 from p2ptwisted.addresses import parse_location
 from p2ptwisted.calls import Refused
+from p2ptwisted.candidates import Candidates
 from p2ptwisted.client import Client
 from p2ptwisted.errors import InvalidInput, Unavailable
+from p2ptwisted.heartbeats import BEAT, BEAT_AGAIN, Heartbeats, is_busy
 from p2ptwisted.model import RESOURCES_MAX, Registration, Resource
 from p2ptwisted.services import Signal
 
-#: Seconds between two heartbeats.
-BEAT = 5.0
-
-#: The same after one without an answer; a silent supernode takes 2 s to be so.
-BEAT_AGAIN = 3.0
-
-#: Heartbeats without an answer after which a supernode is gone; registrations
-#: that fail in a row, after which it is no use.
-BEATS_MISSED = 2
-
-#: Statuses of a supernode that is well, and has too much to do.
-BUSY_STATUSES = (429, 503)
+#: Registrations that fail in a row, after which it is no use.
+REGISTRATIONS_FAILED = 2
 
 #: Seconds until a registration that was put off is tried again, at first and at
 #: the most: twice as many each time.
@@ -71,9 +61,6 @@ REGISTER_LONG, REGISTER_LONG_EACH = 1.0, 0.3e-3
 
 _log = Logger()
 
-#: A supernode's place among those given, and what resolves it.
-_Candidate = tuple[int, Callable[[], Awaitable[str]]]
-
 
 class Membership(Service):
     """Keeps a node registered at one supernode."""
@@ -101,15 +88,12 @@ class Membership(Service):
         self._resources = resources
         self._name = name
         self._own_location = own_location
-        self._given = given
-        self._discover = discover
         self._random = random or Random()
+        self._candidates = Candidates(given, discover, self._random)
         #: The location of the supernode that this node is registered at.
         self.supernode: str | None = None
         #: Supernodes given up; when they are back they may still list this node.
         self._left: list[str] = []
-        #: Which of those given comes next.
-        self._turn = 0
         self._joined_before = False
         #: Why there is no supernode yet.
         self._problem = ""
@@ -117,15 +101,12 @@ class Membership(Service):
         self._joining: str | None = None
         #: Whether the supernode lists this node, as far as is known.
         self._listed = False
-        #: Whether it answered the last call.
-        self._answers = True
-        #: When the last call began that it answered.
-        self._answered_at = 0.0
         self._changed = False
         self._registering = False
         self._rest_until = 0.0
         #: Fired when one of these has changed.
         self._news = Signal(clock)
+        self._heartbeats = Heartbeats(clock, self._news, self._beat, self._beaten)
         self._living: Deferred[None] | None = None
 
     def startService(self) -> None:
@@ -172,15 +153,15 @@ class Membership(Service):
         told = False
         # Whoever names supernodes and starts them after the node wants these, not any.
         others_from = self._clock.seconds()
-        if self._given and not self._joined_before:
+        if self._candidates.are_given and not self._joined_before:
             others_from += PATIENCE
         # Silent, it would cost its time limit once more: any other comes first.
         given_up = self._left[-1:]
         while True:
             self._problem = "none was named with --supernode, and none answers by multicast"
-            for find in (self._given_in_turn, self._discovered):
+            for find in (self._candidates.given_in_turn, self._candidates.discovered):
                 # Looked at only now: the first of the two can take its time.
-                if find == self._discovered and self._clock.seconds() < others_from:
+                if find == self._candidates.discovered and not self._is_past(others_from):
                     break
                 for turn, resolve in await find():
                     try:
@@ -196,8 +177,7 @@ class Membership(Service):
                     except (Refused, Unavailable) as error:
                         self._problem = f"{supernode}: {error}"
                         continue
-                    # The one after this, should this one be gone one day.
-                    self._turn = turn + 1
+                    self._candidates.taken(turn)
                     self._joined_before = True
                     return supernode
             given_up = []
@@ -213,21 +193,6 @@ class Membership(Service):
         finally:
             self._joining = None
 
-    async def _given_in_turn(self) -> list[_Candidate]:
-        """Those given, beginning with the one whose turn it is."""
-        count = len(self._given)
-        turns = [(self._turn + number) % count for number in range(count)]
-        return [(turn, self._given[turn]) for turn in turns]
-
-    async def _discovered(self) -> list[_Candidate]:
-        """Those found by multicast, in any order, so that nodes spread over them."""
-        try:
-            supernodes = list(await self._discover())
-        except Unavailable:
-            return []
-        self._random.shuffle(supernodes)
-        return [(self._turn - 1, partial(succeed, supernode)) for supernode in supernodes]
-
     # -- staying there
 
     async def _stay(self, supernode: str) -> None:
@@ -242,7 +207,10 @@ class Membership(Service):
         Have this done, with heartbeats beside it: a long registration must neither
         keep a node silent, nor with a silent supernode. Raises Unavailable when that is gone.
         """
-        both = [Deferred.fromCoroutine(work), Deferred.fromCoroutine(self._beat(supernode))]
+        both = [
+            Deferred.fromCoroutine(work),
+            Deferred.fromCoroutine(self._heartbeats.keep_up(supernode)),
+        ]
 
         def end(result: object) -> object:
             for one in both:
@@ -259,63 +227,42 @@ class Membership(Service):
             assert cause is not None
             raise cause from None
 
-    async def _beat(self, supernode: str) -> None:
-        """Heartbeats, until so many in a row had no answer; then raises Unavailable."""
-        missed = 0
-        began = self._clock.seconds()
-        self._answers, self._answered_at = True, began
-        while missed < BEATS_MISSED:
-            if missed:
-                # From the beginning of one to that of the next, for an answer can take its time.
-                await self._wait_until(began + BEAT_AGAIN)
-            while not missed and self._answers and not self._is_past(self._answered_at + BEAT):
-                await self._until_news(self._answered_at + BEAT - self._clock.seconds())
-            began = self._clock.seconds()
-            try:
-                known = await self._client.heartbeat(supernode, self._location(supernode))
-            except (Refused, Unavailable) as error:
-                _log.debug("{supernode}: {error}", supernode=supernode, error=error)
-                if not _is_busy(error):
-                    missed += 1
-                    self._answers = False
-                    continue
-            else:
-                self._told(known)
-            missed = 0
-            self._answers, self._answered_at = True, began
-            self._news.fire()
-            if await self._leave_another():
-                # Perhaps the same one under another name; then it has just forgotten this node.
-                self._answered_at = began - BEAT
-        raise Unavailable(f"{BEATS_MISSED} heartbeats had no answer")
+    async def _beat(self, supernode: str) -> bool:
+        return await self._client.heartbeat(supernode, self._location(supernode))
 
-    def _told(self, known: bool) -> None:
-        """A heartbeat was answered: whether the supernode lists this node."""
+    async def _beaten(self, known: bool) -> bool:
+        """A heartbeat was answered, by a supernode that lists this node or doesn't."""
         self._listed = known
         if not known and not self._registering:
             self._changed = True
             self._rest_until = self._clock.seconds()
+            self._news.fire()
+        # Perhaps the same one under another name; then it has just forgotten this node.
+        return await self._leave_another()
 
     async def _register_changes(self, supernode: str) -> None:
         """Register what changes, for ever; raises Refused or Unavailable where it won't do."""
         failed = 0
         while True:
             # A supernode that may be gone gets its time, however often the library changes.
-            while not (self._changed and self._answers and self._is_past(self._rest_until)):
+            while not self._is_time_to_register():
                 rest = self._rest_until - self._clock.seconds()
-                await self._until_news(rest if self._changed and rest > 0 else BEAT)
+                await self._news.wait(rest if self._changed and rest > 0 else BEAT)
+                # Not in the midst of what told them, which may be ended by what comes of it.
+                await deferLater(self._clock, 0)
             began = self._clock.seconds()
             try:
                 await self._register_patiently(supernode)
                 failed = 0
             except (Refused, Unavailable) as error:
                 failed += 1
-                if failed == BEATS_MISSED or _is_busy(error):
+                if failed == REGISTRATIONS_FAILED or is_busy(error):
                     raise
-                # A heartbeat tells at once whether it is there at all.
-                self._answers = False
-                self._news.fire()
-                await self._wait_until(began + BEAT_AGAIN)
+                self._heartbeats.not_answered()
+                await deferLater(self._clock, max(0, began + BEAT_AGAIN - self._clock.seconds()))
+
+    def _is_time_to_register(self) -> bool:
+        return self._changed and self._heartbeats.answers and self._is_past(self._rest_until)
 
     async def _register_patiently(self, supernode: str) -> None:
         """Register; with one that is busy again and again. Raises Refused and Unavailable."""
@@ -326,7 +273,7 @@ class Membership(Service):
                 await self._register(supernode)
             except Refused as refused:
                 impatient = not self._listed and self._is_past(patience_until)
-                if not _is_busy(refused) or impatient:
+                if not is_busy(refused) or impatient:
                     raise
             else:
                 return
@@ -354,7 +301,8 @@ class Membership(Service):
             raise
         finally:
             self._registering = False
-        self._listed, self._answered_at = True, max(began, self._answered_at)
+        self._listed = True
+        self._heartbeats.answered(began)
         if supernode in self._left:
             self._left.remove(supernode)
         _log.info(
@@ -388,17 +336,8 @@ class Membership(Service):
 
     # -- waiting
 
-    async def _until_news(self, seconds: float) -> None:
-        """Until there are some, or so much time has passed."""
-        await self._news.wait(seconds)
-        # Not in the midst of what told them, which may be ended by what comes of it.
-        await deferLater(self._clock, 0)
-
     def _is_past(self, when: float) -> bool:
         return self._clock.seconds() >= when
-
-    async def _wait_until(self, when: float) -> None:
-        await deferLater(self._clock, max(0, when - self._clock.seconds()))
 
     async def _jitter(self, seconds: float) -> None:
         """Wait so long, and a random time more."""
@@ -408,8 +347,3 @@ class Membership(Service):
         """There is something else to register."""
         self._changed = True
         self._news.fire()
-
-
-def _is_busy(error: Exception) -> bool:
-    """Whether that is what a supernode says that is well, and has too much to do."""
-    return isinstance(error, Refused) and error.status in BUSY_STATUSES

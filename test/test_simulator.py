@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from bench.sim import history, workers
 from bench.sim.history import History, Outcome
 from bench.sim.members import VirtualClient
-from p2ptwisted import liveness, membership
+from p2ptwisted import heartbeats, liveness
 from p2ptwisted.liveness import Sweep
 from p2ptwisted.model import SUPERNODE_ID, Holding
 from p2ptwisted.protocols import multicast
@@ -84,7 +84,7 @@ class NoticedTests(SynchronousTestCase):
 
     def test_never_moved(self) -> None:
         """Nodes that stay with a dead supernode."""
-        self.patch(membership, "BEATS_MISSED", 1_000)
+        self.patch(heartbeats, "BEATS_MISSED", 1_000)
         self.assertNoticed("unknown after")
 
     def test_mute(self) -> None:

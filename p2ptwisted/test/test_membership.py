@@ -17,9 +17,8 @@ from p2ptwisted import membership
 from p2ptwisted.calls import TIMEOUT, IClientReactor, Refused
 from p2ptwisted.client import Client, make_client
 from p2ptwisted.errors import InvalidInput, Unavailable
+from p2ptwisted.heartbeats import BEAT, BEAT_AGAIN
 from p2ptwisted.membership import (
-    BEAT,
-    BEAT_AGAIN,
     BUSY,
     BUSY_MAX,
     BUSY_PATIENCE,
