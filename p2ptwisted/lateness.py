@@ -5,6 +5,10 @@ from collections import deque
 #: Seconds between two ticks.
 TICK = 0.25
 
+#: Seconds from which on a tick is late. By less it is whenever there is much to do, for
+#: hours perhaps; answers are read all the same.
+LEAST = 0.1
+
 #: Late ticks that are remembered: those of 16 s, more than anybody asks about.
 LATE_MAX = 64
 
@@ -25,7 +29,7 @@ class Lateness:
 
     def tick(self, now: float) -> None:
         """To be called every TICK seconds."""
-        if self._due is not None and now > self._due:
+        if self._due is not None and now - self._due >= LEAST:
             self._late.append((self._due, now))
         self._due = now + TICK
 
@@ -36,7 +40,7 @@ class Lateness:
     def since(self, began: float, now: float) -> float:
         """The seconds for which this process was late, in all, from `began` until `now`."""
         late = list(self._late)
-        if self._due is not None:
+        if self._due is not None and now - self._due >= LEAST:
             # A timer that was due before the next tick is served before it.
             late.append((self._due, now))
         return sum(max(0.0, came - max(due, began)) for due, came in late)

@@ -2,7 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2ptwisted.lateness import LATE_MAX, TICK, Lateness
+from p2ptwisted.lateness import LATE_MAX, LEAST, TICK, Lateness
 
 
 class LatenessTests(SynchronousTestCase):
@@ -20,6 +20,12 @@ class LatenessTests(SynchronousTestCase):
         self.tick(*(number * TICK for number in range(100)))
         self.assertEqual(self.lateness.since(0, 100 * TICK), 0)
 
+    def test_busy(self) -> None:
+        """Nor do those that are a little late each, however many they are."""
+        step = TICK + 0.9 * LEAST
+        self.tick(*(number * step for number in range(100)))
+        self.assertEqual(self.lateness.since(0, 100 * step), 0)
+
     def test_stood_still(self) -> None:
         """Late is the time from when a tick was due until it came, as far as it is asked about."""
         self.tick(0, TICK, 4)
@@ -33,7 +39,7 @@ class LatenessTests(SynchronousTestCase):
         self.assertEqual(self.lateness.since(0, 3), 3 - TICK)
 
     def test_starved(self) -> None:
-        """Many small delays add up."""
+        """Delays add up."""
         self.tick(*(number * 2 * TICK for number in range(9)))
         self.assertEqual(self.lateness.since(0, 16 * TICK), 8 * TICK)
 
