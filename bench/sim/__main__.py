@@ -11,7 +11,7 @@ import time
 
 from bench.sim.workers import CPU_MAX, run_all
 
-#: The histories that CI runs, and the group in each.
+#: The histories that `make test` runs, and the group in each.
 HISTORIES, SUPERNODES, NODES = 200, 50, 1_000
 
 #: So many seeds belong to each day.
@@ -25,18 +25,19 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=today, help="of the first [%(default)s]")
     parser.add_argument("--supernodes", type=int, default=SUPERNODES, help="[%(default)s]")
     parser.add_argument("--nodes", type=int, default=NODES, help="[%(default)s]")
+    parser.add_argument("--long", action="store_true", help="two and a half minutes each")
     parser.add_argument("--cpu", type=int, default=CPU_MAX, help="seconds for each [%(default)s]")
     given = parser.parse_args(arguments)
     seeds = range(given.seed, given.seed + given.histories)
     print(f"histories from seed {given.seed} on", flush=True)
     began, outcomes = time.monotonic(), []
-    for outcome in run_all(seeds, given.supernodes, given.nodes, given.cpu):
+    for outcome in run_all(seeds, given.supernodes, given.nodes, given.cpu, given.long):
         outcomes.append(outcome)
         if outcome.problem:
             print(
                 f"seed {outcome.seed}: {outcome.problem}\n"
                 f"  again: python -m bench.sim --histories 1 --seed {outcome.seed} "
-                f"--supernodes {given.supernodes} --nodes {given.nodes}",
+                f"--supernodes {given.supernodes} --nodes {given.nodes}{' --long' * given.long}",
                 flush=True,
             )
     broken = sum(bool(outcome.problem) for outcome in outcomes)

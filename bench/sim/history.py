@@ -25,8 +25,8 @@ from bench.sim.questions import Questions
 SETTLED, CALM_UNTIL = 6.0, 7.5
 
 #: Seconds of a history until the last mishap, and the same of one that is so long that
-#: whatever happens once a minute happens in it; every tenth seed's is.
-MISHAPS_UNTIL, LONG_UNTIL, LONG_EACH = 32.0, 120.0, 10
+#: whatever happens once a minute happens in it.
+MISHAPS_UNTIL, LONG_UNTIL = 32.0, 120.0
 
 #: Every so manieth seed's group has a peer of another program.
 OLDER_EACH = 5
@@ -81,7 +81,7 @@ class Outcome:
 class History:
     """A group, and what happens to it."""
 
-    def __init__(self, seed: int, supernodes: int, nodes: int) -> None:
+    def __init__(self, seed: int, supernodes: int, nodes: int, long: bool = False) -> None:
         self.seed = seed
         self._random = Random(seed)
         self._time = Time()
@@ -92,7 +92,7 @@ class History:
         #: What went wrong first, and next, which may say more.
         self._problems: list[str] = []
         self._known_within = 0.0
-        self._last_mishap = MISHAPS_UNTIL if seed % LONG_EACH else LONG_UNTIL
+        self._last_mishap = LONG_UNTIL if long else MISHAPS_UNTIL
         self._peace = self._last_mishap + MENDING
         self._group = Group(self._time, self._network, self._fork(), supernodes, nodes)
         self._older: OlderPeer | None = None

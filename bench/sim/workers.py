@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import lru_cache
 from multiprocessing.connection import Connection
+from typing import Any
 
 from twisted.python.failure import Failure
 
@@ -17,7 +18,7 @@ from bench.sim.history import History, Outcome
 from p2ptwisted import addresses, claims
 from p2ptwisted.protocols import multicast, wire
 
-#: Seconds of a processor for one history, which takes about ten, or 25 if it is a long one.
+#: Seconds of a processor for one history, which takes about ten.
 CPU_MAX = 300
 
 #: Seconds more until one that doesn't end by that is killed.
@@ -27,15 +28,15 @@ CPU_GRACE = 10
 DATAGRAMS_MAX = 10_000
 
 
-def live(seed: int, supernodes: int, nodes: int) -> Outcome:
+def live(seed: int, supernodes: int, nodes: int, long: bool = False) -> Outcome:
     """Live through a history; never raises."""
     try:
-        return History(seed, supernodes, nodes).run()
+        return History(seed, supernodes, nodes, long).run()
     except Exception:
         return Outcome(seed, Failure().getTraceback())
 
 
-def _work(told: Connection, cpu_max: int, seed: int, supernodes: int, nodes: int) -> None:
+def _work(told: Connection, cpu_max: int, *life: Any) -> None:
     """The whole life of a process."""
     # Where it hangs is told on stderr before it ends.
     faulthandler.register(signal.SIGXCPU, chain=True)
@@ -47,14 +48,16 @@ def _work(told: Connection, cpu_max: int, seed: int, supernodes: int, nodes: int
     vars(wire).update(decode=decode)
     vars(multicast).update(decode=decode, encode=encode)
     vars(claims).update(parse_location=lru_cache(DATAGRAMS_MAX)(addresses.parse_location))
-    told.send(live(seed, supernodes, nodes))
+    told.send(live(*life))
 
 
-def run(seed: int, supernodes: int, nodes: int, cpu_max: int = CPU_MAX) -> Outcome:
+def run(
+    seed: int, supernodes: int, nodes: int, cpu_max: int = CPU_MAX, long: bool = False
+) -> Outcome:
     """What comes of a history in a process of its own, which may die."""
     context = multiprocessing.get_context("forkserver")
     heard, told = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(told, cpu_max, seed, supernodes, nodes))
+    process = context.Process(target=_work, args=(told, cpu_max, seed, supernodes, nodes, long))
     process.start()
     told.close()
     try:
@@ -69,11 +72,13 @@ def run(seed: int, supernodes: int, nodes: int, cpu_max: int = CPU_MAX) -> Outco
     return Outcome(seed, f"its process ended {how}")
 
 
-def run_all(seeds: range, supernodes: int, nodes: int, cpu_max: int) -> Iterator[Outcome]:
+def run_all(
+    seeds: range, supernodes: int, nodes: int, cpu_max: int, long: bool
+) -> Iterator[Outcome]:
     """The outcomes as they come."""
     multiprocessing.get_context("forkserver").set_forkserver_preload(["bench.sim.history"])
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        running = [pool.submit(run, seed, supernodes, nodes, cpu_max) for seed in seeds]
+        running = [pool.submit(run, seed, supernodes, nodes, cpu_max, long) for seed in seeds]
         try:
             for done in as_completed(running):
                 yield done.result()
