@@ -26,7 +26,7 @@ from p2ptwisted.model import SUPERNODE_ID
 from p2ptwisted.protocols.confirming import Confirming
 from p2ptwisted.protocols.links import addresses_up
 from p2ptwisted.protocols.seal import Seal
-from p2ptwisted.protocols.searches import PEER_MEMORY, REPEATS, Search, Searches
+from p2ptwisted.protocols.searches import PEER_MEMORY, REPEATS, Search, Searches, make_tag
 from p2ptwisted.protocols.sockets import Group, GroupSockets, IMulticastReactor, Source
 from p2ptwisted.protocols.wire import (
     LOCATIONS_MAX,
@@ -110,6 +110,8 @@ class MulticastOverlay(Service):
         self._aloud = TokenBucket(ALOUD_RATE, ALOUD_BURST)
         self._refreshing = LoopingCall(self._refresh)
         self._refreshing.clock = reactor
+        #: Whether the group was called since the start.
+        self._called = False
         #: Whether others were heard of late; None until any was.
         self._heard: bool | None = None
         #: Datagrams that were dropped because they are not of the format.
@@ -145,10 +147,19 @@ class MulticastOverlay(Service):
             self._notice_silence()
             self._tell_dropped()
             if self._answers is not None:
-                self.search_all(SUPERNODE_ID).addErrback(lambda _: None)
+                self._call_group()
         except Exception:
             # An exception would end the LoopingCall for good.
             _log.failure("Looking at the network interfaces failed; trying again in a while")
+
+    def _call_group(self) -> None:
+        """So that those who are there stay known: at the start to all, and then to most."""
+        if self._called:
+            # Once, for it comes again; a search would be repeated for whoever is gone.
+            self._sockets.send_to_group(self._sealed(Request(self._name, SUPERNODE_ID, make_tag())))
+        else:
+            self._called = True
+            self.search_all(SUPERNODE_ID).addErrback(lambda _: None)
 
     def _notice_silence(self) -> None:
         """Tell once when a group that was heard is heard no more, and when it is back."""

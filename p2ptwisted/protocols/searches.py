@@ -78,6 +78,11 @@ class Search:
         return self.peers_known and not self.awaited
 
 
+def make_tag() -> str:
+    """One that nobody guesses, new each time."""
+    return secrets.token_hex(TAG_BYTES)
+
+
 class Searches:
     """All searches of one supernode, the peers it has heard, and its memory of misses."""
 
@@ -128,7 +133,7 @@ class Searches:
             return None
         peers = self.peers(now)
         timeout = self._timeout if peers else min(self._timeout, LONELY_TIMEOUT)
-        tag = secrets.token_hex(TAG_BYTES)
+        tag = make_tag()
         known = 0 < len(peers) <= AWAITED_MAX
         search = Search(id, tag, everyone, known, set(peers) if known else set(), timeout)
         self._by_tag[search.tag] = search

@@ -346,6 +346,24 @@ class FindingTests(OverlayTestCase):
         self.network.deliver()
         self.assertEqual(peer.heard, [])
 
+    def test_one_call(self) -> None:
+        """A call to the group is one datagram an interface, though somebody there is gone."""
+        first = self.supernode(ONE)
+        gone = self.supernode(TWO)
+        self.settle()
+        self.overlays.remove(gone)
+        self.network.deliver()
+        stopped = gone.stopService()
+        self.network.advance(0)
+        self.successResultOf(stopped)
+        mark = len(self.network.sent)
+        for _ in range(2):
+            self.network.advance(REFRESH)
+            self.network.advance(TIMEOUT)
+        self.assertEqual(len(set(self.network.to_group(GROUP, mark))), 2)
+        self.assertEqual(len(self.network.to_group(GROUP, mark)), 4)
+        self.assertTrue(first.running)
+
     def test_regular_call(self) -> None:
         """Supernodes call every 20 s, so that those that are there stay known."""
         first = self.supernode(ONE)
