@@ -22,7 +22,7 @@ from p2ptwisted.printable import printable
 from p2ptwisted.protocols.links import check_selection
 from p2ptwisted.protocols.sockets import Group
 from p2ptwisted.tls import Authority, check_private_key, load_authority
-from p2ptwisted.web.limits import IDLE_LEAST, Limits
+from p2ptwisted.web.limits import BODIES_MAX, HEADER_MOST, IDLE_LEAST, Limits
 
 EVERYWHERE = IPv4Network("0.0.0.0/0")
 
@@ -58,6 +58,8 @@ class CommonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     multicast_ttl: Annotated[int, Meta(ge=0, le=255)] = 20
     connections: _Count = Limits.connections
     connections_per_address: _Count = Limits.connections_per_address
+    header_size: Annotated[int, Meta(ge=1024, le=HEADER_MOST)] = Limits.header_size
+    body_size: Annotated[int, Meta(ge=1024, le=BODIES_MAX // 2)] | None = Limits.body_size
     header_time: _Seconds = Limits.header_time
     body_time: _Seconds = Limits.body_time
     idle_time: Annotated[float, Meta(ge=IDLE_LEAST, le=3600)] = Limits.idle_time

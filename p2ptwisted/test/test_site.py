@@ -303,6 +303,36 @@ class AllBodiesTests(SiteCase):
             self.assertTrue(self.put_off(self.send(here)))
 
 
+class SizesTests(SiteCase):
+    """Sizes that the user has set."""
+
+    def make(self, limits: Limits) -> None:
+        self.site = LimitedSite(self.echo, BODY_MAX, self.clock, limits)
+
+    def post(self, body: bytes, *headers: bytes) -> Answer:
+        connection = self.connect()
+        length = b"Content-Length: %d" % len(body)
+        lines = [b"POST / HTTP/1.1", b"Host: a", b"Connection: close", length, *headers, b"", b""]
+        connection.send(b"\r\n".join(lines) + body)
+        return connection.take()
+
+    def test_body(self) -> None:
+        """Bodies may be smaller or larger than the routes need by themselves."""
+        for most in (BODY_MAX // 2, 2 * BODY_MAX):
+            self.make(Limits(body_size=most))
+            self.assertEqual(self.post(bytes(most)).status, 200)
+            self.assertIn(str(most), self.refusal(self.post(bytes(most + 1)), TOO_LARGE))
+
+    def test_headers(self) -> None:
+        """So may a request's first line and headers, each line of them and all together."""
+        for most in (2_000, 100_000):
+            self.make(Limits(header_size=most))
+            one, many = [b"X: " + bytes(most // 2).replace(b"\0", b"x")], [b"X: y"] * 100
+            self.assertEqual(self.post(b"", *one, *many).status, 200)
+            answer = self.post(b"", *one, *one, *many)
+            self.assertIn(str(most), self.refusal(answer, HTTPStatus.BAD_REQUEST))
+
+
 class RequestTests(SiteCase):
     """Requests that are none, and connections that say nothing."""
 

@@ -10,9 +10,6 @@ from twisted.web.server import Request
 if TYPE_CHECKING:
     from p2ptwisted.web.channel import LimitedChannel
 
-#: Bytes of all bodies under way at a site; one address may have half of them.
-BODIES_MAX = 64 * 1024 * 1024
-
 #: What stands before the path where a request names the whole URL.
 _AUTHORITY = re.compile(rb"\Ahttps?://[^/?#]*/?", re.IGNORECASE)
 

@@ -58,6 +58,7 @@ class LimitedChannel(PatientChannel):
 
     def connectionMade(self) -> None:
         super().connectionMade()
+        self.totalHeadersSize = self.MAX_LENGTH = self.site.limits.header_size
         self._deadline = Deadline(self.site.reactor, self._late)
         self._deadline.set(self.site.limits.header_time)
         self.site.connections.add(self, self.getPeer().host)

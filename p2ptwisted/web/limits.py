@@ -6,6 +6,12 @@ from dataclasses import dataclass, replace
 #: Bytes a second that a request's body must come with, on average over `body_time`.
 BODY_RATE = 16 * 1024
 
+#: Bytes of all bodies under way at a site; one address may have half of them.
+BODIES_MAX = 64 * 1024 * 1024
+
+#: Bytes of headers that may be allowed at the most: 10,000 clients can have as many each.
+HEADER_MOST = 256 * 1024
+
 #: Seconds; the members' own connections are unused for up to `calls.IDLE`, and one that
 #: is closed just as a request comes loses it.
 IDLE_LEAST = 35.0
@@ -17,11 +23,15 @@ DESCRIPTORS = 0.75
 
 @dataclass(frozen=True)
 class Limits:
-    """What `--connections` and so on say; all times are in seconds."""
+    """What `--connections` and so on say; times are in seconds, sizes in bytes."""
 
     #: At once, in all and from one address.
     connections: int = 10_000
     connections_per_address: int = 1_000
+    #: Of a request's first line and headers.
+    header_size: int = 16 * 1024
+    #: Of a request's body; None: what its routes need.
+    body_size: int | None = None
     #: From a request's first byte (or from connecting) to the end of its headers.
     header_time: float = 10.0
     #: In any such time a body that is not yet complete must have grown with BODY_RATE.

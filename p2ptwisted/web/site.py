@@ -12,10 +12,10 @@ from twisted.web.resource import IResource
 from twisted.web.server import Site
 
 from p2ptwisted.services import GRACE
-from p2ptwisted.web.bodies import BODIES_MAX, Bodies, LimitedRequest
+from p2ptwisted.web.bodies import Bodies, LimitedRequest
 from p2ptwisted.web.channel import LimitedChannel
 from p2ptwisted.web.connections import Connections
-from p2ptwisted.web.limits import Limits, affordable
+from p2ptwisted.web.limits import BODIES_MAX, Limits, affordable
 from p2ptwisted.web.refusal import Full
 
 #: Connections looked at for one that can make room for another: those that still
@@ -39,10 +39,10 @@ class LimitedSite(Site):
         reactor: IReactorTime,
         limits: Limits = Limits(),  # noqa: B008  # frozen
     ) -> None:
-        """`body_max`: bytes of a request's body."""
+        """`body_max`: bytes of a request's body, where the limits say nothing of that."""
         # The channel has a timer of its own for every wait.
         super().__init__(root, timeout=None, reactor=reactor, parsePOSTFormSubmission=False)
-        self.body_max = body_max
+        self.body_max = limits.body_size or body_max
         self.limits = affordable(limits)
         self.connections: Connections[LimitedChannel] = Connections(
             self.limits.connections, self.limits.connections_per_address
