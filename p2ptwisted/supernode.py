@@ -53,12 +53,12 @@ REGISTER_RATE, REGISTER_BURST = 100, 1_000
 #: (client.REGISTER_TIMEOUT), and what is given up then was done in vain.
 STORING_MAX = 50_000
 
+#: Of these, those from one address that isn't trusted, so that others always find room.
+STORING_SHARE = STORING_MAX // 2
+
 #: Lists that are written at once, in turns, the others after them: each is soon through,
 #: where all of many nodes' lists at once would all be through too late.
 WRITING_MAX = 8
-
-#: Of these, those from one address that isn't trusted, so that others always find room.
-STORING_SHARE = STORING_MAX // 2
 
 #: Searches a second from one address that find nothing, and at once. They wake
 #: every supernode; those that find something give their token back.
