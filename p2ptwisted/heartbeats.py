@@ -69,9 +69,7 @@ class Heartbeats:
                 # From the beginning of one to that of the next, for an answer can take its time.
                 await deferLater(self._clock, max(0, began + BEAT_AGAIN - self._clock.seconds()))
             while not missed and self.answers and self._clock.seconds() < self._answered_at + BEAT:
-                await self._news.wait(self._answered_at + BEAT - self._clock.seconds())
-                # Not in the midst of what told them, which may be ended by what comes of it.
-                await deferLater(self._clock, 0)
+                await self._news.wait_aside(self._answered_at + BEAT - self._clock.seconds())
             began = self._clock.seconds()
             try:
                 known = await self._beat(supernode)

@@ -25,7 +25,7 @@ from p2ptwisted.client import Client
 from p2ptwisted.errors import InvalidInput, Unavailable
 from p2ptwisted.heartbeats import BEAT, BEAT_AGAIN, Heartbeats, is_busy
 from p2ptwisted.model import RESOURCES_MAX, Registration, Resource
-from p2ptwisted.services import Signal
+from p2ptwisted.services import Signal, cause_of
 
 #: Registrations that fail in a row, after which it is no use.
 REGISTRATIONS_FAILED = 2
@@ -223,9 +223,7 @@ class Membership(Service):
         try:
             await ended.addBoth(end)
         except FirstError as first:
-            cause = first.subFailure.value
-            assert cause is not None
-            raise cause from None
+            raise cause_of(first) from None
 
     async def _beat(self, supernode: str) -> bool:
         return await self._client.heartbeat(supernode, self._location(supernode))
@@ -247,9 +245,7 @@ class Membership(Service):
             # A supernode that may be gone gets its time, however often the library changes.
             while not self._is_time_to_register():
                 rest = self._rest_until - self._clock.seconds()
-                await self._news.wait(rest if self._changed and rest > 0 else BEAT)
-                # Not in the midst of what told them, which may be ended by what comes of it.
-                await deferLater(self._clock, 0)
+                await self._news.wait_aside(rest if self._changed and rest > 0 else BEAT)
             began = self._clock.seconds()
             try:
                 await self._register_patiently(supernode)

@@ -13,7 +13,7 @@ from twisted.internet.defer import (
     succeed,
 )
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import Cooperator, SchedulerStopped
+from twisted.internet.task import Cooperator, SchedulerStopped, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -131,6 +131,11 @@ class Signal:
             if timer.active():
                 timer.cancel()
 
+    async def wait_aside(self, seconds: float) -> None:
+        """As `wait`, but not to go on in the midst of what fires it, and may be ended by that."""
+        await self.wait(seconds)
+        await deferLater(self._clock, 0)
+
 
 def make_cooperator(clock: IReactorTime) -> Cooperator:
     """A Cooperator that gives way to the reactor after SLICE_TIME of work."""
@@ -160,6 +165,11 @@ async def all_of(work: Sequence[Deferred[_T]]) -> list[_T]:
     try:
         return await gatherResults(work, consumeErrors=True)
     except FirstError as first:
-        cause = first.subFailure.value
-        assert cause is not None
-        raise cause from None
+        raise cause_of(first) from None
+
+
+def cause_of(first: FirstError) -> BaseException:
+    """What the first that failed raised."""
+    cause = first.subFailure.value
+    assert cause is not None
+    return cause

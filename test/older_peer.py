@@ -17,6 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from .serving import serve
+
 NAME = "older-peer"
 
 #: Seconds that it waits for something to be said in the group.
@@ -117,10 +119,4 @@ class OlderNode:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.location = f"127.0.0.1:{self._server.server_port}"
-        thread = threading.Thread(target=self._server.serve_forever, args=[0.05])
-        thread.start()
-        case.addCleanup(thread.join)
-        case.addCleanup(self._server.server_close)
-        case.addCleanup(self._server.shutdown)
+        self.location = serve(case, ThreadingHTTPServer(("127.0.0.1", 0), Handler))

@@ -1,12 +1,12 @@
 """A supernode throws nobody out for what is not the nodes' fault."""
 
 import json
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 from .cases import SystemTestCase
 from .daemons import START_WITHIN, Daemon, at, eventually, free_port, id_of
+from .serving import QuietServer, serve
 from .test_dead_supernode import Load
 
 #: Seconds for which the supernode is stopped; its nodes would be gone after 10.
@@ -36,13 +36,6 @@ TWO_SWEEPS = 6.5
 FOUR_SWEEPS = 13.0
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Whoever asks may give up."""
-
-
 class SlowNodes:
     """Nodes that are well, and take their time to say so."""
 
@@ -68,10 +61,7 @@ class SlowNodes:
                 pass
 
         port = free_port()
-        server = _Server(("0.0.0.0", port), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        case.addCleanup(server.server_close)
-        case.addCleanup(server.shutdown)
+        serve(case, QuietServer(("0.0.0.0", port), Handler))
         for number in range(1, SLOW_NODES + 1):
             location = f"127.0.3.{number}:{port}"
             answer = supernode.post(

@@ -4,10 +4,9 @@ import re
 import ssl
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 from . import answers
@@ -15,6 +14,7 @@ from .answers import Answer
 from .cases import SystemTestCase
 from .daemons import Daemon, Machine, at, environment, eventually, free_port, id_of
 from .hosts import Host, Switch
+from .serving import QuietServer, serve
 
 CONTENT = b"content of a group that speaks TLS\n" * 100_000
 ID = id_of(CONTENT)
@@ -122,11 +122,6 @@ class SecuredTests(SystemTestCase):
             Host.curl(two, "--insecure", f"{node.url}/api/node/health")
 
 
-class _Server(ThreadingHTTPServer):
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Who doesn't trust its certificate breaks off."""
-
-
 class StandIn:
     """What a node is to a sweep: it answers by TLS, with the certificate in a file."""
 
@@ -146,16 +141,11 @@ class StandIn:
 
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
-        self._server = _Server(("127.0.0.1", 0), Handler)
-        self._server.socket = context.wrap_socket(
-            self._server.socket, server_side=True, do_handshake_on_connect=False
+        server = QuietServer(("127.0.0.1", 0), Handler)
+        server.socket = context.wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False
         )
-        self.location = f"127.0.0.1:{self._server.server_port}"
-        thread = threading.Thread(target=self._server.serve_forever, args=[0.05])
-        thread.start()
-        case.addCleanup(thread.join)
-        case.addCleanup(self._server.server_close)
-        case.addCleanup(self._server.shutdown)
+        self.location = serve(case, server)
 
 
 class TrustTests(SystemTestCase):

@@ -156,7 +156,7 @@ class MulticastOverlay(Service):
         """So that those who are there stay known: at the start to all, and then to most."""
         if self._called:
             # Once, for it comes again; a search would be repeated for whoever is gone.
-            self._sockets.send_to_group(self._sealed(Request(self._name, SUPERNODE_ID, make_tag())))
+            self._send_request(SUPERNODE_ID, make_tag())
         else:
             self._called = True
             self.search_all(SUPERNODE_ID).addErrback(lambda _: None)
@@ -208,17 +208,19 @@ class MulticastOverlay(Service):
             self._timers[search] = [
                 self._reactor.callLater(search.timeout, self._end, search),
                 *(
-                    self._reactor.callLater(search.timeout * part, self._send_request, search)
+                    self._reactor.callLater(
+                        search.timeout * part, self._send_request, id, search.tag
+                    )
                     for part in REPEATS
                 ),
             ]
-            self._send_request(search)
+            self._send_request(id, search.tag)
         waiter: Deferred[tuple[str, ...]] = Deferred(self._waiters[search].remove)
         self._waiters[search].append(waiter)
         return waiter
 
-    def _send_request(self, search: Search) -> None:
-        self._sockets.send_to_group(self._sealed(Request(self._name, search.id, search.tag)))
+    def _send_request(self, id: str, tag: str) -> None:
+        self._sockets.send_to_group(self._sealed(Request(self._name, id, tag)))
 
     def _end(self, search: Search) -> None:
         if not self._searches.end(search, self._reactor.seconds()):
