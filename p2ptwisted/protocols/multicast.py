@@ -102,7 +102,10 @@ class MulticastOverlay(Service):
         self._seal = seal
         self._trusted = trusted
         self._wall_time = wall_time
-        self._searches = Searches(name, timeout)
+        # Who only asks has never heard of anybody, and nevertheless expects an answer.
+        self._searches = (
+            Searches(name, timeout) if answers else Searches(name, timeout, lonely_timeout=timeout)
+        )
         self._waiters: dict[Search, list[Deferred[tuple[str, ...]]]] = {}
         self._timers: dict[Search, list[IDelayedCall]] = {}
         self._confirming: set[Deferred[None]] = set()
@@ -208,9 +211,7 @@ class MulticastOverlay(Service):
             self._timers[search] = [
                 self._reactor.callLater(search.timeout, self._end, search),
                 *(
-                    self._reactor.callLater(
-                        search.timeout * part, self._send_request, id, search.tag
-                    )
+                    self._reactor.callLater(search.timeout * part, self._repeat, search)
                     for part in REPEATS
                 ),
             ]
@@ -221,6 +222,14 @@ class MulticastOverlay(Service):
 
     def _send_request(self, id: str, tag: str) -> None:
         self._sockets.send_to_group(self._sealed(Request(self._name, id, tag)))
+
+    def _repeat(self, search: Search) -> None:
+        if search.is_to_be_repeated:
+            search.repeated()
+            self._send_request(search.id, search.tag)
+        elif self._answers is None:
+            # Enough for a node, and soon: whoever is slower than that has much to do.
+            self._end(search)
 
     def _end(self, search: Search) -> None:
         if not self._searches.end(search, self._reactor.seconds()):

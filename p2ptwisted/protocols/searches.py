@@ -39,7 +39,7 @@ GATHERED_MAX = 1_000
 #: gives its token back, so only unknown ids are held up.
 MISS_RATE, MISS_BURST = 500, 1_000
 
-#: Seconds to wait where no other supernode has been heard of.
+#: Seconds that a supernode waits where no other has been heard of.
 LONELY_TIMEOUT = 0.1
 
 #: When a request is sent again, in parts of the search's time: what crosses the
@@ -69,6 +69,8 @@ class Search:
     timeout: float
     #: A set that keeps its order.
     locations: dict[str, None] = field(default_factory=dict)
+    #: How many there were when the request was last sent.
+    located: int = 0
 
     @property
     def is_over(self) -> bool:
@@ -76,6 +78,20 @@ class Search:
         if self.locations and not self.everyone:
             return True
         return self.peers_known and not self.awaited
+
+    @property
+    def is_to_be_repeated(self) -> bool:
+        """
+        Whether the request that was sent a while ago is to be sent again.
+
+        It is for those who have not answered; where nobody knows who they are, it
+        is for as long as it brings something new: all whom it reaches answer again.
+        """
+        return self.peers_known or not self.locations or len(self.locations) > self.located
+
+    def repeated(self) -> None:
+        """The request is sent again now."""
+        self.located = len(self.locations)
 
 
 def make_tag() -> str:
@@ -86,10 +102,14 @@ def make_tag() -> str:
 class Searches:
     """All searches of one supernode, the peers it has heard, and its memory of misses."""
 
-    def __init__(self, name: str, timeout: float) -> None:
-        """`name` is this supernode's own; `timeout` (seconds) bounds every search."""
+    def __init__(self, name: str, timeout: float, lonely_timeout: float = LONELY_TIMEOUT) -> None:
+        """
+        `name` is this supernode's own; `timeout` (seconds) bounds every search, and
+        `lonely_timeout` that of one who has heard of nobody.
+        """
         self._name = name
         self._timeout = timeout
+        self._lonely_timeout = min(timeout, lonely_timeout)
         self._by_tag: dict[str, Search] = {}
         self._by_question: dict[tuple[str, bool], Search] = {}
         self._peers: OrderedDict[str, float] = OrderedDict()
@@ -132,7 +152,7 @@ class Searches:
         if len(self._by_tag) >= SEARCHES_MAX or not self._bucket.take(now):
             return None
         peers = self.peers(now)
-        timeout = self._timeout if peers else min(self._timeout, LONELY_TIMEOUT)
+        timeout = self._timeout if peers else self._lonely_timeout
         tag = make_tag()
         known = 0 < len(peers) <= AWAITED_MAX
         search = Search(id, tag, everyone, known, set(peers) if known else set(), timeout)

@@ -187,6 +187,20 @@ class LossTests(OverlayTestCase):
         self.assertEqual(len(requests), 2 * (1 + len(REPEATS)))
         self.assertEqual(len(set(requests)), 1)
 
+    def test_nothing_new(self) -> None:
+        """Who knows nobody asks all again until that finds no other."""
+        node = self.make(self.network.host(THREE), None, name="node-1")
+        self.start(node)
+        mark = len(self.network.sent)
+        search = node.search_all(SUPERNODE_ID)
+        self.network.losing = 1
+        for _ in range(10):
+            self.network.advance(TIMEOUT / 10)
+        self.assertEqual(self.successResultOf(search), (f"{TWO}:5000", f"{ONE}:5000"))
+        requests = self.network.to_group(GROUP, mark)
+        # The first finds one of them, the second the other, the third no more.
+        self.assertEqual(len(requests), 2 * 3)
+
     def test_answered(self) -> None:
         """A search that is answered is not sent again."""
         self.result(self.asker.search("x"))
@@ -322,8 +336,24 @@ class FindingTests(OverlayTestCase):
         self.assertEqual(self.network.sent[mark:], [])
         self.assertEqual([each.joined for each in host.sockets], [set(), set()])
         found = node.search_all(SUPERNODE_ID)
-        self.network.advance(0.1)
+        for part in REPEATS[:2]:
+            self.network.deliver()
+            self.assertNoResult(found)
+            self.network.advance(TIMEOUT * part)
         self.assertEqual(self.successResultOf(found), (f"{ONE}:5000", f"{TWO}:5000"))
+
+    def test_a_node_finds_slow_supernodes(self) -> None:
+        """It knows nobody, and yet waits its whole time for an answer."""
+        self.supernode(ONE)
+        node = self.make(self.network.host(THREE), None, name="node-7")
+        self.start(node)
+        self.network.losing = 8
+        found = node.search_all(SUPERNODE_ID)
+        self.network.advance(TIMEOUT * 0.69)
+        self.assertNoResult(found)
+        for _ in range(2):
+            self.network.advance(TIMEOUT * 0.16)
+        self.assertEqual(self.successResultOf(found), (f"{ONE}:5000",))
 
     def test_a_node_is_no_supernode(self) -> None:
         """One that only looks for supernodes is never waited for."""

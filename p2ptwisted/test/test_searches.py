@@ -201,6 +201,24 @@ class EndingTests(SearchesTestCase):
         self.assertTrue(self.searches.end(search, 0.1))
         self.assertFalse(self.searches.end(search, 0.1))
 
+    def test_repeated(self) -> None:
+        """Until known supernodes have answered; of unknown ones as long as that brings more."""
+        unknown = self.begin("a", everyone=True)
+        self.assertTrue(unknown.is_to_be_repeated)
+        unknown.repeated()
+        self.assertTrue(unknown.is_to_be_repeated)
+        self.searches.found(Found(PEER, (HERE,), unknown.tag))
+        self.assertTrue(unknown.is_to_be_repeated)
+        unknown.repeated()
+        self.assertFalse(unknown.is_to_be_repeated)
+        self.searches.found(Found(OTHER, (THERE,), unknown.tag))
+        self.assertTrue(unknown.is_to_be_repeated)
+        self.hear(PEER, OTHER)
+        known = self.begin("b", everyone=True)
+        self.searches.found(Found(PEER, (HERE,), known.tag))
+        known.repeated()
+        self.assertTrue(known.is_to_be_repeated)
+
     def test_locations_are_bounded(self) -> None:
         """One search gathers so many locations and no more."""
         search = self.begin("a", everyone=True)
