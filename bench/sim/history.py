@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import cast
 
+from twisted.internet.defer import DebugInfo
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
@@ -18,26 +20,30 @@ from bench.sim.group import Group
 from bench.sim.mishaps import Mishaps
 from bench.sim.network import Network, Weather
 from bench.sim.older import OlderPeer
-from bench.sim.promises import KNOWN_WITHIN, Broken, Promises
+from bench.sim.promises import GIVEN_UP_WITHIN, KNOWN_WITHIN, Broken, Promises
 from bench.sim.questions import Questions
 
 #: Seconds of a history: until all have joined, until the first mishap can come.
-SETTLED, CALM_UNTIL = 6.0, 7.5
+SETTLED, CALM_UNTIL = 4.0, 5.0
 
 #: Seconds of a history until the last mishap, and the same of one that is so long that
 #: whatever happens once a minute happens in it.
-MISHAPS_UNTIL, LONG_UNTIL = 32.0, 120.0
+MISHAPS_UNTIL, LONG_UNTIL = 20.0, 120.0
 
 #: Every so manieth seed's group has a peer of another program.
 OLDER_EACH = 5
 
-#: Seconds from the last mishap until peace, of looking for what all have in the end, of
-#: asking for what an older peer has, and for the last answers.
-MENDING, LOOKING, ASKING_OLDER, LAST = 10.0, 3.0, 2.0, 1.0
+#: Seconds from the last mishap until peace, of asking for what all have in the end, of asking
+#: for what an older peer has, and for the last answers.
+MENDING, ASKING, ASKING_OLDER, LAST = 4.0, 2.0, 2.0, 1.0
 
-#: Seconds between two looks at whether the dead and what was given up are forgotten, and at
-#: whether all are known.
-LOOK, LOOK_KNOWN = 2, 1
+#: Seconds of peace for which all must be as it should before the last questions: a sweep's
+#: and a heartbeat's 5 s, and some more.
+STEADY = 6.0
+
+#: Seconds between two looks at whether all are known, and, in peace and before, the dead and
+#: what was given up forgotten.
+LOOK, LOOK_AMISS = 1, 2
 
 #: Seconds between two questions of a kind: while all is well, and while mishaps happen.
 SEARCH, BURST = 0.1, 0.5
@@ -47,7 +53,7 @@ SEARCH_AMISS, BURST_AMISS, HOLDERS_AMISS = 0.5, 2.5, 5.0
 BURST_OLDER = 0.2
 
 #: What weather there is where there is no worse, at the most; in parts of 1, and seconds.
-USUAL_LOSS, USUAL_TWICE, USUAL_LATEST = 0.002, 0.005, 0.02
+USUAL_LOSS, USUAL_TWICE, USUAL_LATEST = 0.002, 0.005, 0.005
 
 #: Of what is asked for and there, the part that must be found, whatever happens.
 FOUND = 0.6
@@ -92,6 +98,8 @@ class History:
         #: What went wrong first, and next, which may say more.
         self._problems: list[str] = []
         self._known_within = 0.0
+        #: What is asked while anything may be amiss.
+        self._asked_amiss: list[IDelayedCall] = []
         self._last_mishap = LONG_UNTIL if long else MISHAPS_UNTIL
         self._peace = self._last_mishap + MENDING
         self._group = Group(self._time, self._network, self._fork(), supernodes, nodes)
@@ -109,13 +117,15 @@ class History:
         observer = cast(ILogObserver, self._log)
         globalLogPublisher.addObserver(observer)
         try:
-            self._time.run_until(self._plan())
+            self._plan()
+            self._time.run_until(self._peace)
+            self._become_well()
+            self._ask_at_last()
             self._end()
         except Exception:
             self._fail(Failure().getTraceback())
         finally:
-            # A Deferred logs the error that nobody took when it is collected.
-            gc.collect()
+            self._look_for_errors()
             globalLogPublisher.removeObserver(observer)
             self._group.close()
         return Outcome(
@@ -135,8 +145,8 @@ class History:
 
     # -- what is to come
 
-    def _plan(self) -> float:
-        """Gives when it is all over."""
+    def _plan(self) -> None:
+        """All that happens until peace, and what is asked meanwhile and later."""
         random, questions = self._random, self._questions
         self._network.usual = Weather(
             random.uniform(0, USUAL_LOSS),
@@ -145,36 +155,58 @@ class History:
         )
         if self.seed % OLDER_EACH == 2:
             self._older = self._group.add_older_peer()
+        self._at(SETTLED, setattr, questions, "all_is_well", True)
+        self._ask_often(SETTLED, CALM_UNTIL)
+        self._at(CALM_UNTIL, setattr, questions, "all_is_well", False)
         self._mishaps.plan(CALM_UNTIL, self._last_mishap)
         self._at(self._peace, self._mishaps.make_peace)
-        known = self._peace + KNOWN_WITHIN
-        looked = known + LOOKING
-        end = looked + (LAST if self._older is None else ASKING_OLDER + LAST)
-        self._each(LOOK, 0, end, self._promises.forgotten)
-        self._each(LOOK, 0, end, self._promises.given_up)
-        self._each(LOOK_KNOWN, self._peace, known, self._look)
-        self._at(known, self._all_known)
-        for since, until in ((SETTLED, CALM_UNTIL), (known, end)):
-            self._at(since, setattr, questions, "all_is_well", True)
-            self._at(until, setattr, questions, "all_is_well", False)
-        for since, until in ((SETTLED, CALM_UNTIL), (known, looked)):
-            self._each(SEARCH, since, until, questions.search)
-            self._each(BURST, since, until, questions.burst)
-        self._each(SEARCH_AMISS, CALM_UNTIL, known, questions.search)
-        self._each(BURST_AMISS, CALM_UNTIL, known, questions.burst)
-        self._each(HOLDERS_AMISS, CALM_UNTIL, looked, questions.holders)
+        self._each(LOOK_AMISS, 0, self._peace, self._is_forgotten)
+        end = self._peace + GIVEN_UP_WITHIN
+        self._asked_amiss = [
+            *self._each(SEARCH_AMISS, CALM_UNTIL, end, questions.search),
+            *self._each(BURST_AMISS, CALM_UNTIL, end, questions.burst),
+            *self._each(HOLDERS_AMISS, CALM_UNTIL, end, questions.holders),
+        ]
+
+    def _become_well(self) -> None:
+        """Have peace last until all has been as it should for a while."""
+        amiss = self._time.now
+        while self._time.now < amiss + STEADY:
+            self._time.run_until(self._time.now + LOOK)
+            unknown = self._promises.unknown(self._group.alive())
+            peace = self._time.now - self._peace
+            if unknown:
+                self._known_within = peace
+                if peace >= KNOWN_WITHIN:
+                    raise Broken(f"{len(unknown)} unknown after {peace} s: {unknown[:5]}")
+            if unknown or not self._is_forgotten():
+                amiss = self._time.now
+        for question in self._asked_amiss:
+            if question.active():
+                question.cancel()
+
+    def _is_forgotten(self) -> bool:
+        """Whether all is that is no longer so; raises Broken where it is so no longer for long."""
+        forgotten, given_up = self._promises.forgotten(), self._promises.given_up()
+        return forgotten and given_up
+
+    def _ask_at_last(self) -> None:
+        """Ask for what all have, and in the end for what an older peer has, and be answered."""
+        until = self._time.now + ASKING
+        self._questions.all_is_well = True
+        self._at(self._time.now, self._questions.holders)
+        self._ask_often(self._time.now, until)
         if self._older is not None:
-            self._each(BURST_OLDER, looked, end - LAST, questions.burst, self._older)
-        return end
+            since, until = until, until + ASKING_OLDER
+            self._each(BURST_OLDER, since, until, self._questions.burst, self._older)
+        self._time.run_until(until)
+        # What is asked from now on may stay open.
+        self._questions.all_is_well = False
+        self._time.run_until(until + LAST)
 
-    def _look(self) -> None:
-        if self._promises.unknown(self._group.alive()):
-            self._known_within = self._time.now + LOOK_KNOWN - self._peace
-
-    def _all_known(self) -> None:
-        unknown = self._promises.unknown(self._group.alive())
-        if unknown:
-            raise Broken(f"{len(unknown)} unknown after {KNOWN_WITHIN} s of peace: {unknown[:5]}")
+    def _ask_often(self, since: float, until: float) -> None:
+        self._each(SEARCH, since, until, self._questions.search)
+        self._each(BURST, since, until, self._questions.burst)
 
     def _end(self) -> None:
         asked, answers = self._questions.asked, self._questions.answers
@@ -194,6 +226,13 @@ class History:
             failure = event.get("log_failure")
             self._fail(formatEvent(event) if failure is None else failure.getTraceback())
 
+    def _look_for_errors(self) -> None:
+        """Those that nobody took; a Deferred in a ring logs its own only when it is collected."""
+        # Collecting all would take a fifth of a history's time.
+        for one in gc.get_objects():
+            if type(one) is DebugInfo and one.failResult is not None:
+                self._fail(one.failResult.getTraceback())
+
     def _fail(self, problem: str) -> None:
         if len(self._problems) < PROBLEMS_TOLD:
             self._problems.append(f"at {self._time.now:.3f} s: {problem}")
@@ -204,8 +243,8 @@ class History:
         """Chances of its own, so that one part's don't change another's."""
         return Random(self._random.getrandbits(64))
 
-    def _at(self, seconds: float, what: Callable[..., object], *arguments: object) -> None:
-        self._clock.callLater(seconds - self._time.now, what, *arguments)
+    def _at(self, seconds: float, what: Callable[..., object], *arguments: object) -> IDelayedCall:
+        return self._clock.callLater(seconds - self._time.now, what, *arguments)
 
     def _each(
         self,
@@ -214,7 +253,9 @@ class History:
         until: float,
         what: Callable[..., object],
         *arguments: object,
-    ) -> None:
+    ) -> list[IDelayedCall]:
         """From then until before then, again and again."""
-        for number in range(round((until - since) / interval)):
+        return [
             self._at(since + number * interval, what, *arguments)
+            for number in range(round((until - since) / interval))
+        ]

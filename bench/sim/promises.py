@@ -112,8 +112,9 @@ class Promises:
                 )
                 self._was_holder(location, id, max(believing, default=0.0))
 
-    def given_up(self) -> None:
-        """No supernode answers for what was given up long ago."""
+    def given_up(self) -> bool:
+        """No supernode answers for what was given up long ago; whether none for any of it."""
+        given_up = True
         ids = list(dict.fromkeys(id for _, id in self._memory.lost))
         asked = self._random.sample(ids, min(LOST_ASKED, len(ids)))
         for supernode in self._supernodes:
@@ -123,6 +124,8 @@ class Promises:
                 for location in holding.file.locations:
                     if holding.id not in self._memory.held.get(location, ()):
                         self._was_holder(location, holding.id, supernode.awake_since)
+                        given_up = False
+        return given_up
 
     def _was_holder(self, location: str, id: str, awake_since: float) -> None:
         """
@@ -142,8 +145,9 @@ class Promises:
             what = "gave up" if died is None else "died with"
             raise Broken(f"{location} {what} {id} {now - lost:.1f} s ago")
 
-    def forgotten(self) -> None:
-        """No supernode lists a node that has been dead for long."""
+    def forgotten(self) -> bool:
+        """No supernode lists a node that has been dead for long; whether none any that is dead."""
+        forgotten = True
         now = self._memory.time.now
         for supernode in self._supernodes:
             if not supernode.is_awake:
@@ -152,12 +156,14 @@ class Promises:
                 died = self._memory.died.get(node.location)
                 if died is None:
                     continue
+                forgotten = False
                 late = now - max(died, supernode.awake_since)
                 self.latest_forgotten = max(self.latest_forgotten, late)
                 if late > FORGOTTEN_WITHIN:
                     raise Broken(
                         f"{supernode.process.location} lists {node.location}, dead for {late:.1f} s"
                     )
+        return forgotten
 
     def unknown(self, nodes: Sequence[NodeMember]) -> list[str]:
         """What the living have and their supernodes don't know of."""
