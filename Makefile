@@ -30,7 +30,7 @@ demo: $(READY)
 	@$(BIN)/python -m tools.demo
 
 test: $(READY)
-	@$(BIN)/python tools/run_tests.py check unit system simulation fuzz
+	@$(BIN)/python tools/run_tests.py simulation fuzz check unit system
 
 check unit system: $(READY)
 	@$(BIN)/python tools/run_tests.py $@

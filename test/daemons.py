@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
 from typing import TypeVar
@@ -26,7 +26,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 TWISTD = Path(sys.executable).with_name("twistd")
 
 #: Below those that the kernel gives to outgoing connections, so that a free one stays free.
-PORTS = range(21000, 22000)
+#: Each run of tests has a block of so many for itself, for several can go on at once.
+PORTS, BLOCK = range(18000, 23000), 500
 
 #: Seconds that a daemon may take to answer, with the machine busy, and to end: it
 #: gives running requests 5 s, and its supernode 2 s to hear that it goes.
@@ -36,13 +37,27 @@ STOP_WITHIN = 10.0
 #: Seconds between two looks at something that is to become true.
 POLL = 0.05
 
-_next_port = itertools.cycle(random.sample(PORTS, len(PORTS)))
 _T = TypeVar("_T")
+
+
+def _ports() -> Iterator[int]:
+    """Those of one block, again and again; its first one keeps other runs away."""
+    for first in PORTS[::BLOCK]:
+        with socket.socket() as sign:
+            try:
+                sign.bind(("127.0.0.1", first))
+            except OSError:
+                continue
+            yield from itertools.cycle(random.sample(range(first + 1, first + BLOCK), BLOCK - 1))
+    raise AssertionError(f"other tests have all ports from {PORTS.start} to {PORTS.stop - 1}")
+
+
+_next_port = _ports()
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     """A port that nobody listens on."""
-    for port in itertools.islice(_next_port, len(PORTS)):
+    for port in itertools.islice(_next_port, BLOCK):
         with socket.socket(socket.AF_INET, kind) as probe:
             # As the daemons do: what a closed connection leaves behind is no obstacle.
             if kind is socket.SOCK_STREAM:
@@ -52,7 +67,7 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
             except OSError:
                 continue
             return port
-    raise AssertionError(f"no port from {PORTS.start} to {PORTS.stop - 1} is free")
+    raise AssertionError(f"none of {BLOCK} ports is free")
 
 
 def eventually(within: float, what: str, look: Callable[[], _T | None]) -> _T:

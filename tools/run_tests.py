@@ -1,8 +1,8 @@
 """
 What `make check` and `make test` run: the steps named on the command line, one
 after the other, whatever becomes of each, and at the end one count of all.
-What does nothing but reckon, for minutes, goes on beside the others meanwhile,
-with the time that they leave over, and is shown when they are through.
+What does nothing but reckon, or wait, for minutes, goes on beside those that
+come after it, and is shown when they are through.
 
 A check counts as one; of a run of trial every test counts. The exit status is
 1 where anything failed, or where trial ran no test, and where CI=true also
@@ -17,8 +17,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -108,8 +109,8 @@ class Step:
     command: Sequence[str]
     shown: str
     read: Callable[[str, str, int], Tally]
-    #: Whether it goes on beside the others.
-    aside: bool = False
+    #: Where it goes on beside the others: those of one lane come one after the other.
+    lane: str | None = None
 
 
 def _tool(read: Callable[[str, str, int], Tally], module: str, *arguments: str) -> Step:
@@ -118,11 +119,34 @@ def _tool(read: Callable[[str, str, int], Tally], module: str, *arguments: str) 
     return Step([sys.executable, "-m", module, *arguments], shown, read)
 
 
-def _aside(module: str, *arguments: str) -> Step:
-    """A check that goes on beside the others."""
+def _reckoning(module: str, *arguments: str) -> Step:
+    """A check that goes on beside the others, with the time that they leave over."""
     step = _tool(read_check, module, *arguments)
     # So low that the system tests, which measure seconds, don't feel it.
-    return Step(["nice", "-n", "19", *step.command], step.shown, step.read, aside=True)
+    return replace(step, command=["nice", "-n", "19", *step.command], lane="reckoning")
+
+
+#: System tests that must have the machine for themselves, for they measure how it does
+#: under load, and those that wait for most of their time.
+_MEASURING = ("test_dead_supernode", "test_flood")
+_WAITING = (
+    "test_clock_steps",
+    "test_failover",
+    "test_false_alarm",
+    "test_leaving",
+    "test_memberships",
+    "test_partition",
+    "test_slow_clients",
+)
+
+
+def _system_tests() -> list[Step]:
+    all = {path.stem for path in ROOT.glob("test/test_*.py")}
+    parts = (_MEASURING, _WAITING, sorted(all.difference(_MEASURING, _WAITING)))
+    measuring, waiting, others = (
+        _tool(read_trial, "twisted.trial", *(f"test.{name}" for name in names)) for names in parts
+    )
+    return [measuring, replace(waiting, lane="waiting"), others]
 
 
 #: Of histories that are long there are fewer, of smaller groups.
@@ -140,13 +164,13 @@ STEPS: Mapping[str, Sequence[Step]] = {
         _tool(read_check, "tools.check_package"),
     ],
     "unit": [_tool(read_trial, "twisted.trial", "p2ptwisted")],
-    "system": [_tool(read_trial, "twisted.trial", "test")],
+    "system": _system_tests(),
     # The same ones every time: what fails is the change's doing. Others by `make simulation`.
     "simulation": [
-        _aside("bench.sim", "--seed", "1"),
-        _aside("bench.sim", "--seed", "1", "--long", *_SMALL),
+        _reckoning("bench.sim", "--seed", "1"),
+        _reckoning("bench.sim", "--seed", "1", "--long", *_SMALL),
     ],
-    "fuzz": [_aside("fuzz", "--seconds", "60", "--others", "5", *_FUZZED)],
+    "fuzz": [_reckoning("fuzz", "--seconds", "60", "--others", "5", *_FUZZED)],
 }
 
 
@@ -192,15 +216,17 @@ def main(names: Sequence[str], environment: Mapping[str, str]) -> int:
         return 2
     steps = [step for name in names for step in STEPS[name]]
     total = Tally()
-    with ThreadPoolExecutor(1) as beside:
-        aside = [
-            (step, beside.submit(run, step.command, quiet=True)) for step in steps if step.aside
-        ]
+    beside: list[tuple[Step, Future[tuple[str, int]]]] = []
+    with ExitStack() as stack:
+        names_of_lanes = {step.lane for step in steps}
+        lanes = {lane: stack.enter_context(ThreadPoolExecutor(1)) for lane in names_of_lanes}
         for step in steps:
-            if not step.aside:
-                print(f"\n== {step.shown}", flush=True)
-                total.add(step.read(step.shown, *run(step.command)))
-        for step, running in aside:
+            if step.lane is not None:
+                beside.append((step, lanes[step.lane].submit(run, step.command, quiet=True)))
+                continue
+            print(f"\n== {step.shown}", flush=True)
+            total.add(step.read(step.shown, *run(step.command)))
+        for step, running in beside:
             print(f"\n== {step.shown}", flush=True)
             output, status = running.result()
             print(output, end="", flush=True)
