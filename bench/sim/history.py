@@ -232,6 +232,7 @@ class History:
         for one in gc.get_objects():
             if type(one) is DebugInfo and one.failResult is not None:
                 self._fail(one.failResult.getTraceback())
+                one.failResult = None
 
     def _fail(self, problem: str) -> None:
         if len(self._problems) < PROBLEMS_TOLD:
