@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=today, help="of the first [%(default)s]")
     parser.add_argument("--supernodes", type=int, default=SUPERNODES, help="[%(default)s]")
     parser.add_argument("--nodes", type=int, default=NODES, help="[%(default)s]")
-    parser.add_argument("--long", action="store_true", help="two and a half minutes each")
+    parser.add_argument("--long", action="store_true", help="of more than two minutes")
     parser.add_argument("--cpu", type=int, default=CPU_MAX, help="seconds for each [%(default)s]")
     given = parser.parse_args(arguments)
     seeds = range(given.seed, given.seed + given.histories)

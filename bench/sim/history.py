@@ -41,8 +41,8 @@ MENDING, ASKING, ASKING_OLDER, LAST = 4.0, 2.0, 2.0, 1.0
 #: and a heartbeat's 5 s, and some more.
 STEADY = 6.0
 
-#: Seconds between two looks at whether all are known, and, in peace and before, the dead and
-#: what was given up forgotten.
+#: Seconds between two looks at whether the dead and what was given up are forgotten, and in
+#: peace all known: then, and before.
 LOOK, LOOK_AMISS = 1, 2
 
 #: Seconds between two questions of a kind: while all is well, and while mishaps happen.

@@ -18,7 +18,7 @@ from bench.sim.history import History, Outcome
 from p2ptwisted import addresses, claims
 from p2ptwisted.protocols import multicast, wire
 
-#: Seconds of a processor for one history, which takes about ten.
+#: Seconds of a processor for one history, which takes about five.
 CPU_MAX = 300
 
 #: Seconds more until one that doesn't end by that is killed.
