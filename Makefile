@@ -30,7 +30,7 @@ demo: $(READY)
 	@$(BIN)/python -m tools.demo
 
 test: $(READY)
-	@$(BIN)/python tools/run_tests.py simulation fuzz check unit system
+	@$(BIN)/python tools/run_tests.py fuzz simulation check unit system
 
 check unit system: $(READY)
 	@$(BIN)/python tools/run_tests.py $@
@@ -41,7 +41,7 @@ SEED :=
 simulation: $(READY)
 	@$(BIN)/python -m bench.sim $(addprefix --seed ,$(SEED))
 
-# Seconds of a processor for each target.
+# Seconds for each target.
 SECONDS := 600
 
 fuzz: $(READY)

@@ -3,10 +3,10 @@ Runs targets, as many at once as there are processors:
 
     python -m fuzz [--seconds 60] [--others 0] [--seed 20261124] [TARGET ...]
 
-SECONDS are those of a processor's time that each target gets, and the others,
-where some are named. Says what was found, and ends with status 1 where anything
-was. The same seed begins with the same input; by default it is the date, so
-that every day tries something else.
+Each target gets so many seconds; the others are those that were not named,
+where some were. Says what was found, and ends with status 1 where anything was.
+The same seed begins with the same input; by default it is the date, so that
+every day tries something else.
 """
 
 import argparse

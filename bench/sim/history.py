@@ -35,11 +35,12 @@ OLDER_EACH = 5
 
 #: Seconds from the last mishap until peace, of asking for what all have in the end, of asking
 #: for what an older peer has, and for the last answers.
-MENDING, ASKING, ASKING_OLDER, LAST = 4.0, 2.0, 2.0, 1.0
+MENDING, ASKING, ASKING_OLDER, LAST = 2.0, 2.0, 2.0, 1.0
 
-#: Seconds of peace for which all must be as it should before the last questions: a sweep's
-#: and a heartbeat's 5 s, and some more.
-STEADY = 6.0
+#: Seconds of peace, at least, before the last questions: until then a supernode may not have
+#: heard of another (multicast.REFRESH). And for how many of these all must be as it should:
+#: a sweep's and a heartbeat's 5 s, and some more.
+PEACE, STEADY = 11.0, 6.0
 
 #: Seconds between two looks at whether the dead and what was given up are forgotten, and in
 #: peace all known: then, and before.
@@ -171,7 +172,7 @@ class History:
     def _become_well(self) -> None:
         """Have peace last until all has been as it should for a while."""
         amiss = self._time.now
-        while self._time.now < amiss + STEADY:
+        while self._time.now < max(self._peace + PEACE, amiss + STEADY):
             self._time.run_until(self._time.now + LOOK)
             unknown = self._promises.unknown(self._group.alive())
             peace = self._time.now - self._peace

@@ -395,7 +395,7 @@ class FindingTests(OverlayTestCase):
         self.assertTrue(first.running)
 
     def test_regular_call(self) -> None:
-        """Supernodes call every 20 s, so that those that are there stay known."""
+        """Supernodes call every 10 s, so that those that are there stay known."""
         first = self.supernode(ONE)
         self.supernode(TWO)
         self.settle()
@@ -1054,7 +1054,7 @@ class InterfacesTests(OverlayTestCase):
         self.assertEqual(self.result(overlay.search("x")), (HELD,))
 
     def test_coming(self) -> None:
-        """An interface that appears is used within 20 s."""
+        """An interface that appears is used within 10 s."""
         host = self.network.host("10.1.0.1")
         overlay = self.supernode(host)
         self.other("10.2.0.9")
@@ -1064,7 +1064,7 @@ class InterfacesTests(OverlayTestCase):
         self.assertEqual(self.result(overlay.search("x")), (HELD,))
 
     def test_going_and_coming_back(self) -> None:
-        """One that disappears is let go of within 20 s, and used again when it is back."""
+        """One that disappears is let go of within 10 s, and used again when it is back."""
         host = self.network.host("10.1.0.1", "10.2.0.1")
         overlay = self.supernode(host)
         other = self.other("10.2.0.9")
@@ -1107,7 +1107,7 @@ class InterfacesTests(OverlayTestCase):
         other = self.other("10.2.0.9")
         for one in host.sockets:
             one.joined.clear()
-        for _ in range(3):
+        for _ in range(6):
             # The looks come a little early, or late, as timers do.
             self.network.advance(REFRESH - 0.01)
         self.settle()
