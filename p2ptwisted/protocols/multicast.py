@@ -26,7 +26,14 @@ from p2ptwisted.model import SUPERNODE_ID
 from p2ptwisted.protocols.confirming import Confirming
 from p2ptwisted.protocols.links import addresses_up
 from p2ptwisted.protocols.seal import Seal
-from p2ptwisted.protocols.searches import PEER_MEMORY, REPEATS, Search, Searches, make_tag
+from p2ptwisted.protocols.searches import (
+    LONELY_TIMEOUT,
+    PEER_MEMORY,
+    REPEATS,
+    Search,
+    Searches,
+    make_tag,
+)
 from p2ptwisted.protocols.sockets import Group, GroupSockets, IMulticastReactor, Source
 from p2ptwisted.protocols.wire import (
     LOCATIONS_MAX,
@@ -104,9 +111,8 @@ class MulticastOverlay(Service):
         self._trusted = trusted
         self._wall_time = wall_time
         # Who only asks has never heard of anybody, and nevertheless expects an answer.
-        self._searches = (
-            Searches(name, timeout) if answers else Searches(name, timeout, lonely_timeout=timeout)
-        )
+        lonely_timeout = timeout if answers is None else LONELY_TIMEOUT
+        self._searches = Searches(name, timeout, lonely_timeout)
         self._waiters: dict[Search, list[Deferred[tuple[str, ...]]]] = {}
         self._timers: dict[Search, list[IDelayedCall]] = {}
         self._confirming: set[Deferred[None]] = set()
