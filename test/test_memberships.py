@@ -17,8 +17,8 @@ REMEMBERED = 10.0
 #: Seconds after which every supernode has joined anew (protocols.sockets.RENEW), and some.
 RENEWED_WITHIN = 65.0
 
-#: Seconds after the last word of anybody in which that is told: a minute and a look each 20 s.
-TOLD_WITHIN = 85.0
+#: Seconds after the last word of anybody in which that is told: a minute and a look each 10 s.
+TOLD_WITHIN = 75.0
 
 SILENT, HEARD = "No other supernode has been heard", "Other supernodes are heard"
 
@@ -50,7 +50,7 @@ class MembershipTests(SystemTestCase):
         """
         Members that the switch has forgotten are members again within 65 s, with no restart.
 
-        Meanwhile another group falls silent, which is told in 85 s, and speaks again.
+        Meanwhile another group falls silent, which is told in 75 s, and speaks again.
         """
         alone, dead = self.start_supernode(), self.start_supernode()
         listed = "/api/supernode/search/supernode"
