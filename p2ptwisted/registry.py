@@ -4,13 +4,14 @@ database, called straight from the reactor.
 
 It is soft state: a crash may lose it, for the nodes tell it again. What takes
 long (a large list, the removal of a large node) is done in slices, between
-which other requests are answered.
+which other requests are answered. `registry_lists` has what writes, `finding`
+the searches by name, `registry_tables` the tables.
 """
 
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from msgspec import UNSET
@@ -20,29 +21,13 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from p2ptwisted.database import Database
-from p2ptwisted.errors import InvalidInput, Unavailable
+from p2ptwisted.errors import Unavailable
 from p2ptwisted.finding import Found, find
 from p2ptwisted.interfaces import IRegistry
-from p2ptwisted.model import (
-    SUPERNODE_ID,
-    HeldFile,
-    Holders,
-    Holding,
-    Node,
-    Resource,
-    parse_id,
-)
-from p2ptwisted.registry_tables import SCHEMA, Key, id_of, key_of, merge_names
+from p2ptwisted.model import HeldFile, Holders, Holding, Node, Resource
+from p2ptwisted.registry_lists import Lists, slices
+from p2ptwisted.registry_tables import SCHEMA, Key, id_of, key_of
 from p2ptwisted.services import run
-
-#: Nodes of one supernode; each costs a health check every sweep.
-NODES_MAX = 10_000
-
-#: Resources of all nodes together, each counted once for every node that has it.
-HOLDINGS_MAX = 5_000_000
-
-#: What the nodes at one address may have of these, where an address is bounded.
-ADDRESS_NODES_MAX, ADDRESS_HOLDINGS_MAX = 1_000, 2_500_000
 
 #: Locations of one resource in an answer; and of all resources in one, that is looked up
 #: at once, or in slices as after a search by name.
@@ -54,20 +39,8 @@ FINDS_MAX = 16
 #: Holdings that are looked up at a time for the answer to a search by name.
 FIND_SLICE = 25
 
-#: Rows, and characters of their names, that are written at a time: at most 10 ms, for a
-#: name of 4,096 characters as for many short ones.
-WRITE_SLICE, WRITE_CHARACTERS = 100, 4_000
-
-#: Rows read at a time.
-READ_SLICE = 2_000
-
-_T = TypeVar("_T")
-
 #: When its node was seen, key, name, size, location.
 _Row = tuple[int, Key, str, int | None, str]
-
-#: A name, and the values of a statement about the row that has it.
-_Named = tuple[str, tuple[object, ...]]
 
 _seen = itemgetter(0)
 
@@ -92,16 +65,15 @@ class Registry:
         self._db = database
         #: By location, the list that is being written now.
         self._writing: dict[str, CooperativeTask[Iterator[None]]] = {}
-        self._counter = 0
+        self._lists = Lists(database)
         #: Searches by name that are under way.
         self._finding = 0
 
     def open(self) -> None:
         """Raises StartError."""
         self._db.open()
-        ((self._counter,),) = self._db.rows("SELECT coalesce(max(seen), 0) FROM nodes")
-        for (node,) in self._db.rows("SELECT node FROM nodes WHERE location IS NULL"):
-            run(self._cooperator, self._delete_holdings(node))
+        for node in self._lists.open():
+            run(self._cooperator, self._lists.delete(node))
 
     def close(self) -> None:
         """Close the database; work that is under way is finished when it is opened again."""
@@ -112,7 +84,7 @@ class Registry:
         self, node: Node, resources: Sequence[Resource], bounded: bool = False
     ) -> Deferred[None]:
         self._stop_writing(node.location)
-        task = self._cooperator.cooperate(self._replace(node, resources, bounded))
+        task = self._cooperator.cooperate(self._lists.replace(node, resources, bounded))
         self._writing[node.location] = task
 
         def written(result: object) -> Failure | None:
@@ -137,20 +109,14 @@ class Registry:
         return task is not None
 
     def seen(self, location: str) -> bool:
-        self._counter += 1
-        changed = self._db.change(
-            "UPDATE nodes SET seen = ? WHERE location = ?", (self._counter, location)
-        )
-        return changed > 0
+        return self._lists.seen(location)
 
     def remove(self, location: str) -> bool:
         # Also before its first slice, when there is no row yet.
         was_writing = self._stop_writing(location)
-        nodes = self._db.rows("SELECT node FROM nodes WHERE location = ?", (location,))
+        nodes = self._lists.hide(location)
         for node in nodes:
-            # Without a location no search sees it; what it held goes in slices.
-            self._db.change("UPDATE nodes SET location = NULL WHERE node = ?", node)
-            run(self._cooperator, self._delete_holdings(*node))
+            run(self._cooperator, self._lists.delete(node))
         return was_writing or bool(nodes)
 
     def nodes(self) -> list[Node]:
@@ -225,7 +191,7 @@ class Registry:
         share = min(LOCATIONS_MAX, FOUND_ANSWER_MAX // max(1, len(found)))
         # Nodes of another name have to be gone through, and can be many.
         size = FIND_SLICE if node_name is None else 1
-        for keys in _slices(list(found), size):
+        for keys in slices(list(found), size):
             for holding in self._holdings(keys, share, node_name, file_name):
                 if file_name is not None and not _likeness(str(holding.file.name), file_name):
                     holding = self._renamed(holding, found[key_of(holding.id)])
@@ -293,124 +259,3 @@ class Registry:
             for key in dict.fromkeys(keys)
             for row in self._db.rows(statement, [*names, key, share])
         ]
-
-    # -- writing, in slices
-
-    def _replace(self, node: Node, resources: Sequence[Resource], bounded: bool) -> Iterator[None]:
-        """Turn what is stored for the node into this list, touching only what differs."""
-        wanted: dict[Key, Resource] = {}
-        for some in _slices(resources, READ_SLICE):
-            for resource in some:
-                wanted.setdefault(_checked_key(resource.id), resource)
-            yield
-        count = len(wanted)
-        row = self._upsert(node, count, bounded)
-        for rows in self._rows_of(row):
-            stale = []
-            for holding, key, name, size, partial in rows:
-                same = wanted.get(key)
-                known = name, size, bool(partial)
-                if same is not None and (same.name, same.size, same.partial) == known:
-                    del wanted[key]
-                else:
-                    stale.append((name, (holding,)))
-            yield from self._delete(stale)
-        added = [
-            (resource.name, (row, key, resource.name, resource.size, resource.partial))
-            for key, resource in wanted.items()
-        ]
-        yield from self._write(
-            "INSERT INTO holdings (node, id, name, size, partial) VALUES (?, ?, ?, ?, ?)", added
-        )
-        self._db.change("UPDATE nodes SET held = ? WHERE node = ?", (count, row))
-
-    def _upsert(self, node: Node, count: int, bounded: bool) -> int:
-        """The node's row, which may come to have so many holdings. Raises Unavailable."""
-        known = self._db.rows("SELECT held FROM nodes WHERE location = ?", (node.location,))
-        more = count - known[0][0] if known else count
-        if more > 0 or not known:
-            self._check_room(node.location, 0 if known else 1, more, bounded)
-        if not self.seen(node.location):
-            self._db.change(
-                "INSERT INTO nodes (location, name, seen, held) VALUES (?, ?, ?, 0)",
-                (node.location, node.name, self._counter),
-            )
-        ((row,),) = self._db.rows(
-            # Until it is written there can be as many as before.
-            "UPDATE nodes SET name = ?, held = max(held, ?) WHERE location = ? RETURNING node",
-            (node.name, count, node.location),
-        )
-        return int(row)
-
-    def _check_room(self, location: str, nodes: int, holdings: int, bounded: bool) -> None:
-        """Raises Unavailable where there can't be so many more."""
-        ((here, held),) = self._db.rows("SELECT count(location), total(held) FROM nodes")
-        if here + nodes > NODES_MAX:
-            raise Unavailable(f"this supernode has {here} nodes and takes no more")
-        if held + holdings > HOLDINGS_MAX:
-            raise Unavailable(f"this supernode takes no more than {HOLDINGS_MAX} resources")
-        if not bounded:
-            return
-        host = location.rpartition(":")[0]
-        ((here, held),) = self._db.rows(
-            # A colon comes after all digits, and before a semicolon.
-            "SELECT count(*), total(held) FROM nodes WHERE location > ? AND location < ?",
-            (f"{host}:", f"{host};"),
-        )
-        if here + nodes > ADDRESS_NODES_MAX:
-            raise Unavailable(f"{host} has {here} nodes here, and may have no more")
-        if held + holdings > ADDRESS_HOLDINGS_MAX:
-            raise Unavailable(f"{host} may have no more than {ADDRESS_HOLDINGS_MAX} resources here")
-
-    def _rows_of(self, node: int) -> Iterator[list[tuple[int, Key, str, int | None, int]]]:
-        last = 0
-        while rows := self._db.rows(
-            "SELECT holding, id, name, size, partial FROM holdings "
-            "WHERE node = ? AND holding > ? ORDER BY holding LIMIT ?",
-            (node, last, READ_SLICE),
-        ):
-            yield rows
-            last = rows[-1][0]
-
-    def _delete_holdings(self, node: int) -> Iterator[None]:
-        """Delete what a removed node held, then its row."""
-        for rows in self._rows_of(node):
-            yield from self._delete([(name, (holding,)) for holding, _, name, _, _ in rows])
-        self._db.change("DELETE FROM nodes WHERE node = ?", (node,))
-
-    def _delete(self, rows: Sequence[_Named]) -> Iterator[None]:
-        yield from self._write("DELETE FROM holdings WHERE holding = ?", rows)
-
-    def _write(self, statement: str, rows: Sequence[_Named]) -> Iterator[None]:
-        for some in _written_together(rows):
-            self._db.change_many(statement, some)
-            yield
-            merge_names(self._db)
-            yield
-        yield
-
-
-def _written_together(rows: Sequence[_Named]) -> Iterator[list[tuple[object, ...]]]:
-    """These in slices: it is the names that take long, for they are indexed."""
-    some: list[tuple[object, ...]] = []
-    characters = 0
-    for name, values in rows:
-        if some and (len(some) >= WRITE_SLICE or characters + len(name) > WRITE_CHARACTERS):
-            yield some
-            some, characters = [], 0
-        some.append(values)
-        characters += len(name)
-    if some:
-        yield some
-
-
-def _slices(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
-
-
-def _checked_key(id: str) -> Key:
-    id = parse_id(id)
-    if id == SUPERNODE_ID:
-        raise InvalidInput(f"the id {SUPERNODE_ID!r} is reserved: no node can hold it")
-    return key_of(id)

@@ -14,7 +14,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from p2ptwisted import finding
+from p2ptwisted import finding, registry_lists
 from p2ptwisted import registry as module
 from p2ptwisted.errors import InvalidInput, StartError, Unavailable
 from p2ptwisted.interfaces import IRegistry
@@ -365,7 +365,7 @@ class RefusalTests(RegistryTestCase):
 
     def test_invalid_id_at_the_end(self) -> None:
         """Nor is anything stored of a list so long that it is read in slices."""
-        self.patch(module, "READ_SLICE", 2)
+        self.patch(registry_lists, "READ_SLICE", 2)
         resources = [*(Resource(str(n), str(n)) for n in range(5)), Resource("a b", "n")]
         registered = self.registry.register(A, resources)
         self.slices.run()
@@ -381,7 +381,7 @@ class RefusalTests(RegistryTestCase):
 
     def test_too_many_nodes(self) -> None:
         """So many nodes and no more; those there are still register, and one gone makes room."""
-        self.patch(module, "NODES_MAX", 2)
+        self.patch(registry_lists, "NODES_MAX", 2)
         self.register(A, X)
         self.register(B)
         registered = self.registry.register(C, [X])
@@ -402,7 +402,7 @@ class RefusalTests(RegistryTestCase):
 
     def test_too_many_resources(self) -> None:
         """So many in all and no more; a refused list leaves the earlier one, and who goes frees."""
-        self.patch(module, "HOLDINGS_MAX", 3)
+        self.patch(registry_lists, "HOLDINGS_MAX", 3)
         self.register(A, X, Y)
         self.register(B, X)
         self.assertIn("no more than 3 resources", self.refused(B, X, Y))
@@ -417,7 +417,7 @@ class RefusalTests(RegistryTestCase):
 
     def test_half_written_list_counts(self) -> None:
         """While a shorter list takes the place of a longer one, there can be as many as before."""
-        self.patch(module, "HOLDINGS_MAX", 3)
+        self.patch(registry_lists, "HOLDINGS_MAX", 3)
         self.register(A, X, Y, Z)
         shorter = self.registry.register(A, [X])
         self.slices.step()
@@ -430,7 +430,7 @@ class RefusalTests(RegistryTestCase):
 
     def test_one_address(self) -> None:
         """What is bounded for an address is so for that address alone, whatever its ports."""
-        self.patch(module, "ADDRESS_HOLDINGS_MAX", 2)
+        self.patch(registry_lists, "ADDRESS_HOLDINGS_MAX", 2)
         other_port = Node("other", "10.0.0.1:9")
         self.register(A, X)
         self.assertIn("10.0.0.1 may have no more", self.refused(other_port, X, Y, bounded=True))
@@ -640,8 +640,8 @@ class WritingTests(RegistryTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.patch(module, "READ_SLICE", 4)
-        self.patch(module, "WRITE_SLICE", 2)
+        self.patch(registry_lists, "READ_SLICE", 4)
+        self.patch(registry_lists, "WRITE_SLICE", 2)
 
     def long_list(self, prefix: str, count: int = 10) -> list[Resource]:
         return [Resource(f"{prefix}{number}", f"{prefix}{number}.bin") for number in range(count)]
@@ -713,8 +713,8 @@ class WritingTests(RegistryTestCase):
 
     def test_long_names(self) -> None:
         """Slices are cut by the names' characters too, written and deleted; none is empty."""
-        self.patch(module, "WRITE_SLICE", 100)
-        self.patch(module, "WRITE_CHARACTERS", 10)
+        self.patch(registry_lists, "WRITE_SLICE", 100)
+        self.patch(registry_lists, "WRITE_CHARACTERS", 10)
         long = [Resource(f"x{number}", f"{number}" * 8) for number in range(5)]
         seen = set()
         self.registry.register(A, long)
@@ -828,7 +828,7 @@ class FileTests(RegistryTestCase):
 
     def test_half_deleted_node(self) -> None:
         """A node whose removal was cut short does not come back, and the rest of it goes."""
-        self.patch(module, "WRITE_SLICE", 2)
+        self.patch(registry_lists, "WRITE_SLICE", 2)
         self.start()
         self.register(A, *(Resource(f"x{number}", "x") for number in range(10)))
         self.register(B, Resource("x0", "x"))
@@ -846,7 +846,7 @@ class FileTests(RegistryTestCase):
 
     def test_half_written_list(self) -> None:
         """A list whose writing was cut short is completed by the next one."""
-        self.patch(module, "WRITE_SLICE", 2)
+        self.patch(registry_lists, "WRITE_SLICE", 2)
         self.start()
         resources = [Resource(f"x{number}", "x") for number in range(10)]
         registered = self.registry.register(A, resources)
@@ -903,7 +903,7 @@ class FileTests(RegistryTestCase):
         self.restart()
         # Its node is looked up, all of its rows are read, and at the end a new one is written.
         self.registry.register(A, [*resources, Y])
-        for _ in range(len(resources) // module.READ_SLICE + 3):
+        for _ in range(len(resources) // registry_lists.READ_SLICE + 3):
             self.slices.step()
         size = self.path.stat().st_size
         with self.path.open("r+b") as file:
@@ -1055,8 +1055,8 @@ class ModelTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         # So small that every list takes several slices.
-        self.patch(module, "WRITE_SLICE", 1)
-        self.patch(module, "READ_SLICE", 2)
+        self.patch(registry_lists, "WRITE_SLICE", 1)
+        self.patch(registry_lists, "READ_SLICE", 2)
         self.patch(finding, "SCAN_SLICE", 2)
         self.patch(finding, "INDEX_SLICE", 2)
 

@@ -17,8 +17,7 @@ from twisted.internet.testing import MemoryReactor, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyClass, verifyObject
 
-from p2ptwisted import addresses
-from p2ptwisted import registry as registry_module
+from p2ptwisted import addresses, registry_lists
 from p2ptwisted import supernode as supernode_module
 from p2ptwisted.addresses import Location, OwnLocation
 from p2ptwisted.config import SupernodeConfig
@@ -325,7 +324,7 @@ class StoringTests(SupernodeTestCase):
 
     def test_nodes_of_one_address(self) -> None:
         """An address has so many nodes and no more; who is trusted may register any number."""
-        self.patch(registry_module, "ADDRESS_NODES_MAX", 2)
+        self.patch(registry_lists, "ADDRESS_NODES_MAX", 2)
         for port in (1, 2, 1):
             self.register(f":{port}", caller=CALLER)
         begun = self.begun(self.supernode.register(Registration(":3", []), CALLER))
@@ -352,7 +351,7 @@ class StoringTests(SupernodeTestCase):
 
     def test_in_turn(self) -> None:
         """Of many lists some are written, and the others after them: none waits for all."""
-        self.patch(registry_module, "WRITE_SLICE", 1)
+        self.patch(registry_lists, "WRITE_SLICE", 1)
         self.supernode = self.make_with(WRITING_MAX=2)
         lists = [
             Deferred.fromCoroutine(
