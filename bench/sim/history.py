@@ -177,7 +177,7 @@ class History:
             unknown = self._promises.unknown(self._group.alive())
             peace = self._time.now - self._peace
             if unknown:
-                self._known_within = peace
+                self._known_within = peace + LOOK
                 if peace >= KNOWN_WITHIN:
                     raise Broken(f"{len(unknown)} unknown after {peace} s: {unknown[:5]}")
             if unknown or not self._is_forgotten():
