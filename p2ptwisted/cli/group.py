@@ -11,7 +11,13 @@ from typing import Any, TypeVar
 from msgspec import UNSET, Struct
 from twisted.internet.defer import Deferred
 
-from p2ptwisted.addresses import is_loopback, parse_location, parse_supernode_url, resolve
+from p2ptwisted.addresses import (
+    is_loopback,
+    is_own,
+    parse_location,
+    parse_supernode_url,
+    resolve,
+)
 from p2ptwisted.calls import Refused
 from p2ptwisted.cli.exits import Exit, Problem
 from p2ptwisted.client import Client
@@ -115,7 +121,7 @@ class Group:
                 "(twistd p2p-supernode), or name one with --supernode http://host:port",
                 Exit.NOBODY,
             )
-        return list(found)
+        return distinct(found)
 
     async def nodes(self) -> list[tuple[str, list[Node] | None]]:
         """The nodes of each supernode, as they are reached from here; None: it didn't answer."""
@@ -210,6 +216,18 @@ def _merge(matches: dict[str, Match], holding: Holding, part: str) -> None:
     if name is not None and _is_named(name, part):
         known.name = name
     known.size = size if known.size is None else known.size
+
+
+def distinct(supernodes: Sequence[str]) -> list[str]:
+    """
+    Each of them once: one on this machine answers through loopback and other interfaces,
+    with a location for each.
+    """
+    each: dict[str, str] = {}
+    for location in sorted(supernodes, key=is_loopback):
+        host, port = parse_location(location)
+        each.setdefault(f"here:{port}" if is_own(host) else location, location)
+    return list(each.values())
 
 
 def _reachable(node: Node, supernode: str) -> Node:

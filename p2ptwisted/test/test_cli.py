@@ -7,9 +7,10 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from p2ptwisted.cli import group
 from p2ptwisted.cli.exits import Exit, Problem, worst
 from p2ptwisted.cli.get import places
-from p2ptwisted.cli.group import Match, unique
+from p2ptwisted.cli.group import Match, distinct, unique
 from p2ptwisted.cli.main import main
 from p2ptwisted.cli.output import size_of
 
@@ -79,6 +80,16 @@ class PlacesTests(SynchronousTestCase):
         """One that is asked for twice is fetched once."""
         one, other = match("a"), match("b", OTHER)
         self.assertEqual(unique([one, other, match("c")]), [match("c"), other])
+
+
+class SupernodesTests(SynchronousTestCase):
+    """Those that answer by multicast."""
+
+    def test_distinct(self) -> None:
+        """One of this machine's is one, whatever its addresses; others are what they say."""
+        self.patch(group, "is_own", lambda host: host in ("127.0.0.1", "10.0.0.1"))
+        found = ["127.0.0.1:5000", "127.0.0.1:5001", "10.0.0.2:5000", "10.0.0.1:5000"]
+        self.assertEqual(distinct(found), ["10.0.0.2:5000", "10.0.0.1:5000", "127.0.0.1:5001"])
 
 
 class StatusTests(SynchronousTestCase):
