@@ -135,11 +135,8 @@ class Network:
             if process.is_dead or process.port != to[1] or process.serve is None:
                 send_back(fail(ConnectionRefusedError()))
                 return
-            if process.is_frozen:
-                # Its kernel takes its connections, and it hears of them later.
-                process.certainly(0, begin, process.serve)
-            else:
-                begin(process.serve)
+            # A frozen process has its connections taken by its kernel, and hears of them later.
+            process.certainly(0, begin, process.serve)
 
         def begin(serve: Serve) -> None:
             send_back(Deferred.fromCoroutine(serve(method, path, body, caller.address)))
