@@ -95,7 +95,7 @@ class Group:
                 Exit.NOBODY,
             ) from None
         others = [other for one in found for other in one.file.locations]
-        return list(dict.fromkeys([location, *others[1:]]))
+        return list(dict.fromkeys([location, *distinct(others[1:])]))
 
     async def _found_by_multicast(self) -> list[str]:
         config = self.settings.config

@@ -3,16 +3,22 @@
 import io
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.cli import group
 from p2ptwisted.cli.exits import Exit, Problem, worst
 from p2ptwisted.cli.get import places
-from p2ptwisted.cli.group import Match, distinct, unique
+from p2ptwisted.cli.group import Group, Match, Settings, distinct, unique
 from p2ptwisted.cli.main import main
 from p2ptwisted.cli.output import size_of
+from p2ptwisted.client import Client
+from p2ptwisted.model import HeldFile, Holding
+from p2ptwisted.node import INodeReactor
 
 ID, OTHER = "a" * 64, "b" * 64
 
@@ -90,6 +96,22 @@ class SupernodesTests(SynchronousTestCase):
         self.patch(group, "is_own", lambda host: host in ("127.0.0.1", "10.0.0.1"))
         found = ["127.0.0.1:5000", "127.0.0.1:5001", "10.0.0.2:5000", "10.0.0.1:5000"]
         self.assertEqual(distinct(found), ["10.0.0.2:5000", "10.0.0.1:5000", "127.0.0.1:5001"])
+
+    def test_known_to_the_named_one(self) -> None:
+        """So it is with those that a named supernode knows; it comes first, as it was named."""
+        self.patch(group, "is_own", lambda host: host in ("127.0.0.1", "10.0.0.1"))
+        known = ["10.0.0.1:5000", "127.0.0.1:5001", "10.0.0.2:5000", "10.0.0.1:5001"]
+
+        class Known:
+            async def search(self, supernode: str, ids: Sequence[str]) -> list[Holding]:
+                return [Holding(ids[0], HeldFile(known[0], known))]
+
+        settings = Settings(supernode="http://127.0.0.1:5000")
+        asked = Group(cast(INodeReactor, None), cast(Client, Known()), settings)
+        self.assertEqual(
+            self.successResultOf(Deferred.fromCoroutine(asked.supernodes())),
+            ["127.0.0.1:5000", "10.0.0.2:5000", "10.0.0.1:5001"],
+        )
 
 
 class StatusTests(SynchronousTestCase):
