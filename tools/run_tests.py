@@ -16,6 +16,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -126,8 +127,8 @@ def _reckoning(module: str, *arguments: str) -> Step:
     return replace(step, command=["nice", "-n", "19", *step.command], lane="reckoning")
 
 
-#: System tests that must have the machine for themselves, for they measure how it does
-#: under load, and those that wait for most of their time.
+#: System tests beside which nothing may go on but what reckons, for they measure how the
+#: machine does under load; and those that wait for most of their time.
 _MEASURING = ("test_dead_supernode", "test_flood")
 _WAITING = (
     "test_clock_steps",
@@ -218,8 +219,9 @@ def main(names: Sequence[str], environment: Mapping[str, str]) -> int:
     total = Tally()
     beside: list[tuple[Step, Future[tuple[str, int]]]] = []
     with ExitStack() as stack:
-        names_of_lanes = {step.lane for step in steps}
-        lanes = {lane: stack.enter_context(ThreadPoolExecutor(1)) for lane in names_of_lanes}
+        lanes: defaultdict[str, ThreadPoolExecutor] = defaultdict(
+            lambda: stack.enter_context(ThreadPoolExecutor(1))
+        )
         for step in steps:
             if step.lane is not None:
                 beside.append((step, lanes[step.lane].submit(run, step.command, quiet=True)))
