@@ -45,7 +45,7 @@ class KeptTests(SynchronousTestCase):
         for seed in SEEDS:
             outcome = live(seed)
             self.assertEqual(outcome.problem, "")
-            self.assertGreater(outcome.answers, 100)
+            self.assertGreater(outcome.answers, 150)
             self.assertEqual(outcome.confirmed > 0, seed == WITH_OLDER)
 
     def test_repeatable(self) -> None:

@@ -35,7 +35,7 @@ OLDER_EACH = 5
 
 #: Seconds from the last mishap until peace, of asking for what all have in the end, of asking
 #: for what an older peer has, and for the last answers.
-MENDING, ASKING, ASKING_OLDER, LAST = 2.0, 2.0, 2.0, 1.0
+MENDING, ASKING, ASKING_OLDER, LAST = 2.0, 3.0, 2.0, 1.0
 
 #: Seconds of peace, at least, before the last questions: until then a supernode may not have
 #: heard of another (multicast.REFRESH). And for how many of these all must be as it should:
