@@ -2,7 +2,6 @@
 
 import errno
 import os
-import sys
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from p2ptwisted.children import start_child
 from p2ptwisted.hashing import Job, Result
 from p2ptwisted.interfaces import IHasher
 from p2ptwisted.pieces import Digests
@@ -73,7 +73,8 @@ class HashPool(Service):
         self._again: IDelayedCall | None = None
 
     def hash(self, path: Path, signature: Signature) -> Deferred[Digests]:
-        task = _Task(Job(str(path), signature))
+        # Absolute, for a child's working directory is not ours.
+        task = _Task(Job(os.fsencode(path.absolute()), signature))
         (self._large if task.is_large else self._small).append(task)
         self._give_out()
         return task.done
@@ -114,9 +115,8 @@ class HashPool(Service):
 
     def _start_child(self) -> "_Child | None":
         child = _Child(self)
-        command = [sys.executable, "-m", "p2ptwisted.hashing"]
         try:
-            self._reactor.spawnProcess(child, sys.executable, command, env=None)
+            start_child(self._reactor, child)
         except OSError as error:
             _log.warn("Can't start a process to hash in ({error}); trying on", error=error)
             if self._again is None:

@@ -1,18 +1,18 @@
 """
 The digests of a file: the id of the whole and those of its pieces, in one pass.
 
-As a program this is a child process, and knows nothing of Twisted, so that it
-is there in no time. `python -m p2ptwisted.hashing` is one of `hash_pool`: it
-reads jobs from its standard input, a line of JSON each, and answers each with
-a line. `python -m p2ptwisted.hashing PATH SIZE` is one of `transfer.whole`: it
-hashes a file that is still growing.
+`main` is what a child process does, and knows nothing of Twisted, so that it
+is there in no time. Without arguments it is one of `hash_pool`: it reads jobs
+from its standard input, a line of JSON each, and answers each with a line.
+With PATH and SIZE it is one of `transfer.whole`: it hashes a file that is
+still growing.
 """
 
 import errno
 import hashlib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -31,7 +31,8 @@ NICENESS = 10
 class Job(Struct, frozen=True, array_like=True):
     """A file to be hashed, in a child's input."""
 
-    path: str
+    #: As the file system has it, for JSON has only what is Unicode.
+    path: bytes
     signature: Signature
 
 
@@ -103,7 +104,7 @@ def work() -> None:
     for line in sys.stdin.buffer:
         job = decoder.decode(line)
         try:
-            digests = hash_file(Path(job.path), job.signature)
+            digests = hash_file(Path(os.fsdecode(job.path)), job.signature)
             result = Result(digests.id, digests.pieces.hex())
         except OSError as error:
             result = Result("", "", error.errno or errno.EIO)
@@ -111,8 +112,10 @@ def work() -> None:
         sys.stdout.buffer.flush()
 
 
-if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        follow(Path(sys.argv[1]), int(sys.argv[2]))
+def main(arguments: Sequence[str]) -> None:
+    """A child process, from its arguments on; `children` starts it."""
+    if arguments:
+        path, size = arguments
+        follow(Path(path), int(size))
     else:
         work()

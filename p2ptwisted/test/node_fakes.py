@@ -1,6 +1,7 @@
 """Stand-ins for what is around a node: time, a watch, a library, supernodes, connections."""
 
 import io
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -612,9 +613,16 @@ class FakeProcess:
 
     pid = None
 
-    def __init__(self, protocol: IProcessProtocol, arguments: Sequence[bytes | str]) -> None:
+    def __init__(
+        self,
+        protocol: IProcessProtocol,
+        arguments: Sequence[bytes | str],
+        environment: Mapping[Any, Any] | None,
+    ) -> None:
         self._protocol = protocol
         self.arguments = list(arguments)
+        #: None where it is that of this process.
+        self.environment = environment
         #: The names of the files that it was given and has not hashed yet.
         self.names: list[str] = []
         self.alive = True
@@ -630,7 +638,7 @@ class FakeProcess:
         for line in data.splitlines():
             job = msgspec.json.decode(line, type=Job)
             self._jobs.append(job)
-            self.names.append(Path(job.path).name)
+            self.names.append(Path(os.fsdecode(job.path)).name)
 
     def closeStdin(self) -> None:
         self.closed = True
@@ -672,7 +680,7 @@ class FakeProcess:
         job = self._jobs.pop(0)
         self.names.pop(0)
         try:
-            digests = hash_file(Path(job.path), job.signature)
+            digests = hash_file(Path(os.fsdecode(job.path)), job.signature)
             result = Result(digests.id, digests.pieces.hex())
         except OSError as error:
             result = Result("", "", error.errno or 0)
@@ -728,9 +736,8 @@ class ProcessMaker:
         if self.no_process is not None:
             problem, self.no_process = self.no_process, None
             raise problem
-        # A child that could not import what this process can would be none.
-        assert env is None
-        process = FakeProcess(processProtocol, args)
+        assert executable == args[0]
+        process = FakeProcess(processProtocol, args, env)
         self.processes.append(process)
         processProtocol.makeConnection(process)
         return process

@@ -166,21 +166,21 @@ class ChildTests(HashingCase):
     def test_jobs(self) -> None:
         """Each job is answered by a line, in their order, whatever a name is made of."""
         jobs, expected = b"", []
-        for name in ("plain", "with space", "line\nend", "größe 😀"):
+        for name in ("plain", "with space", "line\nend", "größe 😀", "not UTF-8 \udcff"):
             path = self.path.with_name(name)
-            path.write_bytes(name.encode())
-            job = Job(str(path), Signature.of(path.stat()))
+            path.write_bytes(os.fsencode(name))
+            job = Job(os.fsencode(path), Signature.of(path.stat()))
             jobs += msgspec.json.encode(job) + b"\n"
-            digest = hashlib.sha256(name.encode()).hexdigest()
+            digest = hashlib.sha256(os.fsencode(name)).hexdigest()
             expected.append(Result(digest, digest))
         self.assertEqual(self.run_with(jobs), expected)
         self.assertEqual(self.nice, [NICENESS])
 
     def test_problems(self) -> None:
         """What can't be hashed is answered with the reason, and the next job is done."""
-        gone = Job(str(self.path), self.put(b"old"))
+        gone = Job(os.fsencode(self.path), self.put(b"old"))
         self.path.unlink()
-        there = Job(str(self.path), self.put(b"new"))
+        there = Job(os.fsencode(self.path), self.put(b"new"))
         lines = b"".join(msgspec.json.encode(job) + b"\n" for job in (gone, there))
         problem, result = self.run_with(lines)
         self.assertEqual(problem, Result("", "", errno.ENOENT))

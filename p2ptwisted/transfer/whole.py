@@ -5,7 +5,6 @@ only once, for its piece, and the two digests are made on two cores.
 """
 
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from p2ptwisted.children import start_child
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.interfaces import IWhole
 
@@ -25,8 +25,8 @@ def follower(reactor: IReactorProcess) -> Callable[[Path, int], IWhole]:
 
     def follow(path: Path, size: int) -> IWhole:
         following = Following(path)
-        command = [sys.executable, "-m", "p2ptwisted.hashing", os.fspath(path), str(size)]
-        reactor.spawnProcess(following, sys.executable, command, env=None)
+        # Absolute, for a child's working directory is not ours.
+        start_child(reactor, following, os.fspath(path.absolute()), str(size))
         return following
 
     return follow
