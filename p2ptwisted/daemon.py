@@ -15,6 +15,7 @@ from twisted.python.usage import Options
 
 from p2ptwisted.config import CommonConfig, load_config
 from p2ptwisted.errors import StartError
+from p2ptwisted.import_path import forget_working_directory
 from p2ptwisted.printable import printable
 
 #: File descriptors of a daemon; what starts child processes may look at each.
@@ -37,7 +38,10 @@ def prepare(reactor: IDaemonReactor) -> None:
 
     SIGTERM is how a daemon is told to end, so ending by it is no failure:
     the status is 0, where Twisted's own handler dies by the signal at last.
+
+    Imports: what comes to the working directory meanwhile is no code of ours.
     """
+    forget_working_directory()
     reactor.seconds = time.monotonic  # type: ignore[method-assign]
     _have_descriptors()
 

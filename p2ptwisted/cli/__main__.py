@@ -2,7 +2,11 @@
 
 import sys
 
-from p2ptwisted.cli.main import main
+from p2ptwisted.import_path import forget_working_directory
 
 if __name__ == "__main__":
+    # Before click is imported, too.
+    forget_working_directory()
+    from p2ptwisted.cli.main import main
+
     sys.exit(main())

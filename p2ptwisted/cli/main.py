@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from p2ptwisted.cli.exits import Exit, Problem
+from p2ptwisted.import_path import forget_working_directory
 
 if TYPE_CHECKING:
     from p2ptwisted.cli.group import Settings
@@ -254,6 +255,7 @@ def certs(hosts: tuple[str, ...], folder: str) -> Exit:
 
 def main(arguments: list[str] | None = None) -> int:
     """The exit status of a command line; the console script."""
+    forget_working_directory()
     from p2ptwisted.cli.output import tell
 
     try:
