@@ -30,7 +30,7 @@ LOOPBACK = IPv4Network("127.0.0.0/8")
 THIS = IPv4Network("0.0.0.0/8")
 
 #: Listening on all addresses.
-ANY_HOST = "0.0.0.0"
+ANY_HOST = "0.0.0.0"  # nosec B104  # only compared with
 
 #: Seconds to wait for a name server, for each try.
 RESOLVE_TIMEOUTS = (1, 2)

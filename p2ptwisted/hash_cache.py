@@ -27,7 +27,12 @@ CREATE TABLE IF NOT EXISTS digests (
 )
 """
 
-_WHERE = "device = ? AND inode = ? AND size = ? AND mtime_ns = ? AND ctime_ns = ?"
+_LOOK_UP = """
+SELECT id, pieces, sum FROM digests
+WHERE device = ? AND inode = ? AND size = ? AND mtime_ns = ? AND ctime_ns = ?
+"""
+
+_TRIM = "DELETE FROM digests WHERE rowid IN (SELECT rowid FROM digests ORDER BY rowid LIMIT ?)"
 
 
 class HashCache:
@@ -47,8 +52,7 @@ class HashCache:
 
     def get(self, signature: Signature) -> Digests | None:
         key = _key(signature)
-        query = f"SELECT id, pieces, sum FROM digests WHERE {_WHERE}"
-        for id, pieces, known in self._db.rows(query, key):
+        for id, pieces, known in self._db.rows(_LOOK_UP, key):
             are_bytes = isinstance(id, bytes) and isinstance(pieces, bytes)
             if are_bytes and _sum(key, id, pieces) == known:
                 return Digests(id.hex(), pieces)
@@ -66,8 +70,7 @@ class HashCache:
         )
         self._count += 1
         if self._count > FILES_MAX:
-            oldest = f"SELECT rowid FROM digests ORDER BY rowid LIMIT {TRIM}"
-            self._count -= self._db.change(f"DELETE FROM digests WHERE rowid IN ({oldest})")
+            self._count -= self._db.change(_TRIM, (TRIM,))
 
 
 def _key(signature: Signature) -> list[int]:

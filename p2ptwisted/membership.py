@@ -88,7 +88,7 @@ class Membership(Service):
         self._resources = resources
         self._name = name
         self._own_location = own_location
-        self._random = random or Random()
+        self._random = random or Random()  # nosec B311  # it spreads load, and keeps no secret
         self._candidates = Candidates(given, discover, self._random)
         #: The location of the supernode that this node is registered at.
         self.supernode: str | None = None

@@ -237,6 +237,7 @@ class Registry:
     def _rows_with(self, keys: Sequence[Key], share: int, node_name: str | None) -> list[_Row]:
         """All rows that have these; where they are too many, of each the last to come."""
         named, names = ("", []) if node_name is None else ("AND n.name = ?", [node_name])
+        # What is put into the statements is written here, and question marks: values are bound.
         rest = f"JOIN nodes n USING (node) WHERE h.partial = 0 AND n.location IS NOT NULL {named} "
         if len(keys) > 1:
             unlike = dict.fromkeys(keys)
@@ -245,14 +246,14 @@ class Registry:
                 # Not `IN`, for which SQLite sorts the ids into an index of their own first.
                 "SELECT n.seen, h.id, h.name, h.size, n.location "
                 f"FROM (VALUES {','.join(['(?)'] * len(unlike))}) w "
-                f"CROSS JOIN holdings h ON h.id = w.column1 CROSS {rest} LIMIT ?",
+                f"CROSS JOIN holdings h ON h.id = w.column1 CROSS {rest} LIMIT ?",  # nosec B608
                 [*unlike, *names, most + 1],
             )
             if len(rows) <= most:
                 return rows
         statement = (
             "SELECT n.seen, h.id, h.name, h.size, n.location "
-            f"FROM holdings h CROSS {rest} AND h.id = ? ORDER BY h.holding DESC LIMIT ?"
+            f"FROM holdings h CROSS {rest} AND h.id = ? ORDER BY h.holding DESC LIMIT ?"  # nosec B608
         )
         return [
             row

@@ -45,7 +45,7 @@ INSERT INTO sqlite_sequence (name, seq) SELECT 'nodes', abs(random() % 16000000)
 INSERT INTO names (names, rank) VALUES ('automerge', 0);
 INSERT INTO names (names, rank) VALUES ('usermerge', {MERGE_FROM});
 INSERT INTO names (names, rank) VALUES ('crisismerge', {MERGE_BY_ITSELF});
-"""
+"""  # nosec B608  # two numbers of this module's
 
 Key = bytes | str
 

@@ -120,6 +120,16 @@ def _tool(read: Callable[[str, str, int], Tally], module: str, *arguments: str) 
     return Step([sys.executable, "-m", module, *arguments], shown, read)
 
 
+def _bandit(*arguments: str) -> Step:
+    """A check of what could be a hole; pyproject.toml and the lines themselves have exceptions."""
+    arguments = ("-q", "-c", "pyproject.toml", "-r", *arguments)
+    # Of a string in several lines it warns that an exception is needed for some of them only.
+    quiet = "import logging; logging.disable(logging.WARNING)"
+    program = f"{quiet}; from bandit.cli.main import main; main()"
+    command = [sys.executable, "-c", program, *arguments]
+    return Step(command, shlex.join(["bandit", *arguments]), read_check)
+
+
 def _reckoning(module: str, *arguments: str) -> Step:
     """A check that goes on beside the others, with the time that they leave over."""
     step = _tool(read_check, module, *arguments)
@@ -161,6 +171,9 @@ STEPS: Mapping[str, Sequence[Step]] = {
         _tool(read_check, "ruff", "check"),
         _tool(read_check, "ruff", "format", "--check"),
         _tool(read_check, "mypy"),
+        _bandit("p2ptwisted", "twisted"),
+        # What starts programs and makes things up, on a developer's own machine: the gravest only.
+        _bandit("-lll", "tools", "bench", "fuzz", "test", "setup.py"),
         _tool(read_check, "towncrier", "build", "--draft", "--version", "next"),
         _tool(read_check, "tools.check_package"),
     ],

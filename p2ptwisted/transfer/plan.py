@@ -85,7 +85,7 @@ class Plan:
     def __init__(self, pieces: Pieces, have: int = 0, random: Random | None = None) -> None:
         """`have` is the set of pieces that are here already."""
         self._pieces = pieces
-        self._random = random or Random()
+        self._random = random or Random()  # nosec B311  # it spreads load, and keeps no secret
         self._sources: dict[str, Source] = {}
         self.missing = every_piece(pieces.count) & ~have
 
