@@ -7,15 +7,16 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 # .venv is complete when this file is newer than what it depends on, and names this folder.
 READY := .venv/ready
-# The same for what only the benchmarks need.
+# The same for what only the benchmarks need, and only the audit.
 BENCH_READY := .venv/bench-ready
+AUDIT_READY := .venv/audit-ready
 
-.PHONY: help demo test check unit system simulation fuzz coverage bench setup clean
+.PHONY: help demo test check unit system simulation fuzz coverage bench audit setup clean
 
 help:
 	@echo "make demo      two supernodes and three nodes on this machine, and a tour of them"
 	@echo "make test      everything: check, the unit and the system tests, the simulation, some fuzzing"
-	@echo "make check     ruff, mypy, the news fragments, and whether the package is complete"
+	@echo "make check     ruff, mypy, bandit, the news fragments, and whether the package is complete"
 	@echo "make unit      the unit tests alone"
 	@echo "make system    the system tests alone; as root, with iproute2 and curl, all of them"
 	@echo "make simulation  200 random histories of 50 supernodes and 1,000 nodes, in virtual time;"
@@ -23,6 +24,7 @@ help:
 	@echo "make fuzz      each parser on input that nobody meant well; SECONDS=600 for each"
 	@echo "make coverage  the unit tests, and which lines none of them reaches"
 	@echo "make bench     how fast it is, next to what it is measured against"
+	@echo "make audit     asks PyPI which known holes there are in what is installed in .venv"
 	@echo "make setup     only .venv, which the others make by themselves"
 	@echo "make clean     removes .venv and whatever else was made here"
 
@@ -56,6 +58,16 @@ bench: $(BENCH_READY)
 
 $(BENCH_READY): $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
+
+# Not a part of the tests: what others find out some day is no change's doing. With --strict, what
+# can't be looked up is a failure; so our own, which is published nowhere, must not be asked about.
+audit: $(AUDIT_READY)
+	@$(BIN)/python -m pip freeze --exclude-editable >.venv/audit.txt
+	@$(BIN)/python -m pip_audit --strict --disable-pip --no-deps --requirement .venv/audit.txt
+
+$(AUDIT_READY): $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[audit]'
 	@touch $@
 
 setup: $(READY)
