@@ -28,8 +28,9 @@ help:
 	@echo "make setup     only .venv, which the others make by themselves"
 	@echo "make clean     removes .venv and whatever else was made here"
 
+# -P: what was fetched into this folder meanwhile, and is called like a module, is not run.
 demo: $(READY)
-	@$(BIN)/python -m tools.demo
+	@$(BIN)/python -P -m tools.demo
 
 test: $(READY)
 	@$(BIN)/python tools/run_tests.py fuzz simulation check unit system

@@ -3,6 +3,7 @@
 # checkout with all that development needs. `make` calls this: make_venv.sh PYTHON
 set -eu
 
+# Called with -I, it runs nothing of this folder that is called like a module.
 python=$1
 
 die() {
@@ -11,12 +12,12 @@ die() {
 }
 
 [ -n "$python" ] || die "There is no Python here. On Debian: apt-get install python3"
-"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+"$python" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     die "$python is not Python 3.11 or newer. Name one that is: make PYTHON=/path/to/python3 ..."
 
 # Debian keeps what makes a virtual environment in a package of its own.
-if ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
-    package=$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
+if ! "$python" -I -c 'import venv, ensurepip' 2>/dev/null; then
+    package=$("$python" -I -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
     command -v apt-get >/dev/null || die "$python lacks its venv and ensurepip modules: install them"
     [ "$(id -u)" = 0 ] || die "$python can't make virtual environments yet: sudo apt-get install $package"
     echo "Installing $package"
@@ -27,10 +28,10 @@ fi
 
 # One that was begun and not finished, or moved here from another folder, is made anew.
 here=$(pwd -P)
-if ! grep -qsF "$here/.venv" .venv/bin/activate || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+if ! grep -qsF "$here/.venv" .venv/bin/activate || ! .venv/bin/python -I -m pip --version >/dev/null 2>&1; then
     echo "Setting up .venv with $("$python" --version); the first time takes a moment"
-    "$python" -m venv --clear .venv
+    "$python" -I -m venv --clear .venv
 else
     echo "Bringing .venv up to date"
 fi
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+.venv/bin/python -I -m pip install --quiet --disable-pip-version-check --editable '.[dev]'

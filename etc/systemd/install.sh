@@ -14,7 +14,8 @@ export DEBIAN_FRONTEND=noninteractive
 apt-get -qq update </dev/null
 apt-get -qq install --no-install-recommends ca-certificates python3 python3-venv </dev/null >/dev/null
 
-[ -x .venv/bin/pip ] || python3 -m venv .venv
+# -I: what lies in this folder and is called like a module is not run.
+[ -x .venv/bin/pip ] || python3 -I -m venv .venv
 # What an earlier build left would be packaged again.
 rm -rf build
 .venv/bin/pip install --quiet --disable-pip-version-check .
