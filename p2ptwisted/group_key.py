@@ -6,13 +6,13 @@ Datagrams and HTTP calls are proved with keys of their own, derived by HKDF
 """
 
 import os
-import stat
 from pathlib import Path
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from p2ptwisted.errors import InvalidInput
+from p2ptwisted.private_files import read_file
 
 #: Bytes of a key file: fewer could be guessed, more is some other file.
 KEY_MIN, KEY_MAX = 32, 4096
@@ -39,16 +39,12 @@ def load_group_key(path: Path) -> GroupKey:
     Raises InvalidInput, which never tells what the file holds.
     """
     try:
-        with open(path, "rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            secret = file.read(KEY_MAX + 1)
-    except (OSError, ValueError) as error:
-        told = error.strerror if isinstance(error, OSError) else error
-        raise InvalidInput(f"can't read the key file {_shown(path)}: {told}") from None
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise InvalidInput(f"others can read the key file {path}: chmod 600 it")
-    secret = secret.strip()
-    if not KEY_MIN <= len(secret) <= KEY_MAX:
+        file = read_file(path, KEY_MAX)
+    except InvalidInput as error:
+        raise InvalidInput(f"can't read the key file {_shown(path)}: {error}") from None
+    file.check_private(f"the key file {path}")
+    secret = file.content.strip()
+    if len(secret) < KEY_MIN:
         raise InvalidInput(
             f"the key file {path} has {len(secret)} bytes, not {KEY_MIN} to {KEY_MAX}: "
             "make one with `openssl rand -hex 32`"

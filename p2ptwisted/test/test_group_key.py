@@ -87,3 +87,11 @@ class GroupKeyTests(SynchronousTestCase):
         """A folder is no key."""
         os.mkdir(self.path, 0o700)
         self.refused()
+
+    def test_not_a_file(self) -> None:
+        """A pipe is not waited for, nor is a folder or a device read."""
+        os.mkfifo(self.path, 0o600)
+        self.assertIn("not a regular file", self.refused())
+        for path in (Path("/dev/null"), self.path.parent):
+            told = str(self.assertRaises(InvalidInput, load_group_key, path))
+            self.assertIn("not a regular file", told)
