@@ -89,7 +89,7 @@ class NumericEndpoints:
         plain = TCP4ClientEndpoint(self._reactor, host, uri.port, timeout=CONNECT_TIMEOUT)
         if self._authority is None:
             return plain
-        return self._authority.secured(host, plain)
+        return self._authority.secured(host, plain, self._reactor)
 
 
 class Refused(Exception):

@@ -16,12 +16,13 @@ import msgspec
 from msgspec import Meta, Struct
 
 from p2ptwisted.addresses import parse_supernode_url, split_location
+from p2ptwisted.endpoints import check_endpoint
 from p2ptwisted.errors import InvalidInput, StartError
 from p2ptwisted.group_key import GroupKey, load_group_key
 from p2ptwisted.printable import printable
 from p2ptwisted.protocols.links import check_selection
 from p2ptwisted.protocols.sockets import Group
-from p2ptwisted.tls import Authority, check_private_key, load_authority
+from p2ptwisted.tls import Authority, load_authority
 from p2ptwisted.web.limits import BODIES_MAX, HEADER_MOST, IDLE_LEAST, Limits
 
 EVERYWHERE = IPv4Network("0.0.0.0/0")
@@ -67,7 +68,7 @@ class CommonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     @property
     def endpoint(self) -> str:
-        """Where to listen, as a Twisted endpoint string. Raises InvalidInput."""
+        """Where to listen, as an endpoint string. Raises InvalidInput."""
         port = self.port
         if isinstance(port, str):
             if not re.fullmatch("-?[0-9]+", port):
@@ -240,7 +241,7 @@ def _check_meaning(config: CommonConfig, place: Callable[[str], str]) -> None:
     """Read every option that is more than its type says; `place` tells where a key was given."""
     key = "port"
     try:
-        check_private_key(config.endpoint)
+        check_endpoint(config.endpoint)
         key = "location"
         config.advertised  # noqa: B018
         key = "multicast_group"

@@ -1,4 +1,4 @@
-"""Tests of `p2ptwisted.cli.certs` and `p2ptwisted.tls`."""
+"""Tests of `p2ptwisted.cli.certs`."""
 
 import ssl
 import stat
@@ -6,16 +6,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
-from twisted.internet.endpoints import TCP4ClientEndpoint
-from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.ssl import PrivateCertificate
-from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface.verify import verifyObject
 
 from p2ptwisted.cli.certs import AUTHORITY_LIFE, HOST_LIFE, make_certificates
 from p2ptwisted.errors import InvalidInput
-from p2ptwisted.tls import check_private_key, load_authority
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -152,71 +147,3 @@ class CertificatesTests(SynchronousTestCase):
         make_certificates(other, [], NOW)
         (self.folder / "ca.pem").write_bytes((other / "ca.pem").read_bytes())
         self.assertRaises(InvalidInput, self.make, "10.0.0.1")
-
-
-class AuthorityTests(SynchronousTestCase):
-    """Whom to trust."""
-
-    def setUp(self) -> None:
-        self.folder = Path(self.mktemp())
-        make_certificates(self.folder, [], NOW)
-        self.path = self.folder / "ca.pem"
-
-    def test_secured(self) -> None:
-        """It makes endpoints that speak TLS of plain ones."""
-        authority = load_authority(self.path)
-        plain = TCP4ClientEndpoint(MemoryReactorClock(), "10.0.0.1", 5000)
-        verifyObject(IStreamClientEndpoint, authority.secured("10.0.0.1", plain))
-
-    def test_several(self) -> None:
-        """A file may have several, with text in between."""
-        self.path.write_bytes(self.path.read_bytes() + b"\nthe other:\n" + self.path.read_bytes())
-        load_authority(self.path)
-
-    def test_none(self) -> None:
-        """A file without a certificate, a broken one and none at all are told apart."""
-        for content, told in (
-            (b"nothing", "no certificate"),
-            (
-                b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----",
-                "can't be read",
-            ),
-        ):
-            self.path.write_bytes(content)
-            error = self.assertRaises(InvalidInput, load_authority, self.path)
-            self.assertIn(told, str(error))
-        self.path.unlink()
-        self.assertIn("No such", str(self.assertRaises(InvalidInput, load_authority, self.path)))
-
-
-class PrivateKeyTests(SynchronousTestCase):
-    """The key in a TLS endpoint."""
-
-    def setUp(self) -> None:
-        self.key = Path(self.mktemp())
-        self.key.mkdir()
-        self.key /= "a key:with a colon"
-        self.key.touch(0o600)
-        escaped = str(self.key).replace(":", "\\:")
-        self.endpoint = f"ssl:8000:privateKey={escaped}:certKey=cert.pem:interface=127.0.0.1"
-
-    def test_readable(self) -> None:
-        """A key that everybody can read is refused; one for a group of users is theirs."""
-        for mode in (0o600, 0o640, 0o400):
-            self.key.chmod(mode)
-            check_private_key(self.endpoint)
-        for mode in (0o644, 0o604, 0o601):
-            self.key.chmod(mode)
-            error = self.assertRaises(InvalidInput, check_private_key, self.endpoint)
-            self.assertIn("chmod o=", str(error))
-
-    def test_missing(self) -> None:
-        """One that can't be read is told of."""
-        self.key.unlink()
-        error = self.assertRaises(InvalidInput, check_private_key, self.endpoint)
-        self.assertIn("No such file", str(error))
-
-    def test_no_key(self) -> None:
-        """Other endpoints have none."""
-        for endpoint in ("tcp:8000", "ssl:8000", "tcp:8000:privateKey=nothing"):
-            check_private_key(endpoint)

@@ -660,6 +660,7 @@ class WebServiceTests(SynchronousTestCase):
             "tcp:http-or-so",
             "tcp:8000:nonsense=1",
             "tcp:8000:1:2:3:4",
+            "haproxy:tcp:8000",
             "ssl:8000:privateKey=/nonexistent.pem",
         ):
             self.assertIn(f"--port {endpoint}:", self.refusal(endpoint), msg=endpoint)

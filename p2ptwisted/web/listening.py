@@ -3,12 +3,12 @@
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IReactorTime
 from twisted.python.failure import Failure
 
 from p2ptwisted.addresses import Location
+from p2ptwisted.endpoints import make_endpoint
 from p2ptwisted.errors import StartError
 from p2ptwisted.web.site import LimitedSite
 
@@ -17,7 +17,7 @@ class WebService(Service):
     """A site that listens while the service runs."""
 
     def __init__(self, reactor: IReactorTime, endpoint: str, site: LimitedSite) -> None:
-        """`endpoint` is a Twisted endpoint string, such as `tcp:8000`."""
+        """`endpoint` is an endpoint string, such as `tcp:8000`."""
         self._reactor = reactor
         self._endpoint = endpoint
         self._site = site
@@ -28,12 +28,10 @@ class WebService(Service):
         """Raises StartError where the port can't be had."""
         super().privilegedStartService()
         try:
-            listening = serverFromString(self._reactor, self._endpoint).listen(self._site)
+            listening = make_endpoint(self._reactor, self._endpoint).listen(self._site)
         except Exception as problem:
-            # Whatever Twisted and its plugins say of a string that they can't read.
-            raise StartError(
-                f"--port {self._endpoint}: neither a number nor an endpoint: {problem}"
-            ) from problem
+            # Whatever else Twisted says of it.
+            raise StartError(f"--port {self._endpoint}: {problem}") from problem
         failures: list[Failure] = []
         listening.addCallback(self._listening).addErrback(failures.append)
         for failure in failures:
