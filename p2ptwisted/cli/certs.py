@@ -3,6 +3,8 @@
 import datetime
 import os
 import re
+import stat
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -21,12 +23,17 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from p2ptwisted.addresses import parse_host
+from p2ptwisted.cli.bounds import Bounds, parse_networks
 from p2ptwisted.cli.exits import Exit, Problem
 from p2ptwisted.cli.output import say, tell
 from p2ptwisted.errors import InvalidInput
+from p2ptwisted.private_files import ReadFile, read_file
 
 #: What the files of the authority are called.
 CERTIFICATE, KEY = "ca.pem", "ca-key.pem"
+
+#: Bytes of each; those that are made here have about one thousand.
+FILE_MAX = 64 * 1024
 
 #: For how long the authority's own certificate is good, and a host's.
 AUTHORITY_LIFE, HOST_LIFE = datetime.timedelta(days=3650), datetime.timedelta(days=825)
@@ -41,10 +48,13 @@ _NAME = re.compile(
 )
 
 
-def print_certificates(folder: Path, hosts: Sequence[str]) -> Exit:
+def print_certificates(
+    folder: Path, hosts: Sequence[str], networks: Sequence[str], domains: Sequence[str]
+) -> Exit:
     """Make them, and say where they are and how they are used."""
+    now = datetime.datetime.now(datetime.UTC)
     try:
-        made = make_certificates(folder, hosts, datetime.datetime.now(datetime.UTC))
+        made = make_certificates(folder, hosts, now, networks, domains)
     except InvalidInput as error:
         raise Problem(str(error), Exit.USAGE) from None
     except OSError as error:
@@ -64,6 +74,8 @@ class Authority:
     def __init__(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
         self._certificate = certificate
         self._key = key
+        #: Whom it may sign for.
+        self.bounds = Bounds.of(certificate)
 
     def certify(self, host: "Host", now: datetime.datetime) -> bytes:
         """A new key and a certificate for a host, both in PEM."""
@@ -71,7 +83,8 @@ class Authority:
         # Nobody believes it for longer than the authority.
         end = min(now + HOST_LIFE, self._certificate.not_valid_after_utc)
         certificate = (
-            _begun(str(host.address), key, now, end)
+            # With spaces in it no part of the name passes for a host's, which would be bounded.
+            _begun(f"p2ptwisted host {host.address}", key, now, end)
             .issuer_name(self._certificate.subject)
             .add_extension(host.alternative_names(), critical=False)
             .add_extension(
@@ -79,7 +92,8 @@ class Authority:
                 critical=False,
             )
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(_usage(digital_signature=True), critical=True)
+            .add_extension(_FOR_SERVERS, critical=False)
             .sign(self._key, SHA256())
         )
         return _key_pem(key) + certificate.public_bytes(Encoding.PEM)
@@ -93,10 +107,16 @@ class Host:
     #: By which else it is called: a browser perhaps goes by them; members never do.
     others: Sequence[IPv4Address | str] = ()
 
+    @property
+    def names(self) -> list[IPv4Address | str]:
+        return list(dict.fromkeys([self.address, *self.others]))
+
     def alternative_names(self) -> x509.SubjectAlternativeName:
-        names = dict.fromkeys([self.address, *self.others])
         return x509.SubjectAlternativeName(
-            [x509.DNSName(one) if isinstance(one, str) else x509.IPAddress(one) for one in names]
+            [
+                x509.DNSName(one) if isinstance(one, str) else x509.IPAddress(one)
+                for one in self.names
+            ]
         )
 
 
@@ -127,16 +147,25 @@ def _address_or_name(text: str) -> IPv4Address | str:
         ) from None
 
 
-def make_certificates(folder: Path, hosts: Sequence[str], now: datetime.datetime) -> list[Path]:
+def make_certificates(
+    folder: Path,
+    hosts: Sequence[str],
+    now: datetime.datetime,
+    networks: Sequence[str] = (),
+    domains: Sequence[str] = (),
+) -> list[Path]:
     """
     A file with key and certificate for each of these hosts, signed by the authority in the folder.
 
     Each is `ADDRESS` or `ADDRESS,NAME,...`. The authority is made where there
-    is none. Raises InvalidInput, and OSError.
+    is none; then it may sign for what is private, for these hosts, and for
+    what is in `networks` and `domains`. Raises InvalidInput, and OSError.
     """
     parsed = parse_hosts(hosts)
+    more = Bounds(parse_networks(networks), [_domain(text) for text in domains])
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    authority = _open_authority(folder, now)
+    _check_folder(folder)
+    authority = _open_authority(folder, now, parsed, more)
     made = []
     for host in parsed:
         path = folder / f"{host.address}.pem"
@@ -145,13 +174,53 @@ def make_certificates(folder: Path, hosts: Sequence[str], now: datetime.datetime
     return made
 
 
-def _open_authority(folder: Path, now: datetime.datetime) -> Authority:
+def _domain(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise InvalidInput(f"{text[:80]!r} is not a domain such as example.org")
+    return text.lower()
+
+
+def _check_folder(folder: Path) -> None:
+    """Raises InvalidInput where others could put files of their own in place of what is made."""
+    status = folder.stat()
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise InvalidInput(f"others can write to {folder}: chmod go-w it, or name another folder")
+    if status.st_uid != os.geteuid():
+        raise InvalidInput(f"{folder} is another user's: name a folder of your own")
+
+
+def _open_authority(
+    folder: Path, now: datetime.datetime, hosts: Sequence[Host], more: Bounds
+) -> Authority:
     certificate_path, key_path = folder / CERTIFICATE, folder / KEY
-    if not key_path.exists() and not certificate_path.exists():
-        return _make_authority(certificate_path, key_path, now)
+    if not os.path.lexists(key_path) and not os.path.lexists(certificate_path):
+        names = [name for host in hosts for name in host.names]
+        return _make_authority(certificate_path, key_path, now, Bounds.around(names, more))
+    authority = _load_authority(certificate_path, key_path, now)
+    for host in hosts:
+        for name in host.names:
+            if not authority.bounds.permit(name):
+                raise InvalidInput(
+                    f"the authority in {folder} may not sign for {name}: make another one in "
+                    "another folder, with --network or --domain around all hosts to come. Members "
+                    "know both when both ca.pem are in one file"
+                )
+    if not authority.bounds.include(more):
+        raise InvalidInput(
+            f"the authority in {folder} is there already, and its bounds can't be changed: "
+            "--network and --domain are for making one, in another folder"
+        )
+    return authority
+
+
+def _load_authority(certificate_path: Path, key_path: Path, now: datetime.datetime) -> Authority:
+    folder = key_path.parent
+    certificate_pem = _read(certificate_path).content
+    key_file = _read(key_path)
+    key_file.check_private(str(key_path))
     try:
-        certificate = x509.load_pem_x509_certificate(certificate_path.read_bytes())
-        key = load_pem_private_key(key_path.read_bytes(), password=None)
+        certificate = x509.load_pem_x509_certificate(certificate_pem)
+        key = load_pem_private_key(key_file.content, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise InvalidInput(f"the authority in {folder} can't be read: {error}") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey):
@@ -166,13 +235,25 @@ def _open_authority(folder: Path, now: datetime.datetime) -> Authority:
     return Authority(certificate, key)
 
 
-def _make_authority(certificate_path: Path, key_path: Path, now: datetime.datetime) -> Authority:
+def _read(path: Path) -> ReadFile:
+    try:
+        return read_file(path, FILE_MAX)
+    except InvalidInput as error:
+        raise InvalidInput(f"can't read {path}: {error}") from None
+
+
+def _make_authority(
+    certificate_path: Path, key_path: Path, now: datetime.datetime, bounds: Bounds
+) -> Authority:
     key = ec.generate_private_key(ec.SECP256R1())
     builder = _begun("p2ptwisted private authority", key, now, now + AUTHORITY_LIFE)
     certificate = (
         builder.issuer_name(_name("p2ptwisted private authority"))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_AUTHORITY_USAGE, critical=True)
+        .add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
+        # What it signs is for nothing else either: no mail, no programs.
+        .add_extension(_FOR_SERVERS, critical=False)
+        .add_extension(bounds.extension(), critical=True)
         .sign(key, SHA256())
     )
     _write(key_path, _key_pem(key))
@@ -204,24 +285,34 @@ def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 def _write(path: Path, content: bytes, mode: int = 0o600) -> None:
     """A file that is whole or not there, and never readable by others for a moment."""
-    new = path.with_name(f".{path.name}.new")
-    new.unlink(missing_ok=True)
-    file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    # Made by us alone, under a name that nobody knew.
+    descriptor, new = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        os.write(file, content)
-    finally:
-        os.close(file)
-    os.replace(new, path)
+        with open(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(descriptor, mode)
+            os.fsync(descriptor)
+        os.replace(new, path)
+    except BaseException:
+        Path(new).unlink()
+        raise
 
 
-_AUTHORITY_USAGE = x509.KeyUsage(
-    digital_signature=False,
-    content_commitment=False,
-    key_encipherment=False,
-    data_encipherment=False,
-    key_agreement=False,
-    key_cert_sign=True,
-    crl_sign=True,
-    encipher_only=False,
-    decipher_only=False,
-)
+def _usage(
+    digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False
+) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=digital_signature,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=key_cert_sign,
+        crl_sign=crl_sign,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+_FOR_SERVERS = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])

@@ -241,16 +241,33 @@ def status(settings: "Settings") -> Exit:
 @click.option(
     "--folder", default="certs", show_default=True, metavar="DIR", help="Where they are put."
 )
-def certs(hosts: tuple[str, ...], folder: str) -> Exit:
+@click.option(
+    *("--network", "networks"),
+    multiple=True,
+    metavar="NET",
+    help="Where hosts to come may be, such as 203.0.113.0/24; when the authority is made.",
+)
+@click.option(
+    *("--domain", "domains"),
+    multiple=True,
+    metavar="NAME",
+    help="What names of hosts to come may end in; when the authority is made.",
+)
+def certs(
+    hosts: tuple[str, ...], folder: str, networks: tuple[str, ...], domains: tuple[str, ...]
+) -> Exit:
     """
     Make a private authority, and a certificate for each host.
 
     A HOST is the IPv4 address that the others call it by, or that and its other names, as
     ADDRESS,NAME,... in one certificate. Run it again for more hosts.
+
+    The authority can sign only for private addresses and domains (10.0.0.0/8, .internal and such),
+    for the hosts that are named when it is made, and for --network and --domain.
     """
     from p2ptwisted.cli.certs import print_certificates
 
-    return print_certificates(Path(folder), hosts)
+    return print_certificates(Path(folder), hosts, networks, domains)
 
 
 def main(arguments: list[str] | None = None) -> int:

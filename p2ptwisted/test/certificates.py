@@ -46,6 +46,12 @@ class Issued:
         path.chmod(mode)
         return path
 
+    def write_apart(self, certificate: Path, key: Path) -> None:
+        """In two files, the key readable by its owner only."""
+        certificate.write_bytes(self.pem)
+        key.touch(0o600)
+        key.write_bytes(self.key_pem)
+
 
 def issue(
     *extensions: x509.ExtensionType,

@@ -1,16 +1,25 @@
 """Tests of `p2ptwisted.cli.certs`."""
 
+import os
 import ssl
 import stat
 from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from twisted.internet.ssl import PrivateCertificate
 from twisted.trial.unittest import SynchronousTestCase
 
+from p2ptwisted.cli.bounds import Bounds
 from p2ptwisted.cli.certs import AUTHORITY_LIFE, HOST_LIFE, make_certificates
 from p2ptwisted.errors import InvalidInput
+from p2ptwisted.tls import load_authority, load_identity
+
+from . import handshakes
+from .certificates import FOR_SERVERS, Issued, issue, issue_authority
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -147,3 +156,187 @@ class CertificatesTests(SynchronousTestCase):
         make_certificates(other, [], NOW)
         (self.folder / "ca.pem").write_bytes((other / "ca.pem").read_bytes())
         self.assertRaises(InvalidInput, self.make, "10.0.0.1")
+
+    def test_readable_authority(self) -> None:
+        """An authority whose key others can read signs nothing; nor is a pipe waited for."""
+        self.make()
+        key = self.folder / "ca-key.pem"
+        for mode in (0o640, 0o604, 0o644):
+            key.chmod(mode)
+            error = self.assertRaises(InvalidInput, self.make, "10.0.0.1")
+            self.assertIn("chmod 600", str(error))
+        for name in ("ca-key.pem", "ca.pem"):
+            (self.folder / name).unlink()
+            os.mkfifo(self.folder / name, 0o600)
+            error = self.assertRaises(InvalidInput, self.make, "10.0.0.1")
+            self.assertIn("not a regular file", str(error))
+
+    def test_folder_of_others(self) -> None:
+        """Nothing is put where others could put something else in its place."""
+        self.folder.mkdir()
+        for mode in (0o777, 0o770, 0o1777):
+            self.folder.chmod(mode)
+            self.assertIn("others", str(self.assertRaises(InvalidInput, self.make, "10.0.0.1")))
+        self.folder.chmod(0o755)
+        as_others = self.patch(os, "geteuid", lambda: self.folder.stat().st_uid + 1)
+        error = self.assertRaises(InvalidInput, self.make, "10.0.0.1")
+        self.assertIn("another user's", str(error))
+        as_others.restore()
+        self.assertEqual(list(self.folder.iterdir()), [])
+        self.make("10.0.0.1")
+
+    def test_links(self) -> None:
+        """What stands under a file's name is replaced, and no link is followed."""
+        target = Path(self.mktemp())
+        target.write_text("somebody's")
+        self.folder.mkdir(mode=0o700)
+        for name in ("10.0.0.1.pem", ".10.0.0.1.pem.new"):
+            (self.folder / name).symlink_to(target.absolute())
+        (path,) = self.make("10.0.0.1")
+        self.assertEqual(target.read_text(), "somebody's")
+        self.assertFalse(path.is_symlink())
+        (self.folder / "ca.pem").unlink()
+        (self.folder / "ca-key.pem").unlink()
+        (self.folder / "ca-key.pem").symlink_to(target.with_name("nothing"))
+        self.assertRaises(InvalidInput, self.make, "10.0.0.1")
+
+    def test_full_disk(self) -> None:
+        """What can't be written is not left behind."""
+        self.make()
+        before = sorted(self.folder.iterdir())
+
+        def full(*_: object) -> None:
+            raise OSError("stand-in")
+
+        self.patch(os, "fsync", full)
+        self.assertRaises(OSError, self.make, "10.0.0.1")
+        self.assertEqual(sorted(self.folder.iterdir()), before)
+
+
+class BoundsTests(SynchronousTestCase):
+    """For whom an authority may sign, and whom members and others believe it for."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp())
+
+    def make(
+        self, *hosts: str, networks: tuple[str, ...] = (), domains: tuple[str, ...] = ()
+    ) -> list[Path]:
+        return make_certificates(self.folder, hosts, datetime.now(UTC), networks, domains)
+
+    def refused(self, *hosts: str, **options: tuple[str, ...]) -> str:
+        return str(self.assertRaises(InvalidInput, self.make, *hosts, **options))
+
+    def signed(self, *names: x509.GeneralName, name: str = "a host") -> Path:
+        """What a thief of the key makes with it."""
+        certificate = x509.load_pem_x509_certificate((self.folder / "ca.pem").read_bytes())
+        key = load_pem_private_key((self.folder / "ca-key.pem").read_bytes(), None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        alternative = [x509.SubjectAlternativeName(names)] if names else []
+        shown = issue(*alternative, FOR_SERVERS, by=Issued(certificate, key), name=name)
+        return shown.write(self.folder / "signed.pem")
+
+    def is_believed(self, host: Path, name: str) -> bool:
+        """By Python's own TLS, for this name."""
+        server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        server.load_cert_chain(host)
+        client = ssl.create_default_context(cafile=str(self.folder / "ca.pem"))
+        try:
+            shake_hands(client, server, name)
+        except ssl.SSLCertVerificationError:
+            return False
+        return True
+
+    def is_spoken_with(self, host: Path, address: str, authority: Path | None = None) -> bool:
+        """By a member."""
+        trusting = load_authority(authority or self.folder / "ca.pem")
+        client, _ = handshakes.shake_hands(trusting, load_identity(host), address)
+        return client.heard == handshakes.SAID
+
+    def test_within(self) -> None:
+        """Private hosts and names are good at any time, and those that it was made with."""
+        made = self.make("10.0.0.1", "203.0.113.5,a.example.org,box")
+        made += self.make("192.168.7.1,n.internal", "172.16.0.9,x.a.example.org", "127.0.0.1")
+        for host in made:
+            address = host.name.removesuffix(".pem")
+            self.assertTrue(self.is_believed(host, address), msg=address)
+            self.assertTrue(self.is_spoken_with(host, address), msg=address)
+        self.assertTrue(self.is_believed(made[2], "n.internal"))
+        self.assertTrue(self.is_believed(made[1], "box"))
+
+    def test_beyond(self) -> None:
+        """For others it doesn't sign, and it is told what to do; nothing is made."""
+        self.make("203.0.113.5,a.example.org")
+        before = sorted(self.folder.iterdir())
+        for host in ("203.0.113.6", "10.0.0.1,b.example.org", "10.0.0.1,203.0.113.6", "10.0.0.1,a"):
+            told = self.refused("10.0.0.9", host)
+            self.assertIn(f"may not sign for {host.rpartition(',')[2]}: make another one", told)
+        self.assertEqual(sorted(self.folder.iterdir()), before)
+
+    def test_stolen(self) -> None:
+        """What somebody else signs with its key is believed by nobody beyond the bounds."""
+        self.make("10.0.0.1")
+        inside = self.signed(x509.IPAddress(IPv4Address("10.0.0.2")))
+        self.assertTrue(self.is_believed(inside, "10.0.0.2"))
+        self.assertTrue(self.is_spoken_with(inside, "10.0.0.2"))
+        for names, called in (
+            ([x509.IPAddress(IPv4Address("203.0.113.6"))], "203.0.113.6"),
+            ([x509.IPAddress(IPv6Address("2001:db8::1"))], "2001:db8::1"),
+            ([x509.DNSName("www.example.com")], "www.example.com"),
+            ([x509.DNSName("*.example.com")], "www.example.com"),
+        ):
+            outside = self.signed(*names)
+            self.assertFalse(self.is_believed(outside, called), msg=called)
+        outside = self.signed(
+            x509.IPAddress(IPv4Address("10.0.0.2")), x509.DNSName("www.example.com")
+        )
+        self.assertFalse(self.is_believed(outside, "10.0.0.2"))
+        self.assertFalse(self.is_spoken_with(outside, "10.0.0.2"))
+        outside = self.signed(x509.IPAddress(IPv4Address("203.0.113.6")))
+        self.assertFalse(self.is_spoken_with(outside, "203.0.113.6"))
+
+    def test_wider(self) -> None:
+        """More can be let in when it is made, and not afterwards."""
+        more = {"networks": ("203.0.113.0/24",), "domains": ("Example.org",)}
+        self.make(**more)
+        (host,) = self.make("203.0.113.77,www.example.org", **more)
+        self.assertTrue(self.is_believed(host, "www.example.org"))
+        self.assertTrue(self.is_spoken_with(host, "203.0.113.77"))
+        self.make(networks=("203.0.113.128/25",), domains=("www.example.org",))
+        self.assertIn("can't be changed", self.refused(networks=("198.51.100.0/24",)))
+        self.assertIn("can't be changed", self.refused(domains=("example.com",)))
+
+    def test_bad_options(self) -> None:
+        """What is no network and no domain is refused before anything is made."""
+        for network in ("", "10.0.0.1/8", "x", "::/0", "10.0.0.0/33"):
+            self.assertIn("not a network", self.refused(networks=(network,)))
+        for domain in ("", "*.example.org", ".example.org", "a b", "10.0.0.1"):
+            self.assertIn("not a domain", self.refused(domains=(domain,)))
+        self.assertFalse(self.folder.exists())
+
+    def test_earlier_authority(self) -> None:
+        """An authority that was made without bounds goes on as it was."""
+        self.folder.mkdir()
+        issue_authority().write_apart(self.folder / "ca.pem", self.folder / "ca-key.pem")
+        (host,) = self.make("203.0.113.6,www.example.org")
+        self.assertTrue(self.is_spoken_with(host, "203.0.113.6"))
+        self.assertIn("can't be changed", self.refused(domains=("example.org",)))
+
+    def test_two_authorities(self) -> None:
+        """Members who know two take the hosts of both."""
+        (one,) = self.make("10.0.0.1")
+        first, self.folder = self.folder, Path(self.mktemp())
+        (two,) = self.make("203.0.113.6")
+        both = self.folder / "both.pem"
+        both.write_bytes(b"".join((of / "ca.pem").read_bytes() for of in (first, self.folder)))
+        self.assertTrue(self.is_spoken_with(one, "10.0.0.1", both))
+        self.assertTrue(self.is_spoken_with(two, "203.0.113.6", both))
+        self.assertFalse(self.is_spoken_with(two, "203.0.113.6", first / "ca.pem"))
+
+    def test_names(self) -> None:
+        """A domain holds itself and what is below it, in any case, and nothing that ends alike."""
+        bounds = Bounds(domains=("example.org",))
+        for name in ("example.org", "A.Example.ORG", "a.b.example.org"):
+            self.assertTrue(bounds.permit(name))
+        for name in ("notexample.org", "org", "example.org.com"):
+            self.assertFalse(bounds.permit(name))

@@ -15,18 +15,12 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL
 from OpenSSL.crypto import X509
-from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import (
     IOpenSSLServerConnectionCreator,
-    IProtocol,
-    IProtocolFactory,
     IStreamClientEndpoint,
 )
-from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import Clock
-from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
-from twisted.python.failure import Failure
-from twisted.test.iosim import FakeTransport, connect
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -43,26 +37,7 @@ from .certificates import (
     issue,
     issue_authority,
 )
-
-SAID = b"what only the host may read"
-
-
-class Talker(Protocol):
-    """Says something at once, as a client does, and keeps what it hears."""
-
-    def __init__(self) -> None:
-        self.heard = b""
-        self.lost: BaseException | None = None
-
-    def connectionMade(self) -> None:
-        assert self.transport is not None
-        self.transport.write(SAID)
-
-    def dataReceived(self, data: bytes) -> None:
-        self.heard += data
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.lost = reason.value
+from .handshakes import SAID, InMemory, Talker, shake_hands
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -74,24 +49,6 @@ class Anything:
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         return SSL.Connection(self.context)
-
-
-@implementer(IStreamClientEndpoint)
-class InMemory:
-    """Leads to a server in memory."""
-
-    def __init__(self, server: IOpenSSLServerConnectionCreator, clock: Clock) -> None:
-        self._clock = clock
-        self.talker = Talker()
-        factory = Factory.forProtocol(lambda: self.talker)
-        self._factory = TLSMemoryBIOFactory(server, False, factory, clock=clock)
-
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        client: Any = protocolFactory.buildProtocol(cast(Any, None))
-        server: Any = self._factory.buildProtocol(cast(Any, None))
-        transports = FakeTransport(server, True), FakeTransport(client, False)
-        connect(server, transports[0], client, transports[1], clock=self._clock).flush()
-        return succeed(client)
 
 
 class TlsTestCase(SynchronousTestCase):
@@ -116,12 +73,7 @@ class TlsTestCase(SynchronousTestCase):
         self, server: IOpenSSLServerConnectionCreator, address: str = ADDRESS
     ) -> tuple[Talker, Talker]:
         """What becomes of a call there: the client, and the server."""
-        clock = Clock()
-        plain = InMemory(server, clock)
-        endpoint = Authority([self.authority.certificate]).secured(address, plain, clock)
-        client = Talker()
-        self.successResultOf(endpoint.connect(Factory.forProtocol(lambda: client)))
-        return client, plain.talker
+        return shake_hands(Authority([self.authority.certificate]), server, address)
 
     def assertSpoken(self, shown: Issued, chain: bytes = b"", address: str = ADDRESS) -> None:
         client, server = self.call(self.identity(shown, chain), address)

@@ -1,0 +1,91 @@
+"""
+For whom a private authority may sign: its name constraints (RFC 5280), so that
+one whose key was stolen can't speak for the rest of the world.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from typing import Self
+
+from cryptography import x509
+
+from p2ptwisted.errors import InvalidInput
+
+#: Addresses and names that mean something inside of a site only: RFC 1918, 6598 and 1122;
+#: RFC 6761, 6762 and 8375, and what ICANN has set aside.
+PRIVATE_NETWORKS = tuple(
+    map(
+        IPv4Network,
+        ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8"),
+    )
+)
+PRIVATE_DOMAINS = ("localhost", "local", "internal", "home.arpa", "test")
+
+_ALL_IPV6 = IPv6Network("::/0")
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Networks, and domains with all names below them; empty: an authority without bounds."""
+
+    networks: Sequence[IPv4Network] = ()
+    domains: Sequence[str] = ()
+
+    @classmethod
+    def around(cls, names: Iterable[IPv4Address | str], more: Self) -> Self:
+        """The private ones, `more`, and just these, where they aren't in it already."""
+        bounds = cls((*PRIVATE_NETWORKS, *more.networks), (*PRIVATE_DOMAINS, *more.domains))
+        others = [name for name in dict.fromkeys(names) if not bounds.permit(name)]
+        return cls(
+            (*bounds.networks, *(IPv4Network(one) for one in others if not isinstance(one, str))),
+            (*bounds.domains, *(one.lower() for one in others if isinstance(one, str))),
+        )
+
+    @classmethod
+    def of(cls, authority: x509.Certificate) -> Self:
+        """Those of an authority; earlier ones have none."""
+        try:
+            found = authority.extensions.get_extension_for_class(x509.NameConstraints)
+        except x509.ExtensionNotFound:
+            return cls()
+        permitted = [one.value for one in found.value.permitted_subtrees or ()]
+        return cls(
+            tuple(one for one in permitted if isinstance(one, IPv4Network)),
+            tuple(one for one in permitted if isinstance(one, str)),
+        )
+
+    def extension(self) -> x509.NameConstraints:
+        """
+        As certificates have it. Where there is one permitted name of a kind, no other name of that
+        kind is good; IPv6 is of the same kind as IPv4, but not for everybody who reads it.
+        """
+        return x509.NameConstraints(
+            [*map(x509.IPAddress, self.networks), *map(x509.DNSName, self.domains)],
+            [x509.IPAddress(_ALL_IPV6)],
+        )
+
+    def permit(self, name: IPv4Address | str) -> bool:
+        if isinstance(name, IPv4Address):
+            return not self.networks or any(name in network for network in self.networks)
+        below = tuple(f".{domain}" for domain in self.domains)
+        return not self.domains or f".{name.lower()}".endswith(below)
+
+    def include(self, others: Self) -> bool:
+        """Whether all of these others are within what is bounded here."""
+        return all(
+            any(other.subnet_of(network) for network in self.networks) for other in others.networks
+        ) and all(bool(self.domains) and self.permit(domain) for domain in others.domains)
+
+
+def parse_networks(texts: Sequence[str]) -> list[IPv4Network]:
+    """Raises InvalidInput."""
+    networks = []
+    for text in texts:
+        try:
+            networks.append(IPv4Network(text))
+        except ValueError as error:
+            raise InvalidInput(
+                f"{text[:80]!r} is not a network such as 203.0.113.0/24: {error}"
+            ) from None
+    return networks
