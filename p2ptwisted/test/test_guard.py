@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from http_message_signatures import HTTPMessageSigner, MappingKeyResolver
+from http_message_signatures.algorithms import HMAC_SHA256
 from klein import Klein
 from treq.testing import StubTreq
 from twisted.internet.defer import Deferred
@@ -9,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 
-from p2ptwisted.signatures import Signatures
+from p2ptwisted.signatures import HEADERS_MAX, Call, Signatures
 from p2ptwisted.web.envelope import ApiRoot, no_content
 from p2ptwisted.web.guard import Guard
 
@@ -56,7 +58,7 @@ class GuardTests(SynchronousTestCase):
         self.treq: Any = StubTreq(ApiRoot(self.api.app, guard))
 
     def call(
-        self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
+        self, method: str, path: str, body: bytes = b"", headers: dict[str, Any] | None = None
     ) -> int:
         """The status of the answer."""
 
@@ -145,3 +147,29 @@ class GuardTests(SynchronousTestCase):
         """A stranger doesn't even learn which routes there are to write to."""
         self.assertEqual(self.call("POST", "/nothing"), 401)
         self.assertEqual(self.signed("POST", "/nothing"), 404)
+
+    def test_long_headers(self) -> None:
+        """Headers that are too long to be a member's are refused before anything reads them."""
+        read: list[object] = []
+        self.patch(Signatures, "check", lambda *arguments, **_: read.append(arguments))
+        for name in ("Signature", "Signature-Input", "Content-Digest"):
+            headers: dict[str, Any] = Signatures(b"k" * 32).sign("POST", HOST + "/thing", b"body")
+            self.assertEqual(self.call("POST", "/thing", b"body", headers), 204)
+            self.assertEqual(len(read), 1)
+            read.clear()
+            for more in (["x" * HEADERS_MAX], ["x" * (HEADERS_MAX // 8)] * 8):
+                long = {**headers, name: [headers[name], *more]}
+                self.assertEqual(self.call("POST", "/thing", b"body", long), 401)
+                self.assertEqual(read, [])
+
+    def test_other_headers(self) -> None:
+        """Of the other headers those count that the signature covers, under whatever name."""
+        signer = HTTPMessageSigner(
+            signature_algorithm=HMAC_SHA256,
+            key_resolver=MappingKeyResolver(private_keys={"group": b"k" * 32}, public_keys={}),
+        )
+        call = Call("POST", HOST + "/thing", {"X-Other": "1", "content-type": "text/plain"})
+        covered = ("@method", "@authority", "@path", "@query", "x-other", "content-type")
+        signer.sign(call, key_id="group", nonce="n", covered_component_ids=covered, body=b"")
+        self.assertEqual(self.call("POST", "/thing", b"", call.headers | {"X-Other": "2"}), 401)
+        self.assertEqual(self.call("POST", "/thing", b"", call.headers | {"More": "3"}), 204)

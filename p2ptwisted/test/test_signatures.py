@@ -5,7 +5,7 @@ from unittest.mock import patch
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.errors import NotSigned, Unavailable
-from p2ptwisted.signatures import REMEMBERED, WINDOW, Call, Signatures
+from p2ptwisted.signatures import HEADERS_MAX, REMEMBERED, WINDOW, Call, Signatures
 
 METHOD, URL, BODY = "POST", "http://10.0.0.1:5000/api/supernode/register?a=b", b'{"a": 1}'
 
@@ -67,6 +67,25 @@ class SignaturesTests(SynchronousTestCase):
         headers = self.signatures.sign(METHOD, URL, BODY)
         del headers["Content-Digest"]
         self.refused(headers=headers)
+
+    def test_members_size(self) -> None:
+        """A member's own headers are far from what is too long."""
+        self.assertLess(sum(map(len, self.headers.values())), HEADERS_MAX / 2)
+
+    def test_parsed_components(self) -> None:
+        """A stranger's signature has nothing else parsed, but is refused as soon as it asks."""
+        covered = self.headers["Signature-Input"].partition("(")
+        long = {"Priority": ", ".join(f"a{i}" for i in range(100)), "Accept-CH": "a, b"}
+        for component, told in (
+            ('"priority";sf', "Unknown parameter"),
+            ('"priority";key="a1"', "Unknown parameter"),
+            ('"accept-ch";bs', "Unknown parameter"),
+            ('"@query-param";name="a"', "@query-param"),
+        ):
+            asked = f"{covered[0]}({component} {covered[2]}"
+            self.assertIn(
+                told, self.refused(headers={**self.headers, **long, "Signature-Input": asked})
+            )
 
     def test_garbage(self) -> None:
         """Nor one whose signature is not one."""

@@ -8,7 +8,7 @@ from twisted.web.server import Request
 
 from p2ptwisted.config import CommonConfig
 from p2ptwisted.errors import NotSigned
-from p2ptwisted.signatures import Call, Signatures
+from p2ptwisted.signatures import HEADERS, HEADERS_MAX, Call, Signatures
 
 #: Methods that change nothing, but for the routes in _WRITING.
 READING = (b"GET", b"HEAD")
@@ -48,6 +48,12 @@ class Guard:
         if not request.requestHeaders.hasHeader(b"signature"):
             # Before anything is done with a body that can be large.
             raise NotSigned("this group is closed, and your call is not signed")
+        if sum(map(len, _proof(request))) > HEADERS_MAX:
+            # Nor is a long one read only to be refused.
+            raise NotSigned(
+                "this group is closed, and the headers that sign your call have more than "
+                f"{HEADERS_MAX} bytes"
+            )
         self._check_addressee(request)
         assert request.content is not None
         body = request.content.read()
@@ -79,12 +85,20 @@ def _is_reading(request: Request) -> bool:
     return request.method == b"POST" and bool(_PIECES.fullmatch(request.path))
 
 
+def _proof(request: Request) -> list[bytes]:
+    """The headers that prove a call."""
+    return [one for name in HEADERS for one in request.requestHeaders.getRawHeaders(name, ())]
+
+
 def _call(request: Request) -> Call:
     """The request as its caller signed it."""
     host = request.getHeader(b"host") or b""
     url = b"http://%b%b" % (host, request.uri)
+    # Of the others only those that the signature names: there may be hundreds.
+    proof = b" ".join(_proof(request)).lower()
     headers = {
         name.decode("latin-1"): ", ".join(value.decode("latin-1") for value in values)
         for name, values in request.requestHeaders.getAllRawHeaders()
+        if name.lower() in HEADERS or b'"%b"' % name.lower() in proof
     }
     return Call(request.method.decode("latin-1"), url.decode("latin-1"), headers)
