@@ -5,6 +5,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import patch
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import (
@@ -27,7 +28,14 @@ from zope.interface.verify import verifyObject
 
 from p2ptwisted import tls
 from p2ptwisted.errors import InvalidInput
-from p2ptwisted.tls import FILE_MAX, Authority, check_certificate, load_authority, load_identity
+from p2ptwisted.tls import (
+    FILE_MAX,
+    Authority,
+    NotProved,
+    check_certificate,
+    load_authority,
+    load_identity,
+)
 
 from .certificates import (
     ADDRESS,
@@ -138,7 +146,11 @@ class IdentityOfHostsTests(TlsTestCase):
             ExtendedKeyUsageOID.EMAIL_PROTECTION,
             ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
         ):
-            self.assertRefused(self.host(FOR_ADDRESS, x509.ExtendedKeyUsage([purpose])))
+            shown = self.host(FOR_ADDRESS, x509.ExtendedKeyUsage([purpose]))
+            self.assertRefused(shown)
+            # Whatever OpenSSL makes of it.
+            address = IPv4Address(ADDRESS)
+            self.assertRaises(NotProved, check_certificate, shown.certificate, 0, True, address)
 
     def test_authority_as_host(self) -> None:
         """An authority's own certificate is none of a host, whatever it names."""
@@ -171,7 +183,10 @@ class IdentityOfHostsTests(TlsTestCase):
     def test_system(self) -> None:
         """Those whom the system trusts are strangers here."""
         others = issue_authority("known to the system")
-        self.patch(os, "environ", {**os.environ, "SSL_CERT_FILE": str(self.write(others.pem))})
+        # Where OpenSSL looks for them.
+        environment = patch.dict(os.environ, {"SSL_CERT_FILE": str(self.write(others.pem))})
+        environment.start()
+        self.addCleanup(environment.stop)
         self.assertRefused(issue(FOR_ADDRESS, FOR_SERVERS, by=others))
 
     def test_address_called(self) -> None:
@@ -242,9 +257,7 @@ class UnforeseenTests(TlsTestCase):
         check(self.authority.certificate, 1, True, address)
         for trusted in (False, 0, None, 2, "yes"):
             for depth in (0, 1):
-                self.assertRaises(
-                    tls.NotProved, check, self.shown.certificate, depth, trusted, address
-                )
+                self.assertRaises(NotProved, check, self.shown.certificate, depth, trusted, address)
 
 
 class SuitesTests(TlsTestCase):
