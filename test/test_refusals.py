@@ -60,6 +60,22 @@ class RefusalTests(SystemTestCase):
         for role in ROLES:
             self.assertRefused(role, "--port", "70000", says=("--port", "70000", "65535"))
 
+    def test_endpoint_of_another_kind(self) -> None:
+        """An endpoint that would believe whoever connects about where he calls from."""
+        for endpoint in ("haproxy:tcp:8000", "HAProxy:ssl:8000:privateKey=key.pem"):
+            says = ("--port", "is not taken", "tcp:PORT")
+            self.assertRefused("p2p-node", "--port", endpoint, says=says)
+
+    def test_key_that_others_can_read(self) -> None:
+        """A TLS key that others can read, under whatever name; here, its default."""
+        key = self.folder / "server.pem"
+        for mode in (0o640, 0o644):
+            key.touch()
+            key.chmod(mode)
+            for endpoint in ("ssl:8000", f"ssl:port=8000:certKey=cert.pem:privateKey={key}"):
+                says = ("--port", "others can read the key file", "server.pem", "chmod 600")
+                self.assertRefused("p2p-supernode", "--port", endpoint, says=says)
+
     def test_number_of_many_digits(self) -> None:
         """A port of more digits than Python makes a number of, and a hexadecimal one like it."""
         for role in ROLES:

@@ -7,7 +7,15 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from http.server import BaseHTTPRequestHandler
+from ipaddress import IPv4Address
 from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from p2ptwisted.test.certificates import Issued, issue
 
 from . import answers
 from .answers import Answer
@@ -151,13 +159,26 @@ class StandIn:
 class TrustTests(SystemTestCase):
     """Whom a member speaks with."""
 
+    def certify_client(self, folder: Path) -> Path:
+        """A certificate of the authority in that folder, for this address but not for servers."""
+        key = load_pem_private_key((folder / "ca-key.pem").read_bytes(), None)
+        assert isinstance(key, EllipticCurvePrivateKey)
+        authority = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
+        purpose = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+        address = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
+        return issue(address, purpose, by=Issued(authority, key)).write(self.folder / "client.pem")
+
     def test_sweep(self) -> None:
-        """The sweep goes over TLS, and believes no other certificate, nor one for another host."""
+        """
+        The sweep goes over TLS, and believes no other certificate, none for another host, and none
+        for another purpose.
+        """
         own = make_certificates(self.folder / "own", "127.0.0.1", "127.0.0.2")
         others = make_certificates(self.folder / "others", "127.0.0.1")
         good = StandIn(self, own / "127.0.0.1.pem")
         for_another_host = StandIn(self, own / "127.0.0.2.pem")
         of_others = StandIn(self, others / "127.0.0.1.pem")
+        for_clients = StandIn(self, self.certify_client(own))
         certificate = own / "127.0.0.1.pem"
         port = free_port()
         endpoint = f"ssl:{port}:privateKey={certificate}:certKey={certificate}"
@@ -168,7 +189,7 @@ class TrustTests(SystemTestCase):
             *self._group(),
             machine=SecuredMachine(own / "ca.pem"),
         )
-        for node in (good, for_another_host, of_others):
+        for node in (good, for_another_host, of_others, for_clients):
             body = {"location": node.location, "resources": []}
             self.assertEqual(supernode.post("/api/supernode/register", body).status, 204)
 
@@ -180,7 +201,8 @@ class TrustTests(SystemTestCase):
         time.sleep(3)
         self.assertEqual(alive(), [good.location])
         self.assertGreater(good.asked, asked)
-        self.assertEqual((for_another_host.asked, of_others.asked), (0, 0))
+        others_asked = [one.asked for one in (for_another_host, of_others, for_clients)]
+        self.assertEqual(others_asked, [0, 0, 0])
 
     def test_no_tls(self) -> None:
         """Nobody is heard who speaks no TLS, and it stays up for the others."""
