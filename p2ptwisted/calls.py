@@ -41,7 +41,7 @@ from zope.interface import implementer
 
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.model import UNREADABLE
-from p2ptwisted.printable import printable
+from p2ptwisted.printable import shown
 from p2ptwisted.signatures import Signatures
 from p2ptwisted.tls import Authority
 
@@ -55,6 +55,10 @@ IDLE = 30
 #: Seconds for a whole call, and bytes read of its answer, where nothing else is said.
 TIMEOUT = 2.0
 SMALL_MAX = 64 * 1024
+
+#: Characters that are shown of what the other side says, or is blamed for: it goes into logs
+#: and other answers. Our own descriptions have some 250 at the most.
+TOLD_MAX = 500
 
 #: Bytes of an answer's headers; our own have some hundreds. (Twisted bounds each line only.)
 HEADERS_MAX = 64 * 1024
@@ -221,10 +225,10 @@ class Caller:
         within: float = TIMEOUT,
     ) -> bytes:
         """The body of a successful answer that is complete in time."""
-        called = self._request(method, url, body, limit)
-        status, answer = await self._in_time(called, within, f"{method} {url}")
+        called, what = self._request(method, url, body, limit), f"{method} {url}"
+        status, answer = await self._in_time(called, within, what)
         if status >= 300:
-            raise Refused(status, _description(answer) or f"{method} {url}: status {status}")
+            raise Refused(status, _description(answer) or f"{shown(what)}: status {status}")
         return answer
 
     async def _refusal(self, response: IResponse, within: float, what: str) -> Refused:
@@ -247,10 +251,10 @@ class Caller:
             if isinstance(reason, _CANCELLED):
                 if timer.active():
                     raise CancelledError() from error  # Not for want of time: nobody waits for it.
-                raise Unavailable(f"{what}: no answer in time") from error
+                raise Unavailable(f"{shown(what)}: no answer in time") from error
             # Whatever a broken network or a broken peer can cause.
-            told = str(reason) or type(reason).__name__
-            raise Unavailable(f"{what}: {told}") from error
+            told = shown(str(reason), TOLD_MAX) or type(reason).__name__
+            raise Unavailable(f"{shown(what)}: {told}") from error
         finally:
             if timer.active():
                 timer.cancel()
@@ -292,7 +296,7 @@ def make_agent(
 
 def _description(answer: bytes) -> str:
     try:
-        return printable(msgspec.json.decode(answer, type=_Error).description)
+        return shown(msgspec.json.decode(answer, type=_Error).description, TOLD_MAX)
     except UNREADABLE:
         return ""
 

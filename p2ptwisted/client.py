@@ -27,6 +27,7 @@ from p2ptwisted.model import (
     Wanted,
 )
 from p2ptwisted.pieces import Pieces, decode_set, encode_set, every_piece
+from p2ptwisted.printable import shown
 from p2ptwisted.signatures import Signatures
 from p2ptwisted.streams import Receiver, Stream
 from p2ptwisted.tls import Authority
@@ -257,7 +258,7 @@ def _decode(answer: bytes, kind: type[_T]) -> _T:
     try:
         return msgspec.json.decode(msgspec.json.decode(answer, type=_Data).data, type=kind)
     except UNREADABLE as error:
-        raise Unavailable(f"an answer that can't be understood: {error}") from None
+        raise Unavailable(f"an answer that can't be understood: {shown(str(error))}") from None
 
 
 def _content_range(response: IResponse) -> tuple[int, int] | None:

@@ -5,14 +5,20 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorCore, IReactorFromThreads, IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import ILogObserver, LegacyLogObserverWrapper
+from twisted.python.components import Componentized
 from twisted.python.usage import Options
+from twisted.scripts._twistd_unix import UnixAppLogger
 
+from p2ptwisted.bounded_log import TELL_EVERY, BoundedLog
 from p2ptwisted.config import CommonConfig, load_config
 from p2ptwisted.errors import StartError
 from p2ptwisted.import_path import forget_working_directory
@@ -135,11 +141,37 @@ def refuse(role: str, error: StartError) -> NoReturn:
 
 
 class Daemon(Service):
-    """A role under twistd: what keeps it from starting ends the process with one line."""
+    """
+    A role under twistd: what keeps it from starting ends the process with one line.
 
-    def __init__(self, role: str, service: IService) -> None:
+    Its log is bounded, unless it is another's than twistd's own (`twistd --logger`).
+    """
+
+    def __init__(
+        self,
+        role: str,
+        service: IService,
+        clock: IReactorTime,
+        open_log: Callable[[], ILogObserver],
+    ) -> None:
+        """`open_log` is called when twistd is about to begin logging."""
         self._role = role
         self._service = service
+        self._open_log = open_log
+        self._log: BoundedLog | None = None
+        self._telling = LoopingCall(self._tell_left_out)
+        self._telling.clock = clock
+
+    def setServiceParent(self, parent: object) -> None:
+        if isinstance(parent, Componentized):
+            # twistd's application, which twistd asks next for what to log with.
+            self._log = BoundedLog(self._open_log())
+            parent.setComponent(ILogObserver, self._log)
+        super().setServiceParent(parent)
+
+    def _tell_left_out(self) -> None:
+        if self._log is not None:
+            self._log.tell_left_out()
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
@@ -154,6 +186,7 @@ class Daemon(Service):
             self._service.startService()
         except StartError as error:
             refuse(self._role, error)
+        self._telling.start(TELL_EVERY, now=False)
         # What was imported stays: looking through it again and again for garbage
         # would hold the reactor for 25 ms each time.
         gc.collect()
@@ -161,4 +194,20 @@ class Daemon(Service):
 
     def stopService(self) -> Deferred[object]:
         super().stopService()
-        return maybeDeferred(self._service.stopService)
+        if self._telling.running:
+            self._telling.stop()
+
+        def stopped(result: object) -> object:
+            self._tell_left_out()
+            return result
+
+        return maybeDeferred(self._service.stopService).addBoth(stopped)
+
+
+def open_twistd_log(twistd: Options) -> ILogObserver:
+    """The log that twistd writes by itself, as its own options have it."""
+    # Private, but there is no other door to what --logfile, --syslog and SIGUSR1 do.
+    observer = UnixAppLogger(twistd)._getLogObserver()
+    if ILogObserver.providedBy(observer):
+        return observer
+    return LegacyLogObserverWrapper(observer)  # syslog's

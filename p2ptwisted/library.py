@@ -27,7 +27,7 @@ from p2ptwisted.hash_pool import LARGE
 from p2ptwisted.interfaces import IFolderWatch, IHasher, ILibrary
 from p2ptwisted.model import Resource
 from p2ptwisted.pieces import Digests, Pieces
-from p2ptwisted.printable import printable
+from p2ptwisted.printable import shown
 from p2ptwisted.scanning import Entry, Signature, open_unchanged, walk
 
 #: Seconds between two scans where a watch tells of changes, and where none does.
@@ -273,8 +273,8 @@ class Library(Service):
             # Kept without an id, so that it is told once and not tried again until it changes.
             _log.warn(
                 "{name} is not shared: {error}",
-                name=printable(name),
-                error=printable(str(failure.value)),
+                name=shown(name),
+                error=shown(str(failure.value)),
             )
             self._keep(name, signature, None)
 
@@ -288,9 +288,7 @@ class Library(Service):
         hashing.addCallbacks(hashed, failed)
         hashing.addCallback(lambda _: self._check_first_scan())
         hashing.addErrback(
-            lambda failure: _log.failure(
-                "Hashing {name} failed", failure=failure, name=printable(name)
-            )
+            lambda failure: _log.failure("Hashing {name} failed", failure=failure, name=shown(name))
         )
 
     def _keep(self, name: str, signature: Signature, digests: Digests | None) -> None:

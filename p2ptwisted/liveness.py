@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from p2ptwisted.interfaces import IRegistry
 from p2ptwisted.lateness import TICK, Lateness
 from p2ptwisted.model import Node
-from p2ptwisted.printable import printable
+from p2ptwisted.printable import shown
 
 #: Checks that a node may miss in a row before it is gone.
 MISSES_MAX = 2
@@ -225,7 +225,7 @@ class Sweep(Service):
         ):
             _log.info(
                 "Node {name} at {location} has another supernode",
-                name=printable(node.name),
+                name=shown(node.name),
                 location=node.location,
             )
 
@@ -242,7 +242,7 @@ class Sweep(Service):
             if self._registry.remove(location):
                 _log.info(
                     "Node {name} at {location} missed {misses} checks and is gone",
-                    name=printable(failed[location].name),
+                    name=shown(failed[location].name),
                     location=location,
                     misses=MISSES_MAX,
                 )

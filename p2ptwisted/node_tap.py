@@ -6,7 +6,7 @@ from twisted.application.service import IService
 from twisted.internet import reactor
 
 from p2ptwisted.config import NodeConfig
-from p2ptwisted.daemon import Daemon, IDaemonReactor, RoleOptions, prepare
+from p2ptwisted.daemon import Daemon, IDaemonReactor, RoleOptions, open_twistd_log, prepare
 from p2ptwisted.interfaces import IFolderWatch
 from p2ptwisted.node import INodeReactor, make_node
 
@@ -35,7 +35,8 @@ def makeService(options: Options) -> IService:
     """The service that twistd runs."""
     prepare(cast(IDaemonReactor, reactor))
     service = make_node(cast(INodeReactor, reactor), options.config, _watch())
-    return Daemon(options.role, service)
+    clock = cast(IDaemonReactor, reactor)
+    return Daemon(options.role, service, clock, lambda: open_twistd_log(options.parent))
 
 
 def _watch() -> IFolderWatch | None:

@@ -6,7 +6,7 @@ from twisted.application.service import IService
 from twisted.internet import reactor
 
 from p2ptwisted.config import SupernodeConfig
-from p2ptwisted.daemon import Daemon, IDaemonReactor, RoleOptions, prepare
+from p2ptwisted.daemon import Daemon, IDaemonReactor, RoleOptions, open_twistd_log, prepare
 from p2ptwisted.supernode import ISupernodeReactor, make_supernode
 
 
@@ -31,4 +31,5 @@ def makeService(options: Options) -> IService:
     """The service that twistd runs."""
     prepare(cast(IDaemonReactor, reactor))
     service = make_supernode(cast(ISupernodeReactor, reactor), options.config)
-    return Daemon(options.role, service)
+    clock = cast(IDaemonReactor, reactor)
+    return Daemon(options.role, service, clock, lambda: open_twistd_log(options.parent))

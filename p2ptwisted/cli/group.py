@@ -25,10 +25,14 @@ from p2ptwisted.config import CommonConfig
 from p2ptwisted.errors import InvalidInput, Unavailable, UnknownResource
 from p2ptwisted.model import SUPERNODE_ID, Holders, Holding, Node, parse_id
 from p2ptwisted.node import DISCOVERY_TIMEOUT, INodeReactor
+from p2ptwisted.printable import shown
 from p2ptwisted.protocols.links import check_selection
 from p2ptwisted.protocols.multicast import MulticastOverlay
 from p2ptwisted.protocols.seal import Seal
 from p2ptwisted.services import all_of
+
+#: Characters of each of the names that a search could mean.
+NAME_SHOWN = 80
 
 _T = TypeVar("_T")
 
@@ -163,9 +167,9 @@ class Group:
         if not found:
             raise UnknownResource(f"nobody has {what}: p2p find with a part of its name may help")
         if len(found) > 1:
-            shown = ", ".join(f"{one.id} ({one.name})" for one in found[:10])
+            ids = ", ".join(f"{one.id} ({shown(str(one.name), NAME_SHOWN)})" for one in found[:10])
             more = f" and {len(found) - 10} more" if len(found) > 10 else ""
-            raise Problem(f"{what} can be any of {len(found)}: give an id of {shown}{more}")
+            raise Problem(f"{what} can be any of {len(found)}: give an id of {ids}{more}")
         return found[0]
 
     async def _named(self, part: str) -> list[Match]:

@@ -11,7 +11,10 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from p2ptwisted.printable import printable
+from p2ptwisted.printable import shown
+
+#: Characters of a line, of the result and of what is told besides. A path has 4,096 at the most.
+LINE_MAX, TOLD_MAX = 8_192, 2_000
 
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
@@ -32,7 +35,7 @@ def size_of(size: float | None) -> str:
 def tell(message: str) -> None:
     """One line to standard error."""
     try:
-        print(f"p2p: {printable(message)}", file=sys.stderr, flush=True)
+        print(f"p2p: {shown(message, TOLD_MAX)}", file=sys.stderr, flush=True)
     except OSError:
         pass  # Nobody reads it; the exit status says it too.
 
@@ -40,7 +43,7 @@ def tell(message: str) -> None:
 def say(*lines: str) -> None:
     """Lines of a result."""
     for line in lines:
-        print(printable(line))
+        print(shown(line, LINE_MAX))
 
 
 def say_json(result: object) -> None:
@@ -58,5 +61,5 @@ def say_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
+        table.add_row(*(Text(shown(cell, LINE_MAX)) for cell in row))
     Console(width=None if sys.stdout.isatty() else 4096, highlight=False).print(table)

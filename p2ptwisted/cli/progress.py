@@ -15,13 +15,13 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
 from p2ptwisted.cli.output import size_of
-from p2ptwisted.printable import printable
+from p2ptwisted.printable import shown
 
 #: Seconds between two looks.
 REDRAW = 0.1
 
-#: Characters of a name that are shown.
-NAME_MAX = 40
+#: Characters of a name that are shown, and of a note beside a bar.
+NAME_MAX, NOTE_MAX = 40, 80
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,8 @@ class Bars:
 
     def add(self, name: str, look: Callable[[], Row]) -> None:
         """A transfer, and how to see how far it is."""
-        shown = printable(name)
-        if len(shown) > NAME_MAX:
-            shown = shown[: NAME_MAX - 3] + "..."
-        self._looks[self._progress.add_task(shown, total=None, told="")] = look
+        task = self._progress.add_task(shown(name, NAME_MAX), total=None, told="")
+        self._looks[task] = look
 
     def redraw(self) -> None:
         """Look at every transfer and draw it."""
@@ -95,5 +93,5 @@ def told(row: Row) -> str:
         minutes, seconds = divmod(int(row.seconds_left + 0.5), 60)
         parts.append(f"{minutes}:{seconds:02} left")
     if row.note:
-        parts.append(printable(row.note))
+        parts.append(shown(row.note, NOTE_MAX))
     return "  ".join(parts)

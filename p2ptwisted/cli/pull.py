@@ -13,6 +13,7 @@ from p2ptwisted.cli.progress import Bars, Row
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.model import FetchStatus
 from p2ptwisted.node import INodeReactor
+from p2ptwisted.printable import shown
 from p2ptwisted.services import all_of
 
 INTERRUPTED = "interrupted; the nodes go on by themselves: p2p status shows how far they are"
@@ -83,7 +84,7 @@ class Pulling:
             pulled.state, pulled.error = "failed", _advice(error, pulled.location)
         pulled.seconds = round(reactor.seconds() - began, 3)
         if pulled.state != "done":
-            name = "" if pulled.node == pulled.location else f"{pulled.node} at "
+            name = "" if pulled.node == pulled.location else f"{shown(pulled.node)} at "
             tell(f"{name}{pulled.location}: {pulled.error or 'failed'}")
 
     def _take(self, status: FetchStatus) -> None:
@@ -130,10 +131,10 @@ async def pull(
     jobs = [Pulling(match, name, at) for match in matches for name, at in nodes]
     with Bars(reactor) as bars:
         for job in jobs:
-            shown = job.pulled.node
+            called = job.pulled.node
             if len(matches) > 1:
-                shown += f" {job.pulled.name or job.pulled.id[:12]}"
-            bars.add(shown, job.row)
+                called += f" {job.pulled.name or job.pulled.id[:12]}"
+            bars.add(called, job.row)
         await all_of([Deferred.fromCoroutine(job.run(reactor, group)) for job in jobs])
     pulled = [job.pulled for job in jobs]
     if group.settings.as_json:

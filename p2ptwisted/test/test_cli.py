@@ -15,7 +15,7 @@ from p2ptwisted.cli.exits import Exit, Problem, worst
 from p2ptwisted.cli.get import places
 from p2ptwisted.cli.group import Group, Match, Settings, distinct, unique
 from p2ptwisted.cli.main import main
-from p2ptwisted.cli.output import size_of
+from p2ptwisted.cli.output import LINE_MAX, TOLD_MAX, say, say_table, size_of, tell
 from p2ptwisted.client import Client
 from p2ptwisted.model import HeldFile, Holding
 from p2ptwisted.node import INodeReactor
@@ -29,6 +29,34 @@ def match(name: str | None, id: str = ID) -> Match:
 
 class OutputTests(SynchronousTestCase):
     """What a person reads."""
+
+    def test_long(self) -> None:
+        """However long a stranger's words are, a line is bounded."""
+        for stream, print_it, most in (
+            ("stderr", lambda text: tell(text), TOLD_MAX + 10),
+            ("stdout", lambda text: say(text), LINE_MAX + 1),
+            ("stdout", lambda text: say_table(("A",), [(text,)]), 3 * LINE_MAX),
+        ):
+            written = io.StringIO()
+            self.patch(sys, stream, written)
+            print_it("\U000e0001" * 100_000)
+            self.assertLessEqual(len(written.getvalue()), most)
+            self.assertIn("\\U000e0001", written.getvalue())
+
+    def test_long_names(self) -> None:
+        """What a search can mean is told with each id, however long the names are."""
+        names = ["a" * 4096 + str(number) for number in range(3)]
+        found = [match(name, f"{number}" * 64) for number, name in enumerate(names)]
+
+        async def find(what: str) -> list[Match]:
+            return found
+
+        asked = Group(cast(INodeReactor, None), cast(Client, None), Settings())
+        self.patch(asked, "find", find)
+        told = str(self.failureResultOf(Deferred.fromCoroutine(asked.one("a")), Problem).value)
+        self.assertLess(len(told), TOLD_MAX)
+        for one in found:
+            self.assertIn(one.id, told)
 
     def test_sizes(self) -> None:
         """Bytes come in the unit that a person would choose."""

@@ -17,6 +17,7 @@ from p2ptwisted.calls import (
     IDLE,
     SMALL_MAX,
     TIMEOUT,
+    TOLD_MAX,
     IClientReactor,
     NumericEndpoints,
     Refused,
@@ -25,6 +26,7 @@ from p2ptwisted.client import ANSWER_MAX, REGISTER_TIMEOUT, REGISTER_TIMEOUT_EAC
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.model import HeldFile, Holders, Holding, Node, Registration, Resource
 from p2ptwisted.pieces import Pieces
+from p2ptwisted.printable import SHOWN_MAX
 from p2ptwisted.streams import Stream
 from p2ptwisted.test.node_fakes import Peer, producers_on, work
 
@@ -665,6 +667,36 @@ class PiecesTests(ClientCase):
         self.accept().answer("500 No", b'{"description": "\\u001b[2J\\nb"}', "Connection: close")
         refused = self.failureResultOf(beat, Refused)
         self.assertEqual(str(refused.value), r"\x1b[2J\nb")
+
+    def test_errors_cut(self) -> None:
+        """However much a stranger says of an error, little of it is told on, or of what it sent."""
+        body = json.dumps({"description": "\U000e0001" * 5_000}).encode()
+        beat = self.call(self.client.heartbeat(SUPERNODE, NODE))
+        self.accept().answer("500 No", body, "Connection: close")
+        refused = self.failureResultOf(beat, Refused)
+        self.assertEqual(len(str(refused.value)), TOLD_MAX)
+        nonsense = (
+            b"HTTP/1.1 200 " + b"\xff" * 15_000 + b"\r\nX\r\n\r\n",
+            b"\xff" * 15_000 + b"\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: " + b"x" * 15_000 + b"\r\n\r\n",
+        )
+        for answer in nonsense:
+            beat = self.call(self.client.heartbeat(SUPERNODE, NODE))
+            peer = self.accept()
+            peer.send(answer)
+            if peer.is_open:
+                peer.close()
+            said = self.unavailable(beat)
+            self.assertLess(len(said), TOLD_MAX + SHOWN_MAX + 10)
+            self.assertTrue(said.isprintable())
+
+    def test_long_question(self) -> None:
+        """Nor is all told of what was asked for."""
+        found = self.call(self.client.search(SUPERNODE, ["a" * 64] * 200))
+        self.accept().answer("500 No", b"", "Connection: close")
+        said = str(self.failureResultOf(found, Refused).value)
+        self.assertLess(len(said), SHOWN_MAX + 30)
+        self.assertIn(SUPERNODE, said)
 
 
 class Taken(Stream):

@@ -5,26 +5,37 @@ import resource
 import shutil
 import signal
 import sys
+import syslog
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
 import msgspec
-from twisted.application.service import IService, Service
+from twisted.application.service import Application, IService, Service
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, LogEvent, Logger, formatEvent
 from twisted.python.usage import UsageError
 from twisted.scripts.twistd import ServerOptions  # type: ignore[attr-defined]  # one a platform
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from p2ptwisted import node_tap, supernode_tap
+from p2ptwisted.bounded_log import LINE_BURST, TELL_EVERY
 from p2ptwisted.cli.certs import make_certificates
 from p2ptwisted.config import NodeConfig, SupernodeConfig
-from p2ptwisted.daemon import DESCRIPTORS_MAX, Daemon, RoleOptions, prepare, refuse
+from p2ptwisted.daemon import (
+    DESCRIPTORS_MAX,
+    Daemon,
+    RoleOptions,
+    open_twistd_log,
+    prepare,
+    refuse,
+)
 from p2ptwisted.errors import StartError
 from p2ptwisted.interfaces import IFolderWatch
 
@@ -367,14 +378,26 @@ class Part(Service):
 class ServiceTests(DaemonCase):
     """A role under twistd."""
 
+    def setUp(self) -> None:
+        super().setUp()
+        self.clock = Clock()
+        #: What is in the log of the role.
+        self.logged: list[str] = []
+
+    def daemon(self, part: Part) -> Daemon:
+        def log(event: LogEvent) -> None:
+            self.logged.append(formatEvent(event))
+
+        return Daemon("p2p-x", part, self.clock, lambda: cast(ILogObserver, log))
+
     def test_provider(self) -> None:
         """It is a service."""
-        verifyObject(IService, Daemon("p2p-x", Part()))
+        verifyObject(IService, self.daemon(Part()))
 
     def test_starts_and_stops(self) -> None:
         """It starts what it is made of, and has stopped when that has."""
         part = Part()
-        daemon = Daemon("p2p-x", part)
+        daemon = self.daemon(part)
         daemon.privilegedStartService()
         daemon.startService()
         self.assertTrue(daemon.running)
@@ -391,7 +414,7 @@ class ServiceTests(DaemonCase):
             (Part(privileged=False), "p2p-x: port 80 is taken\n"),
             (Part(plain=False), "p2p-x: no such group\n"),
         ]:
-            daemon = Daemon("p2p-x", part)
+            daemon = self.daemon(part)
             with self.assertRaises(SystemExit) as caught:
                 daemon.privilegedStartService()
                 daemon.startService()
@@ -399,6 +422,45 @@ class ServiceTests(DaemonCase):
             self.assertEqual(self.said.getvalue(), line)
             self.said.truncate(0)
             self.said.seek(0)
+
+    def test_log(self) -> None:
+        """twistd's log is bounded; what is left out is told every 10 s, and at the end."""
+        part = Part()
+        daemon, application = self.daemon(part), Application("p2p-x")
+        daemon.setServiceParent(application)
+        log = Logger("x", observer=application.getComponent(ILogObserver))
+
+        def flood() -> None:
+            for _ in range(2 * LINE_BURST):
+                log.info("Node {name} is gone", name="n")
+
+        flood()
+        self.assertEqual(self.logged, ["Node n is gone"] * LINE_BURST)
+        self.logged.clear()
+        daemon.startService()
+        self.clock.advance(TELL_EVERY)
+        self.assertEqual(self.logged, [f"and {LINE_BURST} more like: Node n is gone"])
+        self.logged.clear()
+        flood()
+        stopped = daemon.stopService()
+        part.stopped.callback(None)
+        self.successResultOf(stopped)
+        self.assertIn("more like: Node n is gone", self.logged[-1])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_twistd_log(self) -> None:
+        """It is the file that twistd is told to write; with --syslog it is that."""
+        self.addCleanup(signal.signal, signal.SIGUSR1, signal.getsignal(signal.SIGUSR1))
+        options = self.twistd("--logfile", "x.log", NODE)
+        log = open_twistd_log(options)
+        verifyObject(ILogObserver, log)
+        Logger("x", observer=log).info("Hello")
+        self.assertIn("[x#info] Hello", (self.folder / "x.log").read_text())
+        said: list[str] = []
+        self.patch(syslog, "openlog", lambda *options: None)
+        self.patch(syslog, "syslog", lambda *said_of_it: said.append(said_of_it[-1]))
+        Logger("x", observer=open_twistd_log(self.twistd("--syslog", NODE))).info("Hello")
+        self.assertIn("Hello", said[0])
 
     def prepared(self) -> list[object]:
         """The reactors that are prepared from now on; these tests run in one that must not be."""

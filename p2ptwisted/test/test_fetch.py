@@ -12,8 +12,9 @@ from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.model import Holders
 from p2ptwisted.test.node_fakes import one_by_one, open_descriptors
 from p2ptwisted.test.transfer_fakes import LENGTH, FakeHolder, Swarm, Wholes, busy, cut, id_of
-from p2ptwisted.transfer.fetch import LOOK_UP, PATIENCE, Fetch
+from p2ptwisted.transfer.fetch import LOOK_UP, PATIENCE, TOLD_MAX, Fetch
 from p2ptwisted.transfer.part import Part
+from p2ptwisted.transfer.sources import SOURCES_MAX
 
 CONTENT = bytes(range(8 * LENGTH))
 ID = id_of(CONTENT)
@@ -339,6 +340,14 @@ class HolderTests(FetchCase):
         self.assertIn("nothing has come for 30 s", told)
         self.assertIn("a:1: nothing came", told)
         self.assertLess(self.clock.seconds(), PATIENCE + 11.0)
+
+    def test_many_silent(self) -> None:
+        """It says so in some words, however many there are; in full it is in the troubles."""
+        for number in range(SOURCES_MAX):
+            self.add(f"{number:0100d}:1").silent = True
+        told = self.fails()
+        self.assertLess(len(told), TOLD_MAX + 50)
+        self.assertGreater(len("".join(self.fetch.troubles.values())), 0)
 
 
 class DiskTests(FetchCase):

@@ -5,14 +5,17 @@ import gc
 from twisted.application.service import IService
 from twisted.internet.defer import CancelledError, Deferred, FirstError
 from twisted.internet.task import Clock, deferLater
+from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from p2ptwisted.calls import TIMEOUT
 from p2ptwisted.liveness import AGAIN, BEGUN_AT_ONCE, CHECKS_AT_ONCE, TOGETHER, Misses, Sweep
 from p2ptwisted.model import Node, Resource
+from p2ptwisted.printable import SHOWN_MAX
 from p2ptwisted.registry import Registry
 from p2ptwisted.test.fakes import Slices, open_registry
+from p2ptwisted.test.node_fakes import log_lines
 
 A, B = "10.0.0.1:8000", "10.0.0.2:8000"
 
@@ -496,6 +499,25 @@ class JoiningTests(SweepTestCase):
         self.assertNoResult(other)
         self.nodes.answer(A, True)
         self.successResultOf(other)
+
+
+class LogTests(SweepTestCase):
+    """What the log says of nodes that are gone."""
+
+    def test_long_name(self) -> None:
+        """A node's name is shown as far as it tells it from others, however it is escaped."""
+        self.registry.register(Node("\U000e0001" * 4096, A), [])
+        self.registry.register(Node("name", B), [])
+        self.slices.run()
+        self.nodes.down = {A, B}
+        self.start()
+        with log_lines(LogLevel.info) as lines:
+            self.pass_time(11)
+        self.assertEqual(self.alive(), [])
+        long, short = sorted(lines, key=len, reverse=True)
+        self.assertLess(len(long), SHOWN_MAX + 100)
+        self.assertIn(A, long)
+        self.assertEqual(short, f"Node name at {B} missed 2 checks and is gone")
 
 
 class FailureTests(SweepTestCase):

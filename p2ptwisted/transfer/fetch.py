@@ -19,6 +19,7 @@ from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.interfaces import IWhole
 from p2ptwisted.model import Holders
 from p2ptwisted.pieces import Pieces
+from p2ptwisted.printable import shown
 from p2ptwisted.services import Signal
 from p2ptwisted.streams import Stream
 from p2ptwisted.transfer.part import Arriving, Part
@@ -41,6 +42,9 @@ SILENCE = 10.0
 
 #: Seconds without a byte from anybody after which a transfer fails.
 PATIENCE = 30.0
+
+#: Characters in which it is told why no holder gives anything; there may be hundreds.
+TOLD_MAX = 1_000
 
 _log = Logger()
 
@@ -279,7 +283,8 @@ class Fetch:
     # -- the end
 
     def _told(self) -> str:
-        return "; ".join(f"{at}: {why}" for at, why in self.troubles.items()) or "no reason known"
+        told = "; ".join(f"{at}: {why}" for at, why in self.troubles.items())
+        return shown(told, TOLD_MAX) or "no reason known"
 
     def _stop_workers(self) -> None:
         self._current = None

@@ -28,7 +28,7 @@ from p2ptwisted.errors import (
     UnknownResource,
 )
 from p2ptwisted.model import UNREADABLE, parse_id
-from p2ptwisted.printable import printable
+from p2ptwisted.printable import shown
 from p2ptwisted.web.guard import Guard
 from p2ptwisted.web.pages import check_page
 
@@ -138,7 +138,7 @@ def _routing_error(request: Request, exception: HTTPException) -> bytes:
 
 def _shown(text: bytes) -> str:
     """The beginning of what a client sent, fit for a log or a message."""
-    return printable(text.decode("utf-8", "replace"))[:200]
+    return shown(text.decode("utf-8", "replace"))
 
 
 class ApiRoot(Resource):
