@@ -8,7 +8,7 @@ and Klein log of their own accord is bounded like the rest.
 import time
 from collections.abc import Callable
 
-from twisted.logger import ILogObserver, Logger, LogLevel, eventAsText, formatEvent
+from twisted.logger import ILogObserver, Logger, LogLevel, LogPublisher, eventAsText, formatEvent
 from twisted.logger import LogEvent as Event
 from zope.interface import implementer
 
@@ -17,7 +17,7 @@ from p2ptwisted.printable import printable, shown
 
 #: Characters of a line, and of a traceback with what stands before it. Ours have some
 #: hundreds; a traceback of Twisted's own has some thousands.
-LINE_MAX, TRACEBACK_MAX = 2_000, 8_000
+LINE_MAX, TRACEBACK_MAX = 1_000, 8_000
 
 #: Lines of one kind a second, and at once: so many nodes can die together, and each is named.
 LINE_RATE, LINE_BURST = 1.0, 200
@@ -59,7 +59,8 @@ class BoundedLog:
     """An ILogObserver that hands on to another what isn't too much, and counts the rest."""
 
     def __init__(self, observer: ILogObserver, now: Callable[[], float] = time.monotonic) -> None:
-        self._observer = observer
+        # Which keeps to itself what goes wrong there, such as a disk that is full.
+        self._observer = LogPublisher(observer)
         self._now = now
         self._kinds: dict[_Key, _Kind] = {}
         #: Those that came when there were too many.

@@ -152,9 +152,9 @@ class Daemon(Service):
         role: str,
         service: IService,
         clock: IReactorTime,
-        open_log: Callable[[], ILogObserver],
+        open_log: Callable[[], ILogObserver | None],
     ) -> None:
-        """`open_log` is called when twistd is about to begin logging."""
+        """`open_log` is called when twistd is about to begin logging; None: it has another log."""
         self._role = role
         self._service = service
         self._open_log = open_log
@@ -165,8 +165,10 @@ class Daemon(Service):
     def setServiceParent(self, parent: object) -> None:
         if isinstance(parent, Componentized):
             # twistd's application, which twistd asks next for what to log with.
-            self._log = BoundedLog(self._open_log())
-            parent.setComponent(ILogObserver, self._log)
+            log = self._open_log()
+            if log is not None:
+                self._log = BoundedLog(log)
+                parent.setComponent(ILogObserver, self._log)
         super().setServiceParent(parent)
 
     def _tell_left_out(self) -> None:
@@ -204,8 +206,10 @@ class Daemon(Service):
         return maybeDeferred(self._service.stopService).addBoth(stopped)
 
 
-def open_twistd_log(twistd: Options) -> ILogObserver:
-    """The log that twistd writes by itself, as its own options have it."""
+def open_twistd_log(twistd: Options) -> ILogObserver | None:
+    """The log that twistd writes by itself, as its own options have it; None with `--logger`."""
+    if twistd["logger"] is not None:
+        return None
     # Private, but there is no other door to what --logfile, --syslog and SIGUSR1 do.
     observer = UnixAppLogger(twistd)._getLogObserver()
     if ILogObserver.providedBy(observer):

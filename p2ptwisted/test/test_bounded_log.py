@@ -1,13 +1,15 @@
 """Tests for `p2ptwisted.bounded_log`."""
 
 from io import StringIO
+from typing import cast
 from unittest.mock import patch
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.logger import ILogObserver, Logger, LogLevel, textFileLogObserver
+from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, textFileLogObserver
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from p2ptwisted import bounded_log
@@ -170,6 +172,18 @@ class BoundedLogTests(SynchronousTestCase):
         self.assertEqual(len(self.written()), KINDS_MAX + TRACEBACK_BURST)
         self.log.tell_left_out()
         self.assertIn(f"and {9 * TRACEBACK_BURST} more", self.written()[0])
+
+    def test_full_disk(self) -> None:
+        """A log that can't be written to is no error of whoever logs, or tells what is left out."""
+
+        @implementer(ILogObserver)
+        def full(event: LogEvent) -> None:
+            raise OSError("No space left on device")
+
+        log = BoundedLog(cast(ILogObserver, full), lambda: self.now)
+        for _ in range(LINE_BURST + 1):
+            Logger("p2ptwisted.x", observer=log).info("Hello")
+        log.tell_left_out()
 
     def test_real_time(self) -> None:
         """Without a clock it goes by the monotonic one."""

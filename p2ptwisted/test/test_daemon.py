@@ -453,6 +453,7 @@ class ServiceTests(DaemonCase):
         self.addCleanup(signal.signal, signal.SIGUSR1, signal.getsignal(signal.SIGUSR1))
         options = self.twistd("--logfile", "x.log", NODE)
         log = open_twistd_log(options)
+        assert log is not None
         verifyObject(ILogObserver, log)
         Logger("x", observer=log).info("Hello")
         self.assertIn("[x#info] Hello", (self.folder / "x.log").read_text())
@@ -461,6 +462,15 @@ class ServiceTests(DaemonCase):
         self.patch(syslog, "syslog", lambda *said_of_it: said.append(said_of_it[-1]))
         Logger("x", observer=open_twistd_log(self.twistd("--syslog", NODE))).info("Hello")
         self.assertIn("Hello", said[0])
+
+    def test_other_log(self) -> None:
+        """A log of the user's own is left to itself, and twistd's is not opened beside it."""
+        options = self.twistd("--logger", "twisted.python.log.FileLogObserver", NODE)
+        application = Application("p2p-x")
+        daemon = Daemon("p2p-x", Part(), self.clock, lambda: open_twistd_log(options))
+        daemon.setServiceParent(application)
+        self.assertIs(application.getComponent(ILogObserver, None), None)
+        self.assertFalse((self.folder / "twistd.log").exists())
 
     def prepared(self) -> list[object]:
         """The reactors that are prepared from now on; these tests run in one that must not be."""

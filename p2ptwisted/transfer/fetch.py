@@ -44,7 +44,7 @@ SILENCE = 10.0
 PATIENCE = 30.0
 
 #: Characters in which it is told why no holder gives anything; there may be hundreds.
-TOLD_MAX = 1_000
+TOLD_MAX = 800
 
 _log = Logger()
 
