@@ -176,6 +176,18 @@ class ClosedGroupTests(ClosedGroupCase):
         self.assertEqual(first.get(f"/api{ALIVE}").data, listed)
         self.assertEqual(holder.get("/api/node/fetch").data, [])
 
+    def test_spellings(self) -> None:
+        """Nor is anything had unsigned by writing its path in another way."""
+        first, _, holder, _ = self.members()
+        for daemon, routes in ((first, WRITING_AT_SUPERNODE), (holder, WRITING_AT_NODE)):
+            for method, route, body in routes:
+                letter = route.replace("/supernode/", "/%73upernode/").replace("/node/", "/%6eode/")
+                slash = route.replace("e/", "e%2F")
+                for path in (letter, slash, f"/{route}", f"/api/{route}", f"/x/..{route}"):
+                    answer = daemon.request(method, path, body)
+                    self.assertEqual(answer.status, 400, (method, path, answer.body))
+        self.assertEqual(holder.get("/api/node/fetch").data, [])
+
     def test_reading(self) -> None:
         """Reading takes no key, unless the group is private; then a member reads all the same."""
         for options in ((), ("--private",)):

@@ -1,6 +1,5 @@
 """The bodies of requests: in memory, and bounded, each and all together."""
 
-import re
 from http import HTTPStatus
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -9,9 +8,6 @@ from twisted.web.server import Request
 
 if TYPE_CHECKING:
     from p2ptwisted.web.channel import LimitedChannel
-
-#: What stands before the path where a request names the whole URL.
-_AUTHORITY = re.compile(rb"\Ahttps?://[^/?#]*/?", re.IGNORECASE)
 
 
 class Bodies:
@@ -54,9 +50,9 @@ class LimitedRequest(Request):
     _bodies: Bodies
     _address: str
 
-    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        # The whole URL, as a proxy is sent it, must be taken by every server (RFC 9112, 3.2.2).
-        super().requestReceived(command, _AUTHORITY.sub(b"/", path, count=1), version)
+    def _handleStar(self) -> None:
+        # Twisted would answer by itself, whatever the headers are: `*` is a target like others.
+        self.render(self.channel.site.getResourceFor(self))
 
     def gotLength(self, length: int | None) -> None:
         # Twisted puts long ones into temporary files, of which nothing bounds the number.

@@ -30,16 +30,15 @@ from p2ptwisted.errors import (
 from p2ptwisted.model import UNREADABLE, parse_id
 from p2ptwisted.printable import shown
 from p2ptwisted.web.guard import Guard
+from p2ptwisted.web.orders import is_order
 from p2ptwisted.web.pages import check_page
+from p2ptwisted.web.target import parse_target
 
 #: Ids in one request; 200 of 64 digits fit the 16 KiB that Twisted allows for a request line.
 HASH_IDS_MAX = 200
 
 #: The usual case, canonical as it is: checked at once in a third of the time.
 _SHA256_LIST = re.compile(r"[0-9a-f]{64}(?:,[0-9a-f]{64})*", re.ASCII)
-
-#: What a Host header may name; Klein can't deal with anything else.
-_HOST = re.compile(rb"[A-Za-z0-9._:\[\]-]{0,255}")
 
 #: Seconds after which a client may try again.
 RETRY_AFTER = 1
@@ -144,30 +143,36 @@ def _shown(text: bytes) -> str:
 class ApiRoot(Resource):
     """The root of a site: the same routes under /api and without it."""
 
+    isLeaf = True
+
     def __init__(self, app: Klein, guard: Guard | None = None) -> None:
         """`guard` checks every call before its route does; none lets all in."""
         super().__init__()
+        self._app = app
         self._routes = app.resource()
         self._guard = guard
 
-    def getChildWithDefault(self, path: bytes, request: Request) -> Any:
-        assert request.prepath is not None and request.postpath is not None
+    def render(self, request: Request) -> Any:
         try:
-            b"/".join([path, *request.postpath]).decode()
-        except UnicodeDecodeError:
-            return ErrorPage(HTTPStatus.BAD_REQUEST, "the path is not UTF-8")
-        if not _HOST.fullmatch(request.getRequestHostname()):
-            return ErrorPage(HTTPStatus.BAD_REQUEST, "the Host header names no host")
-        try:
+            _take_target(request)
+            changes = is_order(self._app, request)
             check_page(request)
             if self._guard is not None:
-                self._guard.check(request)
+                self._guard.check(request, changes)
         except tuple(_STATUS) as refusal:
-            return ErrorPage(_STATUS[type(refusal)], str(refusal))
-        if path != b"api":
-            # Klein does the routing: give the segment back.
-            request.postpath.insert(0, request.prepath.pop())
-        return self._routes
+            return error(request, _STATUS[type(refusal)], str(refusal))
+        return self._routes.render(request)
+
+
+def _take_target(request: Request) -> None:
+    """Have all that look at a request's target see the same. Raises InvalidInput."""
+    hosts = request.requestHeaders.getRawHeaders(b"host") or []
+    target = parse_target(request.uri, hosts)
+    request.uri, request.path = target.sent, target.path
+    request.requestHeaders.setRawHeaders(b"host", [target.host])
+    parts = target.path[1:].split(b"/")
+    under = 1 if parts[0] == b"api" else 0
+    request.prepath, request.postpath = parts[:under], parts[under:]
 
 
 class ErrorPage(Resource):

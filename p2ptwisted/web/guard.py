@@ -1,6 +1,5 @@
 """Who may call at all: in a closed group, whoever signs with the group's key."""
 
-import re
 from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
@@ -9,15 +8,6 @@ from twisted.web.server import Request
 from p2ptwisted.config import CommonConfig
 from p2ptwisted.errors import NotSigned
 from p2ptwisted.signatures import HEADERS, HEADERS_MAX, Call, Signatures
-
-#: Methods that change nothing, but for the routes in _WRITING.
-READING = (b"GET", b"HEAD")
-
-#: A GET that has a supernode call all of its nodes.
-_WRITING = re.compile(rb"(?:/api)?/supernode/xxx/?")
-
-#: Pieces are asked for by POST, as a set of them is too long for a URL.
-_PIECES = re.compile(rb"(?:/api)?/node/resources/[^/]+/pieces")
 
 
 class Guard:
@@ -40,10 +30,13 @@ class Guard:
         self._private = private
         self._location = location
 
-    def check(self, request: Request) -> None:
-        """Raises NotSigned where the call is not a member's, and Unavailable."""
-        reading = _is_reading(request)
-        if reading and not self._private:
+    def check(self, request: Request, is_order: bool) -> None:
+        """
+        Raises NotSigned where the call is not a member's, and Unavailable.
+
+        `is_order`: it changes something.
+        """
+        if not is_order and not self._private:
             return
         if not request.requestHeaders.hasHeader(b"signature"):
             # Before anything is done with a body that can be large.
@@ -59,7 +52,7 @@ class Guard:
         body = request.content.read()
         request.content.seek(0)
         # What changes something may come only once; reading again does no harm.
-        self._signatures.check(_call(request), body, self._clock.seconds(), once=not reading)
+        self._signatures.check(_call(request), body, self._clock.seconds(), once=is_order)
 
     def _check_addressee(self, request: Request) -> None:
         """A call that was signed for one member is no order to another who overhears it."""
@@ -77,12 +70,6 @@ def make_guard(
     """The guard of a closed group's member, at `location`; an open group needs none."""
     key = config.group_key
     return None if key is None else Guard(clock, Signatures(key.http), config.private, location)
-
-
-def _is_reading(request: Request) -> bool:
-    if request.method in READING:
-        return not _WRITING.fullmatch(request.path)
-    return request.method == b"POST" and bool(_PIECES.fullmatch(request.path))
 
 
 def _proof(request: Request) -> list[bytes]:

@@ -37,6 +37,7 @@ from p2ptwisted.web.envelope import (
 )
 from p2ptwisted.web.guard import Guard
 from p2ptwisted.web.lists import LongList
+from p2ptwisted.web.orders import reading
 
 #: Bytes; the set of the pieces wanted of 1 TiB has 16 KiB.
 BODY_MAX = 64 * 1024
@@ -129,7 +130,9 @@ class NodeApi:
         manifest = Manifest(id, pieces.size, pieces.length, digests, part)
         return success(request, manifest, "pieces")
 
+    # Asked for by POST, as a set of pieces is too long for a URL.
     @app.route("/node/resources/<id>/pieces", methods=["POST"])
+    @reading
     def some_pieces(self, request: Request, id: str) -> WebResource:
         wanted = decode_body(request, _wanted).want
         return SomePieces(self._clock, self._node.give(parse_id(id), wanted, caller(request)))

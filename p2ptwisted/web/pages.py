@@ -9,7 +9,7 @@ from twisted.web.server import Request
 
 from p2ptwisted.addresses import is_loopback
 from p2ptwisted.errors import NotAllowed
-from p2ptwisted.web.guard import READING
+from p2ptwisted.web.orders import READING
 
 #: Hosts that no stranger's page can have: a name leads to wherever its owner says, to this
 #: very machine too.

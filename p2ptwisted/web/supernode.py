@@ -21,6 +21,7 @@ from p2ptwisted.web.envelope import (
 )
 from p2ptwisted.web.guard import Guard
 from p2ptwisted.web.lists import LongList
+from p2ptwisted.web.orders import order
 
 #: Bytes; a registration of model.RESOURCES_MAX resources has about 14 MB.
 BODY_MAX = 16 * 1024 * 1024
@@ -87,6 +88,7 @@ class SupernodeApi:
         return no_content(request)
 
     @app.route("/supernode/xxx", methods=["GET"])
+    @order
     async def sweep(self, request: Request) -> bytes:
         await self._supernode.sweep()
         return no_content(request)

@@ -1,0 +1,41 @@
+"""Which calls give an order, and which only read: the route that will run says it."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from klein import Klein
+from twisted.web.server import Request
+from werkzeug.exceptions import HTTPException
+
+#: Methods that only read, where their route doesn't say otherwise.
+READING = (b"GET", b"HEAD")
+
+_MARK = "is_order"
+
+_Handler = TypeVar("_Handler", bound=Callable[..., Any])
+
+
+def order(handler: _Handler) -> _Handler:
+    """Mark a handler, below its `app.route`: it changes something, whatever its method."""
+    setattr(handler, _MARK, True)
+    return handler
+
+
+def reading(handler: _Handler) -> _Handler:
+    """Mark a handler, below its `app.route`: it only reads, whatever its method."""
+    setattr(handler, _MARK, False)
+    return handler
+
+
+def is_order(app: Klein, request: Request) -> bool:
+    """Whether what will run for a request, of which the target is set, changes something."""
+    assert request.postpath is not None
+    path = b"/".join(request.postpath).decode()
+    method = request.method.decode()
+    by_method = request.method not in READING
+    try:
+        # As Klein does it a moment later.
+        endpoint, _ = app.url_map.bind("", path_info=path, default_method=method).match()
+    except HTTPException:
+        return by_method  # Nothing will run; but strangers needn't know which routes there are.
+    return bool(getattr(app.endpoints[endpoint], _MARK, by_method))
