@@ -156,7 +156,7 @@ class ApiRoot(Resource):
         try:
             _take_target(request)
             changes = is_order(self._app, request)
-            check_page(request)
+            check_page(request, changes)
             if self._guard is not None:
                 self._guard.check(request, changes)
         except tuple(_STATUS) as refusal:

@@ -1,32 +1,59 @@
 """
-Orders that a browser gives for a page of somebody else's. It may well run on a
-member's own machine, which is trusted, and it sends what any page tells it to.
+What a browser sends for a page of somebody else's. It may well run on a member's own
+machine or beside it, and it sends what any page tells it to.
 """
 
 import re
+import socket
 
 from twisted.web.server import Request
 
-from p2ptwisted.addresses import is_loopback
 from p2ptwisted.errors import NotAllowed
 from p2ptwisted.web.orders import READING
 
-#: Hosts that no stranger's page can have: a name leads to wherever its owner says, to this
-#: very machine too.
-_OWN_HOST = re.compile(rb"(?:[0-9.]+|localhost)(?::[0-9]+)?")
+#: How all browsers begin to name themselves, which no page can change; and PowerShell.
+_BROWSER = re.compile(rb"Mozilla/(?!.*PowerShell/)")
+
+#: What only this daemon answers to. A name leads to wherever its owner says, to this
+#: daemon too (DNS rebinding).
+_ADDRESS = re.compile(rb"[0-9.]+|\[[0-9a-f:.]+\]|localhost")
+
+#: Names that nobody outside can own: those without a dot, and under what is kept for
+#: networks of one's own (RFC 6762, RFC 8375, and `internal` by ICANN).
+_NAME = re.compile(rb"[^.]+|.+\.(?:local|home\.arpa|internal)")
+
+#: What a browser says of a request for a page from here, and of one for its user.
+_OWN_SITE = (b"same-origin", b"none")
 
 
-def check_page(request: Request) -> None:
-    """Raises NotAllowed where another site's page may have sent what is more than reading."""
+def check_page(request: Request, is_order: bool) -> None:
+    """Raises NotAllowed where a page of another site's may have had a browser send this."""
     origin = request.getHeader(b"origin")
-    if origin is None or request.method in READING:
-        return  # Browsers name it with all that isn't reading; other programs never do.
-    host = (request.getHeader(b"host") or b"").lower()
-    own = origin.lower() in (b"http://" + host, b"https://" + host)
-    if not own or (
-        is_loopback(str(request.getClientAddress().host)) and not _OWN_HOST.fullmatch(host)
-    ):
+    site = request.getHeader(b"sec-fetch-site")
+    agent = request.getHeader(b"user-agent") or b""
+    if origin is None and site is None and not _BROWSER.match(agent):
+        return  # Other programs send what they are told to by their users only.
+    authority = (request.getHeader(b"host") or b"").lower()
+    host = re.sub(rb":[0-9]*\Z", b"", authority)
+    if not is_order and request.method in READING:
+        if not _is_ours(host):
+            raise NotAllowed(
+                f"a browser that calls {host.decode()[:80]} may have been led here by a page of "
+                "another site's: call this daemon by its address"
+            )
+        return
+    # An image's address, and a form of an old browser's, come without either.
+    named = origin is not None or site is not None
+    own = origin is None or origin.lower() in (b"http://" + authority, b"https://" + authority)
+    if not (named and own and site in (None, *_OWN_SITE) and _ADDRESS.fullmatch(host)):
         raise NotAllowed(
-            "a browser sends this for a page of another site's: only a page of this daemon's own "
-            "may, called by its address"
+            "a browser may send this for a page of another site's: only a page of this daemon's "
+            "own may, called by its address, and programs other than browsers"
         )
+
+
+def _is_ours(host: bytes) -> bool:
+    """Whether no stranger's page can have this host."""
+    if _ADDRESS.fullmatch(host) or _NAME.fullmatch(host):
+        return True
+    return host == socket.gethostname().lower().encode()
