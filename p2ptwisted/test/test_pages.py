@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.test.node_fakes import Connection
 from p2ptwisted.test.test_guard import Api
+from p2ptwisted.web.bodies import LimitedRequest
 from p2ptwisted.web.envelope import ApiRoot
 from p2ptwisted.web.site import LimitedSite
 
@@ -116,6 +117,12 @@ class PagesTests(SynchronousTestCase):
         self.assertEqual(self.call(READ, "node1.example.org:8000", user_agent=FIREFOX), 204)
         self.assertEqual(self.call(READ, "node2.example.org:8000", user_agent=FIREFOX), 403)
         self.assertEqual(self.call(DO, "node1.example.org:8000", user_agent=FIREFOX), 403)
+
+    def test_tls(self) -> None:
+        """A stranger's name is not in the certificate, so over TLS reading is by any name."""
+        self.patch(LimitedRequest, "isSecure", lambda request: True)
+        self.assertEqual(self.call(READ, "node1.example.org", user_agent=FIREFOX), 204)
+        self.assertEqual(self.call(DO, "node1.example.org", user_agent=FIREFOX), 403)
 
     def test_no_browser(self) -> None:
         """Who isn't a browser needs to say nothing, by whatever name it calls."""

@@ -36,7 +36,8 @@ def check_page(request: Request, is_order: bool) -> None:
     authority = (request.getHeader(b"host") or b"").lower()
     host = re.sub(rb":[0-9]*\Z", b"", authority)
     if not is_order and request.method in READING:
-        if not _is_ours(host):
+        # Over TLS a browser goes by no other name than one of the certificate's.
+        if not request.isSecure() and not _is_ours(host):
             raise NotAllowed(
                 f"a browser that calls {host.decode()[:80]} may have been led here by a page of "
                 "another site's: call this daemon by its address"
