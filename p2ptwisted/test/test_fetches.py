@@ -194,6 +194,38 @@ class FetchesTests(FetchesCase):
         self.assertEqual(status.troubles, {f"{ID}:1": "broken"})
         self.assertIn("broken", str(status.error))
 
+    def test_no_path_shown(self) -> None:
+        """Where the folder is on this machine is nobody's business; what is in it may be told."""
+        folder = self.shelf.folder = self.shelf.folder.resolve()
+        holder = self.add(name="sub/file")
+
+        def error() -> str:
+            self.fetches.start(ID)
+            self.pass_by(2)
+            status = self.fetches.status(ID)
+            self.assertEqual(self.fetches.all(), [status])
+            told = [str(status.error), *status.troubles.values()]
+            for text in told:
+                self.assertNotIn(str(folder), text)
+            return " ".join(told)
+
+        folder.mkdir(exist_ok=True)
+        (folder / "sub").write_bytes(b"no folder")
+        self.assertIn("sub", error())
+        (folder / "sub").unlink()
+        (folder / "sub").mkdir()
+        (folder / "sub/file").write_bytes(b"mine")
+        self.assertIn("sub/file exists", error())
+        (folder / "sub/file").unlink()
+        (folder / "sub/file.part").symlink_to("/nowhere")
+        self.assertIn("sub/file.part", error())
+        (folder / "sub/file.part").unlink()
+        holder.refusal = Unavailable(f"read of {folder}/sub/file failed, in {folder}")
+        self.assertIn("read of sub/file failed, in the shared folder", error())
+        holder.refusal = None
+        self.shelf.problem = FileNotFoundError(ENOENT, "No such file or directory")
+        self.assertIn("sub/file came", error())
+
     def test_mistake(self) -> None:
         """A mistake of ours is in the log, and not in the status."""
         self.problem = ZeroDivisionError("secret")

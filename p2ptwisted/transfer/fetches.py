@@ -198,13 +198,22 @@ class Fetches(Service):
                 return
         raise Unavailable(f"{FETCHES_MAX} fetches are waiting: try again when some are through")
 
+    def _shown(self, text: str) -> str:
+        """A text as anybody may read it: where in the folder, and not where that is."""
+        folder = str(self._library.folder)
+        if folder == "/":
+            return text
+        return text.replace(f"{folder}/", "").replace(folder, "the shared folder")
+
     def _status(self, id: str, entry: _Entry) -> FetchStatus:
         fetch = entry.fetch
+        error = None if entry.error is None else self._shown(entry.error)
+        troubles = {at: self._shown(why) for at, why in fetch.troubles.items()}
         if fetch.part is None or fetch.plan is None:
             resource = self._library.get(id)
             if entry.state == "done" and resource is not None:
                 return FetchStatus(id, "done", resource.name, resource.size, resource.size)
-            return FetchStatus(id, entry.state, error=entry.error, troubles=fetch.troubles)
+            return FetchStatus(id, entry.state, error=error, troubles=troubles)
         size = fetch.part.pieces.size
         here = size - fetch.plan.bytes_missing
         rate = None
@@ -221,6 +230,6 @@ class Fetches(Service):
             rate,
             (size - here) / rate if rate else None,
             {one.location: one.received for one in fetch.plan.sources},
-            fetch.troubles,
-            entry.error,
+            troubles,
+            error,
         )
