@@ -12,6 +12,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
+import psutil
 from twisted.internet.interfaces import IReactorCore, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -99,7 +100,11 @@ def is_loopback(host: str) -> bool:
 
 def is_own(host: str) -> bool:
     """Whether an address is one of this machine's."""
-    return is_loopback(host) or address_towards(host) == host
+    if is_loopback(host) or address_towards(host) == host:
+        return True
+    # The kernel reaches a second address of the same network by the first.
+    interfaces = psutil.net_if_addrs().values()
+    return any(entry.address == host for entries in interfaces for entry in entries)
 
 
 def may_name(caller: str, host: str, trusted: Sequence[IPv4Network]) -> bool:

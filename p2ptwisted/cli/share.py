@@ -10,6 +10,7 @@ from pathlib import Path
 from msgspec import UNSET, Struct
 from twisted.internet.task import Cooperator, deferLater
 
+from p2ptwisted.addresses import is_own, parse_location
 from p2ptwisted.calls import Refused
 from p2ptwisted.cli.exits import Exit, Problem
 from p2ptwisted.cli.get import hashing
@@ -54,6 +55,13 @@ async def share(
             Exit.NOBODY,
         ) from None
     target = folder or health.folder
+    if folder is None and not is_own(parse_location(location).host):
+        # It may name any, and what is there would be copied to.
+        raise Problem(
+            f"the node at {node_url} is not on this machine: name its folder, as it is "
+            "reached from here, with --folder",
+            Exit.USAGE,
+        )
     if target is UNSET:
         raise Problem(
             f"the node at {node_url} doesn't tell its folder: name it with --folder", Exit.USAGE

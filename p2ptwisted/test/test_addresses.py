@@ -3,9 +3,10 @@
 import socket
 from collections.abc import Coroutine
 from ipaddress import IPv4Network
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 from typing import Any, cast
 
+import psutil
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail, succeed
@@ -22,6 +23,7 @@ from p2ptwisted.addresses import (
     Location,
     OwnLocation,
     address_towards,
+    is_own,
     may_name,
     parse_host,
     parse_location,
@@ -221,6 +223,16 @@ class ReachableTests(SynchronousTestCase):
         """Without a route it is loopback, and no socket is left open."""
         self.assertEqual(address_towards("10.9.9.9"), "127.0.0.1")
         self.assertEqual(self.kernel.open, 0)
+
+    def test_own(self) -> None:
+        """All of this machine's addresses are its own, second ones of a network too."""
+        second = SimpleNamespace(family=socket.AF_INET, address="10.0.0.3")
+        self.patch(psutil, "net_if_addrs", lambda: {"eth0:1": [second]})
+        self.kernel.routes |= {"10.0.0.1": "10.0.0.1", "10.0.0.3": "10.0.0.1"}
+        for host in ("127.0.0.1", "127.9.9.9", "10.0.0.1", "10.0.0.3"):
+            self.assertTrue(is_own(host), host)
+        for host in ("10.0.0.2", "10.9.9.9"):
+            self.assertFalse(is_own(host), host)
 
     def test_loopback_for_others(self) -> None:
         """A node on this host that registered as 127.0.0.1 is told to others by our address."""

@@ -16,8 +16,9 @@ from p2ptwisted.cli.get import places
 from p2ptwisted.cli.group import Group, Match, Settings, distinct, unique
 from p2ptwisted.cli.main import main
 from p2ptwisted.cli.output import LINE_MAX, TOLD_MAX, say, say_table, size_of, tell
+from p2ptwisted.cli.share import share
 from p2ptwisted.client import Client
-from p2ptwisted.model import HeldFile, Holding
+from p2ptwisted.model import Health, HeldFile, Holding
 from p2ptwisted.node import INodeReactor
 
 ID, OTHER = "a" * 64, "b" * 64
@@ -140,6 +141,29 @@ class SupernodesTests(SynchronousTestCase):
             self.successResultOf(Deferred.fromCoroutine(asked.supernodes())),
             ["127.0.0.1:5000", "10.0.0.2:5000", "10.0.0.1:5001"],
         )
+
+
+class ShareTests(SynchronousTestCase):
+    """Where shared files are put."""
+
+    def test_folder_of_another_machine(self) -> None:
+        """What a node elsewhere calls its folder is not believed: it may be any of ours."""
+        folder, file = Path(self.mktemp()), Path(self.mktemp())
+        folder.mkdir()
+        file.write_bytes(b"content")
+
+        class Far:
+            async def health(self, location: str) -> Health:
+                return Health("far", 0, False, None, str(folder))
+
+        asked = Group(cast(INodeReactor, None), cast(Client, Far()), Settings())
+        sharing = share(
+            cast(INodeReactor, None), asked, (str(file),), "http://192.0.2.99:8000", None, False
+        )
+        problem = self.failureResultOf(Deferred.fromCoroutine(sharing), Problem).value
+        self.assertIs(problem.status, Exit.USAGE)
+        self.assertIn("--folder", str(problem))
+        self.assertEqual(list(folder.iterdir()), [])
 
 
 class StatusTests(SynchronousTestCase):
