@@ -10,7 +10,8 @@ from twisted.internet.defer import CancelledError, DeferredSemaphore
 from twisted.internet.task import Cooperator
 
 from p2ptwisted.cli.exits import Exit, Problem, worst
-from p2ptwisted.cli.group import Group, Match, unique
+from p2ptwisted.cli.group import Group, unique
+from p2ptwisted.cli.match import Match
 from p2ptwisted.cli.output import say, say_json, size_of, tell
 from p2ptwisted.cli.progress import Bars, Row
 from p2ptwisted.cli.running import status_of

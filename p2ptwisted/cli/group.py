@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET
 from twisted.internet.defer import Deferred
 
 from p2ptwisted.addresses import (
@@ -20,6 +20,8 @@ from p2ptwisted.addresses import (
 )
 from p2ptwisted.calls import Refused
 from p2ptwisted.cli.exits import Exit, Problem
+from p2ptwisted.cli.match import CANDIDATES_MAX, Match, going_round, held
+from p2ptwisted.cli.output import size_of
 from p2ptwisted.client import Client
 from p2ptwisted.config import CommonConfig
 from p2ptwisted.errors import InvalidInput, Unavailable, UnknownResource
@@ -58,16 +60,6 @@ class Settings:
             group_key_file=self.group_key_file,
             ca_file=self.ca_file,
         )
-
-
-class Match(Struct):
-    """A resource that was found: who has all of it, and who a part."""
-
-    id: str
-    name: str | None
-    size: int | None
-    locations: list[str]
-    partial: list[str]
 
 
 class Group:
@@ -162,14 +154,19 @@ class Group:
     async def one(self, what: str) -> Match:
         """The one resource that is meant. Raises UnknownResource, or Problem where it is open."""
         found = await self.find(what)
-        exact = [one for one in found if one.name is not None and _is_named(one.name, what)]
-        found = exact or found
         if not found:
             raise UnknownResource(f"nobody has {what}: p2p find with a part of its name may help")
+        or_more = " or more" if len(found) > CANDIDATES_MAX else ""
         if len(found) > 1:
-            ids = ", ".join(f"{one.id} ({shown(str(one.name), NAME_SHOWN)})" for one in found[:10])
+            # What nobody has keeps nobody from what is there.
+            exact, others = _by_name(found, what)
+            found = await held(self.client, [*going_round(exact), *going_round(others)]) or found
+        exact, others = _by_name(found, what)
+        found = exact or others
+        if len(found) > 1:
+            ids = ", ".join(map(_described, found[:10]))
             more = f" and {len(found) - 10} more" if len(found) > 10 else ""
-            raise Problem(f"{what} can be any of {len(found)}: give an id of {ids}{more}")
+            raise Problem(f"{what} can be any of {len(found)}{or_more}: give an id of {ids}{more}")
         return found[0]
 
     async def _named(self, part: str) -> list[Match]:
@@ -240,6 +237,22 @@ def _reachable(node: Node, supernode: str) -> Node:
     if is_loopback(node.location) and not is_loopback(host):
         return Node(node.name, f"{host}:{node.location.rpartition(':')[2]}")
     return node
+
+
+def _by_name(matches: Sequence[Match], what: str) -> tuple[list[Match], list[Match]]:
+    """Those that have just this name, and those that have more in theirs."""
+    exact: list[Match] = []
+    others: list[Match] = []
+    for one in matches:
+        (exact if one.name is not None and _is_named(one.name, what) else others).append(one)
+    return exact, others
+
+
+def _described(match: Match) -> str:
+    """A resource among others that it may be taken for."""
+    count = len(match.addresses)
+    at = f"at {count} address{'' if count == 1 else 'es'}"
+    return f"{match.id} ({shown(str(match.name), NAME_SHOWN)}, {size_of(match.size)}, {at})"
 
 
 def _is_named(name: str, what: str) -> bool:

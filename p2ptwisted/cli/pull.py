@@ -7,7 +7,8 @@ from twisted.internet.task import deferLater
 from p2ptwisted.addresses import address_towards
 from p2ptwisted.calls import Refused
 from p2ptwisted.cli.exits import Exit, Problem, worst
-from p2ptwisted.cli.group import Group, Match, location_of, unique
+from p2ptwisted.cli.group import Group, location_of, unique
+from p2ptwisted.cli.match import Match
 from p2ptwisted.cli.output import say, say_json, size_of, tell
 from p2ptwisted.cli.progress import Bars, Row
 from p2ptwisted.errors import Unavailable

@@ -13,8 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2ptwisted.cli import group
 from p2ptwisted.cli.exits import Exit, Problem, worst
 from p2ptwisted.cli.get import places
-from p2ptwisted.cli.group import Group, Match, Settings, distinct, unique
+from p2ptwisted.cli.group import Group, Settings, distinct, unique
 from p2ptwisted.cli.main import main
+from p2ptwisted.cli.match import CANDIDATES_MAX, HOLDERS_MAX, Match
 from p2ptwisted.cli.output import LINE_MAX, TOLD_MAX, say, say_table, size_of, tell
 from p2ptwisted.cli.share import share
 from p2ptwisted.client import Client
@@ -52,7 +53,7 @@ class OutputTests(SynchronousTestCase):
         async def find(what: str) -> list[Match]:
             return found
 
-        asked = Group(cast(INodeReactor, None), cast(Client, None), Settings())
+        asked = Group(cast(INodeReactor, None), cast(Client, Registry()), Settings())
         self.patch(asked, "find", find)
         told = str(self.failureResultOf(Deferred.fromCoroutine(asked.one("a")), Problem).value)
         self.assertLess(len(told), TOLD_MAX)
@@ -141,6 +142,98 @@ class SupernodesTests(SynchronousTestCase):
             self.successResultOf(Deferred.fromCoroutine(asked.supernodes())),
             ["127.0.0.1:5000", "10.0.0.2:5000", "10.0.0.1:5001"],
         )
+
+
+class Registry:
+    """A client of a group in which this is registered, and of nodes that have this of it."""
+
+    def __init__(self) -> None:
+        self.found: list[Holding] = []
+        #: What is really there, by location.
+        self.there: dict[str, str] = {}
+        self.asked: list[tuple[str, str]] = []
+
+    def add(self, id: str, name: str, *locations: str, there: bool = True) -> None:
+        self.found.append(Holding(id, HeldFile(locations[0], list(locations), name, 7)))
+        if there:
+            self.there[locations[-1]] = id
+
+    async def search(self, supernode: str, ids: Sequence[str]) -> list[Holding]:
+        return []
+
+    async def search_names(self, supernode: str, part: str) -> list[Holding]:
+        return [one for one in self.found if part in str(one.file.name)]
+
+    async def holds(self, location: str, id: str) -> bool:
+        self.asked.append((location, id))
+        return self.there.get(location) == id
+
+
+class OneTests(SynchronousTestCase):
+    """Which resource a name means."""
+
+    def setUp(self) -> None:
+        self.registry = Registry()
+        settings = Settings(supernode="http://127.0.0.1:5000")
+        self.group = Group(cast(INodeReactor, None), cast(Client, self.registry), settings)
+
+    def one(self, what: str) -> str:
+        found = Deferred.fromCoroutine(self.group.one(what))
+        return self.successResultOf(found).id
+
+    def open(self, what: str) -> str:
+        """What is said where it can be several."""
+        found = Deferred.fromCoroutine(self.group.one(what))
+        return str(self.failureResultOf(found, Problem).value)
+
+    def test_made_up(self) -> None:
+        """A name that is claimed where nobody listens still means what is there."""
+        self.registry.add(ID, "file", "10.0.0.1:8000")
+        self.registry.add(OTHER, "file", "10.0.0.9:1", "10.0.0.9:2", there=False)
+        self.assertEqual(self.one("file"), ID)
+
+    def test_made_up_whole_name(self) -> None:
+        """So it does where the part of a name that is asked for is claimed as a name."""
+        self.registry.add(ID, "file.bin", "10.0.0.1:8000")
+        self.registry.add(OTHER, "file", "10.0.0.9:1", there=False)
+        self.assertEqual(self.one("file"), ID)
+
+    def test_exact(self) -> None:
+        """Of what is there, the whole name counts before a part of one."""
+        self.registry.add(OTHER, "file.bin", "10.0.0.9:8000")
+        self.registry.add(ID, "folder/file", "10.0.0.1:8000")
+        self.assertEqual(self.one("file"), ID)
+
+    def test_only_one(self) -> None:
+        """What can be nothing else is fetched without a look: that will tell."""
+        self.registry.add(ID, "file", "10.0.0.1:8000", there=False)
+        self.assertEqual(self.one("file"), ID)
+        self.assertEqual(self.registry.asked, [])
+
+    def test_flood(self) -> None:
+        """However much one host claims, the others' are looked at, and few are asked."""
+        for number in range(10 * CANDIDATES_MAX):
+            id = f"{number:064x}"
+            self.registry.add(id, "file", f"10.0.0.9:{number + 1}", there=False)
+        # The honest id is claimed there, too.
+        ports = [f"10.0.0.9:{port}" for port in range(1, 10 * HOLDERS_MAX)]
+        self.registry.add(ID, "file", *ports, "10.0.0.1:8000")
+        self.assertEqual(self.one("file"), ID)
+        self.assertLessEqual(len(self.registry.asked), CANDIDATES_MAX * HOLDERS_MAX)
+
+    def test_open(self) -> None:
+        """Where several are there, each is told with its size and how many have it."""
+        self.registry.add(ID, "file", "10.0.0.1:1", "10.0.0.1:2", "10.0.0.2:1")
+        self.registry.add(OTHER, "file", "10.0.0.9:1")
+        told = self.open("file")
+        self.assertIn(f"{ID} (file, 7 B, at 2 addresses)", told)
+        self.assertIn(f"{OTHER} (file, 7 B, at 1 address)", told)
+
+    def test_none_there(self) -> None:
+        """Where nobody says that he has any of them, it is as open as before."""
+        self.registry.add(ID, "file", "10.0.0.1:1", there=False)
+        self.registry.add(OTHER, "file", "10.0.0.9:1", there=False)
+        self.assertIn("any of 2", self.open("file"))
 
 
 class ShareTests(SynchronousTestCase):
