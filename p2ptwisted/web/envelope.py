@@ -31,7 +31,7 @@ from p2ptwisted.model import UNREADABLE, parse_id
 from p2ptwisted.printable import shown
 from p2ptwisted.web.guard import Guard
 from p2ptwisted.web.orders import is_order
-from p2ptwisted.web.pages import check_page
+from p2ptwisted.web.pages import check_page, is_from_browser
 from p2ptwisted.web.target import parse_target
 
 #: Ids in one request; 200 of 64 digits fit the 16 KiB that Twisted allows for a request line.
@@ -155,13 +155,21 @@ class ApiRoot(Resource):
     def render(self, request: Request) -> Any:
         try:
             _take_target(request)
-            changes = is_order(self._app, request)
-            check_page(request, changes)
-            if self._guard is not None:
-                self._guard.check(request, changes)
+            self._check(request)
         except tuple(_STATUS) as refusal:
             return error(request, _STATUS[type(refusal)], str(refusal))
         return self._routes.render(request)
+
+    def _check(self, request: Request) -> None:
+        """Raises what stands in _STATUS where the call may not be made."""
+        of_browser = is_from_browser(request)
+        if not of_browser and self._guard is None:
+            return  # Most calls: which route it is Klein finds out anyway.
+        changes = is_order(self._app, request)
+        if of_browser:
+            check_page(request, changes)
+        if self._guard is not None:
+            self._guard.check(request, changes)
 
 
 def _take_target(request: Request) -> None:

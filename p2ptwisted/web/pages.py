@@ -26,13 +26,18 @@ _NAME = re.compile(rb"[^.]+|.+\.(?:local|home\.arpa|internal)")
 _OWN_SITE = (b"same-origin", b"none")
 
 
+def is_from_browser(request: Request) -> bool:
+    """Whether a browser sends it: other programs send only what their users tell them to."""
+    headers = request.requestHeaders
+    if headers.hasHeader(b"origin") or headers.hasHeader(b"sec-fetch-site"):
+        return True
+    return _BROWSER.match(request.getHeader(b"user-agent") or b"") is not None
+
+
 def check_page(request: Request, is_order: bool) -> None:
     """Raises NotAllowed where a page of another site's may have had a browser send this."""
     origin = request.getHeader(b"origin")
     site = request.getHeader(b"sec-fetch-site")
-    agent = request.getHeader(b"user-agent") or b""
-    if origin is None and site is None and not _BROWSER.match(agent):
-        return  # Other programs send what they are told to by their users only.
     authority = (request.getHeader(b"host") or b"").lower()
     host = re.sub(rb":[0-9]*\Z", b"", authority)
     if not is_order and request.method in READING:
@@ -43,8 +48,10 @@ def check_page(request: Request, is_order: bool) -> None:
                 "another site's: call this daemon by its address"
             )
         return
-    # An image's address, and a form of an old browser's, come without either.
-    named = origin is not None or site is not None
+    # The form of an old browser's comes without either. So does what somebody types into a
+    # browser, and the address of an image: that is a GET, and the one order by GET is a sweep,
+    # which whoever may read may have.
+    named = origin is not None or site is not None or request.method in READING
     own = origin is None or origin.lower() in (b"http://" + authority, b"https://" + authority)
     if not (named and own and site in (None, *_OWN_SITE) and _ADDRESS.fullmatch(host)):
         raise NotAllowed(
