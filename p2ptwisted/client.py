@@ -142,7 +142,7 @@ class Client(Caller):
     async def fetch_status(self, location: str, id: str) -> FetchStatus:
         """How a fetch of the node there is getting on."""
         url = f"http://{location}/api/node/fetch/{id}"
-        return _decode(await self._call("GET", url), FetchStatus)
+        return _decode(await self._call("GET", url, limit=ANSWER_MAX), FetchStatus)
 
     async def fetches(self, location: str) -> list[FetchStatus]:
         """All fetches that the node there remembers."""

@@ -129,7 +129,8 @@ class RoleOptions(Options):
         except StartError as error:
             refuse(self.role, error)
         # In the foreground nobody needs a pid file, and two roles in one folder would share it.
-        if self.parent["nodaemon"] and self.parent["pidfile"] == "twistd.pid":
+        # (`twist`, the same as `python -m twisted`, has no other way, and neither option.)
+        if self.parent.get("nodaemon") and self.parent["pidfile"] == "twistd.pid":
             self.parent["pidfile"] = ""
 
 
@@ -207,8 +208,12 @@ class Daemon(Service):
 
 
 def open_twistd_log(twistd: Options) -> ILogObserver | None:
-    """The log that twistd writes by itself, as its own options have it; None with `--logger`."""
-    if twistd["logger"] is not None:
+    """
+    The log that twistd writes by itself, as its own options have it.
+
+    None with `--logger`, and under `twist` (`python -m twisted`), which has other options.
+    """
+    if twistd.get("logger", "") is not None:
         return None
     # Private, but there is no other door to what --logfile, --syslog and SIGUSR1 do.
     observer = UnixAppLogger(twistd)._getLogObserver()

@@ -16,6 +16,7 @@ from unittest.mock import patch
 
 import msgspec
 from twisted.application.service import Application, IService, Service
+from twisted.application.twist._options import TwistOptions
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, Logger, formatEvent
@@ -349,6 +350,18 @@ class PidFileTests(DaemonCase):
             for nodaemon in ([], ["-n"]):
                 options = self.twistd(*nodaemon, "--pidfile=some.pid", role)
                 self.assertEqual(options["pidfile"], str(self.folder / "some.pid"))
+
+
+class TwistTests(DaemonCase):
+    """Twisted's other program that runs plugins, the same as `python -m twisted`."""
+
+    def test_options(self) -> None:
+        """It runs a role, which takes its options there, with the log that it has."""
+        for role in OPTIONS:
+            options = TwistOptions()
+            options.parseOptions([role, "--port", "0"])
+            self.assertEqual(options.subOptions.config.endpoint, "tcp:0")
+            self.assertIsNone(open_twistd_log(options))
 
 
 class Part(Service):
