@@ -7,6 +7,10 @@ from random import Random
 from twisted.internet.defer import succeed
 
 from p2ptwisted.errors import Unavailable
+from p2ptwisted.fair import in_turns
+
+#: Supernodes that are tried of all that are found: one that doesn't answer costs seconds.
+TRIED_MAX = 32
 
 #: A supernode's place among those named, and what resolves it; it may raise InvalidInput.
 Candidate = tuple[int, Callable[[], Awaitable[str]]]
@@ -44,7 +48,7 @@ class Candidates:
     async def discovered(self) -> list[Candidate]:
         """Those found by multicast, in any order, so that nodes spread over them."""
         try:
-            supernodes = list(await self._discover())
+            supernodes = in_turns(await self._discover(), TRIED_MAX)
         except Unavailable:
             return []
         self._random.shuffle(supernodes)

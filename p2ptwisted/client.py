@@ -12,6 +12,7 @@ from p2ptwisted.addresses import parse_location
 from p2ptwisted.calls import Caller, IClientReactor, Refused, drop, make_agent
 from p2ptwisted.claims import believed
 from p2ptwisted.errors import InvalidInput, Unavailable
+from p2ptwisted.fair import in_turns
 from p2ptwisted.group_key import GroupKey
 from p2ptwisted.model import (
     UNREADABLE,
@@ -40,6 +41,9 @@ REGISTER_TIMEOUT_EACH = 0.25e-3
 #: Bytes read of an answer: a search's, and the digests of the pieces of a resource of 1 TiB.
 ANSWER_MAX = 4 * 1024 * 1024
 MANIFEST_MAX = 8 * 1024 * 1024
+
+#: Locations of one resource that are taken of one supernode's answer; ours tells no more.
+LOCATIONS_MAX = 1_000
 
 _T = TypeVar("_T")
 
@@ -238,8 +242,8 @@ def make_client(
 
 
 def _told(supernode: str, locations: Sequence[str]) -> list[str]:
-    """Those of the locations that a supernode tells which may be called."""
-    return list(believed(_valid(locations), parse_location(supernode).host))
+    """Those of the locations that a supernode tells which may be called, address by address."""
+    return in_turns(believed(_valid(locations), parse_location(supernode).host), LOCATIONS_MAX)
 
 
 def _valid(locations: Sequence[str]) -> list[str]:

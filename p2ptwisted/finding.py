@@ -6,7 +6,7 @@ which ids they find. In slices, for each may have to look at every row.
 from collections.abc import Iterator, Sequence
 
 from p2ptwisted.database import Database
-from p2ptwisted.registry_tables import Key, key_of
+from p2ptwisted.registry_tables import SPARE, Key, key_of
 
 #: Ids found by one search.
 FOUND_MAX = 1_000
@@ -29,7 +29,8 @@ def find(
     ids: Sequence[str] | None,
 ) -> Iterator[None]:
     """Fill `found`, with at most FOUND_MAX ids."""
-    conditions, values = ["h.partial = 0", "n.location IS NOT NULL"], list[Key]()
+    conditions = [f"h.partial IN (0, {SPARE})", "n.location IS NOT NULL"]
+    values = list[Key]()
     if node_name is not None:
         conditions.append("n.name = ?")
         values.append(node_name)
@@ -106,4 +107,4 @@ def _of_nodes(database: Database, name: str | None) -> _Rows:
             (node, last, SCAN_SLICE),
         ):
             last = rows[-1][1]
-            yield [(key, holding) for key, holding, partial in rows if not partial]
+            yield [(key, holding) for key, holding, partial in rows if not partial % SPARE]

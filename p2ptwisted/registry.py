@@ -9,6 +9,7 @@ the searches by name, `registry_tables` the tables.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,12 @@ from zope.interface import implementer
 
 from p2ptwisted.database import Database
 from p2ptwisted.errors import Unavailable
+from p2ptwisted.fair import host_of, in_turns, share_of
 from p2ptwisted.finding import Found, find
 from p2ptwisted.interfaces import IRegistry
-from p2ptwisted.model import HeldFile, Holders, Holding, Node, Resource
+from p2ptwisted.model import SIZE_MAX, HeldFile, Holders, Holding, Node, Resource
 from p2ptwisted.registry_lists import Lists, slices
-from p2ptwisted.registry_tables import SCHEMA, Key, id_of, key_of
+from p2ptwisted.registry_tables import SCHEMA, SPARE, Key, id_of, key_of
 from p2ptwisted.services import run
 
 #: Locations of one resource in an answer; and of all resources in one, that is looked up
@@ -39,8 +41,18 @@ FINDS_MAX = 16
 #: Holdings that are looked up at a time for the answer to a search by name.
 FIND_SLICE = 25
 
-#: When its node was seen, key, name, size, location.
-_Row = tuple[int, Key, str, int | None, str]
+#: Rows that are read at a time where those of a few addresses come before all others; one
+#: address has no more than SHARE_MAX that are not spare. And rows that are read in all, which
+#: take about a millisecond: they are more than those of 31 such addresses.
+HOLDERS_SLICE, ROWS_MAX = 256, 1_000
+
+#: When its node was seen, key, name, size, location, and its own number.
+_Row = tuple[int, Key, str, int | None, str, int]
+
+_COLUMNS = "SELECT n.seen, h.id, h.name, h.size, n.location, h.holding"
+
+#: More than the number of any row.
+_END = SIZE_MAX
 
 _seen = itemgetter(0)
 
@@ -132,26 +144,16 @@ class Registry:
     def holders(self, id: str) -> Holders:
         key = key_of(id)
         whole, partial = (
-            sorted(
-                self._db.rows(
-                    "SELECT n.seen, h.name, h.size, n.location "
-                    "FROM holdings h CROSS JOIN nodes n USING (node) "
-                    "WHERE h.id = ? AND h.partial = ? AND n.location IS NOT NULL "
-                    "ORDER BY h.holding DESC LIMIT ?",
-                    (key, partial, LOCATIONS_MAX),
-                ),
-                key=_seen,
-                reverse=True,
-            )
+            sorted(self._newest(key, LOCATIONS_MAX, partial), key=_seen, reverse=True)
             for partial in (0, 1)
         )
         both = sorted([*whole, *partial], key=_seen, reverse=True) if partial else whole
         return Holders(
             id,
-            [location for _, _, _, location in whole],
-            [location for _, _, _, location in partial],
-            both[0][1] if both else None,
-            next((size for _, _, size, _ in both if size is not None), None),
+            in_turns([row[4] for row in whole], LOCATIONS_MAX),
+            in_turns([row[4] for row in partial], LOCATIONS_MAX),
+            both[0][2] if both else None,
+            next((row[3] for row in both if row[3] is not None), None),
         )
 
     def find(
@@ -219,44 +221,90 @@ class Registry:
         """
         rows = self._rows_with(keys, share, node_name)
         found: dict[Key, Holding] = {}
-        for _, key, name, size, location in sorted(rows, key=_seen, reverse=True):
+        for _, key, name, size, location, _ in sorted(rows, key=_seen, reverse=True):
             holding = found.get(key)
             if holding is None:
                 file = HeldFile(location, [location], name, UNSET if size is None else size)
                 found[key] = Holding(id_of(key), file)
                 continue
-            if len(holding.file.locations) < LOCATIONS_MAX:
-                holding.file.locations.append(location)
+            holding.file.locations.append(location)
             if file_name is not None and _likeness(name, file_name) > _likeness(
                 str(holding.file.name), file_name
             ):
                 file = msgspec.structs.replace(holding.file, name=name)
                 found[key] = Holding(holding.id, file)
+        for holding in found.values():
+            locations = holding.file.locations
+            if len(locations) > 1:
+                locations[:] = in_turns(locations, LOCATIONS_MAX)
         return [found[key] for key in dict.fromkeys(keys) if key in found]
 
     def _rows_with(self, keys: Sequence[Key], share: int, node_name: str | None) -> list[_Row]:
         """All rows that have these; where they are too many, of each the last to come."""
-        named, names = ("", []) if node_name is None else ("AND n.name = ?", [node_name])
-        # What is put into the statements is written here, and question marks: values are bound.
-        rest = f"JOIN nodes n USING (node) WHERE h.partial = 0 AND n.location IS NOT NULL {named} "
         if len(keys) > 1:
             unlike = dict.fromkeys(keys)
             most = share * len(unlike)
+            named, names = _named(node_name)
+            # What is put into the statements is written here, and question marks: values are bound.
             rows: list[_Row] = self._db.rows(
                 # Not `IN`, for which SQLite sorts the ids into an index of their own first.
-                "SELECT n.seen, h.id, h.name, h.size, n.location "
-                f"FROM (VALUES {','.join(['(?)'] * len(unlike))}) w "
-                f"CROSS JOIN holdings h ON h.id = w.column1 CROSS {rest} LIMIT ?",  # nosec B608
+                f"{_COLUMNS} FROM (VALUES {','.join(['(?)'] * len(unlike))}) w "
+                "CROSS JOIN holdings h ON h.id = w.column1 CROSS JOIN nodes n USING (node) "
+                f"WHERE h.partial IN (0, {SPARE}) AND n.location IS NOT NULL {named} LIMIT ?",
                 [*unlike, *names, most + 1],
             )
             if len(rows) <= most:
                 return rows
+        unlike = dict.fromkeys(keys)
+        return [row for key in unlike for row in self._newest(key, share, 0, node_name)]
+
+    def _newest(
+        self, key: Key, most: int, partial: int, node_name: str | None = None
+    ) -> list[_Row]:
+        """
+        The last rows to come that have this, at most `most`, and of one address its share.
+
+        Where some addresses have many, what came before is read until there are enough others.
+        """
+        named, names = _named(node_name)
         statement = (
-            "SELECT n.seen, h.id, h.name, h.size, n.location "
-            f"FROM holdings h CROSS {rest} AND h.id = ? ORDER BY h.holding DESC LIMIT ?"  # nosec B608
+            f"{_COLUMNS} FROM holdings h CROSS JOIN nodes n USING (node) "
+            f"WHERE h.id = ? AND h.partial = ? AND n.location IS NOT NULL {named} "
+            "AND h.holding < ? ORDER BY h.holding DESC LIMIT ?"
         )
-        return [
-            row
-            for key in dict.fromkeys(keys)
-            for row in self._db.rows(statement, [*names, key, share])
-        ]
+        values = [key, partial, *names, _END, most]
+        rows: list[_Row] = self._db.rows(statement, values)
+        spare: list[_Row] = []
+        if self._lists.has_spare:
+            spare = self._db.rows(statement, [key, partial + SPARE, *names, _END, most])
+        share, size = share_of(most), most
+        if len(rows) + len(spare) <= share:
+            return rows + spare
+        #: The first row of each address, the second of each, and so on.
+        turns: list[list[_Row]] = [[] for _ in range(share)]
+        counts: dict[str, int] = {}
+        read = 0
+        while True:
+            _take(rows, turns, counts)
+            read += len(rows)
+            if len(turns[0]) >= most or len(rows) < size or read >= ROWS_MAX:
+                break
+            size = HOLDERS_SLICE
+            rows = self._db.rows(statement, [*values[:-2], rows[-1][5], size])
+        _take(spare, turns, counts)
+        return list(chain.from_iterable(turns))[:most]
+
+
+def _take(rows: Sequence[_Row], turns: list[list[_Row]], counts: dict[str, int]) -> None:
+    """Add each row to its address's next turn, while it has one; `counts` has each one's."""
+    for row in rows:
+        host = host_of(row[4])
+        turn = counts.get(host, 0)
+        if turn < len(turns):
+            counts[host] = turn + 1
+            turns[turn].append(row)
+
+
+def _named(node_name: str | None) -> tuple[str, list[str]]:
+    """A condition on a node's name, and its values."""
+    return ("", []) if node_name is None else ("AND n.name = ?", [node_name])

@@ -8,8 +8,9 @@ from typing import TypeVar
 
 from p2ptwisted.database import Database
 from p2ptwisted.errors import InvalidInput, Unavailable
+from p2ptwisted.fair import SHARE_MAX, host_of
 from p2ptwisted.model import SUPERNODE_ID, Node, Resource, parse_id
-from p2ptwisted.registry_tables import Key, key_of, merge_names
+from p2ptwisted.registry_tables import SPARE, Key, key_of, merge_names
 
 #: Nodes of one supernode; each costs a health check every sweep.
 NODES_MAX = 10_000
@@ -40,10 +41,14 @@ class Lists:
         self._db = database
         #: How often any node was seen; each has the number of the last time.
         self._counter = 0
+        #: Whether there may be holdings that are SPARE.
+        self.has_spare = False
 
     def open(self) -> list[int]:
         """The rows of nodes that were removed, and whose lists are still to be deleted."""
         ((self._counter,),) = self._db.rows("SELECT coalesce(max(seen), 0) FROM nodes")
+        # Of those of an earlier run, nobody knows.
+        self.has_spare = self._counter > 0
         rows = self._db.rows("SELECT node FROM nodes WHERE location IS NULL")
         return [node for (node,) in rows]
 
@@ -68,14 +73,15 @@ class Lists:
             stale = []
             for holding, key, name, size, partial in rows:
                 same = wanted.get(key)
-                known = name, size, bool(partial)
+                known = name, size, partial % SPARE == 1
                 if same is not None and (same.name, same.size, same.partial) == known:
                     del wanted[key]
                 else:
                     stale.append((name, (holding,)))
             yield from self._delete(stale)
+        spare = SPARE if self._is_spare(row, node.location) else 0
         added = [
-            (resource.name, (row, key, resource.name, resource.size, resource.partial))
+            (resource.name, (row, key, resource.name, resource.size, resource.partial + spare))
             for key, resource in wanted.items()
         ]
         yield from self._write(
@@ -126,16 +132,26 @@ class Lists:
             raise Unavailable(f"this supernode takes no more than {HOLDINGS_MAX} resources")
         if not bounded:
             return
-        host = location.rpartition(":")[0]
+        host = host_of(location)
         ((here, held),) = self._db.rows(
-            # A colon comes after all digits, and before a semicolon.
             "SELECT count(*), total(held) FROM nodes WHERE location > ? AND location < ?",
-            (f"{host}:", f"{host};"),
+            _range_of(host),
         )
         if here + nodes > ADDRESS_NODES_MAX:
             raise Unavailable(f"{host} has {here} nodes here, and may have no more")
         if held + holdings > ADDRESS_HOLDINGS_MAX:
             raise Unavailable(f"{host} may have no more than {ADDRESS_HOLDINGS_MAX} resources here")
+
+    def _is_spare(self, row: int, location: str) -> bool:
+        """Whether as many nodes as an address may have among the first were there before it."""
+        ((older,),) = self._db.rows(
+            "SELECT count(*) FROM (SELECT 1 FROM nodes "
+            "WHERE location > ? AND location < ? AND node < ? LIMIT ?)",
+            (*_range_of(host_of(location)), row, SHARE_MAX),
+        )
+        is_spare: bool = older >= SHARE_MAX
+        self.has_spare = self.has_spare or is_spare
+        return is_spare
 
     def _rows_of(self, node: int) -> Iterator[list[tuple[int, Key, str, int | None, int]]]:
         last = 0
@@ -157,6 +173,12 @@ class Lists:
             merge_names(self._db)
             yield
         yield
+
+
+def _range_of(host: str) -> tuple[str, str]:
+    """What all locations at that address lie between."""
+    # A colon comes after all digits, and before a semicolon.
+    return f"{host}:", f"{host};"
 
 
 def _written_together(rows: Sequence[_Named]) -> Iterator[list[tuple[object, ...]]]:

@@ -12,6 +12,11 @@ MERGE_FROM = 8
 #: Segments of one level at which it would merge by itself, all at once.
 MERGE_BY_ITSELF = 1_000
 
+#: Added to a holding's `partial` where its address has many nodes (fair.SHARE_MAX) that are
+#: older: it is found after all others, so that thousands of ports of one address cost a
+#: look-up, and hide, no more than a few.
+SPARE = 2
+
 SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS nodes (
     node INTEGER PRIMARY KEY AUTOINCREMENT, -- never used twice, not even after a removal
@@ -26,7 +31,7 @@ CREATE TABLE IF NOT EXISTS holdings (
     id NOT NULL,                            -- a BLOB of 32 bytes for a SHA-256, else TEXT
     name TEXT NOT NULL,
     size INTEGER,
-    partial INTEGER NOT NULL                -- 1: the node has only some of its pieces
+    partial INTEGER NOT NULL                -- 1: the node has only some of its pieces; and SPARE
 );
 CREATE INDEX IF NOT EXISTS holdings_by_id ON holdings (id, partial);
 CREATE INDEX IF NOT EXISTS holdings_by_node ON holdings (node);

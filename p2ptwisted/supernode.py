@@ -26,15 +26,16 @@ from p2ptwisted.calls import IClientReactor, Refused
 from p2ptwisted.client import Client, make_client
 from p2ptwisted.config import SupernodeConfig
 from p2ptwisted.errors import NotAllowed, TooMuch, Unavailable, UnknownNode
+from p2ptwisted.fair import alternating, in_turns
 from p2ptwisted.interfaces import IRegistry, ISearchOverlay, ISupernode
 from p2ptwisted.liveness import Sweep
 from p2ptwisted.model import SUPERNODE_ID, HeldFile, Holders, Holding, Node, Registration
+from p2ptwisted.protocols import wire
 from p2ptwisted.protocols.multicast import MulticastOverlay
 from p2ptwisted.protocols.peers import Peer, WithPeers
 from p2ptwisted.protocols.seal import Seal
 from p2ptwisted.protocols.sockets import IMulticastReactor
-from p2ptwisted.protocols.wire import LOCATIONS_MAX
-from p2ptwisted.registry import make_registry
+from p2ptwisted.registry import LOCATIONS_MAX, make_registry
 from p2ptwisted.services import Closing, Opening, Starting, all_of, in_order, make_cooperator
 from p2ptwisted.shares import Shares
 from p2ptwisted.web.guard import make_guard
@@ -70,7 +71,7 @@ HOLDERS_RATE, HOLDERS_BURST = 100, 1_000
 
 #: Holders that are looked at for a datagram, which names no more: those that came last, the
 #: most recently seen of them first.
-LOOKED_AT = LOCATIONS_MAX
+LOOKED_AT = wire.LOCATIONS_MAX
 
 #: Addresses whose rates are remembered.
 ADDRESSES_MAX = 10_000
@@ -204,7 +205,7 @@ class Supernode:
             locations = [*own, *await self._overlay.search_all(id)]
         else:
             locations = list(await self._overlay.search(id))
-        locations = list(dict.fromkeys(reachable_from(one, caller) for one in locations))
+        locations = in_turns((reachable_from(one, caller) for one in locations), LOCATIONS_MAX)
         if not locations:
             return None
         bucket.give_back()
@@ -213,31 +214,29 @@ class Supernode:
     async def holders(self, id: str, caller: str, everywhere: bool) -> Holders:
         if everywhere and not self._everywhere.of(caller).take(self._clock.seconds()):
             raise TooMuch(f"too many searches for holders from {caller}: {HOLDERS_RATE} a second")
-        found = self._registry.holders(id)
-        locations, partial = dict.fromkeys(found.locations), dict.fromkeys(found.partial)
-        name, size = found.name, found.size
+        answers = [self._registry.holders(id)]
         if everywhere:
             # By HTTP, for the three datagrams have no word for a part.
-            for other in await self._holders_elsewhere(id):
-                locations |= dict.fromkeys(other.locations)
-                partial |= dict.fromkeys(other.partial)
-                name, size = name or other.name, size if size is not None else other.size
-            if not locations and not partial:
-                # Other programs' supernodes know only how to search.
-                locations |= dict.fromkeys(await self._overlay.search_all(id))
+            answers += await self._holders_elsewhere(id)
+        locations = alternating(one.locations for one in answers)
+        partial = alternating(one.partial for one in answers)
+        if everywhere and not locations and not partial:
+            # Other programs' supernodes know only how to search.
+            locations = list(await self._overlay.search_all(id))
+        whole = dict.fromkeys(locations)
         return Holders(
             id,
-            [reachable_from(location, caller) for location in locations],
-            [reachable_from(location, caller) for location in partial if location not in locations],
-            name,
-            size,
+            _towards(caller, in_turns(locations, LOCATIONS_MAX)),
+            _towards(caller, in_turns([at for at in partial if at not in whole], LOCATIONS_MAX)),
+            next((one.name for one in answers if one.name), None),
+            next((one.size for one in answers if one.size is not None), None),
         )
 
     async def _holders_elsewhere(self, id: str) -> list[Holders]:
         others = await self._overlay.search_all(SUPERNODE_ID)
         asked = [
             Deferred.fromCoroutine(self._holders_at(supernode, id))
-            for supernode in others[:PEERS_ASKED]
+            for supernode in in_turns(others, PEERS_ASKED)
         ]
         return [holders for holders in await all_of(asked) if holders is not None]
 
@@ -254,12 +253,17 @@ class Supernode:
         return self._sweep.run()
 
 
+def _towards(asker: str, locations: Sequence[str]) -> list[str]:
+    """These locations as the asker can use them."""
+    return [reachable_from(location, asker) for location in locations]
+
+
 def _as_seen_by(asker: str, holding: Holding) -> Holding:
     """The holding with locations that the asker can reach."""
     file = holding.file
     if not any(map(is_loopback, file.locations)):
         return holding
-    locations = [reachable_from(location, asker) for location in file.locations]
+    locations = _towards(asker, file.locations)
     file = msgspec.structs.replace(file, location=locations[0], locations=locations)
     return msgspec.structs.replace(holding, file=file)
 

@@ -22,9 +22,10 @@ from p2ptwisted.calls import Refused
 from p2ptwisted.cli.exits import Exit, Problem
 from p2ptwisted.cli.match import CANDIDATES_MAX, Match, going_round, held
 from p2ptwisted.cli.output import size_of
-from p2ptwisted.client import Client
+from p2ptwisted.client import LOCATIONS_MAX, Client
 from p2ptwisted.config import CommonConfig
 from p2ptwisted.errors import InvalidInput, Unavailable, UnknownResource
+from p2ptwisted.fair import in_turns
 from p2ptwisted.model import SUPERNODE_ID, Holders, Holding, Node, parse_id
 from p2ptwisted.node import DISCOVERY_TIMEOUT, INodeReactor
 from p2ptwisted.printable import shown
@@ -213,7 +214,7 @@ def _merge(matches: dict[str, Match], holding: Holding, part: str) -> None:
     name = None if file.name is UNSET else file.name
     size = None if file.size is UNSET else file.size
     known = matches.setdefault(holding.id, Match(holding.id, name, size, [], []))
-    known.locations = list(dict.fromkeys([*known.locations, *file.locations]))
+    known.locations = in_turns([*known.locations, *file.locations], LOCATIONS_MAX)
     if name is not None and _is_named(name, part):
         known.name = name
     known.size = size if known.size is None else known.size

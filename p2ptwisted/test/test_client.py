@@ -22,8 +22,15 @@ from p2ptwisted.calls import (
     NumericEndpoints,
     Refused,
 )
-from p2ptwisted.client import ANSWER_MAX, REGISTER_TIMEOUT, REGISTER_TIMEOUT_EACH, make_client
+from p2ptwisted.client import (
+    ANSWER_MAX,
+    LOCATIONS_MAX,
+    REGISTER_TIMEOUT,
+    REGISTER_TIMEOUT_EACH,
+    make_client,
+)
 from p2ptwisted.errors import Unavailable
+from p2ptwisted.fair import share_of
 from p2ptwisted.model import HeldFile, Holders, Holding, Node, Registration, Resource
 from p2ptwisted.pieces import Pieces
 from p2ptwisted.printable import SHOWN_MAX
@@ -630,6 +637,19 @@ class PiecesTests(ClientCase):
         data = {"id": ID, "locations": [*BAD_LOCATIONS, NODE], "partial": BAD_LOCATIONS}
         peer.answer("200 OK", json.dumps({"data": data}).encode())
         self.assertEqual(self.successResultOf(asked), Holders(ID, [NODE], [], None, None))
+
+    def test_crowded(self) -> None:
+        """Of what a supernode tells, one address has no more than its share."""
+        ports = [f"10.0.0.9:{port}" for port in range(1, 1_501)]
+        asked = self.call(self.client.holders(SUPERNODE, ID))
+        peer = self.accept()
+        peer.asked()
+        data = {"id": ID, "locations": [*ports, NODE], "partial": [*ports, NODE]}
+        peer.answer("200 OK", json.dumps({"data": data}).encode())
+        holders = self.successResultOf(asked)
+        for told in (holders.locations, holders.partial):
+            self.assertEqual(told[:2], [ports[0], NODE])
+            self.assertEqual(len(told), share_of(LOCATIONS_MAX) + 1)
 
     def test_bad_holdings(self) -> None:
         """So it is of what searches find; what nobody has then is not found."""

@@ -641,6 +641,13 @@ class FindTests(MembershipCase):
         self.start(up=[TWO])
         self.assertEqual(self.membership.supernode, TWO)
 
+    def test_crowded(self) -> None:
+        """A thousand made-up supernodes of one address don't keep a node from the real one."""
+        self.found = [*(f"10.0.0.9:{port}" for port in range(1, 1_001)), ONE]
+        self.start(up=[ONE])
+        self.pass_time(30)
+        self.assertEqual(self.membership.supernode, ONE)
+
     def test_patience(self) -> None:
         """While they may just be starting, only those named are tried: for the first 10 s."""
         self.found = [THREE]

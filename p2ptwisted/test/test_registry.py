@@ -16,7 +16,9 @@ from zope.interface.verify import verifyObject
 
 from p2ptwisted import finding, registry_lists
 from p2ptwisted import registry as module
+from p2ptwisted.database import Database
 from p2ptwisted.errors import InvalidInput, StartError, Unavailable
+from p2ptwisted.fair import SHARE_MAX, share_of
 from p2ptwisted.interfaces import IRegistry
 from p2ptwisted.model import SUPERNODE_ID, HeldFile, Holders, Holding, Node, Resource
 from p2ptwisted.registry import Registry
@@ -197,6 +199,66 @@ class HoldersTests(RegistryTestCase):
         )
         self.assertEqual(len(self.registry.holdings([X.id])[0].file.locations), 3)
         self.assertEqual(len(self.registry.holdings([X.id], 2)[0].file.locations), 2)
+
+    def crowd(self, count: int, *resources: Resource, host: str = "10.0.0.9") -> None:
+        """So many nodes at one address, which come after all others."""
+        for port in range(1, count + 1):
+            self.register(Node("", f"{host}:{port}"), *resources)
+
+    def test_crowded(self) -> None:
+        """However many ports of one address come last, they push out nobody."""
+        part = Resource(Y.id, "part", partial=True)
+        for node in (A, B, C):
+            self.register(node, X, part)
+        self.crowd(200, X, part)
+        honest = {A.location, B.location, C.location}
+        holders = self.registry.holders(X.id)
+        parts = self.registry.holders(Y.id).partial
+        (together,) = self.registry.holdings([X.id, Z.id])
+        (found,) = self.find("x.bin")
+        for most in (4, 16, 1_000):
+            (few,) = self.registry.holdings([X.id], most)
+            told = few.file.locations
+            self.assertTrue(honest <= set(told), most)
+            self.assertLessEqual(len(told), min(most, 3 + share_of(most)))
+        for told in (holders.locations, parts, together.file.locations, found.file.locations):
+            self.assertTrue(honest <= set(told[:4]), told[:4])
+            self.assertEqual(len(told), 3 + SHARE_MAX)
+
+    def test_crowd_that_has_more(self) -> None:
+        """What only the later ones of many nodes at one address have is found there."""
+        self.crowd(SHARE_MAX + 1, X)
+        last = Node("", f"10.0.0.9:{SHARE_MAX + 2}")
+        self.register(last, Y, Resource("p", "part", partial=True))
+        self.assertEqual(self.locations(Y.id), [last.location])
+        self.assertEqual(self.registry.holders("p").partial, [last.location])
+        self.assertEqual(len(self.registry.holdings([X.id, Y.id])), 2)
+        self.assertEqual(self.names("y.txt"), ["y.txt"])
+        self.assertEqual([one.id for one in self.find(ids=[Y.id])], [Y.id])
+        for port in range(1, SHARE_MAX + 1):
+            self.registry.remove(f"10.0.0.9:{port}")
+        self.assertEqual(self.locations(X.id), [f"10.0.0.9:{SHARE_MAX + 1}"])
+        self.register(last, Y)
+        self.assertEqual(self.locations(Y.id), [last.location])
+
+    def test_crowd_is_cheap(self) -> None:
+        """It costs a look-up only some rows of each address, for a datagram as for a search."""
+        self.register(A, X)
+        for host in range(5):
+            self.crowd(60, X, host=f"10.0.9.{host}")
+        read = 0
+        rows = Database.rows
+
+        def counted(database: Database, *arguments: Any) -> list[Any]:
+            nonlocal read
+            found = rows(database, *arguments)
+            read += len(found)
+            return found
+
+        self.patch(Database, "rows", counted)
+        (found,) = self.registry.holdings([X.id], 21)
+        self.assertIn(A.location, found.file.locations)
+        self.assertLessEqual(read, 5 * SHARE_MAX + 1 + 2 * 21)
 
     def test_strangers(self) -> None:
         """Who isn't registered can be neither seen nor removed."""

@@ -29,6 +29,7 @@ from p2ptwisted.errors import (
     Unavailable,
     UnknownNode,
 )
+from p2ptwisted.fair import share_of
 from p2ptwisted.interfaces import ISearchOverlay, ISupernode
 from p2ptwisted.liveness import Sweep
 from p2ptwisted.model import (
@@ -42,7 +43,9 @@ from p2ptwisted.model import (
 )
 from p2ptwisted.protocols import sockets
 from p2ptwisted.protocols.wire import Found, Request, decode
+from p2ptwisted.registry import LOCATIONS_MAX
 from p2ptwisted.supernode import (
+    LOOKED_AT,
     PEERS_ASKED,
     ISupernodeReactor,
     Known,
@@ -544,6 +547,25 @@ class HoldersTests(SupernodeTestCase):
         )
         self.assertEqual((self.overlay.asked, self.client.calls), ([], []))
 
+    def test_crowded(self) -> None:
+        """Neither one address nor one supernode crowds out what the others tell."""
+        ports = [f"10.0.0.9:{port}" for port in range(1, 1_001)]
+        made_up = [f"10.1.{number // 250}.{number % 250}:1" for number in range(1_000)]
+        self.client.held[self.SECOND, "x"] = Holders("x", [*ports, *made_up], made_up)
+        self.client.held[self.THIRD, "x"] = Holders("x", [ELSEWHERE], ["10.0.0.7:1"])
+        found = self.holders()
+        self.assertEqual(found.locations[:3], [NODE, ports[0], ELSEWHERE])
+        self.assertLessEqual(sum(one in ports for one in found.locations), share_of(LOCATIONS_MAX))
+        self.assertEqual(len(found.locations), LOCATIONS_MAX)
+        self.assertIn("10.0.0.7:1", found.partial)
+
+    def test_supernodes_crowded(self) -> None:
+        """A thousand made-up supernodes of one address keep no other from being asked."""
+        made_up = tuple(f"10.0.0.9:{port}" for port in range(1, 1_001))
+        self.overlay.answers = {SUPERNODE_ID: (*made_up, self.SECOND)}
+        self.client.held[self.SECOND, "x"] = Holders("x", [ELSEWHERE], [])
+        self.assertIn(ELSEWHERE, self.holders().locations)
+
     def test_everywhere(self) -> None:
         """Those of all other supernodes too, whatever is here, each asked for its own only."""
         self.client.held[self.SECOND, "x"] = Holders("x", [ELSEWHERE], [])
@@ -644,9 +666,18 @@ class KnownTests(SupernodeTestCase):
     def test_popular(self) -> None:
         """Of many holders it looks at no more than a datagram can need."""
         self.patch(supernode_module, "LOOKED_AT", 2)
-        for port in (1, 2, 3):
+        for number in (1, 2, 3):
+            self.register(":8000", X, caller=f"10.0.0.{number}")
+        self.assertEqual(self.known.locations("x", OTHER), ["10.0.0.3:8000", "10.0.0.2:8000"])
+
+    def test_crowded(self) -> None:
+        """A datagram names those at other addresses, however many ports one has."""
+        self.register(":8000", X, caller=OTHER)
+        for port in range(1, 101):
             self.register(f":{port}", X, caller=CALLER)
-        self.assertEqual(self.known.locations("x", OTHER), [f"{CALLER}:3", f"{CALLER}:2"])
+        found = self.known.locations("x", OTHER)
+        self.assertIn(f"{OTHER}:8000", found)
+        self.assertEqual(len(found), 1 + share_of(LOOKED_AT))
 
     def test_reserved_id(self) -> None:
         """A search for supernodes is answered with where this one is."""
