@@ -12,8 +12,9 @@ from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.model import Holders
 from p2ptwisted.test.node_fakes import one_by_one, open_descriptors
 from p2ptwisted.test.transfer_fakes import LENGTH, FakeHolder, Swarm, Wholes, busy, cut, id_of
-from p2ptwisted.transfer.fetch import LOOK_UP, PATIENCE, TOLD_MAX, Fetch
-from p2ptwisted.transfer.part import Part
+from p2ptwisted.transfer.attempt import PATIENCE
+from p2ptwisted.transfer.fetch import LOOK_UP, TOLD_MAX, Fetch
+from p2ptwisted.transfer.part import Part, earlier
 from p2ptwisted.transfer.sources import SOURCES_MAX
 
 CONTENT = bytes(range(8 * LENGTH))
@@ -38,13 +39,13 @@ class FetchCase(SynchronousTestCase):
         self.open_before = open_descriptors()
         self.fetch = self.make()
 
-    def make(self, pause: float = 0.0, overwrite: bool = False) -> Fetch:
+    def make(self, pause: float = 0.0, overwrite: bool = False, id: str = ID) -> Fetch:
         return Fetch(
             self.clock,
             self.swarm,
             one_by_one(self.clock),
             self.wholes,
-            ID,
+            id,
             self.find,
             lambda name: self.folder / (name or "nameless"),
             overwrite,
@@ -188,9 +189,8 @@ class GoodTests(FetchCase):
     def test_empty(self) -> None:
         """A resource without content is made without a request for pieces."""
         self.listed = Holders(ID, [], [], "file")
-        empty = id_of(b"")
         self.add("a:1", FakeHolder(b""))
-        self.fetch.id = empty
+        self.fetch = self.make(id=id_of(b""))
         running = self.start()
         self.go_on(running)
         self.assertEqual(self.successResultOf(running).read_bytes(), b"")
@@ -273,6 +273,7 @@ class HolderTests(FetchCase):
         self.assertEqual(set(self.fetch.troubles), {"liar:0", "liar:1"})
         for number in range(2):
             self.assertEqual(self.swarm.peers[f"liar:{number}"].polled, 1)
+            self.assertIn("digests", self.fetch.troubles[f"liar:{number}"])
 
     def test_false_digests_right_content(self) -> None:
         """The same where the content does not match them: the others get their turn at once."""
@@ -337,7 +338,7 @@ class HolderTests(FetchCase):
         """It fails when nothing comes for a while, and says why."""
         self.add("a:1").silent = True
         told = self.fails()
-        self.assertIn("nothing has come for 30 s", told)
+        self.assertIn("no piece has come for 30 s", told)
         self.assertIn("a:1: nothing came", told)
         self.assertLess(self.clock.seconds(), PATIENCE + 11.0)
 
@@ -426,9 +427,10 @@ class CancelTests(FetchCase):
             running.cancel()
             self.failureResultOf(running, CancelledError)
             self.nothing_left()
-            if self.fetch.part is not None:
-                self.assertEqual(had & ~self.fetch.part.have, 0)
-                had = self.fetch.part.have
+            known = earlier(self.folder / "file", ID, 0)
+            if known is not None and known.pieces == cut(CONTENT):
+                self.assertEqual(had & ~known.have, 0)
+                had = known.have
         self.assertTrue(had)
 
     def test_looking_up(self) -> None:

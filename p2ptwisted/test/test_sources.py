@@ -7,9 +7,18 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2ptwisted import pieces
 from p2ptwisted.calls import Refused
 from p2ptwisted.errors import Unavailable
+from p2ptwisted.fair import share_of
 from p2ptwisted.model import Holders
 from p2ptwisted.test.transfer_fakes import LENGTH, PAUSE, FakeHolder, Swarm, cut, id_of
-from p2ptwisted.transfer.sources import ASKED_MAX, SOURCES_MAX, Sources
+from p2ptwisted.transfer.sources import (
+    ASKED_MAX,
+    ASKING_AT_ONCE,
+    CHANGES_MAX,
+    GROUPS_MAX,
+    SOURCES_MAX,
+    Group,
+    Sources,
+)
 
 CONTENT = bytes(range(4 * LENGTH))
 ID = id_of(CONTENT)
@@ -40,13 +49,18 @@ class SourcesTests(SynchronousTestCase):
     def look_up(self) -> bool:
         """Look up, and let everybody answer."""
         looked_up = Deferred.fromCoroutine(self.sources.look_up())
-        self.clock.advance(PAUSE)
+        while self.sources.asking:
+            self.clock.advance(PAUSE)
         return self.successResultOf(looked_up)
+
+    def best(self) -> Group | None:
+        """The group to try first."""
+        return next(iter(self.sources.ranked()), None)
 
     def test_nobody(self) -> None:
         """Where nobody has it, that is said."""
         self.assertFalse(self.look_up())
-        self.assertIsNone(self.sources.best())
+        self.assertIsNone(self.best())
         self.assertFalse(self.sources.asking)
 
     def test_asked(self) -> None:
@@ -59,7 +73,7 @@ class SourcesTests(SynchronousTestCase):
         self.assertTrue(self.sources.asking)
         self.clock.advance(PAUSE)
         self.assertFalse(self.sources.asking)
-        best = self.sources.best()
+        best = self.best()
         assert best is not None
         self.assertEqual(best.pieces, cut(CONTENT))
         self.assertEqual(best.has, {"a:1": 0b1111, "b:1": 0b101})
@@ -102,7 +116,7 @@ class SourcesTests(SynchronousTestCase):
         self.swarm.peers["a:1"].refusal = ZeroDivisionError()
         self.look_up()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
-        best = self.sources.best()
+        best = self.best()
         assert best is not None
         self.assertEqual(list(best.has), ["b:1"])
 
@@ -112,7 +126,7 @@ class SourcesTests(SynchronousTestCase):
         self.add("b:1", partial=True)
         self.swarm.peers["b:1"].has = 0b1
         self.look_up()
-        best = self.sources.best()
+        best = self.best()
         assert best is not None
         for has in (0b11, 0b1111, 0b1111):
             self.swarm.peers["b:1"].has = has
@@ -130,22 +144,22 @@ class SourcesTests(SynchronousTestCase):
         self.add("a:1")
         self.add("b:1")
         self.look_up()
-        best = self.sources.best()
+        best = self.best()
         assert best is not None
         self.assertEqual(list(best.has), ["a:1", "b:1"])
-        self.assertTrue(self.sources.has_others(best))
+        self.assertEqual(len(self.sources.ranked()), 2)
 
     def test_discard(self) -> None:
         """Who has lied is named, and neither asked again nor believed when it says more."""
         self.add("liar:1", FakeHolder(bytes(3 * LENGTH)), partial=True)
         self.swarm.peers["liar:1"].has = 0b1
         self.look_up()
-        lie = self.sources.best()
+        lie = self.best()
         assert lie is not None
         self.sources.poll(lie)
         self.sources.discard(lie, "it lied")
         self.clock.advance(PAUSE)
-        self.assertIsNone(self.sources.best())
+        self.assertIsNone(self.best())
         self.look_up()
         self.assertEqual(self.swarm.peers["liar:1"].polled, 2)
         self.assertEqual(self.sources.troubles, {"liar:1": "it lied"})
@@ -156,7 +170,7 @@ class SourcesTests(SynchronousTestCase):
         self.add("b:1", partial=True)
         self.swarm.peers["b:1"].has = 0b1
         self.look_up()
-        best = self.sources.best()
+        best = self.best()
         assert best is not None
         self.swarm.peers["b:1"].pieces = cut(bytes(4 * LENGTH))
         self.sources.poll(best)
@@ -166,9 +180,9 @@ class SourcesTests(SynchronousTestCase):
     def test_most(self) -> None:
         """No more than so many are asked."""
         for number in range(SOURCES_MAX + 5):
-            self.add(f"a:{number}")
+            self.add(f"a{number}:1")
         self.look_up()
-        best = self.sources.best()
+        best = self.best()
         assert best is not None
         self.assertEqual(len(best.has), SOURCES_MAX)
 
@@ -178,14 +192,90 @@ class SourcesTests(SynchronousTestCase):
         self.swarm.stop(["a:0"])
         made_up = iter(range(100_000))
         for _ in range(2 * ASKED_MAX // SOURCES_MAX):
-            self.listed.locations[1:] = [f"b:{next(made_up)}" for _ in range(SOURCES_MAX)]
+            self.listed.locations[1:] = [f"b{next(made_up)}:1" for _ in range(SOURCES_MAX)]
             self.look_up()
         self.assertEqual(len(self.sources.troubles), ASKED_MAX)
         self.swarm.peers["a:0"] = FakeHolder(CONTENT)
         self.look_up()
-        best = self.sources.best()
+        best = self.best()
         assert best is not None
         self.assertEqual(list(best.has), ["a:0"])
+
+    def test_crowded(self) -> None:
+        """However many ports one address has, others are asked first, and of it only a few."""
+        for number in range(1_000):
+            self.add(f"liar:{number}")
+        self.add("a:1")
+        self.add("b:1", partial=True)
+        Deferred.fromCoroutine(self.sources.look_up())
+        self.clock.advance(0)
+        self.assertEqual(self.swarm.open, ASKING_AT_ONCE + 2)
+        while self.sources.asking:
+            self.clock.advance(PAUSE)
+        best = self.best()
+        assert best is not None
+        self.assertEqual(len(best.has), share_of(SOURCES_MAX) + 2)
+        self.assertTrue({"a:1", "b:1"} <= set(best.has))
+
+    def test_crowd_that_changes(self) -> None:
+        """Nor are always other ports of it asked, look-up for look-up."""
+        for number in range(0, 1_000, 50):
+            self.listed.locations[:] = [f"liar:{number + n}" for n in range(50)]
+            self.look_up()
+        self.assertEqual(len(self.sources.troubles), share_of(ASKED_MAX))
+        self.add("a:1")
+        self.look_up()
+        best = self.best()
+        assert best is not None
+        self.assertEqual(list(best.has), ["a:1"])
+
+    def test_votes(self) -> None:
+        """Addresses count and not ports, and one that says different things counts in parts."""
+        for number in range(10):
+            self.add(f"liar:{number}", FakeHolder(bytes(3 * LENGTH)))
+        for number in range(10, 14):
+            self.add(f"liar:{number}", FakeHolder(bytes([number]) * 3 * LENGTH))
+        self.add("a:1")
+        self.look_up()
+        best = self.best()
+        assert best is not None
+        self.assertEqual(list(best.has), ["a:1"])
+
+    def test_versions(self) -> None:
+        """So many versions are remembered and no more; one that more vouch for takes its place."""
+        for number in range(2 * GROUPS_MAX):
+            self.add(f"liar{number % 2}:{number}", FakeHolder(bytes([number + 1]) * 4 * LENGTH))
+        self.look_up()
+        self.assertEqual(len(self.sources.ranked()), GROUPS_MAX)
+        self.add("a:1")
+        self.look_up()
+        groups = self.sources.ranked()
+        self.assertEqual(list(groups[0].has), ["a:1"])
+        self.assertEqual(len(groups), GROUPS_MAX)
+
+    def test_one_piece(self) -> None:
+        """What can't be right, for the only piece is the resource, is a lie at once."""
+        self.add("liar:1", FakeHolder(b"other"))
+        self.look_up()
+        self.assertIsNone(self.best())
+        self.assertIn("digests", self.sources.troubles["liar:1"])
+        self.look_up()
+        self.assertEqual(self.swarm.peers["liar:1"].polled, 1)
+
+    def test_changes_all_the_time(self) -> None:
+        """Who says something else each time is soon asked no more."""
+        self.add("liar:1", partial=True)
+        self.swarm.peers["liar:1"].has = 0b1
+        self.look_up()
+        for number in range(CHANGES_MAX + 3):
+            group = self.best()
+            if group is None:
+                break
+            self.swarm.peers["liar:1"].pieces = cut(bytes([number]) * 4 * LENGTH)
+            self.sources.poll(group)
+            self.clock.advance(PAUSE)
+        self.assertIsNone(self.best())
+        self.assertEqual(self.swarm.peers["liar:1"].polled, CHANGES_MAX + 2)
 
     def test_stop(self) -> None:
         """Stopped, it leaves no request and no timer."""

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.pieces import MIB, Pieces, every_piece, members
-from p2ptwisted.transfer.fetch import LOOK_UP, POLL, SILENCE
+from p2ptwisted.transfer.attempt import POLL, SILENCE
+from p2ptwisted.transfer.fetch import LOOK_UP
 from p2ptwisted.transfer.plan import RETRY_MAX, Plan, Source
 from p2ptwisted.transfer.spread import Spread
 
@@ -214,6 +215,9 @@ class Answer:
     def arrived(self) -> None:
         """A chunk is complete, and perhaps its piece."""
         self._count(self._chunk)
+        if self._of_piece and self._fetching.plan.trickles(self._source, self._host.world.now):
+            self.end(failed=True)
+            return
         if not self._of_piece:
             piece = self._run.pop(0)
             is_new = self._fetching.plan.missing >> piece & 1

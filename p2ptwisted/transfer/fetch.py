@@ -1,34 +1,32 @@
 """
-One transfer: the plan carried out. A worker for each source asks it for
-pieces and writes what comes; the holders are looked up again while it runs.
+One transfer: its holders looked up again and again, and attempts at what they tell. Holders
+that disagree about the pieces are tried side by side; the id tells which of them are right.
 """
 
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import Cooperator, LoopingCall, deferLater
+from twisted.internet.task import Cooperator, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from p2ptwisted.calls import Refused
 from p2ptwisted.client import Client
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.interfaces import IWhole
 from p2ptwisted.model import Holders
-from p2ptwisted.pieces import Pieces
 from p2ptwisted.printable import shown
 from p2ptwisted.services import Signal
-from p2ptwisted.streams import Stream
-from p2ptwisted.transfer.part import Arriving, Part
-from p2ptwisted.transfer.plan import Plan, Rate, Source
+from p2ptwisted.transfer.attempt import PATIENCE, Attempt, Lies, Means, Useless
+from p2ptwisted.transfer.part import NoRoom, Part
+from p2ptwisted.transfer.parts import Parts
+from p2ptwisted.transfer.plan import Plan, Rate
 from p2ptwisted.transfer.sources import Group, Sources
-from p2ptwisted.transfer.whole import Known
 
-#: Seconds between two look-ups of all holders, and of what a partial one has.
-LOOK_UP, POLL = 2.0, 0.25
+#: Seconds between two look-ups of all holders.
+LOOK_UP = 2.0
 
 #: Seconds between two look-ups at the own supernode, for so many seconds: nodes
 #: that begin together have something to give each other after their first piece.
@@ -37,11 +35,10 @@ LOOK_UP_EARLY, EARLY = 0.5, 4.0
 #: Seconds to wait for more holders to say what they have, once one has.
 GRACE = 0.1
 
-#: Seconds without a byte from a source after which its connection is closed.
-SILENCE = 10.0
-
-#: Seconds without a byte from anybody after which a transfer fails.
-PATIENCE = 30.0
+#: Attempts that are made side by side, and seconds after which there may be one more while
+#: others wait: so each has its turn, however those before it draw it out. In all they are
+#: bounded by `sources.GROUPS_MAX`.
+ATTEMPTS, TURN = 3, 10.0
 
 #: Characters in which it is told why no holder gives anything; there may be hundreds.
 TOLD_MAX = 800
@@ -76,32 +73,59 @@ class Fetch:
         """
         self.id = id
         self._clock = clock
-        self._client = client
-        self._cooperator = cooperator
-        self._follow = whole
+        self._means = Means(clock, client, cooperator, whole, throttle)
         self._destination = destination
         self._overwrite = overwrite
-        self._throttle = throttle
         self._started = started
         self._signal = Signal(clock)
-        self._sources = Sources(client, id, find, self._signal.fire)
-        self._workers: dict[str, Deferred[None]] = {}
-        #: What the workers work at; one that is cancelled by what it has set off sees it here.
-        self._current: Plan | None = None
-        self._whole: IWhole | None = None
+        self._sources = Sources(client, id, find, self._changed)
+        self._parts: Parts | None = None
+        self._running: dict[Group, Attempt] = {}
+        self._ends: dict[Group, Deferred[None]] = {}
+        self._looking_up: Deferred[None] | None = None
+        #: The attempt that has brought the file, or the last one that was through.
+        self._won: Attempt | None = None
+        self._last: Attempt | None = None
+        #: Why each group that was tried gave nothing, the last one last.
+        self._reason = ""
+        #: Those that there was no room for; it may be the others that take it.
+        self._without_room: dict[Group, NoRoom] = {}
         self._error: Failure | None = None
-        self._heard_at = clock.seconds()
-        self.part: Part | None = None
-        self.plan: Plan | None = None
-        self.rate = Rate()
+        self._idle_rate = Rate()
+
+    # -- what is to be seen of it: the attempt that has brought the most
+
+    @property
+    def _leading(self) -> Attempt | None:
+        leading = max(self._running.values(), key=lambda one: one.bytes_here, default=self._last)
+        return self._won or leading
+
+    @property
+    def part(self) -> Part | None:
+        """What has come."""
+        return None if self._leading is None else self._leading.part
+
+    @property
+    def plan(self) -> Plan | None:
+        """What is missing, and who is asked for it."""
+        return None if self._leading is None else self._leading.plan
+
+    @property
+    def rate(self) -> Rate:
+        """How fast it comes."""
+        return self._idle_rate if self._leading is None else self._leading.rate
 
     @property
     def troubles(self) -> dict[str, str]:
         """Why a holder gives nothing, by location."""
         told = dict(self._sources.troubles)
-        if self.plan is not None:
-            told |= {one.location: one.distrusted for one in self.plan.sources if one.distrusted}
+        for attempt in (*self._running.values(), self._last, self._won):
+            if attempt is not None:
+                sources = attempt.plan.sources
+                told |= {one.location: one.distrusted for one in sources if one.distrusted}
         return told
+
+    # -- its course
 
     async def run(self) -> Path:
         """
@@ -111,106 +135,70 @@ class Fetch:
         be fetched or written. What has come is kept.
         """
         try:
-            while True:
-                group = await self._first_group()
-                try:
-                    digest = await self._gather(group)
-                except _Useless as useless:
-                    self._sources.discard(group, useless.reason)
-                    continue
-                assert self.part is not None
-                if digest == self.id:
-                    self.part.finish(self._overwrite)
-                    return self.part.destination
-                # Something may have happened to what was there before: look at every piece.
-                await self._cooperator.coiterate(self.part.recheck())
-                if self.part.is_complete:
-                    # Every piece is as its digest says, so it is the digests that are wrong.
-                    self._sources.discard(group, "its piece digests are not this resource's")
+            await self._find_holders()
+            self._parts = Parts(self._place(), self.id)
+            self._looking_up = Deferred.fromCoroutine(self._look_up())
+            self._looking_up.addErrback(lambda failure: failure.trap(CancelledError))
+            won = await self._winner(self._parts)
+            await self._stop()
+            self._parts.finish(won.part, self._overwrite)
+            return won.part.destination
         finally:
-            self._stop()
+            await self._stop()
+            if self._parts is not None:
+                self._parts.close()
 
-    async def _first_group(self) -> Group:
-        """Wait for holders that say what they have; those that most agree with come first."""
-        try:
-            # What is near answers at once, and the others are asked in a moment.
-            anybody = await self._sources.look_up(here=True) or await self._sources.look_up()
-        except Unavailable:
-            if self._sources.best() is None:
-                raise
-            anybody = True  # Those that are known will do.
-        self._heard_at = self._clock.seconds()
-        if self._sources.asking:
-            while self._sources.best() is None and self._sources.asking:
-                await self._signal.wait(PATIENCE)
-            until = self._clock.seconds() + GRACE
-            while self._sources.asking and (left := until - self._clock.seconds()) > 0:
-                await self._signal.wait(left)
-        group = self._sources.best()
-        if group is not None:
-            return group
-        if not anybody:
-            raise UnknownResource(f"nobody has {self.id}")
-        raise Unavailable(f"no holder can be used: {self._told()}")
-
-    # -- gathering the pieces
-
-    async def _gather(self, group: Group) -> str:
-        """All pieces that the group tells of; the digest of the whole."""
-        if self.part is not None:
-            self.part.close()
-        try:
-            self.part = self._open_part(group.pieces)
-            await self._cooperator.coiterate(self.part.reserve())
-        except Unavailable as error:
-            # It may be the size that is a lie.
-            if self._sources.has_others(group):
-                raise _Useless(str(error)) from error
-            raise
-        self.plan = self._current = plan = Plan(group.pieces, self.part.have)
-        self.rate.begin(self._clock.seconds())
-        self._whole = whole = self._begin_whole(self.part)
-        if self.part.have:
-            self._started()
-        looking_up = Deferred.fromCoroutine(self._look_up())
-        looking_up.addErrback(lambda failure: failure.trap(CancelledError))
-        polling = LoopingCall(self._sources.poll, group)
-        polling.clock = self._clock
-        polling.start(POLL, now=False)
-        try:
-            while not plan.done:
-                for location, has in list(group.has.items()):
-                    source = plan.offer(location, has)
-                    if location not in self._workers:
-                        self._workers[location] = self._work(source, plan, self.part)
-                await self._signal.wait(PATIENCE)
-                if self._error is not None:
-                    self._error.raiseException()
-                if all(source.distrusted for source in plan.sources):
-                    raise _Useless("what it sends is not what its piece digests say")
-                if self._clock.seconds() - self._heard_at >= PATIENCE:
-                    if self._sources.has_others(group):
-                        raise _Useless(f"nothing has come for {PATIENCE:.0f} s")
-                    raise Unavailable(f"nothing has come for {PATIENCE:.0f} s: {self._told()}")
-            return await whole.digest()
-        finally:
-            looking_up.cancel()
-            polling.stop()
-            self._stop_workers()
-            await whole.stop()
-
-    def _open_part(self, pieces: Pieces) -> Part:
+    def _place(self) -> Path:
         destination = self._destination(self._sources.name)
         if not self._overwrite and os.path.lexists(destination):
             # Told now, and not when all has come.
             raise Unavailable(f"{destination} exists and is another file: it is left as it is")
-        return Part(destination, self.id, pieces)
+        return destination
 
-    def _begin_whole(self, part: Part) -> IWhole:
-        known = part.pieces.whole
-        whole = Known(known) if known is not None else self._follow(part.path, part.pieces.size)
-        whole.grown(part.front)
-        return whole
+    async def _winner(self, parts: Parts) -> Attempt:
+        """The first attempt that comes to its end with what the id says."""
+        began = self._clock.seconds()
+        while self._won is None:
+            if self._error is not None:
+                self._error.raiseException()
+            room = ATTEMPTS + int((self._clock.seconds() - began) / TURN)
+            for group in self._waiting():
+                if len(self._running) < room and self._won is None:
+                    self._begin(group, parts)
+            if self._running:
+                await self._signal.wait(TURN)
+            elif self._won is None and self._error is None:
+                await self._find_holders()
+        self._sources.right(self._won.group)
+        return self._won
+
+    async def _find_holders(self) -> None:
+        """Wait for holders that can be tried. Raises UnknownResource and Unavailable."""
+        anybody, failure = False, None
+        # What is near answers at once, and the others are asked in a moment.
+        for here in (True, False):
+            try:
+                anybody = await self._sources.look_up(here) or anybody
+            except Unavailable as error:
+                failure = error
+            await self._answers()
+            if self._waiting():
+                return
+        if self._without_room:
+            raise next(iter(self._without_room.values()))
+        if failure is not None and not self._reason:
+            raise failure
+        if not anybody and not self._reason:
+            raise UnknownResource(f"nobody has {self.id}")
+        raise Unavailable(f"{self._reason or 'no holder can be used'}: {self._told()}")
+
+    async def _answers(self) -> None:
+        """Until somebody has said what he has, and the others have had a moment to."""
+        while self._sources.asking and not self._waiting():
+            await self._signal.wait(PATIENCE)
+        until = self._clock.seconds() + GRACE
+        while self._sources.asking and (left := until - self._clock.seconds()) > 0:
+            await self._signal.wait(left)
 
     async def _look_up(self) -> None:
         """Look the holders up again and again, until it is cancelled."""
@@ -230,134 +218,87 @@ class Fetch:
                 _log.failure("Looking up the holders failed")
             await deferLater(self._clock, LOOK_UP_EARLY if now - began < EARLY else LOOK_UP)
 
-    def _work(self, source: Source, plan: Plan, part: Part) -> Deferred[None]:
-        worker = Deferred.fromCoroutine(self._ask(source, plan, part))
-
-        def failed(failure: Failure) -> None:
-            if not failure.check(CancelledError):
-                # A disk that is full or a mistake of ours: it ends the transfer.
-                self._error = failure
-                self._signal.fire()
-
-        return worker.addErrback(failed)
-
-    async def _ask(self, source: Source, plan: Plan, part: Part) -> None:
-        """Ask one source, again and again, until nothing is missing."""
-        while self._current is plan and not plan.done:
-            wanted = plan.wanted(source, self._clock.seconds())
-            if not wanted:
-                await self._signal.wait(POLL)
-                continue
-            incoming = _Incoming(self, source, plan, part)
-            try:
-                await self._client.stream(source.location, self.id, wanted, incoming, SILENCE)
-            except (Refused, Unavailable) as error:
-                if incoming.failure is not None:
-                    incoming.failure.raiseException()
-                if not incoming.ended:
-                    plan.failed(source, self._clock.seconds())
-                    self._sources.troubles[source.location] = str(error)
-            plan.released(source)
-            self._signal.fire()
-
-    def received(self, source: Source, plan: Plan, count: int) -> float:
-        """Bytes have come; the seconds to wait before more."""
-        now = self._clock.seconds()
-        plan.progress(source, count, now)
-        self.rate.add(count, now)
-        pause = self._throttle(count)
-        # While we hold them back ourselves, nobody is silent.
-        self._heard_at = now + pause
-        return pause
-
-    def verified(self, source: Source, plan: Plan, part: Part, piece: int) -> None:
-        """A piece has come and is right."""
-        plan.verified(source, piece)
-        self._sources.troubles.pop(source.location, None)
-        if self._whole is not None:
-            self._whole.grown(part.front)
-        if part.have.bit_count() == 1:
-            self._started()
-        self._signal.fire()
-
-    # -- the end
-
     def _told(self) -> str:
         told = "; ".join(f"{at}: {why}" for at, why in self.troubles.items())
         return shown(told, TOLD_MAX) or "no reason known"
 
-    def _stop_workers(self) -> None:
-        self._current = None
-        for worker in self._workers.values():
-            worker.cancel()
-        self._workers.clear()
+    # -- attempts
 
-    def _stop(self) -> None:
-        self._stop_workers()
-        self._sources.stop()
-        if self.part is not None:
-            self.part.close()
+    def _waiting(self) -> list[Group]:
+        """The groups that can be tried and aren't, the one to try first in front."""
+        now = self._clock.seconds()
+        return [
+            group
+            for group in self._sources.ranked()
+            if group not in self._running
+            and group not in self._without_room
+            and group.rests_until <= now
+        ]
 
+    def _is_disputed(self) -> bool:
+        return len(self._running) > 1 or bool(self._waiting())
 
-class _Useless(Exception):
-    """A group of holders can't be fetched from."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-class _Incoming(Stream):
-    """What comes from one source in one answer: consecutive pieces."""
-
-    def __init__(self, fetch: Fetch, source: Source, plan: Plan, part: Part) -> None:
-        self._fetch = fetch
-        self._source = source
-        self._plan = plan
-        self._part = part
-        self._left: list[int] = []
-        self._arriving: Arriving | None = None
-        #: Whether we ended it ourselves.
-        self.ended = False
-        #: Why it can't be written, if it can't.
-        self.failure: Failure | None = None
-
-    def began(self, start: int, stop: int) -> bool:
-        """These bytes are about to come; False where they are not what was asked for."""
-        pieces = self._part.pieces
-        first, last = start // pieces.length, -(-stop // pieces.length)
-        if pieces.span(first)[0] != start or pieces.span(last - 1)[1] != stop:
-            return False
-        self._left = list(range(first, last))
-        return self._plan.started(self._source, sum(1 << piece for piece in self._left))
-
-    def received(self, data: bytes) -> float | None:
+    def _begin(self, group: Group, parts: Parts) -> None:
         try:
-            return self._take(data)
-        except Exception:
-            # Not the holder's doing.
-            self.failure = Failure()
-            return None
+            part = parts.of(group.pieces)
+        except NoRoom as error:
+            # It may be the size that is a lie.
+            self._without_room[group] = error
+            return
+        attempt = Attempt(
+            self._means, self.id, self._sources, group, part, self._started, self._is_disputed
+        )
+        self._running[group] = attempt
+        self._ends[group] = Deferred.fromCoroutine(attempt.run())
+        self._ends[group].addBoth(self._ended, attempt, parts)
 
-    def _take(self, data: bytes) -> float | None:
-        pause = self._fetch.received(self._source, self._plan, len(data))
-        view = memoryview(data)
-        while view:
-            if self._arriving is None:
-                self._arriving = self._part.arriving(self._left.pop(0))
-            taken = view[: self._arriving.left]
-            self._arriving.write(taken)
-            view = view[len(taken) :]
-            if not self._arriving.left and not self._finish(self._arriving):
-                self.ended = True
-                return None
-        return pause
+    def _ended(self, result: object, attempt: Attempt, parts: Parts) -> None:
+        group = attempt.group
+        del self._running[group]
+        self._last = attempt
+        if not isinstance(result, Failure):
+            self._won = self._won or attempt
+        elif result.check(Lies):
+            parts.discard(attempt.part)
+            self._sources.discard(group, str(result.value))
+            self._reason = "no holder can be used"
+        elif result.check(Useless):
+            parts.leave(attempt.part)
+            self._give_up(group, str(result.value))
+        elif error := result.check(NoRoom) and result.value:
+            parts.leave(attempt.part)
+            assert isinstance(error, NoRoom)
+            self._without_room[group] = error
+        elif not result.check(CancelledError):
+            self._error = result
+        if self._won is None and group not in self._without_room:
+            # What it took may be room enough for another.
+            self._without_room.clear()
+        self._changed()
 
-    def _finish(self, arrived: Arriving) -> bool:
-        """The piece is complete; whether more is wanted of this source."""
-        self._arriving = None
-        if not arrived.finish():
-            self._plan.distrust(self._source, f"it sent a wrong piece ({arrived.piece})")
-            return False
-        self._fetch.verified(self._source, self._plan, self._part, arrived.piece)
-        return not self._left or not self._plan.is_needless(self._source)
+    def _give_up(self, group: Group, reason: str) -> None:
+        """Leave a group alone that gives nothing, as others may be better."""
+        self._reason = reason
+        group.rests_until = self._clock.seconds() + PATIENCE
+        for location in group.has:
+            self._sources.troubles.setdefault(location, reason)
+
+    def _changed(self) -> None:
+        self._signal.fire()
+        for group, attempt in list(self._running.items()):
+            if self._sources.knows(group):
+                attempt.wake()
+            else:
+                # Others have more who vouch for them.
+                self._ends[group].cancel()
+
+    # -- the end
+
+    async def _stop(self) -> None:
+        self._sources.stop()
+        if self._looking_up is not None:
+            self._looking_up.cancel()
+        ends = [self._ends[group] for group in self._running]
+        for end in ends:
+            end.cancel()
+        await DeferredList(ends)

@@ -1,6 +1,7 @@
 """
 A part: what has come of a resource, in `<name>.part` beside its destination,
-with a journal of the finished pieces in `<name>.part.journal`.
+with a journal of the finished pieces in `<name>.part.journal`. Of another
+version of the same resource (`parts`) it is in `.<name>.<number>.part`.
 
 Killed at any moment, it goes on from its journal.
 """
@@ -10,14 +11,16 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
+from heapq import nlargest
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.model import UNREADABLE
 from p2ptwisted.pieces import Pieces, every_piece, members
+from p2ptwisted.transfer.holes import make_hole
 
 #: Bytes read at a time to look at a piece again: about 0.2 ms of work.
 SLICE = 256 * 1024
@@ -30,6 +33,13 @@ BLOCK = 512
 
 PART, JOURNAL = ".part", ".part.journal"
 
+#: Holes that are made in a part at once, the largest: about a millisecond of work.
+HOLES_MAX = 256
+
+
+class NoRoom(Unavailable):
+    """The disk is too full."""
+
 
 class _Head(msgspec.Struct):
     """The journal's first line; a line with a number follows for each finished piece."""
@@ -41,41 +51,41 @@ class _Head(msgspec.Struct):
 class Part:
     """The part of one resource on disk."""
 
-    def __init__(self, destination: Path, id: str, pieces: Pieces) -> None:
+    def __init__(self, destination: Path, id: str, pieces: Pieces, number: int = 0) -> None:
         """
         Go on with what is there of the same resource, or begin.
 
-        Raises Unavailable, with nothing lost, where there is no room or no
-        way to write.
+        Raises NoRoom and Unavailable, with nothing lost, where there is no
+        room or no way to write.
         """
         self.destination = destination
         self.id = id
         self.pieces = pieces
+        self.number = number
         self.have = 0
-        self.path = destination.with_name(destination.name + PART)
-        self._journal_path = destination.with_name(destination.name + JOURNAL)
+        self.path, self._journal_path = paths(destination, number)
         self._file = -1
         self._journal = -1
         try:
             destination.parent.mkdir(parents=True, exist_ok=True)
             self._open()
+            self._look_for_room()
         except OSError as error:
             self._give_up_room(error)
             raise _told(error, destination, pieces.size) from error
 
     def _give_up_room(self, error: OSError) -> None:
-        self.close()
-        if error.errno == errno.ENOSPC and not self.have:
+        if error.errno == errno.ENOSPC and not self.have and self._file >= 0:
             # Nothing has come yet: what room it got is of more use to others.
-            for path in (self.path, self._journal_path):
-                path.unlink(missing_ok=True)
+            self.discard()
+        self.close()
 
     def _open(self) -> None:
         self._file = _open_alone(self.path)
         is_new = not os.fstat(self._file).st_size
-        known = None if is_new else self._read_journal()
-        if known is not None:
-            self.have, length = known
+        known = None if is_new else read_journal(self._journal_path, self.id)
+        if known is not None and known.pieces == self.pieces:
+            self.have, length = known.have, known.length
             self._journal = _opened(self._journal_path, os.O_WRONLY | os.O_APPEND)
             os.ftruncate(self._journal, length)
         elif not is_new and not self._journal_path.exists():
@@ -88,7 +98,7 @@ class Part:
         """
         Take all of the room now, in slices, so that a disk can't fill up when half has come.
 
-        Raises Unavailable, with nothing lost, where there is too little.
+        Raises NoRoom, with nothing lost, where there is too little.
         """
         try:
             self._look_for_room()
@@ -109,30 +119,6 @@ class Part:
         # Some file systems don't tell how large they are.
         if system.f_blocks and missing > system.f_bavail * system.f_frsize:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    def _read_journal(self) -> tuple[int, int] | None:
-        """
-        The finished pieces, and the bytes of the journal that tell so.
-
-        None where there is no journal of this very resource.
-        """
-        try:
-            with open(self._journal_path, "rb", opener=_opened) as file:
-                journal = file.read()
-            head, *lines = journal.split(b"\n")
-            known = msgspec.json.decode(head, type=_Head)
-        except (FileNotFoundError, *UNREADABLE):
-            return None
-        if not lines or known.id != self.id or known.pieces != self.pieces:
-            return None
-        have = 0
-        # What follows the last line end was cut off in mid-write.
-        digits = len(str(self.pieces.count))
-        for line in lines[:-1]:
-            # Of more than 4,300 digits Python makes no number.
-            if line.isdigit() and len(line) <= digits and int(line) < self.pieces.count:
-                have |= 1 << int(line)
-        return have, journal.rfind(b"\n") + 1
 
     def _begin_journal(self) -> None:
         # Beside the old one, which is good until this one is whole; hidden from scans.
@@ -247,12 +233,104 @@ class Part:
         else:
             os.unlink(self.path)
 
+    def discard(self) -> None:
+        """Remove it: nothing of it is of use."""
+        for path in (self.path, self._journal_path):
+            path.unlink(missing_ok=True)
+        self.close()
+
+    def leave(self) -> None:
+        """Leave what has come for the next time, and no more room than that needs."""
+        if not self.have:
+            self.discard()
+            return
+        try:
+            self._give_back()
+        except OSError:
+            pass  # Then it has more room than it needs.
+        self.close()
+
+    def _give_back(self) -> None:
+        last = self.have.bit_length() - 1
+        os.ftruncate(self._file, self.pieces.span(last)[1])
+        gaps, after = [], 0
+        for piece in members(self.have):
+            if piece > after:
+                gaps.append((piece - after, after))
+            after = piece + 1
+        for count, first in nlargest(HOLES_MAX, gaps):
+            start = first * self.pieces.length
+            make_hole(self._file, start, start + count * self.pieces.length)
+
     def close(self) -> None:
         """Let go of the files; what has come stays for the next time."""
         for descriptor in (self._file, self._journal):
             if descriptor >= 0:
                 os.close(descriptor)
         self._file = self._journal = -1
+
+
+class Journal(NamedTuple):
+    """What a journal says: how the resource is cut, what is there, and in how many bytes."""
+
+    pieces: Pieces
+    have: int
+    length: int
+
+
+def paths(destination: Path, number: int) -> tuple[Path, Path]:
+    """Where the part of that number is, and its journal; all but the first are hidden."""
+    name = destination.name
+    part, journal = name + PART, name + JOURNAL
+    if number:
+        # No longer than the first's journal, for a name may be as long as that allows.
+        part, journal = f".{name}.{number}{PART}", f".{name}.{number}.journal"
+    return destination.with_name(part), destination.with_name(journal)
+
+
+def read_journal(path: Path, id: str) -> Journal | None:
+    """The journal at that path; None where there is none of this very resource."""
+    try:
+        with open(path, "rb", opener=_opened) as file:
+            journal = file.read()
+        head, *lines = journal.split(b"\n")
+        known = msgspec.json.decode(head, type=_Head)
+    except (FileNotFoundError, *UNREADABLE):
+        return None
+    if not lines or known.id != id:
+        return None
+    have = 0
+    # What follows the last line end was cut off in mid-write.
+    digits = len(str(known.pieces.count))
+    for line in lines[:-1]:
+        # Of more than 4,300 digits Python makes no number.
+        if line.isdigit() and len(line) <= digits and int(line) < known.pieces.count:
+            have |= 1 << int(line)
+    return Journal(known.pieces, have, journal.rfind(b"\n") + 1)
+
+
+def earlier(destination: Path, id: str, number: int) -> Journal | None:
+    """What has come of that resource in an earlier part of that number; None: nothing."""
+    part, journal = paths(destination, number)
+    try:
+        known = read_journal(journal, id) if part.lstat().st_size else None
+    except OSError:
+        return None  # It can't be had; who opens it learns why.
+    return known if known is not None and known.have else None
+
+
+def remove(destination: Path, number: int) -> None:
+    """Remove an earlier part, unless somebody is at it."""
+    part, journal = paths(destination, number)
+    if not part.exists():
+        return
+    try:
+        file = _open_alone(part)
+    except OSError:
+        return
+    part.unlink(missing_ok=True)
+    journal.unlink(missing_ok=True)
+    os.close(file)
 
 
 class Arriving:
@@ -316,7 +394,7 @@ def _open_alone(path: Path) -> int:
 
 def _told(error: OSError, destination: Path, size: int) -> Unavailable:
     if error.errno == errno.ENOSPC:
-        return Unavailable(f"no room for {destination} ({size} bytes): make some, and try again")
+        return NoRoom(f"no room for {destination} ({size} bytes): make some, and try again")
     if error.errno == errno.ELOOP:
         return Unavailable(f"{error.filename} is a link: it is not followed, and left as it is")
     if error.errno == errno.EWOULDBLOCK:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from p2ptwisted.pieces import Pieces, every_piece, members
+from p2ptwisted.transfer.patience import Patience
 
 #: Seconds after which a source whose answer or piece should be there has stalled.
 STALL = 0.75
@@ -21,6 +22,10 @@ STALL = 0.75
 #: A piece is late when its source needs this many times as long for the rest
 #: as another would for the whole, and this many seconds more.
 LATE_FACTOR, LATE_SLACK = 2.0, 0.25
+
+#: Seconds in which a piece on its way must come faster than `patience.SLOWEST` would bring it:
+#: a source that is slower trickles, and is cut off like one that is silent.
+TRICKLE = 10.0
 
 #: Seconds before a source that failed is tried again: doubled each time, up to a bound.
 RETRY_FIRST, RETRY_MAX = 0.5, 8.0
@@ -71,6 +76,8 @@ class Source:
     #: When its answer should be there, or the piece that it is sending, at its usual rate.
     due: float = 0.0
     rate: Rate = field(default_factory=Rate)
+    #: With the piece that it is sending.
+    patience: Patience = field(default_factory=lambda: Patience(TRICKLE))
     #: Bytes of good pieces that came from it.
     received: int = 0
     failures: int = 0
@@ -97,6 +104,11 @@ class Plan:
     def bytes_missing(self) -> int:
         spans = map(self._pieces.span, members(self.missing))
         return sum(stop - start for start, stop in spans)
+
+    @property
+    def bytes_coming(self) -> int:
+        """What is here of pieces that aren't complete."""
+        return sum(source.partial for source in self._sources.values())
 
     @property
     def sources(self) -> Iterable[Source]:
@@ -143,6 +155,7 @@ class Plan:
         if source.asked:
             source.due = now
             source.rate.begin(now)
+            source.patience.satisfied(now)
         return source.asked
 
     def _share(self, fresh: int) -> int:
@@ -203,20 +216,27 @@ class Plan:
         if not pieces or pieces & ~source.asked:
             return False
         source.asked, source.sending, source.partial = 0, pieces, 0
-        source.failures = 0
         return True
 
     def progress(self, source: Source, count: int, now: float) -> None:
         """So many bytes have come from it."""
         source.rate.add(count, now)
         if not source.partial:
+            source.patience.satisfied(now)
             source.due = now + self._pieces.length / (source.rate.value() or math.inf)
         source.partial += count
+
+    def trickles(self, source: Source, now: float) -> bool:
+        """Whether what it is sending comes so slowly that it must be left alone for a while."""
+        sending = sum(1 for one in self._sources.values() if one.sending)
+        # They may share the slowest link that will do.
+        return source.patience.left(now, source.partial * sending) <= 0
 
     def verified(self, source: Source, piece: int) -> None:
         """A piece has come and is right."""
         start, stop = self._pieces.span(piece)
         source.received += stop - start
+        source.failures = 0
         source.sending &= ~(1 << piece)
         source.partial = 0
         self.missing &= ~(1 << piece)
