@@ -35,6 +35,7 @@ class BadHolder:
         name: str,
         content: bytes,
         file_name: str | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
         """It is registered by now, and goes when the test ends."""
         holder = self
@@ -71,11 +72,11 @@ class BadHolder:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer((host, 0), Handler)
         # Threads that wait for somebody who keeps a connection are not waited for.
         self._server.daemon_threads = True
         self._server.block_on_close = False
-        self.location = f"127.0.0.1:{self._server.server_port}"
+        self.location = f"{host}:{self._server.server_port}"
         thread = threading.Thread(target=self._server.serve_forever, args=[0.05])
         thread.start()
         self._thread = thread
@@ -147,11 +148,20 @@ class Lying(BadHolder):
     """It has another content than its id says, with piece digests to match."""
 
     def __init__(
-        self, case: SynchronousTestCase, supernode: Daemon, name: str, content: bytes
+        self,
+        case: SynchronousTestCase,
+        supernode: Daemon,
+        name: str,
+        content: bytes,
+        host: str = "127.0.0.1",
     ) -> None:
-        super().__init__(case, supernode, name, content)
-        self.content = b"lies" + content[4:]
+        super().__init__(case, supernode, name, content, host=host)
+        self.content = self.lie()
         self.pieces = pieces_of(self.content)
+
+    def lie(self) -> bytes:
+        """The content that it has."""
+        return b"lies" + self.content[4:]
 
 
 class Stalling(BadHolder):
@@ -251,3 +261,19 @@ class Trickling(BadHolder):
             yield piece[at : at + step]
             if self.closed.wait(SIP):
                 return
+
+
+class TricklingLie(Lying, Trickling):
+    """It has another content, with digests to match, and sends that at 1 kB/s."""
+
+
+class Inflated(Lying):
+    """It has another content, which is much larger, and sends only the last piece of it."""
+
+    SIZE = 40 * MIB
+
+    def lie(self) -> bytes:
+        return b"".join(bytes([number]) * MIB for number in range(self.SIZE // MIB))
+
+    def manifest(self) -> dict[str, object]:
+        return super().manifest() | {"have": f"{1 << (self.pieces.count - 1):x}"}

@@ -1,5 +1,7 @@
 """Tests of `p2ptwisted.transfer.fetch`: transfers from holders in memory, on a Clock."""
 
+import os
+from errno import ENOSPC
 from pathlib import Path
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -12,9 +14,10 @@ from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.model import Holders
 from p2ptwisted.test.node_fakes import one_by_one, open_descriptors
 from p2ptwisted.test.transfer_fakes import LENGTH, FakeHolder, Swarm, Wholes, busy, cut, id_of
+from p2ptwisted.transfer import attempt, patience, plan
 from p2ptwisted.transfer.attempt import PATIENCE
-from p2ptwisted.transfer.fetch import LOOK_UP, TOLD_MAX, Fetch
-from p2ptwisted.transfer.part import Part, earlier
+from p2ptwisted.transfer.fetch import LOOK_UP, TOLD_MAX, TURN, Fetch
+from p2ptwisted.transfer.part import BLOCK, Part, earlier
 from p2ptwisted.transfer.sources import SOURCES_MAX
 
 CONTENT = bytes(range(8 * LENGTH))
@@ -349,6 +352,172 @@ class HolderTests(FetchCase):
         told = self.fails()
         self.assertLess(len(told), TOLD_MAX + 50)
         self.assertGreater(len("".join(self.fetch.troubles.values())), 0)
+
+
+class LyingTests(FetchCase):
+    """Holders that lie, and draw it out."""
+
+    def add_lie(self, *locations: str, size: int = len(CONTENT), seed: int = 0) -> list[FakeHolder]:
+        """These tell, and have, another content of that size."""
+        content = bytes([seed]) * size
+        told = cut(content, pieces.piece_size(size))
+        return [self.add(location, FakeHolder(content, told)) for location in locations]
+
+    def test_made_up_locations(self) -> None:
+        """Three that trickle, and agree on a lie, don't hold up the one that is honest."""
+        for holder in self.add_lie("x:1", "y:1", "z:1"):
+            holder.trickles = 1.0
+        self.add("a:1")
+        self.assertLess(self.succeeds(), 3.0)
+
+    def test_ports(self) -> None:
+        """Nor do twenty ports of one address, nor as many lies as it has ports."""
+        for seed in range(20):
+            (holder,) = self.add_lie(f"x:{seed}", seed=seed)
+            holder.trickles = 1.0
+        self.add("a:1")
+        self.assertLess(self.succeeds(), 3.0)
+
+    def test_trickles_beside(self) -> None:
+        """One that says what is right, and trickles, holds up nothing, with however many ports."""
+        for number in range(20):
+            self.add(f"x:{number}").trickles = 1.0
+        self.add("a:1")
+        self.assertLess(self.succeeds(), 5.0)
+
+    def test_trickles_alone(self) -> None:
+        """A fetch from it alone fails as soon as one from a silent one, and says why."""
+        self.add("x:1").trickles = 1.0
+        told = self.fails()
+        self.assertIn("no piece has come for 30 s", told)
+        self.assertIn("x:1: it sends next to nothing", told)
+        self.assertLess(self.clock.seconds(), PATIENCE + 5.0)
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+    def test_slow_link(self) -> None:
+        """A piece takes as long as it takes over the slowest link that will do."""
+        self.patch(patience, "SLOWEST", 1)
+        self.patch(attempt, "PATIENCE", 4.0)
+        self.patch(plan, "TRICKLE", 2.0)
+        for location in ("a:1", "b:1"):
+            self.add(location).trickles = 1.9
+        running = self.start()
+        self.clock.pump([0.1] * 1_500)
+        self.assertEqual(self.successResultOf(running).read_bytes(), CONTENT)
+
+    def test_goes_on_and_on(self) -> None:
+        """Those whose lie has no end, each piece as they said, don't hold up the one after them."""
+        for seed in range(4):
+            for holder in self.add_lie(
+                f"x{seed}:1", f"y{seed}:1", size=1000 * LENGTH, seed=seed + 1
+            ):
+                holder.pause = 5.0
+        self.add("a:1")
+        self.assertLess(self.succeeds(), 2 * TURN + 1.0)
+        self.assertIn("digests", self.fetch.troubles["x0:1"])
+
+    def test_unusable_here(self) -> None:
+        """Where those that the own supernode knows can't be used, the others are looked up."""
+        self.add("x:1").refusal = Refused(404, "not here")
+        near, self.listed = self.listed, Holders(ID, [], [], "file")
+        self.add("a:1")
+        everywhere = self.listed
+
+        async def find(here: bool) -> Holders:
+            return near if here else everywhere
+
+        self.patch(self.fetch._sources, "_find", find)
+        self.assertLess(self.succeeds(), 3.0)
+
+    # -- room
+
+    def reserved(self) -> list[int]:
+        """What is reserved, by its bytes."""
+        sizes: list[int] = []
+        reserve = os.posix_fallocate
+
+        def reserved(file: int, at: int, size: int) -> None:
+            sizes.append(size)
+            reserve(file, at, size)
+
+        self.patch(os, "posix_fallocate", reserved)
+        return sizes
+
+    def test_room_of_a_lie(self) -> None:
+        """While holders disagree about the size, nobody takes the room for all of it."""
+        reserved = self.reserved()
+        for holder in self.add_lie("x:1", "y:1", size=4 * 1024 * 1024):
+            holder.pause = 0.05
+        self.add("a:1").pause = 0.1
+        self.succeeds()
+        self.assertEqual(reserved, [])
+
+    def test_room_before_a_piece(self) -> None:
+        """Nor does who is alone get it before a piece of it has come that is right."""
+        reserved = self.reserved()
+        (holder,) = self.add_lie("x:1", size=4 * 1024 * 1024)
+        holder.silent = True
+        self.fails()
+        self.assertEqual((reserved, list(self.folder.iterdir())), ([], []))
+
+    def test_room_given_back(self) -> None:
+        """Who has sent one piece of a size that is a lie keeps no more than that."""
+        reserved = self.reserved()
+        size = 4 * 1024 * 1024
+        (holder,) = self.add_lie("x:1", size=size, seed=1)
+        holder.has = 1 << (holder.pieces.count - 1)
+        self.fails()
+        self.assertEqual(sum(reserved), size)
+        part = self.folder / "file.part"
+        self.assertLess(part.stat().st_blocks * BLOCK, size / 10)
+
+    def test_no_room_for_a_lie(self) -> None:
+        """A size for which there is no room fails that version only."""
+        system = os.statvfs(".")
+        room = 64 * 1024
+        told = os.statvfs_result((*system[:1], 1, 1_000_000, room, room, *system[5:]))
+        self.patch(os, "fstatvfs", lambda file: told)
+        self.add_lie("x:1", "y:1", size=4 * 1024 * 1024)
+        self.assertIn("no room", self.fails())
+        self.add("a:1")
+        self.fetch = self.make()
+        self.assertLess(self.succeeds(), 3.0)
+
+    def test_room_taken_by_a_lie(self) -> None:
+        """Who finds no room while a lie takes it gets it when that has come to nothing."""
+        for holder in self.add_lie("x:1", "y:1"):
+            holder.silent = True
+        self.add("a:1")
+        write, lie = os.pwrite, self.folder / "file.part"
+
+        def full(file: int, data: bytes, at: int) -> int:
+            if lie.exists() and not os.path.samestat(os.fstat(file), lie.stat()):
+                raise OSError(ENOSPC, os.strerror(ENOSPC))
+            return write(file, data, at)
+
+        self.patch(os, "pwrite", full)
+        self.assertLess(self.succeeds(), PATIENCE + 5.0)
+
+    def test_kept(self) -> None:
+        """What an honest holder brought is not lost to a lie that leads the next time."""
+        self.add("a:1")
+        running = self.start()
+        while not self.starts:
+            self.clock.advance(STEP)
+        running.cancel()
+        self.failureResultOf(running, CancelledError)
+        known = earlier(self.folder / "file", ID, 0)
+        assert known is not None
+        self.swarm.stop(["a:1"])
+        for holder in self.add_lie("x:1", "y:1"):
+            holder.has = 0b01111111
+        self.fetch = self.make()
+        self.fails()
+        self.assertEqual(earlier(self.folder / "file", ID, 0), known)
+        honest = self.add("a:1")
+        self.fetch = self.make()
+        self.succeeds()
+        self.assertFalse(any(wanted & known.have for wanted in honest.wanted))
 
 
 class DiskTests(FetchCase):

@@ -5,11 +5,13 @@ from random import Random
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.pieces import MIB, Pieces, every_piece, members
+from p2ptwisted.transfer.patience import SLOWEST
 from p2ptwisted.transfer.plan import (
     LATE_SLACK,
     RETRY_FIRST,
     RETRY_MAX,
     STALL,
+    TRICKLE,
     Plan,
     Rate,
     Source,
@@ -186,6 +188,39 @@ class PlanTests(SynchronousTestCase):
         self.send(plan, source, 0)
         plan.failed(source, self.now)
         self.assertTrue(plan.wanted(source, self.now + RETRY_FIRST))
+
+    def test_trickles(self) -> None:
+        """One that begins to answer, and then sends next to nothing, is left alone for longer."""
+        plan = self.plan()
+        source = self.offer(plan, "a")
+        pause = RETRY_FIRST
+        for _ in range(4):
+            self.ask(plan, source)
+            self.assertTrue(plan.started(source, 0b1))
+            for _ in range(int(TRICKLE)):
+                plan.progress(source, 1, self.now)
+                self.assertFalse(plan.trickles(source, self.now))
+                self.now += 1.0
+            plan.progress(source, 1, self.now)
+            self.now += 0.1
+            self.assertTrue(plan.trickles(source, self.now))
+            plan.failed(source, self.now)
+            self.assertEqual(plan.wanted(source, self.now + pause * 0.99), 0)
+            self.now += pause
+            pause = min(pause * 2, RETRY_MAX)
+
+    def test_slow_link(self) -> None:
+        """Several that share the slowest link that will do don't trickle."""
+        plan = self.plan()
+        sources = [self.offer(plan, location) for location in "abcd"]
+        for source in sources:
+            asked = self.ask(plan, source)
+            plan.started(source, 1 << asked[0])
+        for _ in range(400):
+            self.now += 1.0
+            for source in sources:
+                plan.progress(source, SLOWEST // 4, self.now)
+                self.assertFalse(plan.trickles(source, self.now))
 
     def test_failed_frees(self) -> None:
         """What a source that failed had in hand is free at once."""

@@ -546,6 +546,16 @@ class FaultTests(SynchronousTestCase):
         self.assertLess(fetching.done_at, 5.0 + RETRY_MAX + 16 * MIB / LINK)
         self.assertLessEqual(sum(fetching.wasted), MIB)
 
+    def test_many_that_trickle(self) -> None:
+        """However many trickle beside one good holder, that takes at most half as long again."""
+        world, pieces = World(), cut(64)
+        Host(world, "good", pieces).whole()
+        for number in range(16):
+            Host(world, f"bad {number}", pieces, up=1.0).whole()
+        (fetching,) = fetch(self, Host(world, "node", pieces))
+        assert fetching.done_at is not None
+        self.assertLess(fetching.done_at, 1.5 * pieces.size / LINK + 2.0)
+
     def test_two_bad_holders_of_one_piece(self) -> None:
         """That two already have the last piece in hand keeps nobody else from asking for it."""
         world, pieces = World(), cut(1)

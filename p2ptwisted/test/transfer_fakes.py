@@ -45,6 +45,8 @@ class FakeHolder:
         self.refusal: Exception | None = None
         #: Whether it takes a request and then says nothing.
         self.silent = False
+        #: Seconds that each byte of an answer takes, where it comes byte by byte.
+        self.trickles: float | None = None
         #: Seconds that each answer takes.
         self.pause = PAUSE
         #: How often it was asked what it has, and which sets of pieces were wanted of it.
@@ -84,6 +86,11 @@ class Swarm(Client):
             start, stop = holder.pieces.span(piece)
             if not stream.began(start, stop):
                 raise Unavailable("not asked for")
+            while holder.trickles is not None and start < stop - 1:
+                await deferLater(self._time, holder.trickles)
+                if stream.received(holder.content[start : start + 1]) is None:
+                    raise Unavailable("more than was wanted")
+                start += 1
             await deferLater(self._time, holder.pause)
             pause = stream.received(holder.content[start:stop])
             if pause is None:
