@@ -416,6 +416,19 @@ class LyingTests(FetchCase):
         self.assertLess(self.succeeds(), 2 * TURN + 1.0)
         self.assertIn("digests", self.fetch.troubles["x0:1"])
 
+    def test_wrong_pieces_once(self) -> None:
+        """Who is all of its group, and sent a wrong piece, is not asked again while others are."""
+        liar = self.add("x:1", FakeHolder(bytes(len(CONTENT)), cut(CONTENT)))
+        for holder in self.add_lie("y:1", "z:1", size=1000 * LENGTH, seed=1):
+            holder.pause = 5.0
+        running = self.start()
+        self.clock.pump([0.1] * 1_000)
+        self.assertNoResult(running)
+        self.assertEqual(len(liar.wanted), 1)
+        self.assertIn("wrong piece", self.fetch.troubles["x:1"])
+        running.cancel()
+        self.failureResultOf(running, CancelledError)
+
     def test_unusable_here(self) -> None:
         """Where those that the own supernode knows can't be used, the others are looked up."""
         self.add("x:1").refusal = Refused(404, "not here")

@@ -15,8 +15,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted import membership
 from p2ptwisted.calls import TIMEOUT, IClientReactor, Refused
+from p2ptwisted.candidates import TRIED_MAX
 from p2ptwisted.client import Client, make_client
 from p2ptwisted.errors import InvalidInput, Unavailable
+from p2ptwisted.fair import share_of
 from p2ptwisted.heartbeats import BEAT, BEAT_AGAIN
 from p2ptwisted.membership import (
     BUSY,
@@ -647,6 +649,7 @@ class FindTests(MembershipCase):
         self.start(up=[ONE])
         self.pass_time(30)
         self.assertEqual(self.membership.supernode, ONE)
+        self.assertLessEqual(len(self.client.called("register")), share_of(TRIED_MAX) + 1)
 
     def test_patience(self) -> None:
         """While they may just be starting, only those named are tried: for the first 10 s."""

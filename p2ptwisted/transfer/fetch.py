@@ -262,26 +262,29 @@ class Fetch:
             parts.discard(attempt.part)
             self._sources.discard(group, str(result.value))
             self._reason = "no holder can be used"
-        elif result.check(Useless):
+        else:
             parts.leave(attempt.part)
-            self._give_up(group, str(result.value))
-        elif error := result.check(NoRoom) and result.value:
-            parts.leave(attempt.part)
-            assert isinstance(error, NoRoom)
-            self._without_room[group] = error
-        elif not result.check(CancelledError):
-            self._error = result
+            self._give_up(attempt, result)
         if self._won is None and group not in self._without_room:
             # What it took may be room enough for another.
             self._without_room.clear()
         self._changed()
 
-    def _give_up(self, group: Group, reason: str) -> None:
-        """Leave a group alone that gives nothing, as others may be better."""
-        self._reason = reason
-        group.rests_until = self._clock.seconds() + PATIENCE
-        for location in group.has:
-            self._sources.troubles.setdefault(location, reason)
+    def _give_up(self, attempt: Attempt, failure: Failure) -> None:
+        """An attempt has come to nothing, though it may be right: others may do better."""
+        group, error = attempt.group, failure.value
+        if isinstance(error, NoRoom):
+            self._without_room[group] = error
+        elif isinstance(error, Useless):
+            self._reason = str(error)
+            group.rests_until = self._clock.seconds() + PATIENCE
+            for location in group.has:
+                self._sources.troubles.setdefault(location, self._reason)
+            for source in attempt.plan.sources:
+                if source.distrusted:
+                    self._sources.distrust(source.location, source.distrusted)
+        elif not isinstance(error, CancelledError):
+            self._error = failure
 
     def _changed(self) -> None:
         self._signal.fire()

@@ -228,8 +228,10 @@ class Plan:
 
     def trickles(self, source: Source, now: float) -> bool:
         """Whether what it is sending comes so slowly that it must be left alone for a while."""
-        sending = sum(1 for one in self._sources.values() if one.sending)
+        if source.patience.left(now, source.partial) > 0:
+            return False
         # They may share the slowest link that will do.
+        sending = sum(1 for one in self._sources.values() if one.sending)
         return source.patience.left(now, source.partial * sending) <= 0
 
     def verified(self, source: Source, piece: int) -> None:

@@ -148,7 +148,7 @@ class Sources:
         if group in self._groups:
             self._groups.remove(group)
         for location in group.has:
-            self._distrust(location, reason)
+            self.distrust(location, reason)
 
     def right(self, group: Group) -> None:
         """What this group says is so; whoever says otherwise has lied."""
@@ -156,9 +156,12 @@ class Sources:
             if other is not group:
                 self.discard(other, WRONG_DIGESTS)
 
-    def _distrust(self, location: str, reason: str) -> None:
+    def distrust(self, location: str, reason: str) -> None:
+        """It has lied, or sent what is wrong: it is asked no more, and counts nowhere."""
         self._liars.add(location)
         self.troubles[location] = reason
+        for group in self._groups:
+            group.has.pop(location, None)
 
     def stop(self) -> None:
         for asking in list(self._asking.values()):
@@ -198,7 +201,7 @@ class Sources:
     def _told(self, location: str, pieces: Pieces, has: int) -> None:
         """What a holder says: kept with those who say the same."""
         if pieces.whole not in (None, self._id):
-            self._distrust(location, WRONG_DIGESTS)
+            self.distrust(location, WRONG_DIGESTS)
             return
         self.troubles.pop(location, None)
         before = next((group for group in self._groups if location in group.has), None)
@@ -209,7 +212,7 @@ class Sources:
             del before.has[location]
             self._changes[location] += 1
             if self._changes[location] > CHANGES_MAX:
-                self._distrust(location, "it says something else of the pieces each time")
+                self.distrust(location, "it says something else of the pieces each time")
                 return
         for group in self._groups:
             if group.pieces == pieces:
