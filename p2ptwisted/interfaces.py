@@ -44,11 +44,15 @@ class IRegistry(Interface):
         """
         Those of these (canonical) ids that a node holds, in the order asked for.
 
-        Where one has many holders, those that came last; `most` bounds them further.
+        Where one has many holders, those that came last, and of one address no more than its
+        share (`fair`); `most` bounds them further.
         """
 
     def holders(id: str) -> Holders:
-        """Everybody who has that resource or a part of it, the most recently seen first."""
+        """
+        Who has that resource or a part of it, of one address no more than its share: the most
+        recently seen of each address, then the second of each, and so on.
+        """
 
     def find(
         file_name: str | None = None,

@@ -16,7 +16,7 @@ from p2ptwisted.test.node_fakes import one_by_one, open_descriptors
 from p2ptwisted.test.transfer_fakes import LENGTH, FakeHolder, Swarm, Wholes, busy, cut, id_of
 from p2ptwisted.transfer import attempt, patience, plan
 from p2ptwisted.transfer.attempt import PATIENCE
-from p2ptwisted.transfer.fetch import LOOK_UP, TOLD_MAX, TURN, Fetch
+from p2ptwisted.transfer.fetch import GIVE_UP, LOOK_UP, TOLD_MAX, TURN, Fetch
 from p2ptwisted.transfer.part import BLOCK, Part, earlier
 from p2ptwisted.transfer.sources import SOURCES_MAX
 
@@ -415,6 +415,28 @@ class LyingTests(FetchCase):
         self.add("a:1")
         self.assertLess(self.succeeds(), 2 * TURN + 1.0)
         self.assertIn("digests", self.fetch.troubles["x0:1"])
+
+    def test_one_after_the_other(self) -> None:
+        """However they take turns in saying that they have it, a fetch without a piece ends."""
+        running = self.start_with_lies_in_turns()
+        for _ in range(2_000):
+            if running.called:
+                break
+            self.clock.advance(0.1)
+        told = str(self.failureResultOf(running, Unavailable).value)
+        self.assertIn("no piece has come", told)
+        self.assertGreater(self.clock.seconds(), GIVE_UP)
+        self.nothing_left()
+
+    def start_with_lies_in_turns(self) -> Deferred[Path]:
+        for number in range(3):
+            (holder,) = self.add_lie(f"x{number}:1", seed=number)
+            holder.silent = True
+        late = self.listed.locations[1:]
+        del self.listed.locations[1:]
+        for number, location in enumerate(late, 1):
+            self.clock.callLater(20.0 * number, self.listed.locations.append, location)
+        return self.start()
 
     def test_wrong_pieces_once(self) -> None:
         """Who is all of its group, and sent a wrong piece, is not asked again while others are."""

@@ -100,6 +100,8 @@ class Attempt:
         self.part = part
         self.plan = Plan(group.pieces, part.have)
         self.rate = Rate()
+        #: When the last piece came.
+        self.came_at = 0.0
 
     @property
     def bytes_here(self) -> int:
@@ -234,7 +236,8 @@ class Attempt:
     def _verified(self, source: Source, piece: int) -> None:
         """A piece has come and is right."""
         self.plan.verified(source, piece)
-        self._patience.satisfied(self._clock.seconds())
+        self.came_at = self._clock.seconds()
+        self._patience.satisfied(self.came_at)
         self._sources.troubles.pop(source.location, None)
         if self._whole is not None:
             self._whole.grown(self.part.front)

@@ -40,6 +40,10 @@ GRACE = 0.1
 #: bounded by `sources.GROUPS_MAX`.
 ATTEMPTS, TURN = 3, 10.0
 
+#: Seconds without a piece from anybody after which no attempt is begun any more: so a fetch
+#: ends, though there be ever others who say that they have it.
+GIVE_UP = 120.0
+
 #: Characters in which it is told why no holder gives anything; there may be hundreds.
 TOLD_MAX = 800
 
@@ -86,8 +90,10 @@ class Fetch:
         #: The attempt that has brought the file, or the last one that was through.
         self._won: Attempt | None = None
         self._last: Attempt | None = None
-        #: Why each group that was tried gave nothing, the last one last.
+        #: Why the last group that was given up gave nothing.
         self._reason = ""
+        #: When the last piece came of those attempts that are through.
+        self._came_at = 0.0
         #: Those that there was no room for; it may be the others that take it.
         self._without_room: dict[Group, NoRoom] = {}
         self._error: Failure | None = None
@@ -157,7 +163,7 @@ class Fetch:
 
     async def _winner(self, parts: Parts) -> Attempt:
         """The first attempt that comes to its end with what the id says."""
-        began = self._clock.seconds()
+        began = self._came_at = self._clock.seconds()
         while self._won is None:
             if self._error is not None:
                 self._error.raiseException()
@@ -227,6 +233,9 @@ class Fetch:
     def _waiting(self) -> list[Group]:
         """The groups that can be tried and aren't, the one to try first in front."""
         now = self._clock.seconds()
+        came_at = max((one.came_at for one in self._running.values()), default=0.0)
+        if self._parts is not None and now - max(came_at, self._came_at) >= GIVE_UP:
+            return []
         return [
             group
             for group in self._sources.ranked()
@@ -254,8 +263,9 @@ class Fetch:
 
     def _ended(self, result: object, attempt: Attempt, parts: Parts) -> None:
         group = attempt.group
-        del self._running[group]
+        del self._running[group], self._ends[group]
         self._last = attempt
+        self._came_at = max(self._came_at, attempt.came_at)
         if not isinstance(result, Failure):
             self._won = self._won or attempt
         elif result.check(Lies):
@@ -291,7 +301,7 @@ class Fetch:
         for group, attempt in list(self._running.items()):
             if self._sources.knows(group):
                 attempt.wake()
-            else:
+            elif group in self._ends:
                 # Others have more who vouch for them.
                 self._ends[group].cancel()
 
