@@ -165,9 +165,9 @@ class IFetches(Interface):
 class IHasher(Interface):
     """Makes the digests of files."""
 
-    def hash(path: Path, signature: Signature) -> Deferred[Digests]:
+    def hash(folder: Path, name: str, signature: Signature) -> Deferred[Digests]:
         """
-        Those of the file there, where it is the one with that signature.
+        Those of the file of that name in the folder, where it is the one with that signature.
 
         Fails with FileNotFoundError where it is not, or no longer; with
         OSError where it can't be read.

@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -133,26 +134,26 @@ class FakeHasher:
         self.given: list[str] = []
         #: The names of those that can't be read.
         self.unreadable: set[str] = set()
-        self._waiting: list[tuple[Path, Signature, Deferred[Digests]]] = []
+        self._waiting: list[tuple[Path, str, Signature, Deferred[Digests]]] = []
 
-    def hash(self, path: Path, signature: Signature) -> Deferred[Digests]:
-        self.given.append(path.name)
+    def hash(self, folder: Path, name: str, signature: Signature) -> Deferred[Digests]:
+        self.given.append(Path(name).name)
         done: Deferred[Digests] = Deferred()
-        self._waiting.append((path, signature, done))
+        self._waiting.append((folder, name, signature, done))
         return done
 
     def work(self, *names: str) -> None:
         """Hash those that wait: all, or only those with these names."""
-        chosen = [one for one in self._waiting if not names or one[0].name in names]
+        chosen = [one for one in self._waiting if not names or Path(one[1]).name in names]
         for one in chosen:
             self._waiting.remove(one)
-            path, signature, done = one
-            execute(self._hash, path, signature).chainDeferred(done)
+            folder, name, signature, done = one
+            execute(self._hash, folder, name, signature).chainDeferred(done)
 
-    def _hash(self, path: Path, signature: Signature) -> Digests:
-        if path.name in self.unreadable:
-            raise PermissionError(EACCES, "Permission denied", str(path))
-        return hash_file(path, signature)
+    def _hash(self, folder: Path, name: str, signature: Signature) -> Digests:
+        if Path(name).name in self.unreadable:
+            raise PermissionError(EACCES, "Permission denied", name)
+        return hash_file(folder, name, signature)
 
 
 @implementer(ILibrary)
@@ -638,7 +639,7 @@ class FakeProcess:
         for line in data.splitlines():
             job = msgspec.json.decode(line, type=Job)
             self._jobs.append(job)
-            self.names.append(Path(os.fsdecode(job.path)).name)
+            self.names.append(Path(os.fsdecode(job.name)).name)
 
     def closeStdin(self) -> None:
         self.closed = True
@@ -680,7 +681,8 @@ class FakeProcess:
         job = self._jobs.pop(0)
         self.names.pop(0)
         try:
-            digests = hash_file(Path(os.fsdecode(job.path)), job.signature)
+            folder, name = Path(os.fsdecode(job.folder)), os.fsdecode(job.name)
+            digests = hash_file(folder, name, job.signature)
             result = Result(digests.id, digests.pieces.hex())
         except OSError as error:
             result = Result("", "", error.errno or 0)
@@ -798,6 +800,22 @@ class DescriptorReactor:
 
     def getWriters(self) -> list[IWriteDescriptor]:
         return []
+
+
+@contextmanager
+def at_once(seconds: float = 5.0) -> Iterator[None]:
+    """Fails where what is done in it waits: for somebody at the other end of a pipe, say."""
+
+    def late(number: int, frame: object) -> None:
+        raise AssertionError("it waits")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def open_descriptors() -> set[str]:

@@ -1,6 +1,7 @@
 """Stand-ins for what is around a transfer: its holders, and the digest of the whole."""
 
 import hashlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -143,6 +144,7 @@ class Wholes:
     def __init__(self) -> None:
         self.made: list[FakeWhole] = []
 
-    def __call__(self, path: Path, size: int) -> FakeWhole:
+    def __call__(self, path: Path, status: os.stat_result, size: int) -> FakeWhole:
+        assert os.path.samestat(status, path.lstat()), "it is another file"
         self.made.append(FakeWhole(path, size))
         return self.made[-1]

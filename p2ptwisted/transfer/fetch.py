@@ -57,13 +57,14 @@ class Fetch:
         clock: IReactorTime,
         client: Client,
         cooperator: Cooperator,
-        whole: Callable[[Path, int], IWhole],
+        whole: Callable[[Path, os.stat_result, int], IWhole],
         id: str,
         find: Callable[[bool], Awaitable[Holders]],
         destination: Callable[[str | None], Path],
         overwrite: bool = False,
         throttle: Callable[[int], float] = lambda count: 0.0,
         started: Callable[[], None] = lambda: None,
+        within: Path | None = None,
     ) -> None:
         """
         `whole` makes the digest of a file that grows to a size.
@@ -72,7 +73,8 @@ class Fetch:
 
         `destination` says where a resource with some name goes. `throttle` is
         told of bytes that came, and tells how many seconds to wait before
-        more. `started` is called when the first piece is here.
+        more. `started` is called when the first piece is here. `within` is
+        Part's.
         """
         self.id = id
         self._clock = clock
@@ -83,6 +85,7 @@ class Fetch:
         self._overwrite = overwrite
         self._throttle = throttle
         self._started = started
+        self._within = within
         self._signal = Signal(clock)
         self._sources = Sources(client, id, find, self._signal.fire)
         self._workers: dict[str, Deferred[None]] = {}
@@ -204,11 +207,15 @@ class Fetch:
         if not self._overwrite and os.path.lexists(destination):
             # Told now, and not when all has come.
             raise Unavailable(f"{destination} exists and is another file: it is left as it is")
-        return Part(destination, self.id, pieces)
+        return Part(destination, self.id, pieces, self._within)
 
     def _begin_whole(self, part: Part) -> IWhole:
         known = part.pieces.whole
-        whole = Known(known) if known is not None else self._follow(part.path, part.pieces.size)
+        whole = (
+            Known(known)
+            if known is not None
+            else self._follow(part.path, part.status(), part.pieces.size)
+        )
         whole.grown(part.front)
         return whole
 

@@ -3,6 +3,9 @@ A part: what has come of a resource, in `<name>.part` beside its destination,
 with a journal of the finished pieces in `<name>.part.journal`.
 
 Killed at any moment, it goes on from its journal.
+
+Others may be able to write to that folder too: a file there that is not ours
+is neither gone on with nor touched.
 """
 
 import errno
@@ -10,14 +13,17 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
+from p2ptwisted.beneath import NotRegular
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.model import UNREADABLE
 from p2ptwisted.pieces import Pieces, every_piece, members
+from p2ptwisted.transfer.target_folder import Strange, TargetFolder
 
 #: Bytes read at a time to look at a piece again: about 0.2 ms of work.
 SLICE = 256 * 1024
@@ -41,48 +47,95 @@ class _Head(msgspec.Struct):
 class Part:
     """The part of one resource on disk."""
 
-    def __init__(self, destination: Path, id: str, pieces: Pieces) -> None:
+    _folder: TargetFolder
+
+    def __init__(
+        self, destination: Path, id: str, pieces: Pieces, within: Path | None = None
+    ) -> None:
         """
         Go on with what is there of the same resource, or begin.
 
-        Raises Unavailable, with nothing lost, where there is no room or no
-        way to write.
+        `within` is TargetFolder's. Raises Unavailable, with nothing lost,
+        where there is no room or no way to write.
         """
         self.destination = destination
         self.id = id
         self.pieces = pieces
         self.have = 0
         self.path = destination.with_name(destination.name + PART)
-        self._journal_path = destination.with_name(destination.name + JOURNAL)
+        #: Its status when it had come to its place.
+        self.placed: os.stat_result | None = None
+        self._journal_name = destination.name + JOURNAL
         self._file = -1
         self._journal = -1
         try:
-            destination.parent.mkdir(parents=True, exist_ok=True)
+            self._folder = TargetFolder(destination.parent, within)
+        except OSError as error:
+            raise _told(error, destination, pieces.size) from error
+        try:
             self._open()
         except OSError as error:
             self._give_up_room(error)
             raise _told(error, destination, pieces.size) from error
 
     def _give_up_room(self, error: OSError) -> None:
-        self.close()
-        if error.errno == errno.ENOSPC and not self.have:
+        if error.errno == errno.ENOSPC and not self.have and self._file >= 0:
             # Nothing has come yet: what room it got is of more use to others.
-            for path in (self.path, self._journal_path):
-                path.unlink(missing_ok=True)
+            for name in (self.path.name, self._journal_name):
+                self._folder.remove(name)
+        self.close()
 
     def _open(self) -> None:
-        self._file = _open_alone(self.path)
-        is_new = not os.fstat(self._file).st_size
-        known = None if is_new else self._read_journal()
-        if known is not None:
-            self.have, length = known
-            self._journal = _opened(self._journal_path, os.O_WRONLY | os.O_APPEND)
-            os.ftruncate(self._journal, length)
-        elif not is_new and not self._journal_path.exists():
-            raise FileExistsError(errno.EEXIST, "no part of ours", os.fspath(self.path))
+        self._file = self._open_alone()
+        is_new = not self.status().st_size
+        try:
+            self._journal = self._folder.open_ours(self._journal_name, os.O_RDWR | os.O_APPEND)
+        except FileNotFoundError:
+            if not is_new:
+                there = os.fspath(self.path)
+                raise FileExistsError(errno.EEXIST, "no part of ours", there) from None
         else:
-            os.ftruncate(self._file, 0)
-            self._begin_journal()
+            known = None if is_new else self._read_journal()
+            if known is not None:
+                self.have, length = known
+                os.ftruncate(self._journal, length)
+                return
+            os.close(self._journal)
+            self._journal = -1
+        os.ftruncate(self._file, 0)
+        self._begin_journal()
+
+    def _open_alone(self) -> int:
+        """
+        The part's file, for one transfer at a time, in this process or another.
+
+        Raises BlockingIOError where another one has it.
+        """
+        name = self.path.name
+        while True:
+            try:
+                file = self._folder.open_ours(name, os.O_RDWR)
+            except FileNotFoundError:
+                with suppress(FileExistsError):
+                    os.close(self._folder.make(name, os.O_RDWR))
+                continue
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Between the two the other may have put it in its place.
+                with suppress(FileNotFoundError):
+                    if self._folder.is_at(name, os.fstat(file)):
+                        if os.fstat(file).st_nlink == 1:
+                            return file
+                        # Killed when it was in its place: that file must not be written to.
+                        self._folder.remove(name)
+            except OSError:
+                os.close(file)
+                raise
+            os.close(file)
+
+    def status(self) -> os.stat_result:
+        """Of the very file, whatever stands at its path."""
+        return os.fstat(self._file)
 
     def reserve(self) -> Iterator[None]:
         """
@@ -114,14 +167,14 @@ class Part:
         """
         The finished pieces, and the bytes of the journal that tell so.
 
-        None where there is no journal of this very resource.
+        None where it is not the journal of this very resource.
         """
+        with open(self._journal, "rb", closefd=False) as file:
+            journal = file.read()
+        head, *lines = journal.split(b"\n")
         try:
-            with open(self._journal_path, "rb", opener=_opened) as file:
-                journal = file.read()
-            head, *lines = journal.split(b"\n")
             known = msgspec.json.decode(head, type=_Head)
-        except (FileNotFoundError, *UNREADABLE):
+        except UNREADABLE:
             return None
         if not lines or known.id != self.id or known.pieces != self.pieces:
             return None
@@ -136,14 +189,14 @@ class Part:
 
     def _begin_journal(self) -> None:
         # Beside the old one, which is good until this one is whole; hidden from scans.
-        new = self.destination.with_name(f".{self.path.name}")
-        self._journal = _opened(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
+        new = f".{self.path.name}"
+        self._journal = self._folder.make_again(new, os.O_WRONLY | os.O_APPEND)
         try:
             self._note(msgspec.json.encode(_Head(self.id, self.pieces)) + b"\n")
             self._note(b"".join(b"%d\n" % piece for piece in members(self.have)))
-            os.replace(new, self._journal_path)
+            self._folder.replace(new, self._journal_name)
         except OSError:
-            new.unlink(missing_ok=True)
+            self._folder.remove(new)
             raise
 
     def _record(self, piece: int) -> None:
@@ -196,6 +249,7 @@ class Part:
                 good |= 1 << piece
         self.have = good
         os.close(self._journal)
+        self._journal = -1
         try:
             self._begin_journal()
         except OSError as error:
@@ -204,9 +258,14 @@ class Part:
     def open(self) -> BinaryIO:
         """What has come, to be read. Raises UnknownResource where it has just been finished."""
         try:
-            return open(self.path, "rb", buffering=0, opener=_opened)
+            file = self._folder.open(self.path.name, os.O_RDONLY)
+            if os.path.samestat(os.fstat(file), self.status()):
+                return open(file, "rb", buffering=0)
+            os.close(file)
+            moved = None
         except OSError as error:
-            raise UnknownResource(f"{self.id} has just come to its place: ask again") from error
+            moved = error
+        raise UnknownResource(f"{self.id} has just come to its place: ask again") from moved
 
     # -- the end
 
@@ -218,34 +277,24 @@ class Part:
         """Put it in its place, at once and for good. Raises Unavailable."""
         try:
             os.fsync(self._file)
+            self._check_at(self.path.name)
             if overwrite:
-                os.replace(self.path, self.destination)
+                self._folder.replace(self.path.name, self.destination.name)
             else:
-                self._put()
-            self._journal_path.unlink(missing_ok=True)
-            folder = os.open(self.destination.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+                self._folder.put(self.path.name, self.destination.name)
+            # What was verified is this file, and no other that has come between.
+            self._check_at(self.destination.name)
+            self.placed = self.status()
+            self._folder.remove(self._journal_name)
+            self._folder.sync()
         except OSError as error:
             raise _told(error, self.destination, self.pieces.size) from error
         finally:
             self.close()
 
-    def _put(self) -> None:
-        try:
-            # A rename would replace what has come to stand there meanwhile.
-            os.link(self.path, self.destination)
-        except OSError as error:
-            if error.errno not in (errno.EPERM, errno.EOPNOTSUPP):
-                raise
-            # A file system without links, such as a USB stick's.
-            if os.path.lexists(self.destination):
-                raise FileExistsError(errno.EEXIST, "", os.fspath(self.destination)) from error
-            os.rename(self.path, self.destination)
-        else:
-            os.unlink(self.path)
+    def _check_at(self, name: str) -> None:
+        if not self._folder.is_at(name, self.status()):
+            raise self._folder.strange(name, "was replaced by another file")
 
     def close(self) -> None:
         """Let go of the files; what has come stays for the next time."""
@@ -253,6 +302,7 @@ class Part:
             if descriptor >= 0:
                 os.close(descriptor)
         self._file = self._journal = -1
+        self._folder.close()
 
 
 class Arriving:
@@ -283,38 +333,11 @@ class Arriving:
         return True
 
 
-def _opened(path: str | Path, flags: int) -> int:
-    """
-    A descriptor of the file at that path.
-
-    Raises OSError where a link stands there: who put it there would choose what is written to.
-    """
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-
-
-def _open_alone(path: Path) -> int:
-    """
-    The file at that path, for one transfer at a time, in this process or another.
-
-    Raises BlockingIOError where another one has it.
-    """
-    while True:
-        file = _opened(path, os.O_RDWR | os.O_CREAT)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Between the two the other may have put it in its place.
-            if path.exists() and os.path.samestat(os.fstat(file), path.lstat()):
-                if os.fstat(file).st_nlink == 1:
-                    return file
-                # Killed when it was in its place already: that file must not be written to.
-                path.unlink()
-        except OSError:
-            os.close(file)
-            raise
-        os.close(file)
-
-
 def _told(error: OSError, destination: Path, size: int) -> Unavailable:
+    if isinstance(error, NotRegular | Strange):
+        return Unavailable(
+            f"{error.filename} {error.strerror}: it is left as it is; remove it, and try again"
+        )
     if error.errno == errno.ENOSPC:
         return Unavailable(f"no room for {destination} ({size} bytes): make some, and try again")
     if error.errno == errno.ELOOP:
@@ -322,6 +345,6 @@ def _told(error: OSError, destination: Path, size: int) -> Unavailable:
     if error.errno == errno.EWOULDBLOCK:
         return Unavailable(f"{destination} is being fetched already: wait until that is through")
     if error.errno == errno.EEXIST:
-        there = error.filename2 or error.filename
+        there = destination.with_name(os.path.basename(error.filename2 or error.filename))
         return Unavailable(f"{there} exists and is another file: it is left as it is")
     return Unavailable(f"can't write {destination}: {error.strerror}")
