@@ -141,10 +141,10 @@ class NoticedTests(SynchronousTestCase):
     def test_unconfirmed(self) -> None:
         """An untagged answer whose location is believed to have all that is asked for."""
 
-        async def holds(client: VirtualClient, location: str, id: str) -> bool:
+        async def confirms(client: VirtualClient, location: str, id: str) -> bool:
             return True
 
-        self.patch(VirtualClient, "holds", holds)
+        self.patch(VirtualClient, "confirms", confirms)
         self.assertNoticed("never held", [WITH_OLDER])
 
     def test_route_raises(self) -> None:

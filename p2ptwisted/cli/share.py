@@ -18,7 +18,7 @@ from p2ptwisted.cli.exits import Exit, Problem
 from p2ptwisted.cli.get import hashing, opened
 from p2ptwisted.cli.group import Group, location_of
 from p2ptwisted.cli.output import say, say_json, tell
-from p2ptwisted.errors import Unavailable
+from p2ptwisted.errors import OlderProgram, Unavailable
 from p2ptwisted.node import INodeReactor
 from p2ptwisted.scanning import walk
 from p2ptwisted.services import make_cooperator
@@ -55,6 +55,11 @@ async def share(
     location = await location_of(reactor, node_url, "--node")
     try:
         health = await group.client.health(location)
+    except OlderProgram:
+        raise Problem(
+            f"the node at {node_url} is the older program's, which shares what was in its folder "
+            "when it was started: put the files there, and start it again"
+        ) from None
     except (Unavailable, Refused) as error:
         raise Problem(
             f"no node answers at {node_url} ({error}): start one (twistd p2p-node), "

@@ -57,6 +57,7 @@ from p2ptwisted.model import (
     Health,
     Holders,
     Holding,
+    Node,
     Registration,
     Resource,
 )
@@ -330,6 +331,11 @@ class FakeClient(Client):
         #: Those that put off whoever registers, and the status that they do it with.
         self.busy: set[str] = set()
         self.busy_status = 503
+        #: Those that have no heartbeats, and the status that they say it with.
+        self.beatless: set[str] = set()
+        self.beatless_status = 500
+        #: What these list.
+        self.listed: list[Node] = []
         #: Those that take what they are sent, and never answer.
         self.hung: set[str] = set()
         #: Seconds that they take for a registration, and that those that are not up take to fail.
@@ -379,8 +385,14 @@ class FakeClient(Client):
     async def heartbeat(self, supernode: str, location: str) -> bool:
         self._reach("heartbeat", supernode)
         await self._hang(supernode, TIMEOUT)
+        if supernode in self.beatless:
+            raise Refused(self.beatless_status, "Internal Server Error")
         self.beats.append((supernode, location))
         return supernode in self.known
+
+    async def nodes(self, supernode: str) -> list[Node]:
+        self._reach("nodes", supernode)
+        return self.listed
 
     async def goodbye(self, supernode: str, location: str) -> bool:
         self._reach("goodbye", supernode)
