@@ -113,11 +113,12 @@ class ISearchOverlay(Interface):
         """
         The locations in the first answer; empty where nobody has it.
 
-        Fails with Unavailable where too much is being asked.
+        Fails with Unavailable where too much is being asked, or where somebody may have it
+        and can't be asked in time.
         """
 
     def search_all(id: str) -> Deferred[tuple[str, ...]]:
-        """The locations in all answers that came in time."""
+        """The locations in all answers that came in time; fails as `search` does."""
 
 
 class ILibrary(Interface):

@@ -966,6 +966,17 @@ class OlderPeersTests(OverlayTestCase):
             self.assertEqual(self.successResultOf(z), ())
             self.network.advance(ASK_AGAIN)
 
+    def test_held_to_the_end(self) -> None:
+        """What could wait a moment is asked at once when there is no moment left."""
+        self.say("rack-7;22;whatever")
+        self.answers = {"z": succeed(True)}
+        _, z = self.search("y", "z")
+        self.network.advance(TIMEOUT - HOLD / 2)
+        self.say(f"rack-7;21;{HELD}")
+        self.assertEqual(self.asked, [(HELD, "y")])
+        self.network.advance(HOLD / 2)
+        self.assertEqual(self.successResultOf(z), (HELD,))
+
     def test_no_longer(self) -> None:
         """It waits for no location that is named only then."""
         self.answers = {"y": Deferred(), "z": succeed(False)}
