@@ -312,8 +312,10 @@ class MulticastOverlay(Service):
                 elif found.locations:
                     self._found_untagged(found.name, found.locations)
             case NotFound():
-                self._end_if_over(*self._searches.not_found(message))
-                self._make_room()
+                denied = self._searches.not_found(message)
+                self._end_if_over(*denied)
+                if denied:
+                    self._make_room()
 
     def _answer(self, request: Request, source: Source) -> None:
         if self._answers is None:
