@@ -336,6 +336,7 @@ CALLS: list[Callable[[Client], Any]] = [
     lambda client: client.is_well("10.0.0.1:1"),
     lambda client: client.has_supernode("10.0.0.1:1"),
     lambda client: client.holds("10.0.0.1:1", ID),
+    lambda client: client.other_supernodes("10.0.0.1:1"),
 ]
 
 
@@ -348,6 +349,8 @@ def _locations(result: object) -> list[str]:
             return [file.location, *file.locations]
         case list():
             return [location for one in result for location in _locations(one)]
+        case str():
+            return [result]
     return [result.location] if hasattr(result, "location") else []
 
 

@@ -63,6 +63,9 @@ TOLD_MAX = 500
 #: Bytes of an answer's headers; our own have some hundreds. (Twisted bounds each line only.)
 HEADERS_MAX = 64 * 1024
 
+#: Statuses of a member that is well, and has too much to do.
+BUSY_STATUSES = (429, 503)
+
 #: What comes of a call that was broken off, before or after it was connected.
 _CANCELLED = (CancelledError, ConnectingCancelledError)
 

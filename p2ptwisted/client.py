@@ -1,24 +1,30 @@
-"""The HTTP client of both APIs: a method a route, and what is made of its answer."""
+"""
+The HTTP client of both APIs: a method a route, and what is made of its answer, be it
+one of the older program's, which has fewer routes and shorter answers.
+"""
 
 from collections.abc import Sequence
 from typing import TypeVar
 from urllib.parse import quote
 
 import msgspec
+from msgspec import UNSET
 from twisted.web.iweb import IResponse
 from werkzeug.http import parse_content_range_header
 
 from p2ptwisted.addresses import parse_location
-from p2ptwisted.calls import Caller, IClientReactor, Refused, drop, make_agent
+from p2ptwisted.calls import BUSY_STATUSES, Caller, IClientReactor, Refused, drop, make_agent
 from p2ptwisted.claims import believed
-from p2ptwisted.errors import InvalidInput, Unavailable
+from p2ptwisted.errors import InvalidInput, OlderProgram, Unavailable
 from p2ptwisted.fair import in_turns
 from p2ptwisted.group_key import GroupKey
 from p2ptwisted.model import (
+    SUPERNODE_ID,
     UNREADABLE,
     FetchOrder,
     FetchStatus,
     Health,
+    HeldFile,
     Holders,
     Holding,
     Manifest,
@@ -64,6 +70,36 @@ class _Membership(msgspec.Struct):
     supernode: str | None = None
 
 
+class _File(msgspec.Struct):
+    """
+    Where a resource is, as any supernode says it: the older program's has no `locations`,
+    and a `name` only where a node of its own has it. Nothing at all: nobody has it.
+    """
+
+    location: str | None = None
+    locations: list[str] | None = None
+    name: str | None = None
+    size: int | None = None
+
+    @property
+    def all(self) -> list[str]:
+        if self.locations is None:
+            return [] if self.location is None else [self.location]
+        return self.locations
+
+
+class _Found(msgspec.Struct):
+    id: str
+    file: _File
+
+
+class _FoundOne(msgspec.Struct):
+    """The answer for one id; empty where nobody has it."""
+
+    id: str = ""
+    file: _File = msgspec.field(default_factory=_File)
+
+
 class Client(Caller):
     """Calls supernodes (by `host:port`) and nodes (by location)."""
 
@@ -88,15 +124,37 @@ class Client(Caller):
     async def holds(self, location: str, id: str) -> bool:
         """Whether the node there has that resource itself. Never raises."""
         try:
-            body = await self._call("GET", f"http://{location}/api/node/resources/{id}")
+            return await self.confirms(location, id)
+        except Unavailable:
+            return False
+
+    async def confirms(self, location: str, id: str) -> bool:
+        """The same; raises Unavailable where it doesn't say, which is not a no."""
+        url = f"http://{location}/api/node/resources/{id}"
+        try:
+            body = await self._call("GET", url)
+        except Refused as refused:
+            if refused.status in BUSY_STATUSES or refused.status >= 500:
+                raise Unavailable(f"{url}: {refused}") from None
+            return False
+        try:
             return _decode(body, _Id).id == id
-        except (Refused, Unavailable):
+        except Unavailable:
             return False
 
     async def pieces(self, location: str, id: str) -> tuple[Pieces, int]:
         """How that resource is cut, and the set of pieces that the node there has."""
         url = f"http://{location}/api/node/resources/{id}/pieces"
-        manifest = _decode(await self._call("GET", url, limit=MANIFEST_MAX), Manifest)
+        try:
+            answer = await self._call("GET", url, limit=MANIFEST_MAX)
+        except Refused as refused:
+            if refused.status == 404 and await self._is_older(location):
+                raise OlderProgram(
+                    "a node of the older program, which gives no content "
+                    "(it has no /pieces and no /content)"
+                ) from None
+            raise
+        manifest = _decode(answer, Manifest)
         try:
             pieces = Pieces(manifest.size, bytes.fromhex("".join(manifest.digests)))
             pieces.check()
@@ -129,9 +187,16 @@ class Client(Caller):
         await receiver.complete
 
     async def health(self, location: str) -> Health:
-        """How the node there is. Raises Refused and Unavailable, as do the others from here on."""
+        """
+        How the node there is; raises OlderProgram where it is well and doesn't say.
+
+        Raises Refused and Unavailable, as do the others from here on.
+        """
         url = f"http://{location}/api/node/health"
-        health = _decode(await self._call("GET", url), Health)
+        answer = await self._call("GET", url)
+        if not answer:
+            raise OlderProgram("a node of the older program, which tells nothing of itself")
+        health = _decode(answer, Health)
         if health.supernode is not None and not _valid([health.supernode]):
             raise Unavailable(f"{location} names no supernode but {health.supernode[:80]!r}")
         return health
@@ -139,9 +204,13 @@ class Client(Caller):
     async def order(self, location: str, id: str) -> FetchStatus:
         """Have the node there fetch it, or learn that it does or has."""
         url = f"http://{location}/api/node/fetch"
-        return _decode(
-            await self._call("POST", url, msgspec.json.encode(FetchOrder(id))), FetchStatus
-        )
+        try:
+            answer = await self._call("POST", url, msgspec.json.encode(FetchOrder(id)))
+        except Refused as refused:
+            if refused.status == 404 and await self._is_older(location):
+                raise OlderProgram("a node of the older program, which fetches nothing") from None
+            raise
+        return _decode(answer, FetchStatus)
 
     async def fetch_status(self, location: str, id: str) -> FetchStatus:
         """How a fetch of the node there is getting on."""
@@ -152,6 +221,13 @@ class Client(Caller):
         """All fetches that the node there remembers."""
         url = f"http://{location}/api/node/fetch"
         return _decode(await self._call("GET", url, limit=ANSWER_MAX), list[FetchStatus])
+
+    async def _is_older(self, location: str) -> bool:
+        """Whether the node there is the older program's: it is well, and says nothing of it."""
+        try:
+            return not await self._call("GET", f"http://{location}/api/node/health")
+        except (Refused, Unavailable):
+            return False
 
     # -- a supernode's; all raise Refused or Unavailable
 
@@ -190,13 +266,36 @@ class Client(Caller):
     async def _holdings(self, supernode: str, url: str) -> list[Holding]:
         """What is found, with nothing but locations that may be called."""
         found = []
-        for holding in _decode(await self._call("GET", url, limit=ANSWER_MAX), list[Holding]):
-            locations = _told(supernode, holding.file.locations)
+        for one in _decode(await self._call("GET", url, limit=ANSWER_MAX), list[_Found]):
+            locations = _told(supernode, one.file.all)
             if locations:
-                first = locations[0]
-                file = msgspec.structs.replace(holding.file, location=first, locations=locations)
-                found.append(msgspec.structs.replace(holding, file=file))
+                name = UNSET if one.file.name is None else one.file.name
+                size = UNSET if one.file.size is None else one.file.size
+                found.append(Holding(one.id, HeldFile(locations[0], locations, name, size)))
         return found
+
+    async def other_supernodes(self, supernode: str) -> list[str]:
+        """
+        Those that the supernode there knows.
+
+        The older program's asks its group for that, and may wait without end for answers.
+        """
+        url = f"http://{supernode}/api/supernode/search?hash_ids={SUPERNODE_ID}"
+        others: list[str] = []
+        for one in _decode(await self._call("GET", url, limit=ANSWER_MAX), list[_Found]):
+            # With `locations` it is one of ours, and the first of them is itself.
+            others += one.file.all[1:] if one.file.locations is not None else one.file.all
+        return _told(supernode, others)
+
+    async def finds_names(self, supernode: str) -> bool:
+        """Whether the supernode there can search by name; the older program's finds by id alone."""
+        try:
+            await self._call(
+                "GET", f"http://{supernode}/api/supernode/holders/{SUPERNODE_ID}?here=1"
+            )
+        except Refused as refused:
+            return refused.status != 404
+        return True
 
     async def nodes(self, supernode: str) -> list[Node]:
         """The nodes that are registered there."""
@@ -207,12 +306,28 @@ class Client(Caller):
     async def holders(self, supernode: str, id: str, here: bool = False) -> Holders:
         """Everybody who has it or a part of it; `here`: only who is registered at this one."""
         url = f"http://{supernode}/api/supernode/holders/{id}{'?here=1' if here else ''}"
-        found = _decode(await self._call("GET", url, limit=ANSWER_MAX), Holders)
+        try:
+            answer = await self._call("GET", url, limit=ANSWER_MAX)
+        except Refused as refused:
+            if refused.status != 404:
+                raise
+            # Not that nobody has it: the older program's supernode has no such route.
+            return await self._holders_by_search(supernode, id, here)
+        found = _decode(answer, Holders)
         return msgspec.structs.replace(
             found,
             locations=_told(supernode, found.locations),
             partial=_told(supernode, found.partial),
         )
+
+    async def _holders_by_search(self, supernode: str, id: str, here: bool) -> Holders:
+        if id == SUPERNODE_ID:
+            return Holders(id, [], [])  # That it answers is all there is to know of it.
+        url = f"http://{supernode}/api/supernode/search/{id}"
+        file = _decode(await self._call("GET", url, limit=ANSWER_MAX), _FoundOne).file
+        # Without a name it came from its group, and not from a node of its own.
+        locations = [] if here and file.name is None else file.all
+        return Holders(id, _told(supernode, locations), [], file.name, file.size)
 
     async def _presence(self, method: str, supernode: str, location: str) -> bool:
         body = msgspec.json.encode(Presence(location))

@@ -20,12 +20,16 @@ from p2ptwisted.endpoints import check_endpoint
 from p2ptwisted.errors import InvalidInput, StartError
 from p2ptwisted.group_key import GroupKey, load_group_key
 from p2ptwisted.printable import printable
+from p2ptwisted.private_files import read_file
 from p2ptwisted.protocols.links import check_selection
 from p2ptwisted.protocols.sockets import Group
 from p2ptwisted.tls import Authority, load_authority
 from p2ptwisted.web.limits import BODIES_MAX, HEADER_MOST, IDLE_LEAST, Limits
 
 EVERYWHERE = IPv4Network("0.0.0.0/0")
+
+#: Bytes of a configuration file; with every option there is it has a few thousand.
+FILE_MAX = 1024 * 1024
 
 #: Digits of a port that is looked at; Python makes no number of more than 4,300.
 DIGITS_MAX = 20
@@ -207,9 +211,9 @@ def load_config(kind: type[_Config], given: Mapping[str, Any], file: Path | None
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text())
-    except OSError as error:
-        raise _mistake(f"--config {file}: {error.strerror}") from error
+        return tomllib.loads(read_file(file, FILE_MAX).content.decode())
+    except InvalidInput as error:
+        raise _mistake(f"--config {file}: {error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise _mistake(f"{file}: not TOML: {error}") from error
     except RecursionError:

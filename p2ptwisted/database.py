@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from twisted.logger import Logger
 
+from p2ptwisted.beneath import NotRegular, open_regular
 from p2ptwisted.errors import StartError
 from p2ptwisted.printable import printable
 
@@ -88,7 +89,8 @@ class Database:
         A file that SQLite can't read, or with the tables of another schema,
         is renamed, never deleted; where nothing can be written, memory has to
         do, with what is in the file. Raises StartError where the folder can't
-        be made, or another process has the database open.
+        be made, others may do as they like there, or another process has the
+        database open.
         """
         if self._state is None:
             self._db = _connect(":memory:", self._schema)
@@ -102,6 +104,7 @@ class Database:
                 raise self._unusable(error) from error
             # What follows meets the same.
         try:
+            _check_folder(self._state)
             self._lock = _lock(self._state / f"{self._name}.lock")
             self._db = _connect_anew(path, self._schema)
             self._path = path
@@ -182,6 +185,10 @@ class Database:
 
     def _unusable(self, error: OSError | ValueError) -> StartError:
         told = error.strerror if isinstance(error, OSError) else error
+        if isinstance(error, OSError) and error.errno == errno.ELOOP:
+            told = f"{error.filename} is a link: remove it"
+        if isinstance(error, NotRegular):
+            told = f"{error.filename} {error.strerror}: remove it"
         shown = printable(str(self._state)[:SHOWN_MAX])
         return StartError(f"--state {shown}: can't keep anything there: {told}")
 
@@ -200,13 +207,45 @@ def _tells_damage(error: Exception) -> bool:
     return kind in _DAMAGED
 
 
+def _check_folder(state: Path) -> None:
+    """
+    Raises StartError where others than its owner, root and its group may change what is there.
+
+    SQLite opens by name, and more than one file: against them it has no defense.
+    """
+    try:
+        status = state.stat()
+    except FileNotFoundError:
+        return  # The disk takes no folder.
+    trouble = folder_trouble(status, os.geteuid())
+    if trouble is not None:
+        raise StartError(
+            f"--state {printable(str(state)[:SHOWN_MAX])}: {trouble}: make it yours alone "
+            "(chown, chmod go-w), or name another folder"
+        )
+    if status.st_mode & stat.S_IWGRP:
+        _log.warn(
+            "--state {state}: its group may write there, and is trusted; chmod g-w ends that",
+            state=printable(str(state)[:SHOWN_MAX]),
+        )
+
+
+def folder_trouble(status: os.stat_result, uid: int) -> str | None:
+    """Why strangers could change what a user has in a folder with that status, if they could."""
+    if status.st_uid not in (uid, 0):
+        return f"it belongs to another user ({status.st_uid})"
+    if status.st_mode & stat.S_IWOTH:
+        return f"everybody may write there (mode {stat.S_IMODE(status.st_mode):04o})"
+    return None
+
+
 def _lock(path: Path) -> int:
     """
     The right to write, for one process at a time: two would undo each other's work.
 
     SQLite's own locks would keep out those who only read. Raises BlockingIOError.
     """
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, SECRET)
+    file = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, SECRET)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -218,7 +257,7 @@ def _lock(path: Path) -> int:
 def _connect_anew(path: Path, schema: str) -> sqlite3.Connection:
     """The database there; a damaged one is set aside."""
     # What SQLite makes beside it gets the same mode.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, SECRET))
+    os.close(open_regular(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, SECRET))
     _keep_secret(path)
     try:
         # Nothing is written before it is known to be good: a damaged one is kept as it is.
@@ -235,6 +274,8 @@ def _connect_anew(path: Path, schema: str) -> sqlite3.Connection:
 def _in_memory(path: Path, schema: str) -> sqlite3.Connection:
     """A database in memory, with what is in the file there where that can be read."""
     memory = _connect(":memory:", schema)
+    if not path.is_file():
+        return memory  # SQLite would wait for somebody to write into a pipe.
     try:
         # As if nobody could write it: there is no way to make what SQLite wants beside it.
         with contextlib.closing(_connect_to_read(path, "&immutable=1")) as database:
@@ -275,13 +316,24 @@ def _connect(path: str, schema: str) -> sqlite3.Connection:
 
 
 def _keep_secret(path: Path) -> None:
-    """Others may have been let read a database that was made elsewhere, or copied."""
+    """
+    Others may have been let read a database that was made elsewhere, or copied.
+
+    Raises OSError where one of its files is a link, or no file.
+    """
     for each in (path, *(path.with_name(path.name + suffix) for suffix in _BESIDE)):
+        try:
+            file = open_regular(each, os.O_RDONLY | os.O_NOFOLLOW)
+        except OSError as error:
+            if isinstance(error, NotRegular) or error.errno == errno.ELOOP:
+                raise
+            continue
+        status = os.fstat(file)
         # On a file system without modes it can be used all the same.
         with contextlib.suppress(OSError):
-            status = os.stat(each)
             if status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) & ~SECRET:
-                os.chmod(each, SECRET)
+                os.fchmod(file, SECRET)
+        os.close(file)
 
 
 def _tables(database: sqlite3.Connection) -> set[str]:
@@ -318,7 +370,7 @@ def _tell_damaged(path: Path, error: Exception, then: str) -> None:
 
 def _set_aside(path: Path) -> Path:
     number = 1
-    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+    while os.path.lexists(aside := path.with_name(f"{path.name}.damaged-{number}")):
         number += 1
     path.rename(aside)
     log, index = (path.with_name(path.name + suffix) for suffix in _BESIDE)

@@ -34,5 +34,9 @@ class Unavailable(Exception):
     """It can't be done now, but may be in a moment."""
 
 
+class OlderProgram(Unavailable):
+    """The other side is the older program, which can't do that (docs/protocol.md)."""
+
+
 class StartError(Exception):
     """The daemon can't start; the message is the one line its user sees."""

@@ -72,9 +72,10 @@ class HashPool(Service):
         self._large: deque[_Task] = deque()
         self._again: IDelayedCall | None = None
 
-    def hash(self, path: Path, signature: Signature) -> Deferred[Digests]:
+    def hash(self, folder: Path, name: str, signature: Signature) -> Deferred[Digests]:
         # Absolute, for a child's working directory is not ours.
-        task = _Task(Job(os.fsencode(path.absolute()), signature))
+        job = Job(os.fsencode(folder.absolute()), os.fsencode(name), signature)
+        task = _Task(job)
         (self._large if task.is_large else self._small).append(task)
         self._give_out()
         return task.done

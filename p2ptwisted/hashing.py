@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from p2ptwisted.beneath import open_regular
 from p2ptwisted.pieces import Digests, piece_size
 from p2ptwisted.scanning import Signature, is_unchanged, open_unchanged
 
@@ -29,10 +30,11 @@ NICENESS = 10
 
 
 class Job(Struct, frozen=True, array_like=True):
-    """A file to be hashed, in a child's input."""
+    """A file of a folder to be hashed, in a child's input."""
 
-    #: As the file system has it, for JSON has only what is Unicode.
-    path: bytes
+    #: Both as the file system has them, for JSON has only what is Unicode.
+    folder: bytes
+    name: bytes
     signature: Signature
 
 
@@ -44,15 +46,15 @@ class Result(Struct, frozen=True, array_like=True):
     error: int = 0
 
 
-def hash_file(path: Path, signature: Signature) -> Digests:
+def hash_file(folder: Path, name: str, signature: Signature) -> Digests:
     """
-    The digests of a file that is, and stays, the one with that signature.
+    The digests of a file of a folder that is, and stays, the one with that signature.
 
     Raises OSError, FileNotFoundError among them where it is another one.
     """
     length = piece_size(signature.size)
     whole, pieces = hashlib.sha256(), bytearray()
-    with open_unchanged(path, signature) as file:
+    with open_unchanged(folder, name, signature) as file:
         piece, left = hashlib.sha256(), length
         while data := file.read(min(BLOCK, left)):
             whole.update(data)
@@ -64,19 +66,28 @@ def hash_file(path: Path, signature: Signature) -> Digests:
         if left < length:
             pieces += piece.digest()
         if not is_unchanged(file, signature):
-            raise FileNotFoundError(errno.ENOENT, "changed while it was hashed", str(path))
+            raise FileNotFoundError(errno.ENOENT, "changed while it was hashed", name)
     return Digests(whole.hexdigest(), bytes(pieces))
 
 
-def hash_growing(path: Path, size: int, grown: Iterable[bytes]) -> str | None:
+def hash_growing(path: Path, size: int, lines: Iterable[bytes]) -> str | None:
     """
-    The digest of a file that will have `size` bytes; each of `grown` says how many it has.
+    The digest of a file that will have `size` bytes.
 
-    By then it is on the disk, too. None where `grown` ends before. Raises OSError.
+    Of `lines` the first says which file it is, its device and inode, and each
+    that follows how many bytes it has. By then it is on the disk, too. None
+    where they end before. Raises OSError, where another file stands there too.
     """
     whole, hashed = hashlib.sha256(), 0
-    with open(path, "rb", buffering=0) as file:
-        for line in grown:
+    told = iter(lines)
+    first = next(told, None)
+    if first is None:
+        return None
+    with open(open_regular(path, os.O_RDONLY | os.O_NOFOLLOW), "rb", buffering=0) as file:
+        status = os.fstat(file.fileno())
+        if first.split() != [b"%d" % status.st_dev, b"%d" % status.st_ino]:
+            raise FileNotFoundError(errno.ENOENT, "was replaced by another file", str(path))
+        for line in told:
             while hashed < min(int(line), size):
                 data = file.read(min(BLOCK, int(line) - hashed))
                 if not data:
@@ -91,7 +102,7 @@ def hash_growing(path: Path, size: int, grown: Iterable[bytes]) -> str | None:
 
 
 def follow(path: Path, size: int) -> None:
-    """Sizes in, one digest out."""
+    """Which file it is and its sizes in, one digest out."""
     digest = hash_growing(path, size, sys.stdin.buffer)
     if digest is not None:
         sys.stdout.write(digest + "\n")
@@ -104,7 +115,8 @@ def work() -> None:
     for line in sys.stdin.buffer:
         job = decoder.decode(line)
         try:
-            digests = hash_file(Path(os.fsdecode(job.path)), job.signature)
+            folder, name = Path(os.fsdecode(job.folder)), os.fsdecode(job.name)
+            digests = hash_file(folder, name, job.signature)
             result = Result(digests.id, digests.pieces.hex())
         except OSError as error:
             result = Result("", "", error.errno or errno.EIO)

@@ -6,7 +6,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from p2ptwisted.calls import Refused
+from p2ptwisted.calls import BUSY_STATUSES, Refused
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.services import Signal
 
@@ -18,9 +18,6 @@ BEAT_AGAIN = 3.0
 
 #: Heartbeats without an answer after which a supernode is gone.
 BEATS_MISSED = 2
-
-#: Statuses of a supernode that is well, and has too much to do.
-BUSY_STATUSES = (429, 503)
 
 _log = Logger()
 

@@ -117,11 +117,12 @@ class ISearchOverlay(Interface):
         """
         The locations in the first answer; empty where nobody has it.
 
-        Fails with Unavailable where too much is being asked.
+        Fails with Unavailable where too much is being asked, or where somebody may have it
+        and can't be asked in time.
         """
 
     def search_all(id: str) -> Deferred[tuple[str, ...]]:
-        """The locations in all answers that came in time."""
+        """The locations in all answers that came in time; fails as `search` does."""
 
 
 class ILibrary(Interface):
@@ -169,9 +170,9 @@ class IFetches(Interface):
 class IHasher(Interface):
     """Makes the digests of files."""
 
-    def hash(path: Path, signature: Signature) -> Deferred[Digests]:
+    def hash(folder: Path, name: str, signature: Signature) -> Deferred[Digests]:
         """
-        Those of the file there, where it is the one with that signature.
+        Those of the file of that name in the folder, where it is the one with that signature.
 
         Fails with FileNotFoundError where it is not, or no longer; with
         OSError where it can't be read.

@@ -7,6 +7,7 @@ forward. What is new is hashed beside it, so that a scan never waits for a
 large file.
 """
 
+import os
 import time
 from bisect import bisect_left, insort
 from collections import deque
@@ -119,7 +120,7 @@ class Library(Service):
     def open(self, id: str) -> BinaryIO:
         for name in sorted(self._names.get(id, ())):
             try:
-                return open_unchanged(self.folder / name, self._files[name][0])
+                return open_unchanged(self.folder, name, self._files[name][0])
             except OSError:
                 self.hint()
         raise UnknownResource(f"{id} is not here, or no longer as it was")
@@ -132,9 +133,13 @@ class Library(Service):
         assert digests is not None
         return Pieces(resource.size, digests.pieces)
 
-    def adopt(self, path: Path, digests: Digests) -> None:
-        """A file has come into the folder whose digests are known."""
-        signature = Signature.of(path.stat())
+    def adopt(self, path: Path, status: os.stat_result, digests: Digests) -> None:
+        """
+        A file has come into the folder whose digests are known.
+
+        `status` is of that very file: another may stand at `path` by now.
+        """
+        signature = Signature.of(status)
         name = path.relative_to(self.folder).as_posix()
         self._forget(name)
         if self._cache is not None:
@@ -283,7 +288,7 @@ class Library(Service):
             self._hash_next(kind)
             return result
 
-        hashing = self._hasher.hash(self.folder / name, signature)
+        hashing = self._hasher.hash(self.folder, name, signature)
         hashing.addBoth(ended)
         hashing.addCallbacks(hashed, failed)
         hashing.addCallback(lambda _: self._check_first_scan())

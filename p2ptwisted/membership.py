@@ -59,6 +59,10 @@ REGISTER_REST = 5
 #: another reason than its length: a bad network is no ground to rest.
 REGISTER_LONG, REGISTER_LONG_EACH = 1.0, 0.3e-3
 
+#: Statuses of a supernode that has no heartbeats, as the older program's hasn't: a route
+#: that does nothing there, or that isn't there for this.
+NO_HEARTBEATS = (405, 500, 501)
+
 _log = Logger()
 
 
@@ -101,6 +105,10 @@ class Membership(Service):
         self._joining: str | None = None
         #: Whether the supernode lists this node, as far as is known.
         self._listed = False
+        #: Resources in its list there.
+        self._registered = 0
+        #: The last supernode that had no heartbeats.
+        self._beatless: str | None = None
         self._changed = False
         self._registering = False
         self._rest_until = 0.0
@@ -226,7 +234,17 @@ class Membership(Service):
             raise cause_of(first) from None
 
     async def _beat(self, supernode: str) -> bool:
-        return await self._client.heartbeat(supernode, self._location(supernode))
+        location = self._location(supernode)
+        try:
+            return await self._client.heartbeat(supernode, location)
+        except Refused as refused:
+            if refused.status not in NO_HEARTBEATS:
+                raise
+        # It is there, and calls its nodes; whether it knows this one its list tells, which
+        # leaves out those that share nothing.
+        self._beatless = supernode
+        listed = await self._client.nodes(supernode)
+        return not self._registered or any(node.location == location for node in listed)
 
     async def _beaten(self, known: bool) -> bool:
         """A heartbeat was answered, by a supernode that lists this node or doesn't."""
@@ -280,6 +298,9 @@ class Membership(Service):
         began = self._clock.seconds()
         self._changed, self._registering = False, True
         resources = self._resources()
+        if supernode == self._beatless:
+            # It would tell of a part as of the whole, and of no other holder any more.
+            resources = [one for one in resources if not one.partial]
         if len(resources) > RESOURCES_MAX:
             _log.warn(
                 "Only the first {most} of {count} resources are registered: "
@@ -298,6 +319,7 @@ class Membership(Service):
         finally:
             self._registering = False
         self._listed = True
+        self._registered = len(resources)
         self._heartbeats.answered(began)
         if supernode in self._left:
             self._left.remove(supernode)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from p2ptwisted.beneath import LeadsOut, folder_beneath, link_status, open_beneath, open_folder
 from p2ptwisted.model import NAME_MAX
 
 #: What is still on its way, by us or by others.
@@ -41,69 +42,91 @@ class Entry(NamedTuple):
     signature: Signature
 
 
-def walk(folder: Path, entered: Callable[[Path], None]) -> Iterator[Entry | None]:
+def walk(
+    folder: Path,
+    entered: Callable[[Path], None],
+    led_out: Callable[[str], None] = lambda name: None,
+) -> Iterator[Entry | None]:
     """
     All files, folder by folder; None for what is left out, so that every step is short.
 
     `entered` is called with each folder before it is listed: a change that
-    comes after that call must be noticed by the caller himself. Raises
+    comes after that call must be noticed by the caller himself. `led_out` is
+    called with the name of each link that leads out of the folder. Raises
     OSError where `folder` itself can't be listed; others are passed over.
     """
-    folders = [folder]
-    while folders:
-        current = folders.pop()
-        entered(current)
-        try:
-            listing = os.scandir(current)
-        except OSError:
-            if current == folder:
-                raise
-            continue  # It went, or is not for us to read.
-        with listing:
-            for entry in listing:
-                if entry.name.startswith("."):
-                    yield None
-                    continue
+    root = open_folder(folder)
+    try:
+        folders = [""]
+        while folders:
+            current = folders.pop()
+            entered(folder / current)
+            try:
+                # By its name, so that however deep it is, few are open at once.
+                inner = folder_beneath(root, current)
+            except OSError:
+                continue  # It went, or is not for us to read.
+            try:
+                yield from _list(root, inner, f"{current}/" if current else "", folders, led_out)
+            finally:
+                os.close(inner)
+    finally:
+        os.close(root)
+
+
+def _list(
+    root: int, inner: int, above: str, folders: list[str], led_out: Callable[[str], None]
+) -> Iterator[Entry | None]:
+    """What is in an open folder; the folders in it are added to `folders`."""
+    with os.scandir(inner) as listing:
+        for entry in listing:
+            found = None
+            name = above + entry.name
+            if not entry.name.startswith(".") and _can_be_told(name):
                 try:
                     if entry.is_dir(follow_symlinks=False):
-                        folders.append(Path(entry.path))
-                        yield None
-                    elif entry.name.endswith(UNFINISHED):
-                        yield None
-                    else:
-                        yield _file(folder, Path(entry.path))
-                except (OSError, RuntimeError):
-                    yield None  # It went while we looked, or is a link that leads to itself.
+                        folders.append(name)
+                    elif not entry.name.endswith(UNFINISHED):
+                        found = _file(root, inner, name, entry)
+                except LeadsOut:
+                    led_out(name)
+                except OSError:
+                    pass  # It went while we looked, or is a link that leads to itself.
+            yield found
 
 
-def _file(folder: Path, path: Path) -> Entry | None:
-    if path.is_symlink() and not path.resolve(strict=True).is_relative_to(folder):
-        return None
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        return None
-    name = path.relative_to(folder).as_posix()
+def _file(root: int, inner: int, name: str, entry: "os.DirEntry[str]") -> Entry | None:
+    if entry.is_symlink():
+        status = link_status(root, inner, entry.name)
+    else:
+        status = entry.stat(follow_symlinks=False)
+    return Entry(name, Signature.of(status)) if stat.S_ISREG(status.st_mode) else None
+
+
+def _can_be_told(name: str) -> bool:
+    """Whether others can be told of it; where not, of nothing in such a folder either."""
     try:
         name.encode()
     except UnicodeEncodeError:
-        return None
-    if len(name) > NAME_MAX:
-        return None
-    return Entry(name, Signature.of(status))
+        return False
+    return len(name) <= NAME_MAX
 
 
-def open_unchanged(path: Path, signature: Signature) -> BinaryIO:
+def open_unchanged(folder: Path, name: str, signature: Signature) -> BinaryIO:
     """
-    The file, opened, where it is still the one with that signature.
+    The file of that name in the folder, opened, where it is still the one with that signature.
 
     Raises OSError, FileNotFoundError among them where it is another one now.
     """
-    # Something else may stand at that name by now: a pipe, say, must not hold us up.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if Signature.of(os.fstat(descriptor)) != signature:
-        os.close(descriptor)
-        raise FileNotFoundError(errno.ENOENT, "has changed", os.fspath(path))
-    return open(descriptor, "rb", buffering=0)
+    root = open_folder(folder)
+    try:
+        file = open_beneath(root, name)
+    finally:
+        os.close(root)
+    if Signature.of(os.fstat(file)) != signature:
+        os.close(file)
+        raise FileNotFoundError(errno.ENOENT, "has changed", name)
+    return open(file, "rb", buffering=0)
 
 
 def is_unchanged(file: BinaryIO, signature: Signature) -> bool:

@@ -288,7 +288,7 @@ def make_supernode(reactor: ISupernodeReactor, config: SupernodeConfig) -> Multi
         name,
         config.search_timeout,
         answers=known.locations,
-        confirms=lambda location, id: Deferred.fromCoroutine(client.holds(location, id)),
+        confirms=lambda location, id: Deferred.fromCoroutine(client.confirms(location, id)),
         seal=None if key is None else Seal(key),
         trusted=config.trusted_networks,
     )

@@ -55,6 +55,8 @@ class InotifyWatch:
         if self._inotify is None:
             return
         try:
+            # By its path, which may lead elsewhere by now. What comes of that is a walk that is
+            # begun without need, or only when it is due: no more than that hangs on a hint.
             self._inotify.watch(
                 FilePath(bytes(folder)), _CHANGES | _UPHEAVALS, callbacks=[self._changed]
             )

@@ -16,6 +16,9 @@ from .fetch_cases import SLOW, FetchTestCase, content_of
 #: Seconds that one command may take.
 WITHIN = 30.0
 
+#: The user that has no rights anywhere.
+NOBODY = 65534
+
 
 class Ran(NamedTuple):
     """A command that has ended."""
@@ -172,6 +175,23 @@ class GetTests(CommandCase):
         for name in ("one.bin", "other.bin"):
             self.assertEqual(self.p2p("get", name).lines, [name])
 
+    def test_files_of_others(self) -> None:
+        """Pipes, and a part of another user, end it at once with a line, and are left there."""
+        self.start_holder("one", {"a": b"content"})
+        pipe, part = self.here / "pipe", self.here / "a.part"
+        os.mkfifo(pipe)
+        self.refused(1, "pipe exists and is another file", "get", "a", "-o", "pipe")
+        os.mkfifo(part)
+        self.refused(1, "a.part is no regular file", "get", "a")
+        part.unlink()
+        part.touch()
+        os.chown(part, NOBODY, NOBODY)
+        self.refused(1, f"a.part belongs to another user ({NOBODY})", "get", "a")
+        self.assertEqual(part.stat().st_uid, NOBODY)
+        self.assertEqual(set(os.listdir(self.here)), {"pipe", "a.part"})
+        part.unlink()
+        self.assertEqual(self.p2p("get", "a").lines, ["a"])
+
     def test_ambiguous(self) -> None:
         """A part of a name that fits several is refused with their ids; an exact name wins."""
         self.start_holder("one", {"a.txt": b"first", "aa.txt": b"second"})
@@ -284,6 +304,44 @@ class NodesTests(CommandCase):
         self.assertEqual(self.p2p("share", "linked", "--link", "--node", node.url).status, 0)
         self.assertTrue((self.shared("one") / "linked").samefile(self.here / "linked"))
         self.refused(4, "twistd", "share", "linked", "--node", "http://127.0.0.1:1")
+
+    def test_share_links(self) -> None:
+        """Of a folder, links that lead out are left out and told of; one that is named is meant."""
+        node = self.node_with("one")
+        (self.here / "secret").write_bytes(b"secret")
+        folder = self.here / "folder"
+        folder.mkdir()
+        (folder / "file").write_bytes(b"inside")
+        (folder / "inside").symlink_to("file")
+        (folder / "-up").symlink_to("..")
+        for number in range(14):
+            (folder / f"out{number}").symlink_to("../secret")
+        (self.here / "named").symlink_to("secret")
+        ran = self.p2p("share", "folder", "--node", node.url)
+        self.assertEqual(ran.status, 0, ran)
+        self.assertEqual(
+            ran.lines,
+            [f"{id_of(b'inside')}  folder/file", f"{id_of(b'inside')}  folder/inside"],
+        )
+        first, *_, last = ran.told.splitlines()
+        self.assertIn(f"{folder / '-up'} is left out", first)
+        self.assertEqual(ran.told.count("is left out"), 10)
+        self.assertIn("5 more links", last)
+        there = self.shared("one") / "folder"
+        self.assertEqual({path.name for path in there.iterdir()}, {"file", "inside"})
+        self.assertEqual(self.p2p("share", "named", "--node", node.url).status, 0)
+        self.assertEqual(self.holders_of(b"secret"), [node.location])
+
+    def test_share_into_a_link(self) -> None:
+        """Nothing is put where a link in the node's folder leads out of it."""
+        node = self.node_with("one")
+        private = self.folder / "private"
+        private.mkdir()
+        (self.here / "folder").mkdir()
+        (self.here / "folder" / "file").write_bytes(b"inside")
+        (self.shared("one") / "folder").symlink_to(private)
+        self.refused(1, "a link leads out of the folder", "share", "folder", "--node", node.url)
+        self.assertEqual(list(private.iterdir()), [])
 
     def holders_of(self, content: bytes) -> Any:
         (found,) = self.p2p("find", id_of(content), "--json").json

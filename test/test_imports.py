@@ -136,14 +136,14 @@ class ChildTests(TestCase):
         pool = HashPool(self.reactor, 1)
         pool.startService()
         try:
-            digests = await pool.hash(self.path, self.signature)
+            digests = await pool.hash(self.path.parent, self.path.name, self.signature)
         finally:
             await pool.stopService()
         self.assertEqual(digests.id, id_of(b"content"))
 
     async def test_follower(self) -> None:
         """So does one that follows a part."""
-        whole = follower(self.reactor)(self.path, self.signature.size)
+        whole = follower(self.reactor)(self.path, self.path.stat(), self.signature.size)
         whole.grown(self.signature.size)
         self.assertEqual(await whole.digest(), id_of(b"content"))
 

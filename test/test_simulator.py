@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from itertools import islice
 
 from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
@@ -121,7 +122,7 @@ class NoticedTests(SynchronousTestCase):
 
         def found(searches: Searches, message: Found) -> Search | None:
             for search in searches._by_tag.values():
-                searches._credit(search, message)
+                search.credit(message.locations, message.name)
                 return search
             return None
 
@@ -130,27 +131,20 @@ class NoticedTests(SynchronousTestCase):
 
     def test_guessed(self) -> None:
         """An untagged answer that is credited to whatever resource is being searched for."""
-        real = Searches.found
 
-        def found(searches: Searches, message: Found) -> Search | None:
-            if message.tag is not None:
-                return real(searches, message)
-            for search in searches._by_tag.values():
-                if search.id != SUPERNODE_ID:
-                    searches._credit(search, message)
-                    return search
-            return None
+        def only_candidates(searches: Searches, name: str, now: float) -> list[Search]:
+            return list(islice(searches.candidates(name), 1))
 
-        self.patch(Searches, "found", found)
+        self.patch(Searches, "only_candidates", only_candidates)
         self.assertNoticed("never held", [WITH_OLDER])
 
     def test_unconfirmed(self) -> None:
         """An untagged answer whose location is believed to have all that is asked for."""
 
-        async def holds(client: VirtualClient, location: str, id: str) -> bool:
+        async def confirms(client: VirtualClient, location: str, id: str) -> bool:
             return True
 
-        self.patch(VirtualClient, "holds", holds)
+        self.patch(VirtualClient, "confirms", confirms)
         self.assertNoticed("never held", [WITH_OLDER])
 
     def test_route_raises(self) -> None:

@@ -118,7 +118,7 @@ class SupernodeMember:
             _name(self._random),
             SEARCH_TIMEOUT,
             answers=known.locations,
-            confirms=lambda location, id: Deferred.fromCoroutine(client.holds(location, id)),
+            confirms=lambda location, id: Deferred.fromCoroutine(client.confirms(location, id)),
             addresses=lambda _: [self._address],
         )
         self.supernode = Supernode(process, self.registry, known, sweep, overlay, client)

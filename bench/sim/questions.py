@@ -59,12 +59,12 @@ class Questions:
         self._ask([id], lambda supernode, caller: self._search(supernode, id, caller))
 
     def burst(self, older: OlderPeer | None = None) -> None:
-        """Several ids at once, one of them the older peer's where there is one."""
+        """Several ids at once, two of them the older peer's where there is one."""
         ids = [self._some_id() for _ in range(BURST)]
         if older is not None:
-            # A second answer of its could come when only one other search is left, and be
-            # taken for that one's: without tags it says no more than that.
-            ids[self._random.randrange(BURST)] = self._random.choice(older.ids)
+            # So that its second answer comes when another search is left.
+            for place in self._random.sample(range(BURST), 2):
+                ids[place] = self._random.choice(older.ids)
         ids = list(dict.fromkeys(ids))
         self._ask(ids, lambda supernode, caller: supernode.supernode.find(caller, ids=ids))
 

@@ -22,5 +22,6 @@ async def find(group: Group, wanted: tuple[str, ...]) -> Exit:
             say(*(f"    {location}" for location in one.locations))
             say(*(f"    {location}  (a part of it)" for location in one.partial))
     for what in missing:
-        tell(f"nobody has {what}: try a shorter part of the name, or p2p nodes to see who is there")
+        advice = "try a shorter part of the name, or p2p nodes to see who is there"
+        tell(await group.why_not_found(what, advice))
     return Exit.NOT_FOUND if missing else Exit.OK

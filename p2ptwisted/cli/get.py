@@ -3,12 +3,15 @@
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from msgspec import Struct
 from twisted.internet.defer import CancelledError, DeferredSemaphore
 from twisted.internet.task import Cooperator
 
+from p2ptwisted.beneath import open_regular
 from p2ptwisted.cli.exits import Exit, Problem, worst
 from p2ptwisted.cli.group import Group, unique
 from p2ptwisted.cli.match import Match
@@ -117,12 +120,15 @@ class Getting:
         """Whether the file is there with just this content. Raises Problem where it is another."""
         if not os.path.lexists(self.path):
             return False
-        if self.path.is_file() and self.match.size in (None, self.path.stat().st_size):
-            digest = hashlib.sha256()
-            await cooperator.coiterate(hashing(self.path, digest))
-            if digest.hexdigest() == self.match.id:
-                self.got.size = self.path.stat().st_size
-                return True
+        # What can't be opened, or is a pipe, say, is another file in any case.
+        with suppress(OSError), opened(self.path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if self.match.size in (None, size):
+                digest = hashlib.sha256()
+                await cooperator.coiterate(hashing(file, digest))
+                if digest.hexdigest() == self.match.id:
+                    self.got.size = size
+                    return True
         if self.path.is_dir():
             raise Problem(f"{self.path} is a folder: name a file in it with -o")
         if not force:
@@ -133,12 +139,16 @@ class Getting:
         return False
 
 
-def hashing(path: Path, digest: "hashlib._Hash") -> Iterator[None]:
+def opened(path: Path) -> BinaryIO:
+    """A regular file that the user has named, be it by a link. Raises OSError."""
+    return open(open_regular(path), "rb", buffering=0)
+
+
+def hashing(file: BinaryIO, digest: "hashlib._Hash") -> Iterator[None]:
     """Hash a file in slices."""
-    with open(path, "rb", buffering=0) as file:
-        while data := file.read(SLICE):
-            digest.update(data)
-            yield
+    while data := file.read(SLICE):
+        digest.update(data)
+        yield
 
 
 def places(matches: list[Match], output: str | None) -> list[Path]:

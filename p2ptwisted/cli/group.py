@@ -85,14 +85,22 @@ class Group:
         """The named one and those that it knows."""
         location = await location_of(self._reactor, url, "--supernode")
         try:
-            found = await self.client.search(location, [SUPERNODE_ID])
+            others = await self._known_to(location)
         except (Unavailable, Refused) as error:
             raise Problem(
                 f"supernode {url} can't be asked ({error}): start it, or name another one",
                 Exit.NOBODY,
             ) from None
-        others = [other for one in found for other in one.file.locations]
-        return list(dict.fromkeys([location, *distinct(others[1:])]))
+        return list(dict.fromkeys([location, *distinct(others)]))
+
+    async def _known_to(self, supernode: str) -> list[str]:
+        """The other supernodes that this one knows."""
+        try:
+            return await self.client.other_supernodes(supernode)
+        except Unavailable:
+            if await self.client.finds_names(supernode):
+                raise
+        return []  # The older program's waits for others without end, and is there.
 
     async def _found_by_multicast(self) -> list[str]:
         config = self.settings.config
@@ -141,7 +149,7 @@ class Group:
 
     async def find(self, what: str) -> list[Match]:
         """All that has this id, or this in its name."""
-        if len(what) != 64 or not _is_id(what):
+        if not _is_digest(what):
             found = await self._named(what)
             if found or not _is_id(what):
                 return found
@@ -156,7 +164,9 @@ class Group:
         """The one resource that is meant. Raises UnknownResource, or Problem where it is open."""
         found = await self.find(what)
         if not found:
-            raise UnknownResource(f"nobody has {what}: p2p find with a part of its name may help")
+            raise UnknownResource(
+                await self.why_not_found(what, "p2p find with a part of its name may help")
+            )
         or_more = " or more" if len(found) > CANDIDATES_MAX else ""
         if len(found) > 1:
             # What nobody has keeps nobody from what is there.
@@ -169,6 +179,19 @@ class Group:
             more = f" and {len(found) - 10} more" if len(found) > 10 else ""
             raise Problem(f"{what} can be any of {len(found)}{or_more}: give an id of {ids}{more}")
         return found[0]
+
+    async def why_not_found(self, what: str, advice: str) -> str:
+        """A line for what was not found, with what to do next; `advice` where all were asked."""
+        if not _is_digest(what):
+            for supernode, finds in zip(
+                await self.supernodes(), await self._ask_all(self.client.finds_names), strict=True
+            ):
+                if finds is False:
+                    advice = (
+                        f"supernode {supernode} is the older program's and knows no names: give "
+                        "its id"
+                    )
+        return f"nobody has {what}: {advice}"
 
     async def _named(self, part: str) -> list[Match]:
         matches: dict[str, Match] = {}
@@ -258,6 +281,11 @@ def _described(match: Match) -> str:
 
 def _is_named(name: str, what: str) -> bool:
     return what in (name, name.rpartition("/")[2])
+
+
+def _is_digest(text: str) -> bool:
+    """Whether it is the id of a file, and not a part of its name."""
+    return len(text) == 64 and _is_id(text)
 
 
 def _is_id(text: str) -> bool:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from msgspec import Struct
 from twisted.internet.defer import Deferred
 
-from p2ptwisted.addresses import parse_location
-from p2ptwisted.client import Client
+from p2ptwisted.client import LOCATIONS_MAX, Client
+from p2ptwisted.fair import host_of, in_turns
 from p2ptwisted.services import all_of
 
 #: Resources that are looked at, and holders that are asked of each: all at once, for
@@ -30,7 +30,7 @@ class Match(Struct):
     @property
     def addresses(self) -> set[str]:
         """Where it is said to be, each host once."""
-        return {parse_location(one).host for one in self.locations}
+        return {host_of(one) for one in self.locations}
 
 
 async def held(client: Client, matches: Sequence[Match]) -> list[Match]:
@@ -55,13 +55,7 @@ def going_round(matches: Sequence[Match]) -> list[Match]:
 
 
 async def _is_held(client: Client, match: Match) -> bool:
-    of_hosts: dict[str, list[str]] = {}
-    for location in match.locations:
-        of_hosts.setdefault(parse_location(location).host, []).append(location)
-    # One of each host, then the others.
-    first = [locations[0] for locations in of_hosts.values()]
-    others = [one for locations in of_hosts.values() for one in locations[1:]]
-    asked = [*first, *others][:HOLDERS_MAX]
+    asked = in_turns(match.locations, LOCATIONS_MAX)[:HOLDERS_MAX]
     calls = [Deferred.fromCoroutine(client.holds(location, match.id)) for location in asked]
     answers: list[bool] = await all_of(calls)
     return any(answers)

@@ -7,13 +7,16 @@ from p2ptwisted.calls import Refused
 from p2ptwisted.cli.exits import Exit, Problem
 from p2ptwisted.cli.group import Group
 from p2ptwisted.cli.output import say, say_json, say_table, size_of
-from p2ptwisted.errors import Unavailable
+from p2ptwisted.errors import OlderProgram, Unavailable
 from p2ptwisted.model import FetchStatus, Health, Node
 from p2ptwisted.services import all_of
 
 
 class NodeState(Struct):
-    """A node, its supernode, and what it says of itself; nothing where it doesn't answer."""
+    """
+    A node, its supernode, and what it says of itself: nothing where it doesn't answer,
+    which is an error, or where it is the older program's, which is none.
+    """
 
     name: str
     location: str
@@ -88,6 +91,8 @@ async def _look(group: Group, node: Node, supernode: str) -> NodeState:
         state.health = await group.client.health(node.location)
         fetches = await group.client.fetches(node.location)
         state.fetches = [one for one in fetches if one.state in ("waiting", "running")]
+    except OlderProgram:
+        pass  # It is well.
     except (Unavailable, Refused) as error:
         state.error = str(error)
     return state
@@ -140,7 +145,8 @@ def _show(state: State) -> None:
 
 def _node(one: NodeState) -> tuple[str, str, str, str, str]:
     if one.health is None:
-        return one.name, one.location, one.supernode, "?", "no answer"
+        state = "the older program's" if one.error is None else "no answer"
+        return one.name, one.location, one.supernode, "?", state
     doing = "scanning its folder" if one.health.scanning else "well"
     return one.name, one.location, one.supernode, str(one.health.resources), doing
 

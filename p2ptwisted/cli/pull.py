@@ -11,7 +11,7 @@ from p2ptwisted.cli.group import Group, location_of, unique
 from p2ptwisted.cli.match import Match
 from p2ptwisted.cli.output import say, say_json, size_of, tell
 from p2ptwisted.cli.progress import Bars, Row
-from p2ptwisted.errors import Unavailable
+from p2ptwisted.errors import OlderProgram, Unavailable
 from p2ptwisted.model import FetchStatus
 from p2ptwisted.node import INodeReactor
 from p2ptwisted.printable import shown
@@ -100,7 +100,7 @@ def _advice(error: Exception, location: str) -> str:
     if isinstance(error, Refused) and error.status == 403:
         own = address_towards(location.rpartition(":")[0])
         return f"it doesn't take orders from here: start it with --trusted-network {own}/32"
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable) and not isinstance(error, OlderProgram):
         return f"it doesn't answer ({error}): p2p status shows who does"
     return str(error)
 

@@ -1,29 +1,36 @@
 """`p2p share`: puts files into the folder of this machine's node."""
 
-import errno
 import hashlib
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 from msgspec import UNSET, Struct
 from twisted.internet.task import Cooperator, deferLater
 
 from p2ptwisted.addresses import is_own, parse_location
+from p2ptwisted.beneath import open_beneath, open_folder
 from p2ptwisted.calls import Refused
 from p2ptwisted.cli.exits import Exit, Problem
-from p2ptwisted.cli.get import hashing
+from p2ptwisted.cli.get import hashing, opened
 from p2ptwisted.cli.group import Group, location_of
-from p2ptwisted.cli.output import say, say_json
-from p2ptwisted.errors import Unavailable
+from p2ptwisted.cli.output import say, say_json, tell
+from p2ptwisted.errors import OlderProgram, Unavailable
 from p2ptwisted.node import INodeReactor
+from p2ptwisted.scanning import walk
 from p2ptwisted.services import make_cooperator
 from p2ptwisted.transfer.part import SLICE
+from p2ptwisted.transfer.target_folder import TargetFolder
 
 #: Seconds between two looks whether it is listed, and how long that may take:
 #: so many, and one more for so many bytes that the node has to hash.
 LOOK, LISTED_WITHIN, BYTES_A_SECOND = 0.25, 60.0, 100_000_000
+
+#: Links that lead out of a folder and are told of by name; of the rest, how many.
+LINKS_TOLD = 10
 
 
 class Shared(Struct):
@@ -48,6 +55,11 @@ async def share(
     location = await location_of(reactor, node_url, "--node")
     try:
         health = await group.client.health(location)
+    except OlderProgram:
+        raise Problem(
+            f"the node at {node_url} is the older program's, which shares what was in its folder "
+            "when it was started: put the files there, and start it again"
+        ) from None
     except (Unavailable, Refused) as error:
         raise Problem(
             f"no node answers at {node_url} ({error}): start one (twistd p2p-node), "
@@ -70,7 +82,7 @@ async def share(
         raise Problem(f"{target}, the node's folder, is not on this machine: use its own machine")
     cooperator = make_cooperator(reactor)
     try:
-        shared = [await _place(cooperator, file, Path(target), name, link) for file, name in files]
+        shared = [await _place(cooperator, one, Path(target), link) for one in files]
     finally:
         cooperator.stop()
     await _listed(reactor, group, location, health.name, shared)
@@ -81,74 +93,132 @@ async def share(
     return Exit.OK
 
 
-def _files(paths: tuple[str, ...]) -> Iterator[tuple[Path, Path]]:
-    """Each file and its name in the node's folder. Raises Problem before anything is done."""
+class Source(NamedTuple):
+    """A file to be shared: `within` a folder of which nothing outside is, or on its own."""
+
+    path: Path
+    name: str
+    within: Path | None = None
+
+    def open(self) -> BinaryIO:
+        """Raises OSError."""
+        if self.within is None:
+            # Named by the user: a link, too, is meant.
+            return opened(self.path)
+        root = open_folder(self.within)
+        try:
+            name = self.path.relative_to(self.within).as_posix()
+            return open(open_beneath(root, name), "rb", buffering=0)
+        except OSError as error:
+            error.filename = os.fspath(self.path)
+            raise
+        finally:
+            os.close(root)
+
+
+def _files(paths: tuple[str, ...]) -> Iterator[Source]:
+    """Each file. Raises Problem before anything is done."""
     for path in map(Path, paths):
         if path.is_dir():
-            top = path.resolve()
-            for file in sorted(top.rglob("*")):
-                name = file.relative_to(top.parent)
-                # Nodes don't share what is hidden.
-                hidden = any(part.startswith(".") for part in file.relative_to(top).parts)
-                if file.is_file() and not hidden:
-                    yield file, name
+            yield from _files_in(path.resolve())
         elif path.is_file():
             if path.name.startswith("."):
                 raise Problem(f"{path}: a node shares nothing hidden: give it another name")
-            yield path, Path(path.name)
+            yield Source(path, path.name)
         else:
             raise Problem(f"{path}: there is no such file or folder")
 
 
-async def _place(
-    cooperator: Cooperator, source: Path, folder: Path, name: Path, link: bool
-) -> Shared:
-    destination = folder / name
-    destination.parent.mkdir(parents=True, exist_ok=True)
+def _files_in(folder: Path) -> Iterator[Source]:
+    """What a node would share of a folder; the links that lead out of it are told of."""
+    led_out: list[str] = []
+    found = walk(folder, lambda entered: None, led_out.append)
+    names = sorted(entry.name for entry in found if entry is not None)
+    for name in sorted(led_out)[:LINKS_TOLD]:
+        tell(f"{folder / name} is left out: it is a link that leads out of {folder}")
+    if len(led_out) > LINKS_TOLD:
+        tell(f"{len(led_out) - LINKS_TOLD} more links that lead out of {folder} are left out")
+    for name in names:
+        yield Source(folder / name, f"{folder.name}/{name}", folder)
+
+
+async def _place(cooperator: Cooperator, source: Source, folder: Path, link: bool) -> Shared:
+    destination = folder / source.name
+    top = folder.resolve()
     digest = hashlib.sha256()
-    if link:
-        await cooperator.coiterate(hashing(source, digest))
+    with source.open() as file:
         try:
-            os.link(source.resolve(), destination)
+            target = TargetFolder((top / source.name).parent, top)
         except OSError as error:
-            if error.errno != errno.EEXIST:
-                raise Problem(
-                    f"{source} can't be linked into {folder} ({error.strerror}): "
-                    "leave out --link to copy it"
-                ) from None
-            await _same(cooperator, destination, digest.hexdigest())
-    else:
-        # Hidden, so that the node doesn't look at it before it is whole.
-        descriptor, temporary = tempfile.mkstemp(prefix=".p2p-", dir=destination.parent)
+            raise Problem(f"{destination} can't be written: {error.strerror}") from None
         try:
-            await cooperator.coiterate(_copying(source, descriptor, digest))
-            os.link(temporary, destination)
-        except FileExistsError:
-            await _same(cooperator, destination, digest.hexdigest())
+            if link:
+                await cooperator.coiterate(hashing(file, digest))
+                is_new = _link(file, target, source.path, destination)
+            else:
+                is_new = await _copy(cooperator, file, target, destination.name, digest)
         finally:
-            os.close(descriptor)
-            os.unlink(temporary)
-    return Shared(digest.hexdigest(), str(name), str(destination), destination.stat().st_size)
+            target.close()
+        if not is_new:
+            await _same(cooperator, Source(top / source.name, source.name, top), digest.hexdigest())
+        size = os.fstat(file.fileno()).st_size
+    return Shared(digest.hexdigest(), source.name, str(destination), size)
 
 
-def _copying(source: Path, descriptor: int, digest: "hashlib._Hash") -> Iterator[None]:
-    with open(source, "rb", buffering=0) as file:
-        os.fchmod(descriptor, 0o644)
-        while data := file.read(SLICE):
-            digest.update(data)
-            view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
-            yield
+def _link(file: BinaryIO, target: TargetFolder, source: Path, destination: Path) -> bool:
+    """Whether the file has that name now; where not, another has. Raises Problem."""
+    try:
+        target.link(file.fileno(), destination.name)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise Problem(
+            f"{source} can't be linked into {destination.parent} ({error.strerror}): "
+            "leave out --link to copy it"
+        ) from None
+    return True
 
 
-async def _same(cooperator: Cooperator, there: Path, id: str) -> None:
+async def _copy(
+    cooperator: Cooperator,
+    file: BinaryIO,
+    target: TargetFolder,
+    name: str,
+    digest: "hashlib._Hash",
+) -> bool:
+    """Whether a copy has that name now; where not, another file has."""
+    # Hidden, so that the node doesn't look at it before it is whole.
+    temporary = f".p2p-{secrets.token_hex(8)}"
+    copy = target.make(temporary, os.O_WRONLY)
+    try:
+        await cooperator.coiterate(_copying(file, copy, digest))
+        target.put(temporary, name)
+    except FileExistsError:
+        return False
+    finally:
+        os.close(copy)
+        target.remove(temporary)
+    return True
+
+
+def _copying(file: BinaryIO, descriptor: int, digest: "hashlib._Hash") -> Iterator[None]:
+    os.fchmod(descriptor, 0o644)
+    while data := file.read(SLICE):
+        digest.update(data)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        yield
+
+
+async def _same(cooperator: Cooperator, there: Source, id: str) -> None:
     """What is there is the same. Raises Problem."""
     digest = hashlib.sha256()
-    if there.is_file():
-        await cooperator.coiterate(hashing(there, digest))
+    # What a node wouldn't open is another file in any case.
+    with suppress(OSError), there.open() as file:
+        await cooperator.coiterate(hashing(file, digest))
     if digest.hexdigest() != id:
-        raise Problem(f"{there} exists and is another file: rename yours, or remove that one")
+        raise Problem(f"{there.path} exists and is another file: rename yours, or remove that one")
 
 
 async def _listed(

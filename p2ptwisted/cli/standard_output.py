@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from p2ptwisted.cli.exits import Exit
+from p2ptwisted.cli.exits import Exit, Problem
 from p2ptwisted.cli.get import get_into
 from p2ptwisted.cli.group import Settings
 from p2ptwisted.cli.running import run
@@ -18,7 +18,13 @@ def get_to_standard_output(
     settings: Settings, wanted: tuple[str, ...], max_download: int | None
 ) -> Exit:
     """One resource after the other; nothing where one of them can't be got."""
-    with TemporaryDirectory(prefix="p2p-get-") as name:
+    try:
+        temporary = TemporaryDirectory(prefix="p2p-get-")
+    except OSError as error:
+        raise Problem(
+            f"no temporary folder can be made ({error.strerror}): set TMPDIR to where one can"
+        ) from None
+    with temporary as name:
         folder = Path(name)
         status = run(
             settings,

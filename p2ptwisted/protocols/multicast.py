@@ -10,12 +10,13 @@ from itertools import islice
 from typing import Protocol
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.interfaces import (
     IDelayedCall,
 )
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from p2ptwisted.bucket import Buckets, TokenBucket
@@ -23,7 +24,7 @@ from p2ptwisted.claims import believed, believed_of_supernodes
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.interfaces import ISearchOverlay
 from p2ptwisted.model import SUPERNODE_ID
-from p2ptwisted.protocols.confirming import Confirming
+from p2ptwisted.protocols.confirming import IDS_MAX, Confirming, Question
 from p2ptwisted.protocols.links import addresses_up
 from p2ptwisted.protocols.seal import Seal
 from p2ptwisted.protocols.searches import (
@@ -64,9 +65,6 @@ TAGGED_RATE_IN_ALL, TAGGED_BURST_IN_ALL = 15_000, 15_000
 #: Addresses whose rates are remembered.
 ADDRESSES_MAX = 10_000
 
-#: Locations of untagged replies that are being asked at once.
-CONFIRMATIONS_MAX = 64
-
 _log = Logger()
 
 
@@ -81,7 +79,7 @@ class Confirms(Protocol):
     """How an untagged reply is checked."""
 
     def __call__(self, location: str, id: str) -> Deferred[bool]:
-        """Whether the node at `location` has `id` itself."""
+        """Whether the node at `location` has `id` itself; fails where it doesn't say."""
 
 
 @implementer(ISearchOverlay)
@@ -127,8 +125,10 @@ class MulticastOverlay(Service):
         self._searches = Searches(name, timeout, lonely_timeout)
         self._waiters: dict[Search, list[Deferred[tuple[str, ...]]]] = {}
         self._timers: dict[Search, list[IDelayedCall]] = {}
-        self._confirming: set[Deferred[None]] = set()
-        self._to_confirm = Confirming()
+        self._asked: dict[Question, Deferred[bool]] = {}
+        self._confirming = Confirming()
+        #: When the next location can be asked, where that is a matter of time.
+        self._asking: IDelayedCall | None = None
         self._aloud = TokenBucket(ALOUD_RATE, ALOUD_BURST)
         self._tagged = Buckets(TAGGED_RATE, TAGGED_BURST, ADDRESSES_MAX)
         self._tagged_in_all = TokenBucket(TAGGED_RATE_IN_ALL, TAGGED_BURST_IN_ALL)
@@ -162,8 +162,10 @@ class MulticastOverlay(Service):
             self._refreshing.stop()
         for search in list(self._waiters):
             self._end(search)
-        for confirmation in list(self._confirming):
-            confirmation.cancel()
+        if self._asking is not None and self._asking.active():
+            self._asking.cancel()
+        for asked in list(self._asked.values()):
+            asked.cancel()
         return self._sockets.close()
 
     def _refresh(self) -> None:
@@ -233,7 +235,7 @@ class MulticastOverlay(Service):
                 return fail(Unavailable("too many searches for unknown ids: try again in a second"))
             self._waiters[search] = []
             self._timers[search] = [
-                self._reactor.callLater(search.timeout, self._end, search),
+                self._reactor.callLater(search.timeout, self._time_passed, search),
                 *(
                     self._reactor.callLater(search.timeout * part, self._repeat, search)
                     for part in REPEATS
@@ -255,14 +257,33 @@ class MulticastOverlay(Service):
             # Enough for a node, and soon: whoever is slower than that has much to do.
             self._end(search)
 
+    def _time_passed(self, search: Search) -> None:
+        # Timers come first where a process was late; what has arrived meanwhile is read now.
+        self._timers[search].append(self._reactor.callLater(0, self._time_is_up, search))
+
+    def _time_is_up(self, search: Search) -> None:
+        self._settle(search)
+        search.is_late = True
+        self._end_if_over(search)
+
+    def _end_if_over(self, *searches: Search) -> None:
+        for search in searches:
+            if search.is_over and (search.locations or not self._is_being_settled(search)):
+                self._end(search)
+
     def _end(self, search: Search) -> None:
+        in_doubt = self._searches.is_in_doubt(search)
         if not self._searches.end(search, self._reactor.seconds()):
             return
         for timer in self._timers.pop(search):
             if timer.active():
                 timer.cancel()
         for waiter in self._waiters.pop(search):
-            waiter.callback(tuple(search.locations))
+            if in_doubt and not search.locations:
+                waiter.errback(Unavailable("somebody may have it, and can't be asked in time"))
+            else:
+                waiter.callback(tuple(search.locations))
+        self._make_room()
 
     # -- datagrams
 
@@ -284,9 +305,17 @@ class MulticastOverlay(Service):
             case Request():
                 self._answer(message, source)
             case Found():
-                self._found(self._believed(message, source[0]))
+                found = self._believed(message, source[0])
+                if message.tag is not None:
+                    search = self._searches.found(found)
+                    self._end_if_over(*([] if search is None else [search]))
+                elif found.locations:
+                    self._found_untagged(found.name, found.locations)
             case NotFound():
-                self._end_if_over(*self._searches.not_found(message))
+                denied = self._searches.not_found(message)
+                self._end_if_over(*denied)
+                if denied:
+                    self._make_room()
 
     def _answer(self, request: Request, source: Source) -> None:
         if self._answers is None:
@@ -325,40 +354,111 @@ class MulticastOverlay(Service):
             locations = believed(message.locations, source)
         return Found(message.name, locations, message.tag)
 
-    def _found(self, message: Found) -> None:
-        search = self._searches.found(message)
-        if search is not None:
-            self._end_if_over(search)
-        elif message.tag is None and message.locations and self._confirms is not None:
-            # What is answered at once can end searches, while these are gone through.
-            room = CONFIRMATIONS_MAX - len(self._confirming)
-            ids = self._to_confirm.ids_to_ask(
-                message.locations[0], self._searches.outstanding_ids(), self._reactor.seconds()
-            )
-            for id in list(islice(ids, max(0, room))):
-                self._confirm(id, message)
+    # -- replies without a tag
 
-    def _confirm(self, id: str, message: Found) -> None:
-        """Ask the (first) location of an untagged reply whether it is about `id`."""
+    def _found_untagged(self, name: str, locations: Sequence[str]) -> None:
+        now = self._reactor.seconds()
+        only = self._searches.only_candidates(name, now)
+        if only:
+            for search in only:
+                search.credit(locations, name)
+            self._end_if_over(*only)
+            return
+        candidates = list(islice(self._searches.candidates(name), IDS_MAX + 1))
+        if candidates[IDS_MAX:] or (candidates and self._confirms is None):
+            self._searches.unchecked(name, now)
+        location, found, unknown = locations[0], [], []
+        for search in candidates[:IDS_MAX] if self._confirms is not None else ():
+            holds = self._confirming.told((location, search.id), now)
+            if holds:
+                search.credit([location], name)
+                found.append(search)
+            elif holds is None and not search.is_late:
+                unknown.append(search)
+        # Of what isn't known that which was asked for first is the likeliest.
+        is_explained = bool(found)
+        for search in unknown:
+            question = location, search.id
+            if not search.doubt(location, name) or not self._confirming.want(
+                question, now, hold=is_explained
+            ):
+                self._searches.unchecked(name, now)
+            is_explained = True
+        self._end_if_over(*found)
+        self._ask_locations()
+
+    def _settle(self, search: Search) -> None:
+        """Have those asked at once who may have it."""
+        now = self._reactor.seconds()
+        for location, name in search.doubts:
+            if not self._confirming.want((location, search.id), now):
+                self._searches.unchecked(name, now)
+        self._ask_locations()
+
+    def _is_being_settled(self, search: Search) -> bool:
+        """Whether somebody is about to say whether he has it."""
+        if not search.is_late:
+            self._settle(search)
+        is_open = self._confirming.is_asking if search.is_late else self._confirming.is_open
+        return any(is_open((location, search.id)) for location, _ in search.doubts)
+
+    def _doubtful(self, question: Question) -> list[Search]:
+        """The searches to which a location's answer to that makes a difference."""
+        location, id = question
+        return [
+            search
+            for search in self._searches.of(id)
+            if any(location == doubted for doubted, _ in search.doubts)
+        ]
+
+    def _is_wanted(self, question: Question) -> bool:
+        return any(not search.is_late for search in self._doubtful(question))
+
+    def _ask_locations(self) -> None:
+        """Ask as many as may be asked now, and the others when they may be."""
+        if self._asking is not None and self._asking.active():
+            self._asking.cancel()
+        self._asking = None
+        while question := self._confirming.next(self._reactor.seconds(), self._is_wanted):
+            self._ask_location(question)
+        wait = self._confirming.wait(self._reactor.seconds())
+        if wait is not None and self.running:
+            if self._asking is not None and self._asking.active():
+                self._asking.cancel()
+            self._asking = self._reactor.callLater(wait, self._ask_locations)
+
+    def _make_room(self) -> None:
+        """Give up those whose answers make no difference any more, where others have to wait."""
+        if self._confirming.is_full:
+            # A node of the older program can take long for what it doesn't have.
+            for asked in [self._asked[one] for one in self._asked if not self._doubtful(one)]:
+                asked.cancel()
+
+    def _ask_location(self, question: Question) -> None:
         assert self._confirms is not None
-        message = Found(message.name, message.locations[:1])
 
-        def confirmed(has_it: bool) -> None:
-            if has_it:
-                self._end_if_over(*self._searches.confirmed(id, message))
+        def answered(result: bool | Failure) -> None:
+            self._asked.pop(question, None)
+            holds = None
+            if not isinstance(result, Failure):
+                holds = result
+            elif not result.check(Unavailable, CancelledError):
+                _log.failure("Asking {location} failed", result, location=question[0])
+            self._answered(question, holds)
 
-        def done(result: object) -> None:
-            self._confirming.discard(confirming)
-            # A location that can't be asked is a location that is not believed.
+        asked = self._confirms(*question)
+        self._asked[question] = asked
+        asked.addBoth(answered)
 
-        confirming = self._confirms(message.locations[0], id).addCallback(confirmed)
-        self._confirming.add(confirming)
-        confirming.addBoth(done)
-
-    def _end_if_over(self, *searches: Search) -> None:
-        for search in searches:
-            if search.is_over:
-                self._end(search)
+    def _answered(self, question: Question, holds: bool | None) -> None:
+        location, id = question
+        self._confirming.answered(question, holds, self._reactor.seconds())
+        if holds is None:
+            # Whoever doesn't answer has not said no.
+            self._end_if_over(*self._searches.of(id))
+        else:
+            self._end_if_over(*self._searches.confirmed(id, location, holds))
+        self._ask_locations()
 
     def _sealed(self, message: Message) -> bytes:
         datagram = encode(message)

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from p2ptwisted.calls import Refused
+from p2ptwisted.calls import BUSY_STATUSES, Refused
 from p2ptwisted.client import Client
 from p2ptwisted.errors import InvalidInput, Unavailable
 from p2ptwisted.interfaces import ISearchOverlay
@@ -40,13 +40,20 @@ class Peer:
         self._told = False
 
     async def holders(self, id: str) -> Sequence[str]:
-        """Who holds a resource there; for the reserved id, where it is itself. Never raises."""
+        """
+        Who holds a resource there; for the reserved id, where it is itself.
+
+        Raises Unavailable where it is well and too busy to say; one that can't be asked
+        has nothing.
+        """
         if self._clock.seconds() < self._rests_until:
             return ()
         try:
             asked = Deferred.fromCoroutine(self._ask(id))
             locations = await asked.addTimeout(TIMEOUT, self._clock)
         except (InvalidInput, Refused, TimeoutError, Unavailable) as error:
+            if isinstance(error, Refused) and error.status in BUSY_STATUSES:
+                raise Unavailable(f"a --peer has too much to do: {error}") from None
             self._rests_until = self._clock.seconds() + REST
             if not self._told:
                 _log.warn("A --peer can't be asked: {error}; trying on", error=error)

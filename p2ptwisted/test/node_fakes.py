@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -56,6 +57,7 @@ from p2ptwisted.model import (
     Health,
     Holders,
     Holding,
+    Node,
     Registration,
     Resource,
 )
@@ -133,26 +135,26 @@ class FakeHasher:
         self.given: list[str] = []
         #: The names of those that can't be read.
         self.unreadable: set[str] = set()
-        self._waiting: list[tuple[Path, Signature, Deferred[Digests]]] = []
+        self._waiting: list[tuple[Path, str, Signature, Deferred[Digests]]] = []
 
-    def hash(self, path: Path, signature: Signature) -> Deferred[Digests]:
-        self.given.append(path.name)
+    def hash(self, folder: Path, name: str, signature: Signature) -> Deferred[Digests]:
+        self.given.append(Path(name).name)
         done: Deferred[Digests] = Deferred()
-        self._waiting.append((path, signature, done))
+        self._waiting.append((folder, name, signature, done))
         return done
 
     def work(self, *names: str) -> None:
         """Hash those that wait: all, or only those with these names."""
-        chosen = [one for one in self._waiting if not names or one[0].name in names]
+        chosen = [one for one in self._waiting if not names or Path(one[1]).name in names]
         for one in chosen:
             self._waiting.remove(one)
-            path, signature, done = one
-            execute(self._hash, path, signature).chainDeferred(done)
+            folder, name, signature, done = one
+            execute(self._hash, folder, name, signature).chainDeferred(done)
 
-    def _hash(self, path: Path, signature: Signature) -> Digests:
-        if path.name in self.unreadable:
-            raise PermissionError(EACCES, "Permission denied", str(path))
-        return hash_file(path, signature)
+    def _hash(self, folder: Path, name: str, signature: Signature) -> Digests:
+        if Path(name).name in self.unreadable:
+            raise PermissionError(EACCES, "Permission denied", name)
+        return hash_file(folder, name, signature)
 
 
 @implementer(ILibrary)
@@ -329,6 +331,11 @@ class FakeClient(Client):
         #: Those that put off whoever registers, and the status that they do it with.
         self.busy: set[str] = set()
         self.busy_status = 503
+        #: Those that have no heartbeats, and the status that they say it with.
+        self.beatless: set[str] = set()
+        self.beatless_status = 500
+        #: What these list.
+        self.listed: list[Node] = []
         #: Those that take what they are sent, and never answer.
         self.hung: set[str] = set()
         #: Seconds that they take for a registration, and that those that are not up take to fail.
@@ -378,8 +385,14 @@ class FakeClient(Client):
     async def heartbeat(self, supernode: str, location: str) -> bool:
         self._reach("heartbeat", supernode)
         await self._hang(supernode, TIMEOUT)
+        if supernode in self.beatless:
+            raise Refused(self.beatless_status, "Internal Server Error")
         self.beats.append((supernode, location))
         return supernode in self.known
+
+    async def nodes(self, supernode: str) -> list[Node]:
+        self._reach("nodes", supernode)
+        return self.listed
 
     async def goodbye(self, supernode: str, location: str) -> bool:
         self._reach("goodbye", supernode)
@@ -638,7 +651,7 @@ class FakeProcess:
         for line in data.splitlines():
             job = msgspec.json.decode(line, type=Job)
             self._jobs.append(job)
-            self.names.append(Path(os.fsdecode(job.path)).name)
+            self.names.append(Path(os.fsdecode(job.name)).name)
 
     def closeStdin(self) -> None:
         self.closed = True
@@ -680,7 +693,8 @@ class FakeProcess:
         job = self._jobs.pop(0)
         self.names.pop(0)
         try:
-            digests = hash_file(Path(os.fsdecode(job.path)), job.signature)
+            folder, name = Path(os.fsdecode(job.folder)), os.fsdecode(job.name)
+            digests = hash_file(folder, name, job.signature)
             result = Result(digests.id, digests.pieces.hex())
         except OSError as error:
             result = Result("", "", error.errno or 0)
@@ -798,6 +812,22 @@ class DescriptorReactor:
 
     def getWriters(self) -> list[IWriteDescriptor]:
         return []
+
+
+@contextmanager
+def at_once(seconds: float = 5.0) -> Iterator[None]:
+    """Fails where what is done in it waits: for somebody at the other end of a pipe, say."""
+
+    def late(number: int, frame: object) -> None:
+        raise AssertionError("it waits")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def open_descriptors() -> set[str]:

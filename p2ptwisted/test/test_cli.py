@@ -133,8 +133,8 @@ class SupernodesTests(SynchronousTestCase):
         known = ["10.0.0.1:5000", "127.0.0.1:5001", "10.0.0.2:5000", "10.0.0.1:5001"]
 
         class Known:
-            async def search(self, supernode: str, ids: Sequence[str]) -> list[Holding]:
-                return [Holding(ids[0], HeldFile(known[0], known))]
+            async def other_supernodes(self, supernode: str) -> Sequence[str]:
+                return known[1:]
 
         settings = Settings(supernode="http://127.0.0.1:5000")
         asked = Group(cast(INodeReactor, None), cast(Client, Known()), settings)
@@ -158,7 +158,7 @@ class Registry:
         if there:
             self.there[locations[-1]] = id
 
-    async def search(self, supernode: str, ids: Sequence[str]) -> list[Holding]:
+    async def other_supernodes(self, supernode: str) -> list[str]:
         return []
 
     async def search_names(self, supernode: str, part: str) -> list[Holding]:

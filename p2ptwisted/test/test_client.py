@@ -29,9 +29,17 @@ from p2ptwisted.client import (
     REGISTER_TIMEOUT_EACH,
     make_client,
 )
-from p2ptwisted.errors import Unavailable
+from p2ptwisted.errors import OlderProgram, Unavailable
 from p2ptwisted.fair import share_of
-from p2ptwisted.model import HeldFile, Holders, Holding, Node, Registration, Resource
+from p2ptwisted.model import (
+    SUPERNODE_ID,
+    HeldFile,
+    Holders,
+    Holding,
+    Node,
+    Registration,
+    Resource,
+)
 from p2ptwisted.pieces import Pieces
 from p2ptwisted.printable import SHOWN_MAX
 from p2ptwisted.streams import Stream
@@ -212,6 +220,123 @@ class CallTests(ClientCase):
         self.assertNoResult(found)
         peer.close()
         self.assertEqual(self.successResultOf(found), [])
+
+
+class OlderProgramTests(ClientCase):
+    """What is made of the answers of the program that this grew from."""
+
+    #: Its errors: as JSON, or as the pages of its web framework.
+    ERRORS = (
+        b'{"name": "Not Found", "description": "The requested URL was not found.", "code": 404}',
+        b"<!doctype html>\n<title>404 Not Found</title>",
+    )
+
+    def answered(self, asked: str, status: str, body: bytes | object) -> None:
+        """The next call, which is this one, is answered so."""
+        peer = self.accept()
+        self.assertEqual(peer.asked().line, f"{asked} HTTP/1.1")
+        if not isinstance(body, bytes):
+            body = json.dumps({"data": body, "entity": "node_resource_location"}).encode()
+        peer.answer(status, body, "Connection: close")
+
+    def test_search(self) -> None:
+        """A file with one `location`, without a name where it came by multicast; or nothing."""
+        found = self.call(self.client.search(SUPERNODE, ["x", "y", "z"]))
+        files: list[object] = [
+            {"id": "x", "file": {"name": "x.bin", "location": NODE}},
+            {"id": "y", "file": {"location": NODE}},
+            {"id": "z", "file": {}},
+        ]
+        self.answered("GET /api/supernode/search?hash_ids=x,y,z", "200 OK", files)
+        self.assertEqual(
+            self.successResultOf(found),
+            [Holding("x", HeldFile(NODE, [NODE], "x.bin")), Holding("y", HeldFile(NODE, [NODE]))],
+        )
+
+    def test_holders(self) -> None:
+        """It has no such route, and is searched: what has no name is not of its own nodes."""
+        local, elsewhere = {"name": "x.bin", "location": NODE}, {"location": NODE}
+        for error in self.ERRORS:
+            for data, here, expected in (
+                ({"id": ID, "file": local}, False, Holders(ID, [NODE], [], "x.bin")),
+                ({"id": ID, "file": local}, True, Holders(ID, [NODE], [], "x.bin")),
+                ({"id": ID, "file": elsewhere}, False, Holders(ID, [NODE], [])),
+                ({"id": ID, "file": elsewhere}, True, Holders(ID, [], [])),
+                ({"id": ID, "file": {}}, False, Holders(ID, [], [])),
+                ({}, False, Holders(ID, [], [])),
+            ):
+                holders = self.call(self.client.holders(SUPERNODE, ID, here))
+                query = "?here=1" if here else ""
+                self.answered(f"GET /api/supernode/holders/{ID}{query}", "404 Not Found", error)
+                self.answered(f"GET /api/supernode/search/{ID}", "200 OK", data)
+                self.assertEqual(self.successResultOf(holders), expected)
+
+    def test_bad_location(self) -> None:
+        """What it tells is believed no further than what others tell."""
+        for location in BAD_LOCATIONS:
+            holders = self.call(self.client.holders(SUPERNODE, ID))
+            self.answered(f"GET /api/supernode/holders/{ID}", "404 Not Found", self.ERRORS[0])
+            data = {"id": ID, "file": {"location": location}}
+            self.answered(f"GET /api/supernode/search/{ID}", "200 OK", data)
+            self.assertEqual(self.successResultOf(holders), Holders(ID, [], []))
+
+    def test_not_a_supernode(self) -> None:
+        """Who has neither route is no supernode."""
+        holders = self.call(self.client.holders(SUPERNODE, ID))
+        for what in ("holders", "search"):
+            self.answered(f"GET /api/supernode/{what}/{ID}", "404 Not Found", self.ERRORS[0])
+        self.assertEqual(self.failureResultOf(holders, Refused).value.status, 404)
+
+    def test_is_there(self) -> None:
+        """Whether it is there its group need not be asked, which can take it without end."""
+        holders = self.call(self.client.holders(SUPERNODE, SUPERNODE_ID, here=True))
+        path = f"/api/supernode/holders/{SUPERNODE_ID}?here=1"
+        self.answered(f"GET {path}", "404 Not Found", self.ERRORS[0])
+        self.assertEqual(self.successResultOf(holders), Holders(SUPERNODE_ID, [], []))
+
+    def test_other_supernodes(self) -> None:
+        """It tells one other at the most, and ours itself first."""
+        for file, expected in (
+            ({"location": "10.0.0.2:5000"}, ["10.0.0.2:5000"]),
+            ({"location": SUPERNODE, "locations": [SUPERNODE, "10.0.0.2:5000"]}, ["10.0.0.2:5000"]),
+            ({"location": SUPERNODE, "locations": [SUPERNODE]}, []),
+        ):
+            others = self.call(self.client.other_supernodes(SUPERNODE))
+            data = [{"id": SUPERNODE_ID, "file": file}]
+            self.answered("GET /api/supernode/search?hash_ids=supernode", "200 OK", data)
+            self.assertEqual(self.successResultOf(others), expected)
+
+    def test_finds_names(self) -> None:
+        """That it has no holders tells that it knows no names."""
+        path = f"/api/supernode/holders/{SUPERNODE_ID}?here=1"
+        for status, expected in (("404 Not Found", False), ("200 OK", True), ("503 Oh", True)):
+            finds = self.call(self.client.finds_names(SUPERNODE))
+            self.answered(f"GET {path}", status, self.ERRORS[0])
+            self.assertIs(self.successResultOf(finds), expected)
+
+    def test_node(self) -> None:
+        """Its node is well, and gives nothing, fetches nothing, and tells nothing of itself."""
+        calls: list[tuple[Coroutine[Any, Any, object], str, str]] = [
+            (self.client.pieces(NODE, ID), f"GET /api/node/resources/{ID}/pieces", "no content"),
+            (self.client.order(NODE, ID), "POST /api/node/fetch", "fetches nothing"),
+        ]
+        for (call, asked, told), error in zip(calls, self.ERRORS, strict=True):
+            called = self.call(call)
+            self.answered(asked, "404 Not Found", error)
+            self.answered("GET /api/node/health", "200 OK", b"")
+            failure = self.failureResultOf(called, OlderProgram)
+            self.assertIn("the older program", str(failure.value))
+            self.assertIn(told, str(failure.value))
+        health = self.call(self.client.health(NODE))
+        self.answered("GET /api/node/health", "200 OK", b"")
+        self.failureResultOf(health, OlderProgram)
+
+    def test_order_refused(self) -> None:
+        """A node that says 404 and how it is, is another program's."""
+        order = self.call(self.client.order(NODE, ID))
+        self.answered("POST /api/node/fetch", "404 Not Found", self.ERRORS[1])
+        self.answered("GET /api/node/health", "404 Not Found", self.ERRORS[1])
+        self.assertEqual(self.failureResultOf(order, Refused).value.status, 404)
 
 
 class TimeTests(ClientCase):
@@ -453,7 +578,7 @@ class BadAnswerTests(ClientCase):
             b'{"data": [{"id": "a"}]}',
             b'{"data": [{"file": %s}]}' % held,
             b'{"data": [{"id": 5, "file": %s}]}' % held,
-            b'{"data": [{"id": "a", "file": {"location": "a:1"}}]}',
+            b'{"data": [{"id": "a", "file": {"location": 5}}]}',
             b'{"data": [{"id": "\xff", "file": %s}]}' % held,
             b'{"data": "\xff"}',
             b'{"data": []',
@@ -467,8 +592,25 @@ class BadAnswerTests(ClientCase):
             self.assertIs(failure.type, Unavailable, msg=f"{body[:60]!r} {failure.value!r}")
             self.assertIn("can't be understood", str(failure.value))
 
-    def test_holds_never_raises(self) -> None:
-        """Whatever a node answers, it holds the resource or it doesn't."""
+    def test_no_answer_is_no_no(self) -> None:
+        """Who doesn't answer, or has too much to do, doesn't say that he hasn't got it."""
+        for status in ("500 Oh", "502 Bad Gateway", "503 Busy", "429 Too Many Requests"):
+            holds = self.call(self.client.confirms(NODE, ID))
+            self.accept().answer(status, b"", "Connection: close")
+            self.unavailable(holds)
+        holds = self.call(self.client.confirms(NODE, ID))
+        self.fail_to_connect(ConnectionRefusedError())
+        self.unavailable(holds)
+        holds = self.call(self.client.confirms(NODE, ID))
+        self.accept()
+        self.reactor.advance(TIMEOUT)
+        self.unavailable(holds)
+        holds = self.call(self.client.holds(NODE, ID))
+        self.fail_to_connect(ConnectionRefusedError())
+        self.assertIs(self.successResultOf(holds), False)
+
+    def test_anything_else_is_a_no(self) -> None:
+        """Whatever else a node answers, it doesn't hold the resource."""
         for body in (
             b"",
             b"<html>",
@@ -479,7 +621,7 @@ class BadAnswerTests(ClientCase):
             b"[" * 50_000,
             b'{"data": ' + b"[" * 50_000,
         ):
-            holds = self.call(self.client.holds(NODE, ID))
+            holds = self.call(self.client.confirms(NODE, ID))
             self.accept().answer("200 OK", body, "Connection: close")
             self.assertIs(self.successResultOf(holds), False, msg=f"{body[:60]!r}")
 
@@ -615,9 +757,16 @@ class PiecesTests(ClientCase):
 
     def test_elsewhere(self) -> None:
         """A redirect is not followed: only who has it can say what it has."""
-        for status in ("302 Found", "404 Not Found"):
-            failure = self.failureResultOf(self.ask({"description": "no"}, status), Refused)
-            self.assertEqual(failure.value.status, int(status[:3]))
+        failure = self.failureResultOf(self.ask({"description": "no"}, "302 Found"), Refused)
+        self.assertEqual(failure.value.status, 302)
+
+    def test_not_here(self) -> None:
+        """A node of ours that hasn't got it says so, and says how it is when it is asked."""
+        asked = self.ask({"description": "no"}, "404 Not Found")
+        peer = self.accept()
+        self.assertEqual(peer.asked().line, "GET /api/node/health HTTP/1.1")
+        peer.answer("200 OK", b'{"data": {}}', "Connection: close")
+        self.assertEqual(self.failureResultOf(asked, Refused).value.status, 404)
 
     def test_holders(self) -> None:
         """A supernode tells who has a resource or a part of it."""

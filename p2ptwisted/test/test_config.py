@@ -8,9 +8,10 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2ptwisted.config import CommonConfig, NodeConfig, SupernodeConfig, load_config
+from p2ptwisted.config import FILE_MAX, CommonConfig, NodeConfig, SupernodeConfig, load_config
 from p2ptwisted.errors import StartError
 from p2ptwisted.protocols.sockets import Group
+from p2ptwisted.test.node_fakes import at_once
 
 
 class ConfigCase(SynchronousTestCase):
@@ -178,7 +179,21 @@ class FileTests(ConfigCase):
         """A file that is not there, or is a folder, is named with the reason."""
         message = self.refused(NodeConfig, {}, Path("none.toml"))
         self.assertEqual(message, "--config none.toml: No such file or directory")
-        self.assertIn("directory", self.refused(NodeConfig, {}, self.folder))
+        self.assertIn("not a regular file", self.refused(NodeConfig, {}, self.folder))
+
+    def test_pipe(self) -> None:
+        """A pipe is refused at once, and not waited for."""
+        pipe = self.folder / "pipe"
+        os.mkfifo(pipe)
+        with at_once():
+            self.assertIn("not a regular file", self.refused(NodeConfig, {}, pipe))
+
+    def test_far_too_long(self) -> None:
+        """A file of far more than all options need is not read on."""
+        file = self.file("#" * FILE_MAX)
+        self.node("#" * FILE_MAX)
+        os.truncate(file, FILE_MAX + 1)
+        self.assertIn(f"more than {FILE_MAX} bytes", self.refused(NodeConfig, {}, file))
 
     def test_not_toml(self) -> None:
         """What is not TOML is refused, with the place of the mistake."""

@@ -10,9 +10,9 @@ from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted import database as database_module
-from p2ptwisted.database import Database
+from p2ptwisted.database import Database, folder_trouble
 from p2ptwisted.errors import StartError
-from p2ptwisted.test.node_fakes import log_lines, open_descriptors
+from p2ptwisted.test.node_fakes import at_once, log_lines, open_descriptors
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS things (thing TEXT);"
 
@@ -93,6 +93,68 @@ class OpenTests(DatabaseTestCase):
         for path in self.state.glob("*.sqlite*"):
             self.assertEqual(path.stat().st_mode & 0o777, 0o600, path)
         self.assertEqual(self.state.stat().st_mode & 0o777, 0o755)
+
+    def test_links_and_pipes(self) -> None:
+        """A link or a pipe in place of one of its files is refused at once, and not touched."""
+        self.begin("a")
+        outside = self.state.with_name("outside")
+        for name in ("test.lock", "test.sqlite", "test.sqlite-wal", "test.sqlite-shm"):
+            path = self.state / name
+            kept = self.state / "kept"
+            if path.exists():
+                path.rename(kept)
+            outside.write_bytes(b"")
+            outside.chmod(0o644)
+            for make in (lambda path: path.symlink_to(outside), os.mkfifo):
+                make(path)
+                before = open_descriptors()
+                with at_once():
+                    error = self.assertRaises(StartError, Database(self.state, "test", SCHEMA).open)
+                self.assertIn(f"{path} is ", str(error))
+                self.assertEqual(open_descriptors(), before)
+                path.unlink()
+            self.assertEqual((outside.read_bytes(), outside.stat().st_mode & 0o777), (b"", 0o644))
+            if kept.exists():
+                kept.rename(path)
+        self.assertEqual(self.things(self.open()), ["a"])
+
+    def test_folder_of_strangers(self) -> None:
+        """A folder in which everybody may write, be it like /tmp, is refused in one line."""
+        for mode in (0o777, 0o1777):
+            self.state.mkdir(parents=True, exist_ok=True)
+            self.state.chmod(mode)
+            error = self.assertRaises(StartError, Database(self.state, "test", SCHEMA).open)
+            self.assertIn(f"everybody may write there (mode {mode:04o})", str(error))
+            self.assertEqual(list(self.state.iterdir()), [])
+
+    def test_folder_of_a_group(self) -> None:
+        """One in which its group may write is used, and told of in one line."""
+        self.state.mkdir(parents=True)
+        self.state.chmod(0o770)
+        with log_lines(LogLevel.warn) as lines:
+            self.open()
+        (line,) = lines
+        self.assertIn("its group may write there", line)
+
+    def test_whose_folder(self) -> None:
+        """It may be the daemon's user's or root's, and nobody else's."""
+        mine, root, other = (
+            os.stat_result((0o40755, 1, 1, 1, uid, 0, 0, 0, 0, 0)) for uid in (1000, 0, 1001)
+        )
+        self.assertIs(folder_trouble(mine, 1000), None)
+        self.assertIs(folder_trouble(root, 1000), None)
+        self.assertEqual(folder_trouble(other, 1000), "it belongs to another user (1001)")
+        self.assertEqual(folder_trouble(other, 0), "it belongs to another user (1001)")
+
+    def test_aside_of_another(self) -> None:
+        """What is set aside takes no name that there is, be it a link that leads nowhere."""
+        self.state.mkdir(parents=True)
+        self.path.write_bytes(b"nonsense" * 500)
+        (self.state / "test.sqlite.damaged-1").symlink_to("nowhere")
+        with log_lines(LogLevel.warn):
+            self.open()
+        self.assertTrue((self.state / "test.sqlite.damaged-1").is_symlink())
+        self.assertTrue((self.state / "test.sqlite.damaged-2").is_file())
 
     def test_in_use(self) -> None:
         """While one process has it open another is refused, and nothing is set aside."""
@@ -291,6 +353,19 @@ class FailingTests(DatabaseTestCase):
             self.assertEqual(len(lines), 1)
             database.change("INSERT INTO things VALUES ('b')")
             self.assertEqual(self.things(database), ["b"])
+
+    def test_pipe_and_not_writable(self) -> None:
+        """A pipe in a folder that takes nothing is not given to SQLite, which would wait."""
+        self.state.mkdir(parents=True)
+        os.mkfifo(self.path)
+
+        def refuse(path: Path) -> int:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+        self.patch(database_module, "_lock", refuse)
+        self.patch(database_module, "_connect_to_read", None)
+        with log_lines(LogLevel.warn):
+            self.assertEqual(self.things(self.open()), [])
 
     def test_damaged_and_not_writable_at_the_start(self) -> None:
         """What can't be read of a file that can't be written either is left alone."""

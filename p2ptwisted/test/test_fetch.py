@@ -13,11 +13,20 @@ from p2ptwisted.calls import Refused
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.model import Holders
 from p2ptwisted.test.node_fakes import one_by_one, open_descriptors
-from p2ptwisted.test.transfer_fakes import LENGTH, FakeHolder, Swarm, Wholes, busy, cut, id_of
+from p2ptwisted.test.transfer_fakes import (
+    LENGTH,
+    FakeHolder,
+    Swarm,
+    Wholes,
+    busy,
+    cut,
+    id_of,
+    left_of,
+)
 from p2ptwisted.transfer import attempt, patience, plan
 from p2ptwisted.transfer.attempt import PATIENCE
 from p2ptwisted.transfer.fetch import GIVE_UP, LOOK_UP, TOLD_MAX, TURN, Fetch
-from p2ptwisted.transfer.part import BLOCK, Part, earlier
+from p2ptwisted.transfer.part import BLOCK, Part
 from p2ptwisted.transfer.sources import SOURCES_MAX
 
 CONTENT = bytes(range(8 * LENGTH))
@@ -541,14 +550,14 @@ class LyingTests(FetchCase):
             self.clock.advance(STEP)
         running.cancel()
         self.failureResultOf(running, CancelledError)
-        known = earlier(self.folder / "file", ID, 0)
+        known = left_of(self.folder / "file", ID)
         assert known is not None
         self.swarm.stop(["a:1"])
         for holder in self.add_lie("x:1", "y:1"):
             holder.has = 0b01111111
         self.fetch = self.make()
         self.fails()
-        self.assertEqual(earlier(self.folder / "file", ID, 0), known)
+        self.assertEqual(left_of(self.folder / "file", ID), known)
         honest = self.add("a:1")
         self.fetch = self.make()
         self.succeeds()
@@ -631,7 +640,7 @@ class CancelTests(FetchCase):
             running.cancel()
             self.failureResultOf(running, CancelledError)
             self.nothing_left()
-            known = earlier(self.folder / "file", ID, 0)
+            known = left_of(self.folder / "file", ID)
             if known is not None and known.pieces == cut(CONTENT):
                 self.assertEqual(had & ~known.have, 0)
                 had = known.have

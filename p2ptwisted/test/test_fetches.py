@@ -1,6 +1,6 @@
 """Tests of `p2ptwisted.transfer.fetches`: a node's fetches, from holders in memory, on a Clock."""
 
-from errno import ENOENT
+import os
 from pathlib import Path
 from typing import cast
 
@@ -20,6 +20,7 @@ from p2ptwisted.test.transfer_fakes import LENGTH, FakeHolder, Swarm, Wholes, cu
 from p2ptwisted.throttle import Throttle
 from p2ptwisted.transfer import fetches
 from p2ptwisted.transfer.fetches import RUNNING_MAX, Fetches
+from p2ptwisted.transfer.target_folder import TargetFolder
 
 CONTENT = bytes(range(8 * LENGTH))
 ID = id_of(CONTENT)
@@ -32,16 +33,16 @@ class Shelf:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        folder.mkdir()
         self.here: dict[str, Resource] = {}
         self.adopted: list[tuple[Path, Digests]] = []
-        self.problem: Exception | None = None
 
     def get(self, id: str) -> Resource | None:
         return self.here.get(id)
 
-    def adopt(self, path: Path, digests: Digests) -> None:
-        if self.problem is not None:
-            raise self.problem
+    def adopt(self, path: Path, status: os.stat_result, digests: Digests) -> None:
+        if not os.path.samestat(status, path.lstat()):
+            raise AssertionError("it is another file")
         self.adopted.append((path, digests))
         self.here[digests.id] = Resource(digests.id, path.name, path.stat().st_size)
 
@@ -229,8 +230,8 @@ class FetchesTests(FetchesCase):
         holder.refusal = Unavailable(f"read of {folder}/sub/file failed, in {folder}")
         self.assertIn("read of sub/file failed, in the shared folder", error())
         holder.refusal = None
-        self.shelf.problem = FileNotFoundError(ENOENT, "No such file or directory")
-        self.assertIn("sub/file came", error())
+        self.patch(TargetFolder, "put", lambda folder, name, new: folder.remove(name))
+        self.assertIn("can't write sub/file", error())
 
     def test_mistake(self) -> None:
         """A mistake of ours is in the log, and not in the status."""
@@ -240,15 +241,33 @@ class FetchesTests(FetchesCase):
         assert error is not None
         self.assertNotIn("secret", error)
 
-    def test_adopt_fails(self) -> None:
+    def test_gone_at_once(self) -> None:
         """Where the file is gone when it has just come, the fetch fails and says so."""
         self.add()
-        self.shelf.problem = FileNotFoundError(ENOENT, "No such file or directory")
+
+        def put(folder: TargetFolder, name: str, new: str) -> None:
+            folder.remove(name)
+
+        self.patch(TargetFolder, "put", put)
         self.fetches.start(ID)
         self.pass_by(2)
         self.assertEqual(self.state(), "failed")
         self.assertIn("No such file", str(self.fetches.status(ID).error))
         self.assertEqual(self.fetches.resources(), [])
+        self.nothing_left()
+
+    def test_link_out_of_the_folder(self) -> None:
+        """A link that has come after the place was chosen leads the file nowhere else."""
+        outside = self.shelf.folder.with_name("outside")
+        outside.mkdir()
+        (self.shelf.folder / "sub").symlink_to(outside.absolute())
+        self.patch(fetches, "place", lambda folder, name, id: folder / "sub" / "file")
+        self.add()
+        self.fetches.start(ID)
+        self.pass_by(2)
+        self.assertEqual(self.state(), "failed")
+        self.assertIn("a link leads out", str(self.fetches.status(ID).error))
+        self.assertEqual(list(outside.iterdir()), [])
         self.nothing_left()
 
     def test_throttled(self) -> None:

@@ -53,7 +53,7 @@ class PoolCase(SynchronousTestCase):
         path.write_bytes(name.encode())
         if size is not None:
             os.truncate(path, size)
-        return self.pool.hash(path, Signature.of(path.stat()))
+        return self.pool.hash(self.folder, name, Signature.of(path.stat()))
 
     def large(self, name: str) -> Deferred[Digests]:
         return self.hash(name, LARGE)

@@ -25,7 +25,7 @@ from p2ptwisted.hashing import (
 )
 from p2ptwisted.pieces import DIGEST, MIB, Digests, Pieces
 from p2ptwisted.scanning import Signature
-from p2ptwisted.test.node_fakes import open_descriptors
+from p2ptwisted.test.node_fakes import at_once, open_descriptors
 
 
 class HashingCase(SynchronousTestCase):
@@ -40,7 +40,7 @@ class HashingCase(SynchronousTestCase):
         return Signature.of(self.path.stat())
 
     def hash(self, content: bytes) -> Digests:
-        return hash_file(self.path, self.put(content))
+        return hash_file(self.path.parent, self.path.name, self.put(content))
 
 
 class HashFileTests(HashingCase):
@@ -84,10 +84,18 @@ class HashFileTests(HashingCase):
         signature = self.put(b"as it was")
         self.put(b"as it is now")
         before = open_descriptors()
-        self.assertRaises(FileNotFoundError, hash_file, self.path, signature)
+        self.assertRaises(FileNotFoundError, hash_file, self.path.parent, self.path.name, signature)
         self.path.unlink()
-        self.assertRaises(FileNotFoundError, hash_file, self.path, signature)
+        self.assertRaises(FileNotFoundError, hash_file, self.path.parent, self.path.name, signature)
         self.assertEqual(open_descriptors(), before)
+
+    def test_link_out_of_the_folder(self) -> None:
+        """Nothing outside of the folder is hashed, though it is just what was to be hashed."""
+        signature = self.put(b"a secret of the node's")
+        shared = self.path.with_name("shared")
+        shared.mkdir()
+        (shared / "link").symlink_to(self.path)
+        self.assertRaises(FileNotFoundError, hash_file, shared, "link", signature)
 
     def test_changed_while_hashed(self) -> None:
         """A file that changes while it is hashed has no digest at all."""
@@ -99,7 +107,9 @@ class HashFileTests(HashingCase):
             return Signature.of(os.fstat(file.fileno())) == signature
 
         self.patch(hashing, "is_unchanged", changed)
-        error = self.assertRaises(FileNotFoundError, hash_file, self.path, signature)
+        error = self.assertRaises(
+            FileNotFoundError, hash_file, self.path.parent, self.path.name, signature
+        )
         self.assertEqual(error.errno, errno.ENOENT)
 
     def test_not_readable(self) -> None:
@@ -107,15 +117,22 @@ class HashFileTests(HashingCase):
         signature = self.put(b"")
         self.path.unlink()
         self.path.mkdir()
-        self.assertRaises(OSError, hash_file, self.path, signature)
-        self.assertRaises(OSError, hash_file, self.path, Signature.of(self.path.stat()))
+        self.assertRaises(OSError, hash_file, self.path.parent, self.path.name, signature)
+        self.assertRaises(
+            OSError, hash_file, self.path.parent, self.path.name, Signature.of(self.path.stat())
+        )
 
 
 class HashGrowingTests(HashingCase):
     """The digest of a file while it comes."""
 
+    def identity(self) -> bytes:
+        status = self.path.stat()
+        return b"%d %d\n" % (status.st_dev, status.st_ino)
+
     def sizes(self, content: bytes, *sizes: int) -> Iterator[bytes]:
-        """The file has so many bytes of its content, one after the other."""
+        """Which file it is; then it has so many bytes of its content, one after the other."""
+        yield self.identity()
         for size in sizes:
             with self.path.open("r+b") as file:
                 file.write(content[:size])
@@ -133,18 +150,36 @@ class HashGrowingTests(HashingCase):
     def test_empty(self) -> None:
         """An empty file is complete as soon as it is told so."""
         self.put(b"")
-        self.assertEqual(hash_growing(self.path, 0, [b"0\n"]), hashlib.sha256(b"").hexdigest())
+        self.assertEqual(
+            hash_growing(self.path, 0, [self.identity(), b"0\n"]), hashlib.sha256(b"").hexdigest()
+        )
 
     def test_ends_before(self) -> None:
         """Where nobody tells of the rest there is no digest."""
         self.put(bytes(10))
-        self.assertIs(hash_growing(self.path, 10, [b"5\n"]), None)
+        self.assertIs(hash_growing(self.path, 10, [self.identity(), b"5\n"]), None)
         self.assertIs(hash_growing(self.path, 10, []), None)
+
+    def test_replaced(self) -> None:
+        """Another file, a link or a pipe in its place is an OSError at once."""
+        self.put(b"content")
+        lines = [self.identity(), b"7\n"]
+        kept = self.path.with_name("kept")
+        self.path.rename(kept)
+        self.put(b"content")
+        self.assertRaises(FileNotFoundError, hash_growing, self.path, 7, lines)
+        self.path.unlink()
+        self.path.symlink_to(kept)
+        self.assertRaises(OSError, hash_growing, self.path, 7, lines)
+        self.path.unlink()
+        os.mkfifo(self.path)
+        with at_once():
+            self.assertRaises(OSError, hash_growing, self.path, 7, lines)
 
     def test_cut_off(self) -> None:
         """A file that is shorter than it was said to be is an OSError."""
         self.put(bytes(5))
-        self.assertRaises(OSError, hash_growing, self.path, 10, [b"10\n"])
+        self.assertRaises(OSError, hash_growing, self.path, 10, [self.identity(), b"10\n"])
 
 
 class ChildTests(HashingCase):
@@ -163,13 +198,16 @@ class ChildTests(HashingCase):
         work()
         return [msgspec.json.decode(line, type=Result) for line in written.getvalue().splitlines()]
 
+    def job(self, path: Path, signature: Signature) -> Job:
+        return Job(os.fsencode(path.parent), os.fsencode(path.name), signature)
+
     def test_jobs(self) -> None:
         """Each job is answered by a line, in their order, whatever a name is made of."""
         jobs, expected = b"", []
         for name in ("plain", "with space", "line\nend", "größe 😀", "not UTF-8 \udcff"):
             path = self.path.with_name(name)
             path.write_bytes(os.fsencode(name))
-            job = Job(os.fsencode(path), Signature.of(path.stat()))
+            job = self.job(path, Signature.of(path.stat()))
             jobs += msgspec.json.encode(job) + b"\n"
             digest = hashlib.sha256(os.fsencode(name)).hexdigest()
             expected.append(Result(digest, digest))
@@ -178,9 +216,9 @@ class ChildTests(HashingCase):
 
     def test_problems(self) -> None:
         """What can't be hashed is answered with the reason, and the next job is done."""
-        gone = Job(os.fsencode(self.path), self.put(b"old"))
+        gone = self.job(self.path, self.put(b"old"))
         self.path.unlink()
-        there = Job(os.fsencode(self.path), self.put(b"new"))
+        there = self.job(self.path, self.put(b"new"))
         lines = b"".join(msgspec.json.encode(job) + b"\n" for job in (gone, there))
         problem, result = self.run_with(lines)
         self.assertEqual(problem, Result("", "", errno.ENOENT))
@@ -192,10 +230,10 @@ class ChildTests(HashingCase):
 
     def test_follow(self) -> None:
         """The one that follows a file writes one line, its digest, or none."""
-        self.put(b"content")
+        identity = self.put(b"content")[:2]
         for lines, told in [
-            (b"3\n7\n", hashlib.sha256(b"content").hexdigest() + "\n"),
-            (b"3\n", ""),
+            (b"%d %d\n3\n7\n" % identity, hashlib.sha256(b"content").hexdigest() + "\n"),
+            (b"%d %d\n3\n" % identity, ""),
         ]:
             written = io.StringIO()
             self.patch(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(lines)))

@@ -784,7 +784,8 @@ class AdoptTests(LibraryCase):
     def adopt(self, name: str, content: bytes) -> Digests:
         digest = hashlib.sha256(content)
         digests = Digests(digest.hexdigest(), digest.digest())
-        self.library.adopt(self.put(name, content, age=0), digests)
+        path = self.put(name, content, age=0)
+        self.library.adopt(path, path.stat(), digests)
         return digests
 
     def test_listed_at_once(self) -> None:
@@ -801,6 +802,23 @@ class AdoptTests(LibraryCase):
         self.assertEqual(self.hasher.given, [])
         self.assertEqual(self.listed(), {"a": id_of(b"1"), "sub/b": id_of(b"22")})
 
+    def test_link_in_its_place(self) -> None:
+        """What another has put in its place at once is neither looked at nor served."""
+        path = self.put("b", b"22", age=0)
+        status = path.stat()
+        secret = self.folder.with_name("secret")
+        secret.write_bytes(b"a secret of the node's")
+        path.unlink()
+        path.symlink_to(secret)
+        digest = hashlib.sha256(b"22")
+        self.library.adopt(path, status, Digests(digest.hexdigest(), digest.digest()))
+        listed = self.library.get(id_of(b"22"))
+        assert listed is not None
+        self.assertEqual(listed.size, 2)
+        self.assertRaises(UnknownResource, self.library.open, id_of(b"22"))
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {"a": id_of(b"1")})
+
     def test_in_the_place_of_another(self) -> None:
         """What was there under that name before is gone."""
         self.adopt("a", b"22")
@@ -815,7 +833,7 @@ class AdoptTests(LibraryCase):
         self.clock.advance(HINT_DELAY)
         work(self.clock)
         digest = hashlib.sha256(b"22")
-        self.library.adopt(path, Digests(digest.hexdigest(), digest.digest()))
+        self.library.adopt(path, path.stat(), Digests(digest.hexdigest(), digest.digest()))
         self.hasher.work()
         self.assertEqual(self.listed(), {"a": id_of(b"1"), "b": id_of(b"22")})
 
@@ -896,7 +914,8 @@ class CacheTests(LibraryCase):
         self.restart()
         digest = hashlib.sha256(b"1")
         digests = Digests(digest.hexdigest(), digest.digest())
-        self.library.adopt(self.put("a", b"1"), digests)
+        path = self.put("a", b"1")
+        self.library.adopt(path, path.stat(), digests)
         self.restart()
         self.assertEqual(self.hasher.given, [])
         self.assertEqual(self.listed(), {"a": id_of(b"1")})

@@ -25,6 +25,7 @@ from p2ptwisted.membership import (
     BUSY_MAX,
     BUSY_PATIENCE,
     JITTER,
+    NO_HEARTBEATS,
     PATIENCE,
     REGISTER_LONG,
     REGISTER_LONG_EACH,
@@ -32,7 +33,7 @@ from p2ptwisted.membership import (
     RETRY,
     Membership,
 )
-from p2ptwisted.model import Registration, Resource
+from p2ptwisted.model import Node, Registration, Resource
 from p2ptwisted.test.node_fakes import FakeClient, FakeLibrary, log_lines
 
 ONE, TWO, THREE = "10.0.0.1:5000", "10.0.0.2:5000", "10.0.0.3:5000"
@@ -193,6 +194,60 @@ class RegisteredTests(MembershipCase):
         self.pass_time(JITTER)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
         self.assertEqual(self.membership.supernode, ONE)
+
+
+class BeatlessTests(MembershipCase):
+    """A supernode without heartbeats, as the older program's is, which calls its nodes itself."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.client.beatless.add(ONE)
+        self.client.listed = [Node("node1", "10.0.0.9:8000(to 10.0.0.1)")]
+
+    def registered(self) -> list[float]:
+        return [at for at, _ in self.client.called("register")]
+
+    def test_stays(self) -> None:
+        """A node stays there while it is in the list, whatever a heartbeat is answered with."""
+        self.start(ONE, TWO, up=[ONE, TWO])
+        for status in NO_HEARTBEATS:
+            self.client.beatless_status = status
+            self.pass_time(2 * BEAT)
+        self.assertEqual(self.membership.supernode, ONE)
+        self.assertEqual(self.client.called("register"), [(0, ONE)])
+
+    def test_forgotten(self) -> None:
+        """Where it is not in the list any more, it registers again."""
+        self.start(ONE, up=[ONE])
+        self.client.listed.clear()
+        self.pass_time(BEAT)
+        self.assertEqual(self.registered(), [0, 5])
+
+    def test_shares_nothing(self) -> None:
+        """Who shares nothing is never in the list, and need not register again and again."""
+        self.library.listed = []
+        self.client.listed.clear()
+        self.start(ONE, up=[ONE])
+        self.pass_time(5 * BEAT)
+        self.assertEqual(self.registered(), [0])
+        self.assertEqual(self.membership.supernode, ONE)
+
+    def test_parts(self) -> None:
+        """It is not told of parts: it would take them for the whole, and forget who has that."""
+        self.start(ONE, up=[ONE])
+        self.pass_time(BEAT)
+        self.change(FILE, Resource(OTHER.id, "other", 7, partial=True))
+        self.assertEqual(self.client.registrations[-1].resources, [FILE])
+        self.change(FILE, OTHER)
+        self.assertEqual(self.client.registrations[-1].resources, [FILE, OTHER])
+
+    def test_gone(self) -> None:
+        """When it doesn't answer at all, it is gone as others are."""
+        self.start(ONE, TWO, up=[ONE, TWO])
+        self.pass_time(BEAT)
+        self.client.up.discard(ONE)
+        self.pass_time(GONE + JITTER)
+        self.assertEqual(self.membership.supernode, TWO)
 
 
 class ChangeTests(MembershipCase):

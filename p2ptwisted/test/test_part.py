@@ -8,11 +8,13 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.pieces import MIB, Pieces, every_piece, members
+from p2ptwisted.test.node_fakes import at_once, open_descriptors
 from p2ptwisted.transfer.part import JOURNAL, PART, Part
 
 
@@ -29,7 +31,7 @@ PIECES = cut(CONTENT)
 ID = hashlib.sha256(CONTENT).hexdigest()
 
 
-def no_room(*arguments: object) -> None:
+def no_room(*arguments: object, **options: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
@@ -358,7 +360,7 @@ class TroubleTests(PartTestCase):
         self.assertTrue(self.part().is_complete)
 
     def no_links(self) -> None:
-        def link(*arguments: object) -> None:
+        def link(*arguments: object, **options: object) -> None:
             raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
         self.patch(os, "link", link)
@@ -429,6 +431,121 @@ class TroubleTests(PartTestCase):
         self.part_path.rename(self.folder / "elsewhere")
         self.part_path.symlink_to("elsewhere")
         self.assertRaises(UnknownResource, part.open)
+
+    def test_pipes(self) -> None:
+        """A pipe in place of a part or its journal is refused at once, and left there."""
+        self.receive(first := self.part(), 1)
+        first.close()
+        good = self.journal.read_bytes()
+        for path in (self.part_path, self.journal, self.folder / f".file{PART}"):
+            self.journal.write_bytes(b"of another resource\n")
+            path.unlink(missing_ok=True)
+            os.mkfifo(path)
+            with at_once():
+                error = self.assertRaises(Unavailable, self.part)
+            self.assertIn(f"{path} is no regular file", str(error))
+            self.assertTrue(path.is_fifo())
+            path.unlink()
+            self.part_path.write_bytes(b"x")
+        self.journal.write_bytes(good)
+        self.assertEqual(list(members(self.part().have)), [1])
+
+    def test_pipe_in_place_of_what_is_read(self) -> None:
+        """Nor is a pipe waited for, or another file given, that has taken the part's place."""
+        part = self.part()
+        self.part_path.unlink()
+        os.mkfifo(self.part_path)
+        with at_once():
+            self.assertRaises(UnknownResource, part.open)
+        self.part_path.unlink()
+        self.part_path.write_bytes(b"another")
+        self.assertRaises(UnknownResource, part.open)
+
+    def test_another_s_part(self) -> None:
+        """A part or journal that others could change is not gone on with, and left as it is."""
+        self.receive(first := self.part(), 1)
+        first.close()
+        for path in (self.part_path, self.journal):
+            content = path.read_bytes()
+            path.chmod(0o666)
+            before = open_descriptors()
+            error = self.assertRaises(Unavailable, self.part)
+            self.assertIn(f"{path} may be written by others (mode 0666)", str(error))
+            self.assertIn("remove it", str(error))
+            self.assertEqual(open_descriptors(), before)
+            self.assertEqual(path.read_bytes(), content)
+            path.chmod(0o644)
+        self.assertEqual(list(members(self.part().have)), [1])
+        self.assertEqual(self.files(), {self.part_path.name, self.journal.name})
+
+    def test_another_s_journal_without_a_part(self) -> None:
+        """Nor is such a journal replaced where there is no part yet."""
+        self.journal.write_bytes(b"of another")
+        self.journal.chmod(0o666)
+        self.assertRaises(Unavailable, self.part)
+        self.assertEqual(self.journal.read_bytes(), b"of another")
+
+    def test_left_by_a_crash(self) -> None:
+        """A new journal that a crash has left half-made keeps nothing from going on."""
+        (self.folder / f".file{PART}").write_bytes(b"half")
+        self.part()
+        self.assertEqual(self.files(), {self.part_path.name, self.journal.name})
+
+    def test_folder_swapped_for_a_link(self) -> None:
+        """What its path leads to meanwhile gets no file of the transfer."""
+        outside = Path(self.mktemp())
+        outside.mkdir()
+        self.folder = self.folder / "sub"
+        self.destination = self.folder / "file"
+        part = Part(self.destination, ID, PIECES, within=self.folder.parent)
+        self.addCleanup(part.close)
+        self.receive(part, *range(PIECES.count))
+        self.folder.rename(self.folder.with_name("moved"))
+        self.folder.symlink_to(outside.absolute())
+        list(part.recheck())
+        part.finish()
+        self.assertEqual(list(outside.iterdir()), [])
+        self.assertEqual((self.folder.with_name("moved") / "file").read_bytes(), CONTENT)
+        error = self.assertRaises(
+            Unavailable, Part, self.destination, ID, PIECES, within=self.folder.parent
+        )
+        self.assertIn("a link leads out of the folder", str(error))
+
+    def test_replaced_before_it_is_in_its_place(self) -> None:
+        """Another file that has taken the part's place never gets the verified one's name."""
+        for overwrite in (False, True):
+            part = self.part()
+            self.receive(part, *range(PIECES.count))
+            self.part_path.rename(self.folder / "kept")
+            self.part_path.write_bytes(b"another")
+            error = self.assertRaises(Unavailable, part.finish, overwrite)
+            self.assertIn(f"{self.part_path} was replaced by another file", str(error))
+            self.assertFalse(self.destination.exists())
+            self.assertEqual(self.part_path.read_bytes(), b"another")
+            os.replace(self.folder / "kept", self.part_path)
+
+    def test_replaced_at_the_last_moment(self) -> None:
+        """Where that comes in the last moment, it is not told to be the verified one."""
+        part = self.part()
+        self.receive(part, *range(PIECES.count))
+        link = os.link
+
+        def swap(*names: Any, **options: Any) -> None:
+            self.part_path.unlink()
+            self.part_path.write_bytes(b"another")
+            link(*names, **options)
+
+        self.patch(os, "link", swap)
+        error = self.assertRaises(Unavailable, part.finish)
+        self.assertIn(f"{self.destination} was replaced by another file", str(error))
+        self.assertIs(part.placed, None)
+
+    def test_placed(self) -> None:
+        """Once it is in its place, it tells its status there."""
+        part = self.part()
+        self.receive(part, *range(PIECES.count))
+        part.finish()
+        self.assertEqual(part.placed, self.destination.stat())
 
     def test_no_way_to_write(self) -> None:
         """Any other error is told in the system's words."""

@@ -8,8 +8,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.pieces import MIB, Pieces
+from p2ptwisted.test.transfer_fakes import left_of
 from p2ptwisted.transfer import parts as module
-from p2ptwisted.transfer.part import BLOCK, NoRoom, Part, earlier
+from p2ptwisted.transfer.part import BLOCK, NoRoom, Part
 from p2ptwisted.transfer.parts import Parts
 
 #: Four versions of a resource, of which the first is right.
@@ -141,5 +142,5 @@ class PartsTests(SynchronousTestCase):
         self.assertRaises(Unavailable, Parts(self.folder / "file", "x").of, VERSIONS[2])
         part = other.of(VERSIONS[0])
         other.discard(part)
-        self.assertIsNotNone(earlier(self.folder / "file", ID, 0))
+        self.assertIsNotNone(left_of(self.folder / "file", ID))
         os.truncate(self.receive(1).path, 0)

@@ -153,6 +153,20 @@ class WithPeersTests(SynchronousTestCase):
             self.assertEqual(self.successResultOf(again), (HELD,))
             self.clock.advance(REST)
 
+    def test_busy_peer(self) -> None:
+        """A peer that has too much to do has not said that nobody has it, and is asked again."""
+        for status in (429, 503):
+            self.multicast.answer = Deferred()
+            search = self.overlay.search("x")
+            self.client.answers[ONE].errback(Refused(status, "too much"))
+            self.client.answers[TWO].callback(holders())
+            self.multicast.answer.callback(())
+            self.failureResultOf(search, Unavailable)
+        self.multicast.answer = Deferred()
+        search = self.overlay.search("x")
+        self.client.answers[ONE].callback(holders(HELD))
+        self.assertEqual(self.successResultOf(search), (HELD,))
+
     def test_unknown_name(self) -> None:
         """A peer whose name can't be resolved fails no search."""
         self.names[ONE] = InvalidInput("no such host")

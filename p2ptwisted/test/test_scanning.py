@@ -124,6 +124,75 @@ class WalkTests(FolderCase):
         (self.folder / "device").symlink_to("/dev/zero")
         self.assertEqual(self.names(), [])
 
+    def test_links_that_lead_out_are_told(self) -> None:
+        """The names of those that lead out can be had, and of those only."""
+        self.put("sub/a")
+        self.put("b")
+        (self.outside / "secret").touch()
+        (self.folder / "sub" / "out").symlink_to("../../secret")
+        (self.folder / "folder").symlink_to("../..")
+        (self.folder / "inside").symlink_to("b")
+        (self.folder / "dangling").symlink_to("none")
+        led_out: list[str] = []
+        list(walk(self.folder, lambda folder: None, led_out.append))
+        self.assertEqual(sorted(led_out), ["folder", "sub/out"])
+
+    def test_link_swapped_while_it_is_judged(self) -> None:
+        """A link swapped after it was found to lead inside gets nothing else listed."""
+        real, secret = self.put("real"), self.outside / "secret"
+        secret.write_bytes(b"a secret of the node's")
+        (self.folder / "link").symlink_to("real")
+        readlink = os.readlink
+
+        def swap(path: str, **options: int) -> str:
+            target = readlink(path, **options)
+            (self.folder / "link").unlink()
+            (self.folder / "link").symlink_to(secret)
+            return target
+
+        self.patch(os, "readlink", swap)
+        found = [entry for entry in walk(self.folder, lambda folder: None) if entry is not None]
+        self.assertEqual({entry.signature for entry in found}, {Signature.of(real.stat())})
+
+    def test_folder_swapped_for_a_link(self) -> None:
+        """A folder that is a link by the time when it is listed leads nowhere."""
+        self.put("sub/a")
+        (self.outside / "private").mkdir()
+        (self.outside / "private" / "secret").write_bytes(b"secret")
+
+        def swap(folder: Path) -> None:
+            if folder.name == "sub":
+                folder.rename(self.folder / ".moved")
+                folder.symlink_to("../private")
+
+        self.assertEqual(self.names(swap), [])
+
+    def test_folder_swapped_while_it_is_listed(self) -> None:
+        """Nor do the rest of its files come from elsewhere when it is swapped half-way."""
+        self.put("sub/a")
+        self.put("sub/b")
+        private = self.outside / "private"
+        private.mkdir()
+        for name in ("a", "b"):
+            (private / name).write_bytes(b"secret")
+        walking = walk(self.folder, lambda folder: None)
+        self.assertIs(next(walking), None)
+        found = [next(walking)]
+        (self.folder / "sub").rename(self.folder / ".moved")
+        (self.folder / "sub").symlink_to(private)
+        found += walking
+        inodes = {entry.signature.inode for entry in found if entry is not None}
+        self.assertFalse(inodes & {path.stat().st_ino for path in private.iterdir()})
+
+    def test_few_open_at_once(self) -> None:
+        """However deep the folders are, few are held open at a time."""
+        self.put("/".join(["d"] * 60) + "/a")
+        before = open_descriptors()
+        most = 0
+        for _ in walk(self.folder, lambda folder: None):
+            most = max(most, len(open_descriptors() - before))
+        self.assertLessEqual(most, 3)
+
     def test_link_to_a_folder(self) -> None:
         """A link to a folder is not followed: neither out of the folder nor round in circles."""
         self.put("sub/a")
@@ -244,12 +313,12 @@ class OpenUnchangedTests(FolderCase):
 
     def assert_refused(self) -> None:
         """It can't be opened, and nothing stays open from trying."""
-        self.assertRaises(OSError, open_unchanged, self.path, self.signature)
+        self.assertRaises(OSError, open_unchanged, self.folder, "a", self.signature)
         self.assertEqual(open_descriptors(), self.before)
 
     def test_unchanged(self) -> None:
         """The file is opened for reading, from its beginning."""
-        with open_unchanged(self.path, self.signature) as file:
+        with open_unchanged(self.folder, "a", self.signature) as file:
             self.assertEqual(file.read(), b"as it was")
 
     def test_written(self) -> None:
@@ -283,6 +352,31 @@ class OpenUnchangedTests(FolderCase):
         self.path.symlink_to(secret)
         self.assert_refused()
 
+    def test_seen_outside(self) -> None:
+        """Nor is it opened where what was seen is what the link leads to."""
+        secret = self.outside / "secret"
+        secret.write_bytes(b"secret")
+        self.path.unlink()
+        self.path.symlink_to(secret)
+        self.signature = Signature.of(secret.stat())
+        self.assert_refused()
+
+    def test_folder_above_is_a_link(self) -> None:
+        """Nor one beneath a folder that a link has taken the place of."""
+        secret = self.outside / "private" / "a"
+        secret.parent.mkdir()
+        secret.write_bytes(b"secret")
+        (self.folder / "sub").symlink_to(secret.parent)
+        self.assertRaises(
+            OSError, open_unchanged, self.folder, "sub/a", Signature.of(secret.stat())
+        )
+
+    def test_link_inside(self) -> None:
+        """A link that leads to a file of the folder is opened as that file."""
+        (self.folder / "link").symlink_to("a")
+        with open_unchanged(self.folder, "link", self.signature) as file:
+            self.assertEqual(file.read(), b"as it was")
+
     def test_pipe(self) -> None:
         """A pipe that took the file's place is refused at once, without waiting for a writer."""
         self.path.unlink()
@@ -297,7 +391,7 @@ class OpenUnchangedTests(FolderCase):
 
     def test_changed_while_open(self) -> None:
         """A change after the opening can be told from the open file."""
-        with open_unchanged(self.path, self.signature) as file:
+        with open_unchanged(self.folder, "a", self.signature) as file:
             self.assertTrue(is_unchanged(file, self.signature))
             with self.path.open("ab") as writer:
                 writer.write(b" and more")

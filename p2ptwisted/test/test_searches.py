@@ -84,12 +84,6 @@ class BeginningTests(SearchesTestCase):
         self.assertEqual(search.awaited, set())
         self.assertEqual(search.timeout, 0.1)
 
-    def test_ids(self) -> None:
-        """The resources being searched for are listed once each, supernodes not among them."""
-        for id, everyone in [("b", True), ("a", False), ("b", False), (SUPERNODE_ID, True)]:
-            self.begin(id, everyone)
-        self.assertEqual(list(self.searches.outstanding_ids()), ["b", "a"])
-
 
 class PeersTests(SearchesTestCase):
     """Who counts as a supernode, and for how long."""
@@ -223,8 +217,18 @@ class EndingTests(SearchesTestCase):
         """One search gathers so many locations and no more."""
         search = self.begin("a", everyone=True)
         for number in range(module.GATHERED_MAX + 5):
-            self.searches.found(Found(PEER, (f"10.0.0.1:{number + 1}",), search.tag))
+            location = f"10.0.{number // 250}.{number % 250}:80"
+            self.searches.found(Found(PEER, (location,), search.tag))
         self.assertEqual(len(search.locations), module.GATHERED_MAX)
+
+    def test_address_has_a_share(self) -> None:
+        """Of one address it gathers a few, so that nobody's ports push out the others."""
+        search = self.begin("a", everyone=True)
+        for number in range(1_000):
+            self.searches.found(Found(PEER, (f"10.0.0.1:{number + 1}",), search.tag))
+        self.searches.found(Found(OTHER, (THERE,), search.tag))
+        self.assertEqual(len(search.locations), module.GATHERED_SHARE + 1)
+        self.assertIn(THERE, search.locations)
 
 
 class TagTests(SearchesTestCase):
@@ -261,39 +265,83 @@ class TagTests(SearchesTestCase):
 class UntaggedTests(SearchesTestCase):
     """Replies of programs that know the three lines only."""
 
-    def test_found_for_the_only_search(self) -> None:
+    def only(self, name: str = "rack-7", now: float = 0.0) -> list[Search]:
+        """What an untagged found of that peer can only be about."""
+        return self.searches.only_candidates(name, now)
+
+    def test_only_search(self) -> None:
         """While there is exactly one search, an untagged found can only be about that."""
         search = self.begin("a")
-        self.assertIs(self.searches.found(Found("rack-7", (HERE,))), search)
-        self.assertEqual(list(search.locations), [HERE])
+        self.assertEqual(self.only(), [search])
 
-    def test_found_for_one_of_several(self) -> None:
-        """While there are several, nothing tells which it is about: none is credited."""
-        both = self.begin("a"), self.begin("b")
-        self.assertIsNone(self.searches.found(Found("rack-7", (HERE,))))
-        self.assertEqual([list(search.locations) for search in both], [[], []])
+    def test_both_kinds(self) -> None:
+        """The two kinds of a search for one thing are both answered by it."""
+        both = [self.begin("a"), self.begin("a", everyone=True)]
+        self.assertEqual(self.only(), both)
 
-    def test_found_for_none(self) -> None:
+    def test_one_of_several(self) -> None:
+        """While there are several, nothing tells which it is about, but who said no to which."""
+        first, second = self.begin("a"), self.begin("b")
+        self.assertEqual(self.only(), [])
+        self.assertEqual(list(self.searches.candidates("rack-7")), [first, second])
+        self.searches.not_found(NotFound("rack-7", "a"))
+        self.assertEqual(self.only(), [second])
+        self.assertEqual(self.only("rack-8"), [])
+
+    def test_none(self) -> None:
         """With no search under way it is about somebody else's."""
-        self.assertIsNone(self.searches.found(Found("rack-7", (HERE,))))
+        self.assertEqual(self.only(), [])
 
     def test_our_own_call_does_not_count(self) -> None:
-        """The regular search for supernodes makes no difference to a search for a resource."""
-        call = self.begin(SUPERNODE_ID, everyone=True)
-        search = self.begin("a")
-        self.assertIs(self.searches.found(Found("rack-7", (HERE,))), search)
-        self.assertEqual(list(call.locations), [])
-
-    def test_found_for_the_call(self) -> None:
-        """The search for supernodes takes no node for one, even where it is the only search."""
+        """The regular search for supernodes makes no difference, and is never answered by it."""
         self.begin(SUPERNODE_ID, everyone=True)
-        self.assertIsNone(self.searches.found(Found("rack-7", (HERE,))))
+        self.assertEqual(self.only(), [])
+        search = self.begin("a")
+        self.assertEqual(self.only(), [search])
 
     def test_one_again(self) -> None:
-        """When the other searches have ended, the last one is the only one."""
+        """When other searches have ended, it may be a late answer to them, for a second."""
         first, second = self.begin("a"), self.begin("b")
         self.searches.end(first, 0.1)
-        self.assertIs(self.searches.found(Found("rack-7", (HERE,))), second)
+        self.assertEqual(self.only(now=0.1 + module.LATE - 0.01), [])
+        self.assertEqual(self.only(now=0.1 + module.LATE), [second])
+
+    def test_late_no(self) -> None:
+        """Who says no to a search that has ended, has not answered that one."""
+        first, second = self.begin("a"), self.begin("b")
+        self.searches.end(first, 0.1)
+        self.searches.not_found(NotFound("rack-7", "a"))
+        self.assertEqual(self.only(now=0.2), [second])
+
+    def test_asked_again(self) -> None:
+        """That the same was searched for a moment ago makes no difference."""
+        self.searches.end(self.begin("a"), 0.1)
+        again = self.begin("a")
+        self.assertEqual(self.only(now=0.2), [again])
+
+    def test_who_tags(self) -> None:
+        """Who has answered with a tag of ours says nothing to us without one."""
+        first, second = self.begin("a"), self.begin("b")
+        self.searches.not_found(NotFound(PEER, "a", first.tag))
+        self.searches.found(Found(OTHER, (HERE,), second.tag))
+        self.searches.found(Found("rack-7", (HERE,), "a tag of nobody's"))
+        for name, answers in ((PEER, 0), (OTHER, 0), ("rack-7", 2)):
+            self.assertEqual(len(list(self.searches.candidates(name))), answers)
+
+    def test_ended_are_bounded(self) -> None:
+        """So many searches that have ended are remembered, and so many peers that tag."""
+        self.patch(module, "ENDED_MAX", 2)
+        self.patch(module, "PEERS_MAX", 2)
+        search = self.begin("it")
+        for id in "abc":
+            self.searches.end(self.begin(id), 0.0)
+        for id in "bc":
+            self.searches.not_found(NotFound("rack-7", id))
+        self.assertEqual(self.only(), [search])
+        for name in (PEER, OTHER, NAME):
+            self.searches.found(Found(name, (HERE,), search.tag))
+        self.assertEqual(list(self.searches.candidates(PEER)), [search])
+        self.assertEqual(list(self.searches.candidates(OTHER)), [])
 
     def test_not_found_by_id(self) -> None:
         """An untagged no counts for every search for its id and for no other."""
@@ -304,15 +352,58 @@ class UntaggedTests(SearchesTestCase):
 
     def test_confirmed(self) -> None:
         """A location that was asked is credited to every search for the id that it has."""
+        self.hear("rack-7")
         one, all_, other = self.begin("a"), self.begin("a", everyone=True), self.begin("b")
-        reply = Found("rack-7", (HERE,))
-        self.assertEqual(self.searches.confirmed("a", reply), [one, all_])
+        for search in (one, all_, other):
+            search.doubt(HERE, "rack-7")
+        self.assertEqual(self.searches.confirmed("a", HERE, True), [one, all_])
         self.assertEqual([list(s.locations) for s in (one, all_, other)], [[HERE], [HERE], []])
+        self.assertEqual([s.is_over for s in (one, all_, other)], [True, True, False])
+        self.assertEqual(
+            [self.searches.is_in_doubt(s) for s in (one, all_, other)], [False, False, True]
+        )
+
+    def test_refuted(self) -> None:
+        """One that hasn't got it leaves no doubt; who named it has yet to say no."""
+        self.hear("rack-7")
+        search = self.begin("a")
+        search.doubt(HERE, "rack-7")
+        self.searches.confirmed("a", HERE, False)
+        self.assertFalse(self.searches.is_in_doubt(search))
+        self.assertFalse(search.is_over)
 
     def test_confirmed_too_late(self) -> None:
         """A confirmation for a search that has ended is nobody's."""
         self.searches.end(self.begin("a"), 0.1)
-        self.assertEqual(self.searches.confirmed("a", Found("rack-7", (HERE,))), [])
+        self.assertEqual(self.searches.confirmed("a", HERE, True), [])
+
+    def test_unchecked(self) -> None:
+        """What nobody could look into leaves in doubt what was searched for then, but for a no."""
+        before, call = self.begin("a", now=1.0), self.begin(SUPERNODE_ID, now=1.0)
+        self.searches.unchecked("rack-7", 2.0)
+        after = self.begin("b", now=3.0)
+        doubts = [self.searches.is_in_doubt(search) for search in (before, after, call)]
+        self.assertEqual(doubts, [True, False, False])
+        self.searches.not_found(NotFound("rack-7", "a"))
+        self.assertFalse(self.searches.is_in_doubt(before))
+
+    def test_unchecked_is_bounded(self) -> None:
+        """Of many such peers the first are forgotten, and then no no of theirs is enough."""
+        self.patch(module, "PEERS_MAX", 2)
+        search = self.begin("a", now=1.0)
+        for name in ("p0", "p1", "p2"):
+            self.searches.unchecked(name, 2.0)
+            self.searches.not_found(NotFound(name, "a"))
+        self.assertTrue(self.searches.is_in_doubt(search))
+        self.assertFalse(self.searches.is_in_doubt(self.begin("b", now=3.0)))
+
+    def test_noes_are_bounded(self) -> None:
+        """A flood of noes by made-up names is remembered no further than that."""
+        self.patch(module, "DENIED_MAX", 2)
+        search = self.begin("a")
+        for number in range(5):
+            self.searches.not_found(NotFound(f"p{number}", "a"))
+        self.assertEqual(len(search.denied), 2)
 
 
 class MissesTests(SearchesTestCase):
@@ -330,6 +421,21 @@ class MissesTests(SearchesTestCase):
         """A search that found something leaves no miss."""
         search = self.begin("a")
         self.searches.found(Found(PEER, (HERE,), search.tag))
+        self.searches.end(search, 0.1)
+        self.assertFalse(self.searches.is_known_miss("a", 0.1))
+
+    def test_found_since(self) -> None:
+        """What is found ends the memory of a miss that came first."""
+        one, all_ = self.begin("a"), self.begin("a", everyone=True)
+        self.searches.end(one, 0.1)
+        self.searches.found(Found(PEER, (HERE,), all_.tag))
+        self.searches.end(all_, 0.1)
+        self.assertFalse(self.searches.is_known_miss("a", 0.1))
+
+    def test_doubtful_is_no_miss(self) -> None:
+        """A search that ended for want of a confirmation leaves no miss."""
+        search = self.begin("a")
+        search.doubt(HERE, "rack-7")
         self.searches.end(search, 0.1)
         self.assertFalse(self.searches.is_known_miss("a", 0.1))
 

@@ -1,6 +1,7 @@
 """Stand-ins for what is around a transfer: its holders, and the digest of the whole."""
 
 import hashlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from p2ptwisted.errors import Unavailable
 from p2ptwisted.interfaces import IWhole
 from p2ptwisted.pieces import Pieces, every_piece, members
 from p2ptwisted.streams import Stream
+from p2ptwisted.transfer.journal import Journal
+from p2ptwisted.transfer.part import earlier
+from p2ptwisted.transfer.target_folder import TargetFolder
 
 #: Bytes of a piece in these tests; see `small_pieces`.
 LENGTH = 16
@@ -31,6 +35,15 @@ def cut(content: bytes, length: int = LENGTH) -> Pieces:
 
 def id_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def left_of(destination: Path, id: str) -> Journal | None:
+    """What an earlier fetch of that resource has left at its first part; None: nothing."""
+    folder = TargetFolder(destination.parent)
+    try:
+        return earlier(folder, destination, id, 0)
+    finally:
+        folder.close()
 
 
 class FakeHolder:
@@ -150,6 +163,7 @@ class Wholes:
     def __init__(self) -> None:
         self.made: list[FakeWhole] = []
 
-    def __call__(self, path: Path, size: int) -> FakeWhole:
+    def __call__(self, path: Path, status: os.stat_result, size: int) -> FakeWhole:
+        assert os.path.samestat(status, path.lstat()), "it is another file"
         self.made.append(FakeWhole(path, size))
         return self.made[-1]

@@ -4,6 +4,7 @@ each source asks it for pieces and writes what comes, until all is there and the
 whether it is right.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,7 @@ class Means:
     client: Client
     cooperator: Cooperator
     #: Makes the digest of a file that grows to a size.
-    whole: Callable[[Path, int], IWhole]
+    whole: Callable[[Path, os.stat_result, int], IWhole]
     #: Is told of bytes that came, and tells how many seconds to wait before more.
     throttle: Callable[[int], float]
 
@@ -161,7 +162,9 @@ class Attempt:
         pieces = self.part.pieces
         known = pieces.whole
         whole = (
-            Known(known) if known is not None else self._means.whole(self.part.path, pieces.size)
+            Known(known)
+            if known is not None
+            else self._means.whole(self.part.path, self.part.status(), pieces.size)
         )
         whole.grown(self.part.front)
         return whole

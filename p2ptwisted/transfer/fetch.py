@@ -58,13 +58,14 @@ class Fetch:
         clock: IReactorTime,
         client: Client,
         cooperator: Cooperator,
-        whole: Callable[[Path, int], IWhole],
+        whole: Callable[[Path, os.stat_result, int], IWhole],
         id: str,
         find: Callable[[bool], Awaitable[Holders]],
         destination: Callable[[str | None], Path],
         overwrite: bool = False,
         throttle: Callable[[int], float] = lambda count: 0.0,
         started: Callable[[], None] = lambda: None,
+        within: Path | None = None,
     ) -> None:
         """
         `whole` makes the digest of a file that grows to a size.
@@ -73,7 +74,8 @@ class Fetch:
 
         `destination` says where a resource with some name goes. `throttle` is
         told of bytes that came, and tells how many seconds to wait before
-        more. `started` is called when the first piece is here.
+        more. `started` is called when the first piece is here. `within` is
+        TargetFolder's.
         """
         self.id = id
         self._clock = clock
@@ -81,6 +83,7 @@ class Fetch:
         self._destination = destination
         self._overwrite = overwrite
         self._started = started
+        self._within = within
         self._signal = Signal(clock)
         self._sources = Sources(client, id, find, self._changed)
         self._parts: Parts | None = None
@@ -142,7 +145,7 @@ class Fetch:
         """
         try:
             await self._find_holders()
-            self._parts = Parts(self._place(), self.id)
+            self._parts = Parts(self._place(), self.id, self._within)
             self._looking_up = Deferred.fromCoroutine(self._look_up())
             self._looking_up.addErrback(lambda failure: failure.trap(CancelledError))
             won = await self._winner(self._parts)

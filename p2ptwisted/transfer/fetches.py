@@ -1,5 +1,6 @@
 """The fetches of a node into its own library: started, watched, shared on, cancelled."""
 
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -50,7 +51,7 @@ class Fetches(Service):
         clock: IReactorTime,
         client: Client,
         cooperator: Cooperator,
-        whole: Callable[[Path, int], IWhole],
+        whole: Callable[[Path, os.stat_result, int], IWhole],
         library: Library,
         find: Callable[[str, bool], Awaitable[Holders]],
         throttle: Throttle,
@@ -139,6 +140,7 @@ class Fetches(Service):
             lambda name: place(self._library.folder, name, id),
             throttle=lambda count: self._throttle.take(count, self._clock.seconds()),
             started=self._changed,
+            within=self._library.folder,
         )
 
     def _run_next(self) -> None:
@@ -160,11 +162,9 @@ class Fetches(Service):
     async def _carry_out(self, id: str, entry: _Entry) -> None:
         try:
             path = await entry.fetch.run()
-            assert entry.fetch.part is not None
-            try:
-                self._library.adopt(path, Digests(id, entry.fetch.part.pieces.digests))
-            except OSError as error:
-                raise Unavailable(f"{path} came, and can't be read: {error.strerror}") from error
+            part = entry.fetch.part
+            assert part is not None and part.placed is not None
+            self._library.adopt(path, part.placed, Digests(id, part.pieces.digests))
             entry.state = "done"
             _log.info("Fetched {id} as {path}", id=id, path=str(path))
         except CancelledError:

@@ -4,6 +4,9 @@ with a journal of the finished pieces in `<name>.part.journal`. Of another
 version of the same resource (`parts`) it is in `.<name>.<number>.part`.
 
 Killed at any moment, it goes on from its journal.
+
+Others may be able to write to that folder too: a file there that is not ours
+is neither gone on with nor touched.
 """
 
 import errno
@@ -11,16 +14,17 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from heapq import nlargest
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
-import msgspec
-
+from p2ptwisted.beneath import NotRegular
 from p2ptwisted.errors import Unavailable, UnknownResource
-from p2ptwisted.model import UNREADABLE
 from p2ptwisted.pieces import Pieces, every_piece, members
 from p2ptwisted.transfer.holes import make_hole
+from p2ptwisted.transfer.journal import Journal, head_of, line_of, read_journal
+from p2ptwisted.transfer.target_folder import Strange, TargetFolder
 
 #: Bytes read at a time to look at a piece again: about 0.2 ms of work.
 SLICE = 256 * 1024
@@ -41,38 +45,47 @@ class NoRoom(Unavailable):
     """The disk is too full."""
 
 
-class _Head(msgspec.Struct):
-    """The journal's first line; a line with a number follows for each finished piece."""
-
-    id: str
-    pieces: Pieces
-
-
 class Part:
     """The part of one resource on disk."""
 
-    def __init__(self, destination: Path, id: str, pieces: Pieces, number: int = 0) -> None:
+    _folder: TargetFolder
+
+    def __init__(
+        self,
+        destination: Path,
+        id: str,
+        pieces: Pieces,
+        number: int = 0,
+        within: Path | None = None,
+    ) -> None:
         """
         Go on with what is there of the same resource, or begin.
 
-        Raises NoRoom and Unavailable, with nothing lost, where there is no
-        room or no way to write.
+        `number` tells it from parts of other versions; `within` is
+        TargetFolder's. Raises NoRoom and Unavailable, with nothing lost,
+        where there is no room or no way to write.
         """
         self.destination = destination
         self.id = id
         self.pieces = pieces
         self.number = number
         self.have = 0
-        self.path, self._journal_path = paths(destination, number)
+        name, self._journal_name = names(destination, number)
+        self.path = destination.with_name(name)
+        #: Its status when it had come to its place.
+        self.placed: os.stat_result | None = None
         self._file = -1
         self._journal = -1
         try:
-            destination.parent.mkdir(parents=True, exist_ok=True)
+            self._folder = TargetFolder(destination.parent, within)
+        except OSError as error:
+            raise unwritable(error, destination, pieces.size) from error
+        try:
             self._open()
             self._look_for_room()
         except OSError as error:
             self._give_up_room(error)
-            raise _told(error, destination, pieces.size) from error
+            raise unwritable(error, destination, pieces.size) from error
 
     def _give_up_room(self, error: OSError) -> None:
         if error.errno == errno.ENOSPC and not self.have and self._file >= 0:
@@ -81,18 +94,28 @@ class Part:
         self.close()
 
     def _open(self) -> None:
-        self._file = _open_alone(self.path)
-        is_new = not os.fstat(self._file).st_size
-        known = None if is_new else read_journal(self._journal_path, self.id)
-        if known is not None and known.pieces == self.pieces:
-            self.have, length = known.have, known.length
-            self._journal = _opened(self._journal_path, os.O_WRONLY | os.O_APPEND)
-            os.ftruncate(self._journal, length)
-        elif not is_new and not self._journal_path.exists():
-            raise FileExistsError(errno.EEXIST, "no part of ours", os.fspath(self.path))
+        self._file = open_alone(self._folder, self.path.name)
+        is_new = not self.status().st_size
+        try:
+            self._journal = self._folder.open_ours(self._journal_name, os.O_RDWR | os.O_APPEND)
+        except FileNotFoundError:
+            if not is_new:
+                there = os.fspath(self.path)
+                raise FileExistsError(errno.EEXIST, "no part of ours", there) from None
         else:
-            os.ftruncate(self._file, 0)
-            self._begin_journal()
+            known = None if is_new else read_journal(self._journal, self.id)
+            if known is not None and known.pieces == self.pieces:
+                self.have = known.have
+                os.ftruncate(self._journal, known.length)
+                return
+            os.close(self._journal)
+            self._journal = -1
+        os.ftruncate(self._file, 0)
+        self._begin_journal()
+
+    def status(self) -> os.stat_result:
+        """Of the very file, whatever stands at its path."""
+        return os.fstat(self._file)
 
     def reserve(self) -> Iterator[None]:
         """
@@ -110,7 +133,7 @@ class Part:
             os.ftruncate(self._file, self.pieces.size)
         except OSError as error:
             self._give_up_room(error)
-            raise _told(error, self.destination, self.pieces.size) from error
+            raise unwritable(error, self.destination, self.pieces.size) from error
 
     def _look_for_room(self) -> None:
         """Raises OSError where there is too little: the disk isn't filled up to find that out."""
@@ -122,18 +145,18 @@ class Part:
 
     def _begin_journal(self) -> None:
         # Beside the old one, which is good until this one is whole; hidden from scans.
-        new = self.destination.with_name(f".{self.path.name}")
-        self._journal = _opened(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
+        new = f".{self.path.name}"
+        self._journal = self._folder.make_again(new, os.O_WRONLY | os.O_APPEND)
         try:
-            self._note(msgspec.json.encode(_Head(self.id, self.pieces)) + b"\n")
-            self._note(b"".join(b"%d\n" % piece for piece in members(self.have)))
-            os.replace(new, self._journal_path)
+            self._note(head_of(self.id, self.pieces))
+            self._note(b"".join(map(line_of, members(self.have))))
+            self._folder.replace(new, self._journal_name)
         except OSError:
-            new.unlink(missing_ok=True)
+            self._folder.remove(new)
             raise
 
     def _record(self, piece: int) -> None:
-        self._note(b"%d\n" % piece)
+        self._note(line_of(piece))
 
     def _note(self, line: bytes) -> None:
         if os.write(self._journal, line) < len(line):
@@ -150,7 +173,7 @@ class Part:
         try:
             os.pwrite(self._file, data, at)
         except OSError as error:
-            raise _told(error, self.destination, self.pieces.size) from error
+            raise unwritable(error, self.destination, self.pieces.size) from error
 
     def verified(self, piece: int) -> None:
         """A piece is here and right. Raises Unavailable."""
@@ -159,7 +182,7 @@ class Part:
             try:
                 self._record(piece)
             except OSError as error:
-                raise _told(error, self.destination, self.pieces.size) from error
+                raise unwritable(error, self.destination, self.pieces.size) from error
 
     @property
     def front(self) -> int:
@@ -182,17 +205,23 @@ class Part:
                 good |= 1 << piece
         self.have = good
         os.close(self._journal)
+        self._journal = -1
         try:
             self._begin_journal()
         except OSError as error:
-            raise _told(error, self.destination, self.pieces.size) from error
+            raise unwritable(error, self.destination, self.pieces.size) from error
 
     def open(self) -> BinaryIO:
         """What has come, to be read. Raises UnknownResource where it has just been finished."""
         try:
-            return open(self.path, "rb", buffering=0, opener=_opened)
+            file = self._folder.open(self.path.name, os.O_RDONLY)
+            if os.path.samestat(os.fstat(file), self.status()):
+                return open(file, "rb", buffering=0)
+            os.close(file)
+            moved = None
         except OSError as error:
-            raise UnknownResource(f"{self.id} has just come to its place: ask again") from error
+            moved = error
+        raise UnknownResource(f"{self.id} has just come to its place: ask again") from moved
 
     # -- the end
 
@@ -204,39 +233,30 @@ class Part:
         """Put it in its place, at once and for good. Raises Unavailable."""
         try:
             os.fsync(self._file)
+            self._check_at(self.path.name)
             if overwrite:
-                os.replace(self.path, self.destination)
+                self._folder.replace(self.path.name, self.destination.name)
             else:
-                self._put()
-            self._journal_path.unlink(missing_ok=True)
-            folder = os.open(self.destination.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+                self._folder.put(self.path.name, self.destination.name)
+            # What was verified is this file, and no other that has come between.
+            self._check_at(self.destination.name)
+            self.placed = self.status()
+            self._folder.remove(self._journal_name)
+            self._folder.sync()
         except OSError as error:
-            raise _told(error, self.destination, self.pieces.size) from error
+            raise unwritable(error, self.destination, self.pieces.size) from error
         finally:
             self.close()
 
-    def _put(self) -> None:
-        try:
-            # A rename would replace what has come to stand there meanwhile.
-            os.link(self.path, self.destination)
-        except OSError as error:
-            if error.errno not in (errno.EPERM, errno.EOPNOTSUPP):
-                raise
-            # A file system without links, such as a USB stick's.
-            if os.path.lexists(self.destination):
-                raise FileExistsError(errno.EEXIST, "", os.fspath(self.destination)) from error
-            os.rename(self.path, self.destination)
-        else:
-            os.unlink(self.path)
+    def _check_at(self, name: str) -> None:
+        if not self._folder.is_at(name, self.status()):
+            raise self._folder.strange(name, "was replaced by another file")
 
     def discard(self) -> None:
         """Remove it: nothing of it is of use."""
-        for path in (self.path, self._journal_path):
-            path.unlink(missing_ok=True)
+        if self._file >= 0:
+            for name in (self.path.name, self._journal_name):
+                self._folder.remove(name)
         self.close()
 
     def leave(self) -> None:
@@ -268,68 +288,72 @@ class Part:
             if descriptor >= 0:
                 os.close(descriptor)
         self._file = self._journal = -1
+        self._folder.close()
 
 
-class Journal(NamedTuple):
-    """What a journal says: how the resource is cut, what is there, and in how many bytes."""
-
-    pieces: Pieces
-    have: int
-    length: int
-
-
-def paths(destination: Path, number: int) -> tuple[Path, Path]:
-    """Where the part of that number is, and its journal; all but the first are hidden."""
+def names(destination: Path, number: int) -> tuple[str, str]:
+    """What the part of that number and its journal are called; all but the first are hidden."""
     name = destination.name
-    part, journal = name + PART, name + JOURNAL
-    if number:
-        # No longer than the first's journal, for a name may be as long as that allows.
-        part, journal = f".{name}.{number}{PART}", f".{name}.{number}.journal"
-    return destination.with_name(part), destination.with_name(journal)
+    if not number:
+        return name + PART, name + JOURNAL
+    # No longer than the first's journal, for a name may be as long as that allows.
+    return f".{name}.{number}{PART}", f".{name}.{number}.journal"
 
 
-def read_journal(path: Path, id: str) -> Journal | None:
-    """The journal at that path; None where there is none of this very resource."""
-    try:
-        with open(path, "rb", opener=_opened) as file:
-            journal = file.read()
-        head, *lines = journal.split(b"\n")
-        known = msgspec.json.decode(head, type=_Head)
-    except (FileNotFoundError, *UNREADABLE):
-        return None
-    if not lines or known.id != id:
-        return None
-    have = 0
-    # What follows the last line end was cut off in mid-write.
-    digits = len(str(known.pieces.count))
-    for line in lines[:-1]:
-        # Of more than 4,300 digits Python makes no number.
-        if line.isdigit() and len(line) <= digits and int(line) < known.pieces.count:
-            have |= 1 << int(line)
-    return Journal(known.pieces, have, journal.rfind(b"\n") + 1)
+def open_alone(folder: TargetFolder, name: str) -> int:
+    """
+    The part of that name, for one transfer at a time, in this process or another.
+
+    Raises OSError, BlockingIOError where another one has it.
+    """
+    while True:
+        try:
+            file = folder.open_ours(name, os.O_RDWR)
+        except FileNotFoundError:
+            with suppress(FileExistsError):
+                os.close(folder.make(name, os.O_RDWR))
+            continue
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Between the two the other may have put it in its place.
+            with suppress(FileNotFoundError):
+                if folder.is_at(name, os.fstat(file)):
+                    if os.fstat(file).st_nlink == 1:
+                        return file
+                    # Killed when it was in its place: that file must not be written to.
+                    folder.remove(name)
+        except OSError:
+            os.close(file)
+            raise
+        os.close(file)
 
 
-def earlier(destination: Path, id: str, number: int) -> Journal | None:
+def earlier(folder: TargetFolder, destination: Path, id: str, number: int) -> Journal | None:
     """What has come of that resource in an earlier part of that number; None: nothing."""
-    part, journal = paths(destination, number)
+    part, journal = names(destination, number)
     try:
-        known = read_journal(journal, id) if part.lstat().st_size else None
+        if not folder.status(part).st_size:
+            return None
+        file = folder.open_ours(journal, os.O_RDONLY)
+        try:
+            known = read_journal(file, id)
+        finally:
+            os.close(file)
     except OSError:
         return None  # It can't be had; who opens it learns why.
     return known if known is not None and known.have else None
 
 
-def remove(destination: Path, number: int) -> None:
-    """Remove an earlier part, unless somebody is at it."""
-    part, journal = paths(destination, number)
-    if not part.exists():
-        return
+def remove(folder: TargetFolder, destination: Path, number: int) -> None:
+    """Remove an earlier part, unless somebody is at it, or it isn't ours."""
+    part, journal = names(destination, number)
     try:
-        file = _open_alone(part)
+        folder.status(part)
+        file = open_alone(folder, part)
     except OSError:
         return
-    part.unlink(missing_ok=True)
-    journal.unlink(missing_ok=True)
+    folder.remove(part)
+    folder.remove(journal)
     os.close(file)
 
 
@@ -361,38 +385,12 @@ class Arriving:
         return True
 
 
-def _opened(path: str | Path, flags: int) -> int:
-    """
-    A descriptor of the file at that path.
-
-    Raises OSError where a link stands there: who put it there would choose what is written to.
-    """
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-
-
-def _open_alone(path: Path) -> int:
-    """
-    The file at that path, for one transfer at a time, in this process or another.
-
-    Raises BlockingIOError where another one has it.
-    """
-    while True:
-        file = _opened(path, os.O_RDWR | os.O_CREAT)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Between the two the other may have put it in its place.
-            if path.exists() and os.path.samestat(os.fstat(file), path.lstat()):
-                if os.fstat(file).st_nlink == 1:
-                    return file
-                # Killed when it was in its place already: that file must not be written to.
-                path.unlink()
-        except OSError:
-            os.close(file)
-            raise
-        os.close(file)
-
-
-def _told(error: OSError, destination: Path, size: int) -> Unavailable:
+def unwritable(error: OSError, destination: Path, size: int) -> Unavailable:
+    """What a person is told of it; NoRoom where it is that."""
+    if isinstance(error, NotRegular | Strange):
+        return Unavailable(
+            f"{error.filename} {error.strerror}: it is left as it is; remove it, and try again"
+        )
     if error.errno == errno.ENOSPC:
         return NoRoom(f"no room for {destination} ({size} bytes): make some, and try again")
     if error.errno == errno.ELOOP:
@@ -400,6 +398,6 @@ def _told(error: OSError, destination: Path, size: int) -> Unavailable:
     if error.errno == errno.EWOULDBLOCK:
         return Unavailable(f"{destination} is being fetched already: wait until that is through")
     if error.errno == errno.EEXIST:
-        there = error.filename2 or error.filename
+        there = destination.with_name(os.path.basename(error.filename2 or error.filename))
         return Unavailable(f"{there} exists and is another file: it is left as it is")
     return Unavailable(f"can't write {destination}: {error.strerror}")

@@ -6,7 +6,9 @@ each version of them into a part of its own, until the id tells which one is rig
 from pathlib import Path
 
 from p2ptwisted.pieces import Pieces
-from p2ptwisted.transfer.part import NoRoom, Part, earlier, remove
+from p2ptwisted.transfer.journal import Journal
+from p2ptwisted.transfer.part import NoRoom, Part, earlier, remove, unwritable
+from p2ptwisted.transfer.target_folder import TargetFolder
 
 #: Versions of one resource that are on disk at once.
 PARTS_MAX = 32
@@ -18,9 +20,15 @@ KEPT_MAX = 1
 class Parts:
     """All parts of one resource on its way to one place."""
 
-    def __init__(self, destination: Path, id: str) -> None:
+    def __init__(self, destination: Path, id: str, within: Path | None = None) -> None:
+        """`within` is TargetFolder's. Raises Unavailable."""
         self.destination = destination
         self._id = id
+        self._within = within
+        try:
+            self._folder = TargetFolder(destination.parent, within)
+        except OSError as error:
+            raise unwritable(error, destination, 0) from error
         self._open: dict[int, Part] = {}
 
     def of(self, pieces: Pieces) -> Part:
@@ -33,14 +41,14 @@ class Parts:
             if part.pieces == pieces:
                 return part
         number = self._number_for(pieces)
-        part = self._open[number] = Part(self.destination, self._id, pieces, number)
+        part = self._open[number] = Part(self.destination, self._id, pieces, number, self._within)
         return part
 
     def _number_for(self, pieces: Pieces) -> int:
         free = []
         for number in range(PARTS_MAX):
             if number not in self._open:
-                known = earlier(self.destination, self._id, number)
+                known = self._earlier(number)
                 if known is not None and known.pieces == pieces:
                     return number
                 if known is None:
@@ -48,6 +56,9 @@ class Parts:
         if not free:
             raise NoRoom(f"{PARTS_MAX} versions of {self.destination} are on disk already")
         return free[0]
+
+    def _earlier(self, number: int) -> Journal | None:
+        return earlier(self._folder, self.destination, self._id, number)
 
     def leave(self, part: Part) -> None:
         """Nobody is at it for the time being: it keeps no more room than what has come needs."""
@@ -66,8 +77,8 @@ class Parts:
         for other in list(self._open.values()):
             self.discard(other)
         for number in range(PARTS_MAX):
-            if number or earlier(self.destination, self._id, number) is not None:
-                remove(self.destination, number)
+            if number or self._earlier(number) is not None:
+                remove(self._folder, self.destination, number)
 
     def close(self) -> None:
         """Leave what has come for the next time: the first, and of the others the largest."""
@@ -75,8 +86,9 @@ class Parts:
             self.leave(part)
         others = []
         for number in range(1, PARTS_MAX):
-            known = earlier(self.destination, self._id, number)
+            known = self._earlier(number)
             if known is not None:
                 others.append((known.have.bit_count(), number))
         for _, number in sorted(others, reverse=True)[KEPT_MAX:]:
-            remove(self.destination, number)
+            remove(self._folder, self.destination, number)
+        self._folder.close()

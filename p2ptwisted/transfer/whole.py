@@ -20,13 +20,14 @@ from p2ptwisted.errors import Unavailable
 from p2ptwisted.interfaces import IWhole
 
 
-def follower(reactor: IReactorProcess) -> Callable[[Path, int], IWhole]:
-    """What starts an IWhole for a file that has just been made, and its size in the end."""
+def follower(reactor: IReactorProcess) -> Callable[[Path, os.stat_result, int], IWhole]:
+    """What starts an IWhole for a file, with its status, and its size in the end."""
 
-    def follow(path: Path, size: int) -> IWhole:
+    def follow(path: Path, status: os.stat_result, size: int) -> IWhole:
         following = Following(path)
         # Absolute, for a child's working directory is not ours.
         start_child(reactor, following, os.fspath(path.absolute()), str(size))
+        following.begin(status)
         return following
 
     return follow
@@ -46,6 +47,10 @@ class Following(ProcessProtocol):
         self._result: str | Unavailable | None = None
         self._waiting: Deferred[str] | None = None
         self._gone: Deferred[None] | None = None
+
+    def begin(self, status: os.stat_result) -> None:
+        """It is this very file, and no other that stands at its path by now."""
+        self.transport.writeToChild(0, b"%d %d\n" % (status.st_dev, status.st_ino))
 
     def grown(self, size: int) -> None:
         if size > self._told and self._result is None:

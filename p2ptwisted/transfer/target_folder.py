@@ -1,0 +1,172 @@
+"""
+The folder that files are put into, held open; others may be able to write to
+it too, and to change what its path leads to meanwhile.
+"""
+
+import errno
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+from p2ptwisted.beneath import folder_beneath, open_folder, open_regular
+
+#: The bits of a mode by which others than a file's owner may write to it.
+OTHERS_WRITE = 0o022
+
+
+class Strange(OSError):
+    """A file that is not, or not alone, ours stands where one of ours should be."""
+
+
+def not_ours(status: os.stat_result, made: os.stat_result | None) -> str | None:
+    """
+    Why a file is not to be taken for one of ours, where it is not.
+
+    `made` is the status of a file that we have just made beside it, if we could:
+    some file systems, such as a USB stick's or one over the network, give
+    every file an owner and a mode of their own choice.
+    """
+    uid, others_write = os.geteuid(), 0
+    if made is not None:
+        uid, others_write = made.st_uid, made.st_mode & OTHERS_WRITE
+    if status.st_uid != uid:
+        return f"belongs to another user ({status.st_uid})"
+    if status.st_mode & OTHERS_WRITE & ~others_write:
+        return f"may be written by others (mode {status.st_mode & 0o7777:04o})"
+    return None
+
+
+class TargetFolder:
+    """A folder; all names are of files in it, and no link is followed."""
+
+    def __init__(self, path: Path, within: Path | None = None) -> None:
+        """
+        The folder is made where it is missing.
+
+        `within` is a folder that it is in, and that no link on the way there
+        may lead out of. Raises OSError.
+        """
+        self._path = path
+        if within is None:
+            path.mkdir(parents=True, exist_ok=True)
+            self._folder = open_folder(path, follow=True)
+            return
+        root = open_folder(within)
+        try:
+            self._folder = folder_beneath(root, path.relative_to(within).as_posix(), make=True)
+        finally:
+            os.close(root)
+
+    def close(self) -> None:
+        if self._folder >= 0:
+            os.close(self._folder)
+            self._folder = -1
+
+    def open(self, name: str, flags: int) -> int:
+        """A descriptor of a regular file. Raises OSError, NotRegular among them."""
+        try:
+            return open_regular(name, flags | os.O_NOFOLLOW, dir_fd=self._folder)
+        except OSError as error:
+            error.filename = os.fspath(self._path / name)
+            raise
+
+    def open_ours(self, name: str, flags: int) -> int:
+        """
+        The same, of a file that is there and ours. Raises OSError, Strange among them.
+
+        Another's could be changed after it was verified.
+        """
+        try:
+            file = self.open(name, flags)
+        except PermissionError as error:
+            raise self.strange(name, f"may not be written ({error.strerror})") from error
+        try:
+            status = os.fstat(file)
+            if not_ours(status, None) and (trouble := not_ours(status, self._made_here())):
+                raise self.strange(name, trouble)
+        except OSError:
+            os.close(file)
+            raise
+        return file
+
+    def _made_here(self) -> os.stat_result | None:
+        name = f".{secrets.token_hex(8)}.part"
+        try:
+            file = self.make(name, os.O_WRONLY)
+        except OSError:
+            return None
+        try:
+            self.remove(name)
+            return os.fstat(file)
+        finally:
+            os.close(file)
+
+    def make(self, name: str, flags: int) -> int:
+        """A descriptor of a new file. Raises OSError, FileExistsError among them."""
+        return self.open(name, flags | os.O_CREAT | os.O_EXCL)
+
+    def make_again(self, name: str, flags: int) -> int:
+        """The same; what is there under that name is removed, where it is ours."""
+        with suppress(FileNotFoundError):
+            os.close(self.open_ours(name, os.O_RDONLY))
+            self.remove(name)
+        return self.make(name, flags)
+
+    def remove(self, name: str) -> None:
+        """It is not there any more, or was not. Raises OSError."""
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self._folder)
+
+    def replace(self, name: str, new: str) -> None:
+        """Give it a new name, which another file may have had. Raises OSError."""
+        os.replace(name, new, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+
+    def put(self, name: str, new: str) -> None:
+        """Give it a new name. Raises OSError, FileExistsError where there is something already."""
+        try:
+            # A rename would replace what has come to stand there meanwhile.
+            os.link(
+                name,
+                new,
+                src_dir_fd=self._folder,
+                dst_dir_fd=self._folder,
+                follow_symlinks=False,
+            )
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.EOPNOTSUPP):
+                raise
+            # A file system without links, such as a USB stick's.
+            if self._has(new):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), new) from error
+            os.rename(name, new, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        else:
+            os.unlink(name, dir_fd=self._folder)
+
+    def link(self, file: int, name: str) -> None:
+        """Give an open file, wherever it is, a name here. Raises OSError."""
+        # Not by its own name: another file may stand there by now.
+        os.link(f"/proc/self/fd/{file}", name, dst_dir_fd=self._folder, follow_symlinks=True)
+
+    def status(self, name: str) -> os.stat_result:
+        """Raises FileNotFoundError where there is none, and OSError."""
+        return os.stat(name, dir_fd=self._folder, follow_symlinks=False)
+
+    def _has(self, name: str) -> bool:
+        try:
+            self.status(name)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def is_at(self, name: str, status: os.stat_result) -> bool:
+        """Whether it is the file with that status. Raises FileNotFoundError where there is none."""
+        return os.path.samestat(self.status(name), status)
+
+    def sync(self) -> None:
+        """Have the system write the names to the disk. Raises OSError."""
+        os.fsync(self._folder)
+
+    def strange(self, name: str, what: str) -> Strange:
+        """An error that names a file and says what is the matter with it."""
+        return Strange(errno.EPERM, what, os.fspath(self._path / name))
