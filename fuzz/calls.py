@@ -21,14 +21,14 @@ from twisted.web.resource import IResource
 from fuzz.damage import any_of, text_of
 from fuzz.formats import ID
 from fuzz.target import Target
-from p2ptwisted.addresses import Location, OwnLocation, parse_location
-from p2ptwisted.calls import Refused
-from p2ptwisted.client import Client
+from p2ptwisted.client.api import Client
+from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import Unavailable
-from p2ptwisted.liveness import Sweep
 from p2ptwisted.model import Holders, Holding, Resource, parse_id
 from p2ptwisted.pieces import Pieces
-from p2ptwisted.supernode import Known, Supernode
+from p2ptwisted.supernode.failure_detector import Sweep
+from p2ptwisted.supernode.service import Known, Supernode
+from p2ptwisted.support.locations import Location, OwnLocation, parse_location
 from p2ptwisted.test.fakes import FakeOverlay, open_registry
 from p2ptwisted.test.node_fakes import (
     Answer,
@@ -40,10 +40,10 @@ from p2ptwisted.test.node_fakes import (
     read_answer,
     work,
 )
-from p2ptwisted.web.node import BODY_MAX as NODE_BODY_MAX
-from p2ptwisted.web.node import NodeApi
-from p2ptwisted.web.site import LimitedSite
-from p2ptwisted.web.supernode import BODY_MAX, SupernodeApi
+from p2ptwisted.web.node_routes import BODY_MAX as NODE_BODY_MAX
+from p2ptwisted.web.node_routes import NodeApi
+from p2ptwisted.web.server.site import LimitedSite
+from p2ptwisted.web.supernode_routes import BODY_MAX, SupernodeApi
 
 CONTENT = b"0123456789" * 10
 

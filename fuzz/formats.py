@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 
 from fuzz.damage import any_of, text_of
 from fuzz.target import Target
-from p2ptwisted.addresses import parse_location
 from p2ptwisted.config import LINE_MAX, NodeConfig, SupernodeConfig, load_config
 from p2ptwisted.errors import InvalidInput, NotSigned, StartError
-from p2ptwisted.group_key import GroupKey, load_group_key
 from p2ptwisted.pieces import decode_set, encode_set
-from p2ptwisted.protocols.seal import WINDOW, Seal
-from p2ptwisted.protocols.wire import DATAGRAM_MAX, LOCATIONS_MAX, Found, decode, encode
-from p2ptwisted.signatures import Call, Signatures
-from p2ptwisted.transfer.names import DEVICES, flat_name, place
-from p2ptwisted.transfer.part import JOURNAL, PART
+from p2ptwisted.protocols.datagram_auth import WINDOW, Seal
+from p2ptwisted.protocols.datagrams import DATAGRAM_MAX, LOCATIONS_MAX, Found, decode, encode
+from p2ptwisted.security.group_key import GroupKey, load_group_key
+from p2ptwisted.security.http_signatures import Call, Signatures
+from p2ptwisted.support.locations import parse_location
+from p2ptwisted.transfer.part_file import JOURNAL, PART
+from p2ptwisted.transfer.safe_names import DEVICES, flat_name, place
 
 ID = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 NAME = "6f1c5ff0-8f6e-4f4e-9d36-0f3a8a6f1d11"

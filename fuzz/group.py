@@ -10,11 +10,11 @@ from twisted.internet.defer import Deferred, succeed
 from fuzz.damage import any_of
 from fuzz.formats import ID, NAME
 from fuzz.target import Target
-from p2ptwisted.addresses import is_loopback, parse_location
 from p2ptwisted.model import SUPERNODE_ID
+from p2ptwisted.protocols.datagrams import DATAGRAM_MAX, LOCATIONS_MAX, Request, decode
 from p2ptwisted.protocols.multicast import MulticastOverlay
 from p2ptwisted.protocols.sockets import Group
-from p2ptwisted.protocols.wire import DATAGRAM_MAX, LOCATIONS_MAX, Request, decode
+from p2ptwisted.support.locations import is_loopback, parse_location
 from p2ptwisted.test.fakes import Network, make_peer
 
 GROUP = ("239.255.43.21", 4321)

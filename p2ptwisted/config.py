@@ -15,16 +15,16 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
-from p2ptwisted.addresses import parse_supernode_url, split_location
-from p2ptwisted.endpoints import check_endpoint
 from p2ptwisted.errors import InvalidInput, StartError
-from p2ptwisted.group_key import GroupKey, load_group_key
-from p2ptwisted.printable import printable
-from p2ptwisted.private_files import read_file
-from p2ptwisted.protocols.links import check_selection
+from p2ptwisted.protocols.network_interfaces import check_selection
 from p2ptwisted.protocols.sockets import Group
-from p2ptwisted.tls import Authority, load_authority
-from p2ptwisted.web.limits import BODIES_MAX, HEADER_MOST, IDLE_LEAST, Limits
+from p2ptwisted.security.group_key import GroupKey, load_group_key
+from p2ptwisted.security.private_files import read_file
+from p2ptwisted.security.tls import Authority, load_authority
+from p2ptwisted.support.escaping import printable
+from p2ptwisted.support.locations import parse_supernode_url, split_location
+from p2ptwisted.web.server.endpoints import check_endpoint
+from p2ptwisted.web.server.settings import BODIES_MAX, HEADER_MOST, IDLE_LEAST, Limits
 
 EVERYWHERE = IPv4Network("0.0.0.0/0")
 

@@ -18,11 +18,11 @@ from twisted.python.components import Componentized
 from twisted.python.usage import Options
 from twisted.scripts._twistd_unix import UnixAppLogger
 
-from p2ptwisted.bounded_log import TELL_EVERY, BoundedLog
 from p2ptwisted.config import CommonConfig, load_config
 from p2ptwisted.errors import StartError
-from p2ptwisted.import_path import forget_working_directory
-from p2ptwisted.printable import printable
+from p2ptwisted.support.bounded_log import TELL_EVERY, BoundedLog
+from p2ptwisted.support.escaping import printable
+from p2ptwisted.support.import_path import forget_working_directory
 
 #: File descriptors of a daemon; what starts child processes may look at each.
 DESCRIPTORS_MAX = 65_536

@@ -13,8 +13,8 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from p2ptwisted.model import FetchStatus, Health, Holders, Holding, Node, Registration, Resource
+from p2ptwisted.node.folder_walk import Signature
 from p2ptwisted.pieces import Digests, Pieces
-from p2ptwisted.scanning import Signature
 
 
 class IRegistry(Interface):

@@ -17,8 +17,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from p2ptwisted.group_key import load_group_key
-from p2ptwisted.protocols.seal import Seal
+from p2ptwisted.protocols.datagram_auth import Seal
+from p2ptwisted.security.group_key import load_group_key
 
 #: Senders, each with an address of its own; not a multiple of KINDS, so that each sends all.
 SENDERS = 101

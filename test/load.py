@@ -29,11 +29,11 @@ from twisted.web.http import Request
 from twisted.web.resource import Resource as WebResource
 from twisted.web.server import Site
 
-from p2ptwisted.calls import Refused, make_agent
-from p2ptwisted.client import Client
+from p2ptwisted.client.api import Client
+from p2ptwisted.client.transport import Refused, make_agent
 from p2ptwisted.errors import Unavailable
-from p2ptwisted.membership import Membership
 from p2ptwisted.model import Health, Registration, Resource
+from p2ptwisted.node.membership import Membership
 
 reactor: Any = _reactor
 

@@ -14,9 +14,9 @@ import psutil
 from http_message_signatures import HTTPMessageSigner, MappingKeyResolver
 from http_message_signatures.algorithms import HMAC_SHA256
 
-from p2ptwisted.group_key import GroupKey, load_group_key
-from p2ptwisted.protocols.seal import Seal
-from p2ptwisted.signatures import COVERED, Call, Signatures
+from p2ptwisted.protocols.datagram_auth import Seal
+from p2ptwisted.security.group_key import GroupKey, load_group_key
+from p2ptwisted.security.http_signatures import COVERED, Call, Signatures
 
 from .answers import Answer
 from .cases import SystemTestCase

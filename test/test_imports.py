@@ -15,11 +15,11 @@ from twisted.internet import reactor
 from twisted.internet.protocol import ProcessProtocol
 from twisted.trial.unittest import TestCase
 
-from p2ptwisted.children import start_child
-from p2ptwisted.hash_pool import HashPool, IPoolReactor
-from p2ptwisted.scanning import Signature
+from p2ptwisted.node.folder_walk import Signature
+from p2ptwisted.node.hash_pool import WORKER, HashPool, IPoolReactor
+from p2ptwisted.support.child_process import start_child
 from p2ptwisted.test.node_fakes import ProcessReactor
-from p2ptwisted.transfer.whole import follower
+from p2ptwisted.transfer.file_digest import follower
 
 from .daemons import (
     CHECKOUT,
@@ -126,7 +126,7 @@ class ChildTests(TestCase):
     def test_names(self) -> None:
         """There is a trap for whatever a child imports."""
         maker = ProcessReactor()
-        start_child(maker, ProcessProtocol())
+        start_child(maker, ProcessProtocol(), WORKER)
         names = imported_by(maker.processes[0].arguments)
         self.assertLessEqual({"hashlib", "msgspec", "p2ptwisted"}, names)
         self.assertEqual(names - EVERY_NAME, set())
@@ -182,7 +182,7 @@ class CommandTests(FetchTestCase):
         """Nor by `python -m`, but for what Python imports before our first line."""
         command = [sys.executable, "-m", "p2ptwisted.cli"]
         names = imported_by([*command, "get", "--help"])
-        before = imported_by([sys.executable, "-m", "p2ptwisted.import_path"])
+        before = imported_by([sys.executable, "-m", "p2ptwisted.support.import_path"])
         self.assertLessEqual({"click", "inspect"}, names - before)
         self.traps.set(EVERY_NAME - before)
         self.get(*command)

@@ -49,7 +49,10 @@ class LogTests(SystemTestCase):
         lines = log.splitlines()
         for line in lines:
             self.assertTrue(line.isprintable(), line)
-        for module, count in (("p2ptwisted.liveness", NODES), ("LimitedRequest", WARNED)):
+        for module, count in (
+            ("p2ptwisted.supernode.failure_detector", NODES),
+            ("LimitedRequest", WARNED),
+        ):
             of_this = [line.partition("] ")[2] for line in lines if f"{module}#info] " in line]
             left_out = [re.match(r"and (\d+) more like: ", line) for line in of_this]
             counts = [1 if more is None else int(more[1]) for more in left_out]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
-from p2ptwisted.heartbeats import BEAT, BEAT_AGAIN
+from p2ptwisted.node.heartbeats import BEAT, BEAT_AGAIN
 
 from .cases import GROUP, SystemTestCase
 from .daemons import HERE, Daemon, eventually, free_port, id_of, supernode_of

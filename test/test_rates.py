@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable
 from http.client import HTTPConnection
 
-from p2ptwisted.node import FORWARD_BURST, FORWARD_RATE
-from p2ptwisted.supernode import (
+from p2ptwisted.node.service import FORWARD_BURST, FORWARD_RATE
+from p2ptwisted.supernode.service import (
     HOLDERS_BURST,
     HOLDERS_RATE,
     MISS_BURST,

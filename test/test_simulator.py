@@ -14,15 +14,16 @@ from twisted.trial.unittest import SynchronousTestCase
 from bench.sim import history, workers
 from bench.sim.history import History, Outcome
 from bench.sim.members import VirtualClient
-from p2ptwisted import heartbeats, liveness
-from p2ptwisted.liveness import Sweep
 from p2ptwisted.model import SUPERNODE_ID, Holding
+from p2ptwisted.node import heartbeats
 from p2ptwisted.protocols import multicast
+from p2ptwisted.protocols.datagrams import Found, Request
 from p2ptwisted.protocols.multicast import MulticastOverlay
 from p2ptwisted.protocols.searches import Search, Searches
 from p2ptwisted.protocols.sockets import Source
-from p2ptwisted.protocols.wire import Found, Request
-from p2ptwisted.supernode import Supernode
+from p2ptwisted.supernode import failure_detector as liveness
+from p2ptwisted.supernode.failure_detector import Sweep
+from p2ptwisted.supernode.service import Supernode
 from tools.run_tests import read_check
 
 from .daemons import CHECKOUT

@@ -20,19 +20,19 @@ from twisted.web.iweb import IAgent
 
 from bench.sim.clock import Time
 from bench.sim.network import Network, Process, Reply
-from p2ptwisted.addresses import Location, OwnLocation
-from p2ptwisted.client import Client
-from p2ptwisted.database import Database
+from p2ptwisted.client.api import Client
 from p2ptwisted.errors import UnknownResource
-from p2ptwisted.liveness import Sweep
-from p2ptwisted.membership import Membership
 from p2ptwisted.model import SUPERNODE_ID, Health, Presence, Registration, Resource
-from p2ptwisted.node import DISCOVERY_TIMEOUT
+from p2ptwisted.node.membership import Membership
+from p2ptwisted.node.service import DISCOVERY_TIMEOUT
 from p2ptwisted.protocols.multicast import MulticastOverlay
 from p2ptwisted.protocols.sockets import Group
-from p2ptwisted.registry import Registry
-from p2ptwisted.registry_tables import SCHEMA
-from p2ptwisted.supernode import Known, Supernode
+from p2ptwisted.supernode.failure_detector import Sweep
+from p2ptwisted.supernode.registry.registry import Registry
+from p2ptwisted.supernode.registry.schema import SCHEMA
+from p2ptwisted.supernode.service import Known, Supernode
+from p2ptwisted.support.locations import Location, OwnLocation
+from p2ptwisted.support.sqlite import Database
 from p2ptwisted.web.envelope import status_of
 
 GROUP = Group("239.255.10.1", 4321)

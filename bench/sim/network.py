@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from bench.sim.clock import ProcessClock, Time
-from p2ptwisted.calls import CONNECT_TIMEOUT
+from p2ptwisted.client.transport import CONNECT_TIMEOUT
 from p2ptwisted.protocols.sockets import IMulticastReactor
 
 Address = tuple[str, int]

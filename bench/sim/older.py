@@ -11,7 +11,7 @@ from twisted.internet.protocol import DatagramProtocol
 from bench.sim.clock import Time
 from bench.sim.members import GROUP, NODE_PORT, answer
 from bench.sim.network import Network, Process, Reply
-from p2ptwisted.protocols.wire import FOUND, NOT_FOUND, REQUEST
+from p2ptwisted.protocols.datagrams import FOUND, NOT_FOUND, REQUEST
 
 NAME = "older-peer"
 

@@ -15,8 +15,10 @@ from typing import Any
 from twisted.python.failure import Failure
 
 from bench.sim.history import History, Outcome
-from p2ptwisted import addresses, claims
-from p2ptwisted.protocols import multicast, wire
+from p2ptwisted.protocols import datagrams as wire
+from p2ptwisted.protocols import multicast
+from p2ptwisted.support import address_policy as claims
+from p2ptwisted.support import locations as addresses
 
 #: Seconds of a processor for one history, which takes about five.
 CPU_MAX = 300

@@ -2,7 +2,7 @@
 
 import sys
 
-from p2ptwisted.import_path import forget_working_directory
+from p2ptwisted.support.import_path import forget_working_directory
 
 if __name__ == "__main__":
     # Before click is imported, too.

@@ -22,12 +22,12 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from p2ptwisted.addresses import parse_host
-from p2ptwisted.cli.bounds import Bounds, parse_networks
-from p2ptwisted.cli.exits import Exit, Problem
+from p2ptwisted.cli.exit_status import Exit, Problem
+from p2ptwisted.cli.name_constraints import Bounds, parse_networks
 from p2ptwisted.cli.output import say, tell
 from p2ptwisted.errors import InvalidInput
-from p2ptwisted.private_files import ReadFile, read_file
+from p2ptwisted.security.private_files import ReadFile, read_file
+from p2ptwisted.support.locations import parse_host
 
 #: What the files of the authority are called.
 CERTIFICATE, KEY = "ca.pem", "ca-key.pem"

@@ -1,8 +1,8 @@
 """`p2p find`: who has it."""
 
-from p2ptwisted.cli.exits import Exit
-from p2ptwisted.cli.group import Group, unique
+from p2ptwisted.cli.exit_status import Exit
 from p2ptwisted.cli.output import say, say_json, size_of, tell
+from p2ptwisted.cli.session import Group, unique
 
 
 async def find(group: Group, wanted: tuple[str, ...]) -> Exit:

@@ -11,22 +11,22 @@ from msgspec import Struct
 from twisted.internet.defer import CancelledError, DeferredSemaphore
 from twisted.internet.task import Cooperator
 
-from p2ptwisted.beneath import open_regular
-from p2ptwisted.cli.exits import Exit, Problem, worst
-from p2ptwisted.cli.group import Group, unique
-from p2ptwisted.cli.match import Match
+from p2ptwisted.cli.exit_status import Exit, Problem, worst
+from p2ptwisted.cli.matches import Match
 from p2ptwisted.cli.output import say, say_json, size_of, tell
 from p2ptwisted.cli.progress import Bars, Row
-from p2ptwisted.cli.running import status_of
+from p2ptwisted.cli.runner import status_of
+from p2ptwisted.cli.session import Group, unique
 from p2ptwisted.errors import Unavailable, UnknownResource
-from p2ptwisted.node import INodeReactor
-from p2ptwisted.services import all_of, make_cooperator
-from p2ptwisted.throttle import Throttle
-from p2ptwisted.transfer.fetch import Fetch
-from p2ptwisted.transfer.fetches import RUNNING_MAX
-from p2ptwisted.transfer.names import flat_name
-from p2ptwisted.transfer.part import SLICE
-from p2ptwisted.transfer.whole import follower
+from p2ptwisted.node.downloads import RUNNING_MAX
+from p2ptwisted.node.service import INodeReactor
+from p2ptwisted.support.lifecycle import all_of, make_cooperator
+from p2ptwisted.support.safe_open import open_regular
+from p2ptwisted.support.throttle import Throttle
+from p2ptwisted.transfer.download import Fetch
+from p2ptwisted.transfer.file_digest import follower
+from p2ptwisted.transfer.part_file import SLICE
+from p2ptwisted.transfer.safe_names import flat_name
 
 
 class Got(Struct):

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from p2ptwisted.cli.exits import Exit, Problem
-from p2ptwisted.import_path import forget_working_directory
+from p2ptwisted.cli.exit_status import Exit, Problem
+from p2ptwisted.support.import_path import forget_working_directory
 
 if TYPE_CHECKING:
-    from p2ptwisted.cli.group import Settings
-    from p2ptwisted.cli.running import Work
+    from p2ptwisted.cli.runner import Work
+    from p2ptwisted.cli.session import Settings
 
 KEPT = "interrupted; what has come is kept: the same command goes on from there"
 
@@ -90,7 +90,7 @@ def _asks_group(command: _Command) -> Callable[..., Exit]:
         as_json: bool,
         **options: Any,
     ) -> Exit:
-        from p2ptwisted.cli.group import Settings
+        from p2ptwisted.cli.session import Settings
 
         return command(
             Settings(
@@ -103,7 +103,7 @@ def _asks_group(command: _Command) -> Callable[..., Exit]:
 
 
 def _run(settings: "Settings", work: "Work", interrupted: str = "interrupted") -> Exit:
-    from p2ptwisted.cli.running import run
+    from p2ptwisted.cli.runner import run
 
     return run(settings, work, interrupted)
 
@@ -204,7 +204,7 @@ def share(
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON.")
 def hash(paths: tuple[str, ...], as_json: bool) -> Exit:
     """The ids of files, as sha256sum prints them."""
-    from p2ptwisted.cli.sums import print_sums
+    from p2ptwisted.cli.hash import print_sums
 
     return print_sums(paths, as_json)
 
@@ -213,7 +213,7 @@ def hash(paths: tuple[str, ...], as_json: bool) -> Exit:
 @_asks_group
 def nodes(settings: "Settings") -> Exit:
     """All nodes of the group."""
-    from p2ptwisted.cli.overview import nodes
+    from p2ptwisted.cli.status import nodes
 
     return _run(settings, lambda reactor, group: nodes(group))
 
@@ -222,7 +222,7 @@ def nodes(settings: "Settings") -> Exit:
 @_asks_group
 def supernodes(settings: "Settings") -> Exit:
     """All supernodes of the group."""
-    from p2ptwisted.cli.overview import supernodes
+    from p2ptwisted.cli.status import supernodes
 
     return _run(settings, lambda reactor, group: supernodes(group))
 
@@ -231,7 +231,7 @@ def supernodes(settings: "Settings") -> Exit:
 @_asks_group
 def status(settings: "Settings") -> Exit:
     """How everything is, what is being fetched, and what is wrong."""
-    from p2ptwisted.cli.overview import status
+    from p2ptwisted.cli.status import status
 
     return _run(settings, lambda reactor, group: status(group))
 

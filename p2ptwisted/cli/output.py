@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from p2ptwisted.printable import shown
+from p2ptwisted.support.escaping import shown
 
 #: Characters of a line, of the result and of what is told besides. A path has 4,096 at the most.
 LINE_MAX, TOLD_MAX = 8_192, 2_000

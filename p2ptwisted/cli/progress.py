@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
 from p2ptwisted.cli.output import size_of
-from p2ptwisted.printable import shown
+from p2ptwisted.support.escaping import shown
 
 #: Seconds between two looks.
 REDRAW = 0.1

@@ -4,18 +4,18 @@ from msgspec import Struct
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from p2ptwisted.addresses import address_towards
-from p2ptwisted.calls import Refused
-from p2ptwisted.cli.exits import Exit, Problem, worst
-from p2ptwisted.cli.group import Group, location_of, unique
-from p2ptwisted.cli.match import Match
+from p2ptwisted.cli.exit_status import Exit, Problem, worst
+from p2ptwisted.cli.matches import Match
 from p2ptwisted.cli.output import say, say_json, size_of, tell
 from p2ptwisted.cli.progress import Bars, Row
+from p2ptwisted.cli.session import Group, location_of, unique
+from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import OlderProgram, Unavailable
 from p2ptwisted.model import FetchStatus
-from p2ptwisted.node import INodeReactor
-from p2ptwisted.printable import shown
-from p2ptwisted.services import all_of
+from p2ptwisted.node.service import INodeReactor
+from p2ptwisted.support.escaping import shown
+from p2ptwisted.support.lifecycle import all_of
+from p2ptwisted.support.locations import address_towards
 
 INTERRUPTED = "interrupted; the nodes go on by themselves: p2p status shows how far they are"
 

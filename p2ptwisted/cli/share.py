@@ -11,18 +11,18 @@ from typing import BinaryIO, NamedTuple
 from msgspec import UNSET, Struct
 from twisted.internet.task import Cooperator, deferLater
 
-from p2ptwisted.addresses import is_own, parse_location
-from p2ptwisted.beneath import open_beneath, open_folder
-from p2ptwisted.calls import Refused
-from p2ptwisted.cli.exits import Exit, Problem
+from p2ptwisted.cli.exit_status import Exit, Problem
 from p2ptwisted.cli.get import hashing, opened
-from p2ptwisted.cli.group import Group, location_of
 from p2ptwisted.cli.output import say, say_json, tell
+from p2ptwisted.cli.session import Group, location_of
+from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import OlderProgram, Unavailable
-from p2ptwisted.node import INodeReactor
-from p2ptwisted.scanning import walk
-from p2ptwisted.services import make_cooperator
-from p2ptwisted.transfer.part import SLICE
+from p2ptwisted.node.folder_walk import walk
+from p2ptwisted.node.service import INodeReactor
+from p2ptwisted.support.lifecycle import make_cooperator
+from p2ptwisted.support.locations import is_own, parse_location
+from p2ptwisted.support.safe_open import open_beneath, open_folder
+from p2ptwisted.transfer.part_file import SLICE
 from p2ptwisted.transfer.target_folder import TargetFolder
 
 #: Seconds between two looks whether it is listed, and how long that may take:

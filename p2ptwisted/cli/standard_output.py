@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from p2ptwisted.cli.exits import Exit, Problem
+from p2ptwisted.cli.exit_status import Exit, Problem
 from p2ptwisted.cli.get import get_into
-from p2ptwisted.cli.group import Settings
-from p2ptwisted.cli.running import run
+from p2ptwisted.cli.runner import run
+from p2ptwisted.cli.session import Settings
 
 #: Bytes written at a time.
 BLOCK = 1024 * 1024

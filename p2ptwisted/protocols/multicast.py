@@ -19,14 +19,21 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from p2ptwisted.bucket import Buckets, TokenBucket
-from p2ptwisted.claims import believed, believed_of_supernodes
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.interfaces import ISearchOverlay
 from p2ptwisted.model import SUPERNODE_ID
-from p2ptwisted.protocols.confirming import IDS_MAX, Confirming, Question
-from p2ptwisted.protocols.links import addresses_up
-from p2ptwisted.protocols.seal import Seal
+from p2ptwisted.protocols.confirm_limiter import IDS_MAX, Confirming, Question
+from p2ptwisted.protocols.datagram_auth import Seal
+from p2ptwisted.protocols.datagrams import (
+    LOCATIONS_MAX,
+    Found,
+    Message,
+    NotFound,
+    Request,
+    decode,
+    encode,
+)
+from p2ptwisted.protocols.network_interfaces import addresses_up
 from p2ptwisted.protocols.searches import (
     LONELY_TIMEOUT,
     PEER_MEMORY,
@@ -36,15 +43,8 @@ from p2ptwisted.protocols.searches import (
     make_tag,
 )
 from p2ptwisted.protocols.sockets import Group, GroupSockets, IMulticastReactor, Source
-from p2ptwisted.protocols.wire import (
-    LOCATIONS_MAX,
-    Found,
-    Message,
-    NotFound,
-    Request,
-    decode,
-    encode,
-)
+from p2ptwisted.support.address_policy import believed, believed_of_supernodes
+from p2ptwisted.support.rate_limit import Buckets, TokenBucket
 
 #: Seconds between two looks at the interfaces, each followed by a call to the group: so
 #: soon all know each other again after a cut, and no search ends without asking somebody.

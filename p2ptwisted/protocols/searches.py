@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from p2ptwisted.bucket import TokenBucket
-from p2ptwisted.fair import host_of, share_of
 from p2ptwisted.model import SUPERNODE_ID
-from p2ptwisted.protocols.wire import Found, NotFound, Request
+from p2ptwisted.protocols.datagrams import Found, NotFound, Request
+from p2ptwisted.support.rate_limit import TokenBucket
+from p2ptwisted.support.round_robin import host_of, share_of
 
 #: Seconds a supernode counts as present after it was last heard.
 PEER_MEMORY = 60.0

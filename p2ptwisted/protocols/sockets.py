@@ -17,8 +17,8 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from p2ptwisted.addresses import address_towards
 from p2ptwisted.errors import StartError
+from p2ptwisted.support.locations import address_towards
 
 #: Seconds after which the group is left and joined again, at the next look at the
 #: interfaces (multicast.REFRESH), so a minute at the most: a switch that has forgotten

@@ -22,7 +22,7 @@ from zope.interface import implementer
 from p2ptwisted.interfaces import ISearchOverlay, ISupernode
 from p2ptwisted.model import Holders, Holding, Node, Registration
 from p2ptwisted.protocols.sockets import IMulticastReactor
-from p2ptwisted.registry import Registry, make_registry
+from p2ptwisted.supernode.registry.registry import Registry, make_registry
 
 Address = tuple[str, int]
 

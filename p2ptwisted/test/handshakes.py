@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport, connect
 from zope.interface import implementer
 
-from p2ptwisted.tls import Authority
+from p2ptwisted.security.tls import Authority
 
 SAID = b"what only the host may read"
 

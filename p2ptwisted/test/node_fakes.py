@@ -38,11 +38,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import IResource
 from zope.interface import implementer
 
-from p2ptwisted.calls import TIMEOUT, Refused
-from p2ptwisted.client import REGISTER_TIMEOUT, REGISTER_TIMEOUT_EACH, Client
+from p2ptwisted.client.api import REGISTER_TIMEOUT, REGISTER_TIMEOUT_EACH, Client
+from p2ptwisted.client.transport import TIMEOUT, Refused
 from p2ptwisted.errors import Unavailable, UnknownResource
-from p2ptwisted.hash_pool import IPoolReactor
-from p2ptwisted.hashing import Job, Result, hash_file
 from p2ptwisted.interfaces import (
     Giving,
     IFetches,
@@ -61,9 +59,11 @@ from p2ptwisted.model import (
     Registration,
     Resource,
 )
+from p2ptwisted.node.folder_walk import Signature
+from p2ptwisted.node.hash_pool import IPoolReactor
+from p2ptwisted.node.hash_worker import Job, Result, hash_file
 from p2ptwisted.pieces import Digests, Pieces
-from p2ptwisted.scanning import Signature
-from p2ptwisted.web.site import LimitedSite
+from p2ptwisted.web.server.site import LimitedSite
 
 #: Seconds between two slices of work: so little that a test need not count it.
 TICK = 1e-6

@@ -25,8 +25,6 @@ from twisted.scripts.twistd import ServerOptions  # type: ignore[attr-defined]  
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from p2ptwisted import node_tap, supernode_tap
-from p2ptwisted.bounded_log import LINE_BURST, TELL_EVERY
 from p2ptwisted.cli.certs import make_certificates
 from p2ptwisted.config import NodeConfig, SupernodeConfig
 from p2ptwisted.daemon import (
@@ -39,6 +37,9 @@ from p2ptwisted.daemon import (
 )
 from p2ptwisted.errors import StartError
 from p2ptwisted.interfaces import IFolderWatch
+from p2ptwisted.node import tap as node_tap
+from p2ptwisted.supernode import tap as supernode_tap
+from p2ptwisted.support.bounded_log import LINE_BURST, TELL_EVERY
 
 NODE, SUPERNODE = "p2p-node", "p2p-supernode"
 
@@ -516,7 +517,7 @@ class ServiceTests(DaemonCase):
         self.patch(node_tap, "make_node", make_node)
         options = self.twistd("-n", NODE).subOptions
         node_tap.makeService(options)
-        with patch.dict(sys.modules, {"p2ptwisted.watching": None}):
+        with patch.dict(sys.modules, {"p2ptwisted.node.inotify_watch": None}):
             node_tap.makeService(options)
         watch, none = watches
         verifyObject(IFolderWatch, watch)

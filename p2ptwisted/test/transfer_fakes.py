@@ -10,14 +10,14 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from p2ptwisted.calls import Refused
-from p2ptwisted.client import Client
+from p2ptwisted.client.api import Client
+from p2ptwisted.client.body_receiver import Stream
+from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.interfaces import IWhole
 from p2ptwisted.pieces import Pieces, every_piece, members
-from p2ptwisted.streams import Stream
-from p2ptwisted.transfer.journal import Journal
-from p2ptwisted.transfer.part import earlier
+from p2ptwisted.transfer.part_file import earlier
+from p2ptwisted.transfer.part_journal import Journal
 from p2ptwisted.transfer.target_folder import TargetFolder
 
 #: Bytes of a piece in these tests; see `small_pieces`.

@@ -20,17 +20,17 @@ from twisted.internet.task import (
 )
 from twisted.python.failure import Failure
 
-from p2ptwisted.calls import Refused
-from p2ptwisted.client import Client
+from p2ptwisted.client.api import Client
+from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.interfaces import IWhole
-from p2ptwisted.services import Signal
-from p2ptwisted.transfer.incoming import Incoming
-from p2ptwisted.transfer.part import Part
+from p2ptwisted.support.lifecycle import Signal
+from p2ptwisted.transfer.file_digest import Known
+from p2ptwisted.transfer.incoming_pieces import Incoming
+from p2ptwisted.transfer.part_file import Part
 from p2ptwisted.transfer.patience import Patience
-from p2ptwisted.transfer.plan import Plan, Rate, Source
-from p2ptwisted.transfer.sources import WRONG_DIGESTS, Group, Sources
-from p2ptwisted.transfer.whole import Known
+from p2ptwisted.transfer.piece_picker import Plan, Rate, Source
+from p2ptwisted.transfer.swarm import WRONG_DIGESTS, Group, Sources
 
 #: Seconds between two questions what a holder of a part has.
 POLL = 0.25

@@ -9,7 +9,7 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from p2ptwisted.beneath import folder_beneath, open_folder, open_regular
+from p2ptwisted.support.safe_open import folder_beneath, open_folder, open_regular
 
 #: The bits of a mode by which others than a file's owner may write to it.
 OTHERS_WRITE = 0o022

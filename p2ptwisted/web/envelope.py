@@ -28,11 +28,11 @@ from p2ptwisted.errors import (
     UnknownResource,
 )
 from p2ptwisted.model import UNREADABLE, parse_id
-from p2ptwisted.printable import shown
-from p2ptwisted.web.guard import Guard
+from p2ptwisted.support.escaping import shown
+from p2ptwisted.web.authentication import Guard
 from p2ptwisted.web.orders import is_order
-from p2ptwisted.web.pages import check_page, is_from_browser
-from p2ptwisted.web.target import parse_target
+from p2ptwisted.web.origin_check import check_page, is_from_browser
+from p2ptwisted.web.request_target import parse_target
 
 #: Ids in one request; 200 of 64 digits fit the 16 KiB that Twisted allows for a request line.
 HASH_IDS_MAX = 200

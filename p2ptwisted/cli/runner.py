@@ -1,0 +1,121 @@
+"""
+Runs a command's work in the reactor, and ends it well: whatever happens comes
+out as an exit status and at most one line.
+"""
+
+import os
+import signal
+import traceback
+from collections.abc import Awaitable, Callable
+from types import FrameType
+from typing import Any, cast
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorCore
+from twisted.internet.task import react
+from twisted.logger import globalLogBeginner
+
+from p2ptwisted.cli.exit_status import Exit, Problem
+from p2ptwisted.cli.output import tell
+from p2ptwisted.cli.session import Group, Settings
+from p2ptwisted.client.api import make_client
+from p2ptwisted.client.transport import Refused
+from p2ptwisted.errors import InvalidInput, StartError, Unavailable, UnknownResource
+from p2ptwisted.node.service import INodeReactor
+
+#: Set to anything, it has a mistake of the command's own told in full.
+DEBUG = "P2P_DEBUG"
+
+_ENDS = {signal.SIGINT: Exit.INTERRUPTED, signal.SIGTERM: Exit.TERMINATED}
+
+_STATUSES: tuple[tuple[type[Exception], Exit], ...] = (
+    (InvalidInput, Exit.USAGE),
+    (StartError, Exit.USAGE),
+    (UnknownResource, Exit.NOT_FOUND),
+    (Unavailable, Exit.FAILED),
+    (Refused, Exit.FAILED),
+)
+
+Work = Callable[[INodeReactor, Group], Awaitable[Exit]]
+
+
+def status_of(error: BaseException) -> Exit:
+    """The exit status for an error, whose line is told."""
+    if isinstance(error, Problem):
+        tell(str(error))
+        return error.status
+    if isinstance(error, BrokenPipeError):
+        return Exit.FAILED  # Whoever read our output has enough.
+    if isinstance(error, OSError):
+        tell(f"{error.filename or 'the system'}: {error.strerror or error}")
+        return Exit.FAILED
+    for kind, status in _STATUSES:
+        if isinstance(error, kind):
+            tell(str(error))
+            return status
+    if os.environ.get(DEBUG):
+        traceback.print_exception(error)
+    tell(f"a mistake of p2p's own ({type(error).__name__}: {error}); set {DEBUG}=1 to see where")
+    return Exit.FAILED
+
+
+def run(settings: Settings, work: Work, interrupted: str = "interrupted") -> Exit:
+    """
+    The exit status of the work, with everything that it started stopped.
+
+    `interrupted` is the line for Ctrl-C, which cancels the work.
+    """
+    from twisted.internet import reactor as the_reactor
+
+    reactor = cast(INodeReactor, the_reactor)
+    globalLogBeginner.beginLoggingTo([], redirectStandardIO=False, discardBuffer=True)
+    # What is left where the work is given no time to end: Ctrl-C, twice.
+    status = Exit.INTERRUPTED
+    signalled: list[int] = []
+
+    async def carry_out() -> Exit:
+        try:
+            config = settings.config
+            client = make_client(reactor, config.group_key, config.authority)
+        except InvalidInput as error:
+            return status_of(error)
+        try:
+            return await work(reactor, Group(reactor, client, settings))
+        except CancelledError as error:
+            return status_of(Problem("broken off")) if not signalled else _ended(error)
+        except Exception as error:
+            return _ended(error) if signalled else status_of(error)
+        finally:
+            await client.close()
+
+    def _ended(error: BaseException) -> Exit:
+        tell(interrupted)
+        return _ENDS[signal.Signals(signalled[0])]
+
+    def main(_: IReactorCore) -> Deferred[None]:
+        working = Deferred.fromCoroutine(carry_out())
+
+        def on_signal(number: int, frame: FrameType | None) -> None:
+            signalled.append(number)
+            end: Callable[[], Any] = working.cancel if len(signalled) == 1 else reactor.stop
+            # The one way out of a signal handler; it is no other thread.
+            reactor.callFromThread(end)  # type: ignore[attr-defined]
+
+        for number in _ENDS:
+            signal.signal(number, on_signal)
+
+        def done(result: Exit) -> None:
+            nonlocal status
+            status = result
+
+        return working.addCallback(done)
+
+    before = {number: signal.getsignal(number) for number in _ENDS}
+    try:
+        react(main, (), reactor)
+    except SystemExit:
+        pass  # It always does; `status` knows more.
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return status

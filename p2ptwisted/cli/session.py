@@ -1,0 +1,301 @@
+"""
+Whom `p2p` asks: the supernodes, named by the user or found by multicast, and
+what they know together.
+"""
+
+import uuid
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from msgspec import UNSET
+from twisted.internet.defer import Deferred
+
+from p2ptwisted.cli.exit_status import Exit, Problem
+from p2ptwisted.cli.matches import CANDIDATES_MAX, Match, going_round, held
+from p2ptwisted.cli.output import size_of
+from p2ptwisted.client.api import LOCATIONS_MAX, Client
+from p2ptwisted.client.transport import Refused
+from p2ptwisted.config import CommonConfig
+from p2ptwisted.errors import InvalidInput, Unavailable, UnknownResource
+from p2ptwisted.model import SUPERNODE_ID, Holders, Holding, Node, parse_id
+from p2ptwisted.node.service import DISCOVERY_TIMEOUT, INodeReactor
+from p2ptwisted.protocols.datagram_auth import Seal
+from p2ptwisted.protocols.multicast import MulticastOverlay
+from p2ptwisted.protocols.network_interfaces import check_selection
+from p2ptwisted.support.escaping import shown
+from p2ptwisted.support.lifecycle import all_of
+from p2ptwisted.support.locations import (
+    is_loopback,
+    is_own,
+    parse_location,
+    parse_supernode_url,
+    resolve,
+)
+from p2ptwisted.support.round_robin import in_turns
+
+#: Characters of each of the names that a search could mean.
+NAME_SHOWN = 80
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every command can be told; `as_json` is for results."""
+
+    supernode: str | None = None
+    multicast_group: str = "230.0.0.0:4321"
+    multicast_interface: tuple[str, ...] = ()
+    group_key_file: str | None = None
+    ca_file: str | None = None
+    as_json: bool = False
+
+    @property
+    def config(self) -> CommonConfig:
+        """The same, as a member of the group is told it."""
+        return CommonConfig(
+            port=0,
+            multicast_group=self.multicast_group,
+            multicast_interface=self.multicast_interface,
+            group_key_file=self.group_key_file,
+            ca_file=self.ca_file,
+        )
+
+
+class Group:
+    """The supernodes together."""
+
+    def __init__(self, reactor: INodeReactor, client: Client, settings: Settings) -> None:
+        self.client = client
+        self.settings = settings
+        self._reactor = reactor
+        self._supernodes: list[str] | None = None
+
+    async def supernodes(self) -> list[str]:
+        """Their locations, the one to be asked first in front. Raises Problem."""
+        if self._supernodes is None:
+            if self.settings.supernode is not None:
+                self._supernodes = await self._from(self.settings.supernode)
+            else:
+                self._supernodes = await self._found_by_multicast()
+        return self._supernodes
+
+    async def _from(self, url: str) -> list[str]:
+        """The named one and those that it knows."""
+        location = await location_of(self._reactor, url, "--supernode")
+        try:
+            others = await self._known_to(location)
+        except (Unavailable, Refused) as error:
+            raise Problem(
+                f"supernode {url} can't be asked ({error}): start it, or name another one",
+                Exit.NOBODY,
+            ) from None
+        return list(dict.fromkeys([location, *distinct(others)]))
+
+    async def _known_to(self, supernode: str) -> list[str]:
+        """The other supernodes that this one knows."""
+        try:
+            return await self.client.other_supernodes(supernode)
+        except Unavailable:
+            if await self.client.finds_names(supernode):
+                raise
+        return []  # The older program's waits for others without end, and is there.
+
+    async def _found_by_multicast(self) -> list[str]:
+        config = self.settings.config
+        check_selection(config.group.interfaces)
+        key = config.group_key
+        # A name that is not a UUID: only supernodes ask under one.
+        overlay = MulticastOverlay(
+            self._reactor,
+            config.group,
+            f"p2p-{uuid.uuid4()}",
+            DISCOVERY_TIMEOUT,
+            seal=None if key is None else Seal(key),
+            trusted=config.trusted_networks,
+        )
+        overlay.startService()
+        try:
+            found = await overlay.search_all(SUPERNODE_ID)
+        finally:
+            await overlay.stopService()
+        if not found:
+            raise Problem(
+                f"no supernode answers in {config.multicast_group}: start one "
+                "(twistd p2p-supernode), or name one with --supernode http://host:port",
+                Exit.NOBODY,
+            )
+        return distinct(found)
+
+    async def nodes(self) -> list[tuple[str, list[Node] | None]]:
+        """The nodes of each supernode, as they are reached from here; None: it didn't answer."""
+        supernodes = await self.supernodes()
+        lists = await self._ask_all(self.client.nodes)
+        return [
+            (at, None if nodes is None else [_reachable(node, at) for node in nodes])
+            for at, nodes in zip(supernodes, lists, strict=True)
+        ]
+
+    async def holders(self, id: str, here: bool = False) -> Holders:
+        """Everybody who has it; raises Unavailable where no supernode can say."""
+        told: list[str] = []
+        for supernode in await self.supernodes():
+            try:
+                return await self.client.holders(supernode, id, here)
+            except (Unavailable, Refused) as error:
+                told.append(f"{supernode}: {error}")
+        raise Unavailable(f"no supernode answers: {'; '.join(told)}")
+
+    async def find(self, what: str) -> list[Match]:
+        """All that has this id, or this in its name."""
+        if not _is_digest(what):
+            found = await self._named(what)
+            if found or not _is_id(what):
+                return found
+        holders = await self.holders(parse_id(what))
+        if not holders.locations and not holders.partial:
+            return []
+        return [
+            Match(holders.id, holders.name, holders.size, holders.locations, holders.partial),
+        ]
+
+    async def one(self, what: str) -> Match:
+        """The one resource that is meant. Raises UnknownResource, or Problem where it is open."""
+        found = await self.find(what)
+        if not found:
+            raise UnknownResource(
+                await self.why_not_found(what, "p2p find with a part of its name may help")
+            )
+        or_more = " or more" if len(found) > CANDIDATES_MAX else ""
+        if len(found) > 1:
+            # What nobody has keeps nobody from what is there.
+            exact, others = _by_name(found, what)
+            found = await held(self.client, [*going_round(exact), *going_round(others)]) or found
+        exact, others = _by_name(found, what)
+        found = exact or others
+        if len(found) > 1:
+            ids = ", ".join(map(_described, found[:10]))
+            more = f" and {len(found) - 10} more" if len(found) > 10 else ""
+            raise Problem(f"{what} can be any of {len(found)}{or_more}: give an id of {ids}{more}")
+        return found[0]
+
+    async def why_not_found(self, what: str, advice: str) -> str:
+        """A line for what was not found, with what to do next; `advice` where all were asked."""
+        if not _is_digest(what):
+            for supernode, finds in zip(
+                await self.supernodes(), await self._ask_all(self.client.finds_names), strict=True
+            ):
+                if finds is False:
+                    advice = (
+                        f"supernode {supernode} is the older program's and knows no names: give "
+                        "its id"
+                    )
+        return f"nobody has {what}: {advice}"
+
+    async def _named(self, part: str) -> list[Match]:
+        matches: dict[str, Match] = {}
+        answers = await self._ask_all(lambda at: self.client.search_names(at, part))
+        if all(answer is None for answer in answers):
+            raise Problem(
+                f"none of {', '.join(await self.supernodes())} answers: p2p status tells more",
+                Exit.NOBODY,
+            )
+        for holding in (one for answer in answers for one in answer or ()):
+            _merge(matches, holding, part)
+        return sorted(matches.values(), key=lambda one: (one.name or "", one.id))
+
+    async def _ask_all(
+        self, ask: Callable[[str], Coroutine[Deferred[Any], Any, _T]]
+    ) -> list[_T | None]:
+        """What each supernode says; None for one that doesn't."""
+
+        async def asked(supernode: str) -> _T | None:
+            try:
+                return await ask(supernode)
+            except (Unavailable, Refused):
+                return None
+
+        supernodes = await self.supernodes()
+        return await all_of([Deferred.fromCoroutine(asked(one)) for one in supernodes])
+
+
+async def location_of(reactor: INodeReactor, url: str, option: str) -> str:
+    """The location that a URL, or just `host:port`, leads to. Raises Problem."""
+    try:
+        host, port = parse_supernode_url(url if "://" in url else f"http://{url}", secured=True)
+        return f"{await resolve(reactor, host)}:{port}"
+    except InvalidInput as error:
+        raise Problem(
+            f"{option} {url}: write it as http://host:port ({error})", Exit.USAGE
+        ) from None
+
+
+def _merge(matches: dict[str, Match], holding: Holding, part: str) -> None:
+    """Add what one supernode says; of several names, the one that was asked for counts."""
+    file = holding.file
+    name = None if file.name is UNSET else file.name
+    size = None if file.size is UNSET else file.size
+    known = matches.setdefault(holding.id, Match(holding.id, name, size, [], []))
+    known.locations = in_turns([*known.locations, *file.locations], LOCATIONS_MAX)
+    if name is not None and _is_named(name, part):
+        known.name = name
+    known.size = size if known.size is None else known.size
+
+
+def distinct(supernodes: Sequence[str]) -> list[str]:
+    """
+    Each of them once: one on this machine answers through loopback and other interfaces,
+    with a location for each.
+    """
+    each: dict[str, str] = {}
+    for location in sorted(supernodes, key=is_loopback):
+        host, port = parse_location(location)
+        each.setdefault(f"here:{port}" if is_own(host) else location, location)
+    return list(each.values())
+
+
+def _reachable(node: Node, supernode: str) -> Node:
+    """A supernode's own host is 127.0.0.1 to nobody else."""
+    host = parse_location(supernode).host
+    if is_loopback(node.location) and not is_loopback(host):
+        return Node(node.name, f"{host}:{node.location.rpartition(':')[2]}")
+    return node
+
+
+def _by_name(matches: Sequence[Match], what: str) -> tuple[list[Match], list[Match]]:
+    """Those that have just this name, and those that have more in theirs."""
+    exact: list[Match] = []
+    others: list[Match] = []
+    for one in matches:
+        (exact if one.name is not None and _is_named(one.name, what) else others).append(one)
+    return exact, others
+
+
+def _described(match: Match) -> str:
+    """A resource among others that it may be taken for."""
+    count = len(match.addresses)
+    at = f"at {count} address{'' if count == 1 else 'es'}"
+    return f"{match.id} ({shown(str(match.name), NAME_SHOWN)}, {size_of(match.size)}, {at})"
+
+
+def _is_named(name: str, what: str) -> bool:
+    return what in (name, name.rpartition("/")[2])
+
+
+def _is_digest(text: str) -> bool:
+    """Whether it is the id of a file, and not a part of its name."""
+    return len(text) == 64 and _is_id(text)
+
+
+def _is_id(text: str) -> bool:
+    try:
+        parse_id(text)
+    except InvalidInput:
+        return False
+    return True
+
+
+def unique(matches: Sequence[Match]) -> list[Match]:
+    """Each resource once, in the order given."""
+    return list({one.id: one for one in matches}.values())

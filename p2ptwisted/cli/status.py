@@ -1,0 +1,158 @@
+"""`p2p nodes`, `p2p supernodes` and `p2p status`: what there is and how it is."""
+
+from msgspec import Struct
+from twisted.internet.defer import Deferred
+
+from p2ptwisted.cli.exit_status import Exit, Problem
+from p2ptwisted.cli.output import say, say_json, say_table, size_of
+from p2ptwisted.cli.session import Group
+from p2ptwisted.client.transport import Refused
+from p2ptwisted.errors import OlderProgram, Unavailable
+from p2ptwisted.model import FetchStatus, Health, Node
+from p2ptwisted.support.lifecycle import all_of
+
+
+class NodeState(Struct):
+    """
+    A node, its supernode, and what it says of itself: nothing where it doesn't answer,
+    which is an error, or where it is the older program's, which is none.
+    """
+
+    name: str
+    location: str
+    supernode: str
+    health: Health | None = None
+    #: Those that are waiting or running.
+    fetches: list[FetchStatus] = []
+    error: str | None = None
+
+
+class SupernodeState(Struct):
+    """A supernode and how many nodes it has; null where it doesn't answer."""
+
+    location: str
+    nodes: int | None
+
+
+class State(Struct):
+    """The whole group, and what is wrong with it."""
+
+    supernodes: list[SupernodeState]
+    nodes: list[NodeState]
+    problems: list[str]
+
+
+async def nodes(group: Group) -> Exit:
+    """All nodes of all supernodes."""
+    lists = await group.nodes()
+    found = [NodeState(node.name, node.location, at) for at, ns in lists for node in ns or ()]
+    if group.settings.as_json:
+        say_json(
+            [{"name": n.name, "location": n.location, "supernode": n.supernode} for n in found]
+        )
+    elif found:
+        say_table(
+            ("NAME", "LOCATION", "SUPERNODE"),
+            [(one.name, one.location, one.supernode) for one in found],
+        )
+    if not found:
+        raise Problem("no node is registered: start one (twistd p2p-node)", Exit.NOT_FOUND)
+    return Exit.OK
+
+
+async def supernodes(group: Group) -> Exit:
+    """All supernodes, with the number of their nodes."""
+    found = [_supernode(at, ns) for at, ns in await group.nodes()]
+    if group.settings.as_json:
+        say_json(found)
+    else:
+        say_table(("LOCATION", "NODES"), _rows(found))
+    return Exit.OK
+
+
+async def status(group: Group) -> Exit:
+    """Everything, and what to do about what is wrong."""
+    lists = await group.nodes()
+    states = await all_of(
+        [Deferred.fromCoroutine(_look(group, node, at)) for at, ns in lists for node in ns or ()]
+    )
+    state = State([_supernode(at, ns) for at, ns in lists], states, [])
+    state.problems = problems(state)
+    if group.settings.as_json:
+        say_json(state)
+    else:
+        _show(state)
+    return Exit.FAILED if state.problems else Exit.OK
+
+
+async def _look(group: Group, node: Node, supernode: str) -> NodeState:
+    state = NodeState(node.name, node.location, supernode)
+    try:
+        state.health = await group.client.health(node.location)
+        fetches = await group.client.fetches(node.location)
+        state.fetches = [one for one in fetches if one.state in ("waiting", "running")]
+    except OlderProgram:
+        pass  # It is well.
+    except (Unavailable, Refused) as error:
+        state.error = str(error)
+    return state
+
+
+def problems(state: State) -> list[str]:
+    """What is wrong, each with what to do."""
+    found = [
+        f"supernode {one.location} answers datagrams but not HTTP: is its port open to this host?"
+        for one in state.supernodes
+        if one.nodes is None
+    ]
+    if not state.nodes:
+        found.append("no node is registered: start one (twistd p2p-node)")
+    for node in state.nodes:
+        if node.error is not None:
+            found.append(
+                f"node {node.name} ({node.location}) doesn't answer: it is forgotten in some "
+                "seconds where it is gone; else look at its log, and whether its port is open"
+            )
+        for fetch in node.fetches:
+            for holder, why in fetch.troubles.items():
+                found.append(f"node {node.name} gets nothing of {fetch.id} from {holder}: {why}")
+    return found
+
+
+def _supernode(location: str, nodes: list[Node] | None) -> SupernodeState:
+    return SupernodeState(location, None if nodes is None else len(nodes))
+
+
+def _rows(found: list[SupernodeState]) -> list[tuple[str, str]]:
+    return [(one.location, "no answer" if one.nodes is None else str(one.nodes)) for one in found]
+
+
+def _show(state: State) -> None:
+    say_table(("SUPERNODE", "NODES"), _rows(state.supernodes))
+    if state.nodes:
+        say("")
+        say_table(("NODE", "LOCATION", "SUPERNODE", "RESOURCES", "STATE"), map(_node, state.nodes))
+    under_way = [(node, fetch) for node in state.nodes for fetch in node.fetches]
+    if under_way:
+        say("")
+        say_table(
+            ("FETCHING", "AT", "HERE", "RATE"),
+            [(one.name or one.id, node.name, *_progress(one)) for node, one in under_way],
+        )
+    if state.problems:
+        say("", "What is wrong:", *(f"  {one}" for one in state.problems))
+
+
+def _node(one: NodeState) -> tuple[str, str, str, str, str]:
+    if one.health is None:
+        state = "the older program's" if one.error is None else "no answer"
+        return one.name, one.location, one.supernode, "?", state
+    doing = "scanning its folder" if one.health.scanning else "well"
+    return one.name, one.location, one.supernode, str(one.health.resources), doing
+
+
+def _progress(fetch: FetchStatus) -> tuple[str, str]:
+    if fetch.size is None:
+        return fetch.state, ""
+    here = f"{size_of(fetch.here or 0)} of {size_of(fetch.size)}"
+    return here, f"{size_of(fetch.rate)}/s" if fetch.rate else fetch.state

@@ -1,0 +1,139 @@
+"""
+Walking a shared folder: which files are in it, and what tells that one has changed.
+
+Left out: hidden files and folders, parts of transfers, what is not a regular file, what can't be
+named in UTF-8, and whatever a symbolic link leads to outside the folder.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from p2ptwisted.model import NAME_MAX
+from p2ptwisted.support.safe_open import (
+    LeadsOut,
+    folder_beneath,
+    link_status,
+    open_beneath,
+    open_folder,
+)
+
+#: What is still on its way, by us or by others.
+UNFINISHED = (".part", ".part.journal")
+
+
+class Signature(NamedTuple):
+    """What changes when a file does."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> "Signature":
+        return cls(
+            status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        )
+
+
+class Entry(NamedTuple):
+    """A file of the folder; its name is the path relative to the folder, with `/`."""
+
+    name: str
+    signature: Signature
+
+
+def walk(
+    folder: Path,
+    entered: Callable[[Path], None],
+    led_out: Callable[[str], None] = lambda name: None,
+) -> Iterator[Entry | None]:
+    """
+    All files, folder by folder; None for what is left out, so that every step is short.
+
+    `entered` is called with each folder before it is listed: a change that
+    comes after that call must be noticed by the caller himself. `led_out` is
+    called with the name of each link that leads out of the folder. Raises
+    OSError where `folder` itself can't be listed; others are passed over.
+    """
+    root = open_folder(folder)
+    try:
+        folders = [""]
+        while folders:
+            current = folders.pop()
+            entered(folder / current)
+            try:
+                # By its name, so that however deep it is, few are open at once.
+                inner = folder_beneath(root, current)
+            except OSError:
+                continue  # It went, or is not for us to read.
+            try:
+                yield from _list(root, inner, f"{current}/" if current else "", folders, led_out)
+            finally:
+                os.close(inner)
+    finally:
+        os.close(root)
+
+
+def _list(
+    root: int, inner: int, above: str, folders: list[str], led_out: Callable[[str], None]
+) -> Iterator[Entry | None]:
+    """What is in an open folder; the folders in it are added to `folders`."""
+    with os.scandir(inner) as listing:
+        for entry in listing:
+            found = None
+            name = above + entry.name
+            if not entry.name.startswith(".") and _can_be_told(name):
+                try:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(name)
+                    elif not entry.name.endswith(UNFINISHED):
+                        found = _file(root, inner, name, entry)
+                except LeadsOut:
+                    led_out(name)
+                except OSError:
+                    pass  # It went while we looked, or is a link that leads to itself.
+            yield found
+
+
+def _file(root: int, inner: int, name: str, entry: "os.DirEntry[str]") -> Entry | None:
+    if entry.is_symlink():
+        status = link_status(root, inner, entry.name)
+    else:
+        status = entry.stat(follow_symlinks=False)
+    return Entry(name, Signature.of(status)) if stat.S_ISREG(status.st_mode) else None
+
+
+def _can_be_told(name: str) -> bool:
+    """Whether others can be told of it; where not, of nothing in such a folder either."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return len(name) <= NAME_MAX
+
+
+def open_unchanged(folder: Path, name: str, signature: Signature) -> BinaryIO:
+    """
+    The file of that name in the folder, opened, where it is still the one with that signature.
+
+    Raises OSError, FileNotFoundError among them where it is another one now.
+    """
+    root = open_folder(folder)
+    try:
+        file = open_beneath(root, name)
+    finally:
+        os.close(root)
+    if Signature.of(os.fstat(file)) != signature:
+        os.close(file)
+        raise FileNotFoundError(errno.ENOENT, "has changed", name)
+    return open(file, "rb", buffering=0)
+
+
+def is_unchanged(file: BinaryIO, signature: Signature) -> bool:
+    return Signature.of(os.fstat(file.fileno())) == signature

@@ -1,0 +1,346 @@
+"""
+The library of a node: what its folder holds, kept current.
+
+A scan walks the folder in slices and finds what is new, changed or gone; it
+is the only truth, and a watch on the folders just brings the next one
+forward. What is new is hashed beside it, so that a scan never waits for a
+large file.
+"""
+
+import os
+import time
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from twisted.application.service import Service
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import Cooperator
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from p2ptwisted.errors import UnknownResource
+from p2ptwisted.interfaces import IFolderWatch, IHasher, ILibrary
+from p2ptwisted.model import Resource
+from p2ptwisted.node.digest_cache import HashCache
+from p2ptwisted.node.folder_walk import Entry, Signature, open_unchanged, walk
+from p2ptwisted.node.hash_pool import LARGE
+from p2ptwisted.pieces import Digests, Pieces
+from p2ptwisted.support.escaping import shown
+
+#: Seconds between two scans where a watch tells of changes, and where none does.
+RESCAN_WATCHED, RESCAN_UNWATCHED = 30.0, 1.0
+
+#: A scan that took long is not repeated before so many times as long has passed.
+SCAN_REST = 10
+
+#: The same where something has changed since: it is to be seen within 2 s.
+HINT_REST = 2
+
+#: Seconds from a hint to the scan, so that many changes make one scan.
+HINT_DELAY = 0.2
+
+#: Seconds that a file must have been left alone before it is hashed: one that
+#: is still being written would only have to be hashed again.
+SETTLE = 0.4
+
+#: Seconds between two announcements of a list that keeps changing.
+ANNOUNCE_EVERY = 0.5
+
+#: Files, of the small ones and of the large ones, that the hasher is given at
+#: once. One that waits there has 25 objects, and collecting garbage among
+#: 40,000 times as many holds the reactor for 0.3 s.
+HASHING_MAX = 256
+
+_log = Logger()
+
+_Pending = tuple[str, Signature]
+
+
+@implementer(ILibrary)
+class Library(Service):
+    """An ILibrary of one folder."""
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        cooperator: Cooperator,
+        folder: Path,
+        hasher: IHasher,
+        cache: HashCache | None = None,
+        watch: IFolderWatch | None = None,
+        wall_time: Callable[[], float] = time.time,
+    ) -> None:
+        """
+        `cooperator` is this library's own, stopped with it.
+
+        `wall_time` is the clock that files' times are told by, in seconds.
+        """
+        self._clock = clock
+        self._cooperator = cooperator
+        self.folder = folder.resolve()
+        self._hasher = hasher
+        self._cache = cache
+        self._watch = watch
+        self._wall_time = wall_time
+        #: By name, every file that was hashed; without digests where it couldn't be read.
+        self._files: dict[str, tuple[Signature, Digests | None]] = {}
+        #: By id, the names that have this content, and how it is announced.
+        self._names: dict[str, set[str]] = {}
+        self._resources: dict[str, Resource] = {}
+        #: Names and ids of these, sorted, for a sort of them all would take too long.
+        self._order: list[tuple[str, str]] = []
+        #: Files that are yet to be hashed.
+        self._pending: dict[str, Signature] = {}
+        #: Those of these that the hasher has not been given, small and large ones,
+        #: and how many of either kind it has: small ones don't wait for large ones.
+        self._waiting: tuple[deque[_Pending], deque[_Pending]] = deque(), deque()
+        self._hashing = [0, 0]
+        self._watchers: list[Callable[[], None]] = []
+        self._walking = False
+        self._walked = False
+        self._hinted = False
+        self._failing = False
+        self._next_scan: IDelayedCall | None = None
+        self._announcement: IDelayedCall | None = None
+        self._announced_at: float | None = None
+        self.scanning = True
+
+    # -- ILibrary
+
+    def resources(self) -> list[Resource]:
+        return [self._resources[id] for _, id in self._order]
+
+    def get(self, id: str) -> Resource | None:
+        return self._resources.get(id)
+
+    def open(self, id: str) -> BinaryIO:
+        for name in sorted(self._names.get(id, ())):
+            try:
+                return open_unchanged(self.folder, name, self._files[name][0])
+            except OSError:
+                self.hint()
+        raise UnknownResource(f"{id} is not here, or no longer as it was")
+
+    def pieces(self, id: str) -> Pieces | None:
+        resource = self.get(id)
+        if resource is None or resource.size is None:
+            return None
+        _, digests = self._files[resource.name]
+        assert digests is not None
+        return Pieces(resource.size, digests.pieces)
+
+    def adopt(self, path: Path, status: os.stat_result, digests: Digests) -> None:
+        """
+        A file has come into the folder whose digests are known.
+
+        `status` is of that very file: another may stand at `path` by now.
+        """
+        signature = Signature.of(status)
+        name = path.relative_to(self.folder).as_posix()
+        self._forget(name)
+        if self._cache is not None:
+            self._cache.put(signature, digests)
+        self._pending[name] = signature
+        self._keep(name, signature, digests)
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        self._watchers.append(changed)
+
+    # -- Service
+
+    def startService(self) -> None:
+        super().startService()
+        self._scan()
+
+    def stopService(self) -> None:
+        super().stopService()
+        for call in (self._next_scan, self._announcement):
+            if call is not None and call.active():
+                call.cancel()
+        if self._watch is not None:
+            self._watch.stop()
+        self._cooperator.stop()
+
+    # -- when to scan
+
+    def hint(self) -> None:
+        """Something may have changed: look soon."""
+        self._hinted = True
+        if self.running and not self._walking:
+            self._scan_within(HINT_DELAY)
+
+    def _scan_within(self, seconds: float) -> None:
+        if self._next_scan is None or not self._next_scan.active():
+            self._next_scan = self._clock.callLater(seconds, self._scan)
+        elif self._next_scan.getTime() > self._clock.seconds() + seconds:
+            self._next_scan.reset(seconds)
+
+    def _scan(self) -> None:
+        self._walking, self._hinted = True, False
+        if self._watch is not None:
+            self._watch.begin(self.hint)
+        walking = self._cooperator.cooperate(self._walk()).whenDone()
+        walking.addBoth(self._scanned, self._clock.seconds())
+
+    def _scanned(self, result: object, began: float) -> None:
+        self._walking, self._walked = False, True
+        if not self.running:
+            return
+        failed = isinstance(result, Failure)
+        if isinstance(result, Failure) and not self._failing:
+            # A folder that can't be walked now can be in a while.
+            _log.failure("Can't scan {folder}", failure=result, folder=str(self.folder))
+        self._failing = failed
+        self._check_first_scan()
+        watched = self._watch is not None and self._watch.complete
+        took = self._clock.seconds() - began
+        if self._hinted:
+            self._scan_within(max(HINT_DELAY, HINT_REST * took))
+        else:
+            rest = RESCAN_WATCHED if watched else RESCAN_UNWATCHED
+            self._scan_within(max(rest, SCAN_REST * took))
+
+    # -- scanning
+
+    def _walk(self) -> Iterator[None]:
+        unseen = self._files.keys() | self._pending.keys()
+        entered = self._watch.enter if self._watch is not None else lambda folder: None
+        for entry in walk(self.folder, entered):
+            if entry is not None:
+                unseen.discard(entry.name)
+                age = self._wall_time() - entry.signature.mtime_ns / 1e9
+                # A time in the future says nothing.
+                if 0 <= age < SETTLE and not self._is_known(entry):
+                    self._hinted = True
+                    self._forget(entry.name)
+                else:
+                    self._found(entry)
+            yield
+        for name in unseen:
+            self._forget(name)
+
+    def _is_known(self, entry: Entry) -> bool:
+        signature, _ = self._files.get(entry.name, (self._pending.get(entry.name), None))
+        return signature == entry.signature
+
+    def _found(self, entry: Entry) -> None:
+        if self._is_known(entry):
+            return
+        self._forget(entry.name)
+        self._pending[entry.name] = entry.signature
+        self._hash(entry.name, entry.signature)
+
+    def _forget(self, name: str) -> None:
+        self._pending.pop(name, None)
+        _, digests = self._files.pop(name, (None, None))
+        if digests is not None:
+            self._names[digests.id].discard(name)
+            self._list(digests.id)
+
+    # -- hashing
+
+    def _hash(self, name: str, signature: Signature) -> None:
+        known = self._cache.get(signature) if self._cache is not None else None
+        if known is not None:
+            self._keep(name, signature, known)
+            return
+
+        kind = int(signature.size >= LARGE)
+        self._waiting[kind].append((name, signature))
+        self._hash_next(kind)
+
+    def _hash_next(self, kind: int) -> None:
+        """Give the hasher what it has room for."""
+        while self._waiting[kind] and self._hashing[kind] < HASHING_MAX:
+            name, signature = self._waiting[kind].popleft()
+            # It may have changed or gone while it waited.
+            if self._pending.get(name) == signature:
+                self._hashing[kind] += 1
+                self._hash_now(name, signature, kind)
+
+    def _hash_now(self, name: str, signature: Signature, kind: int) -> None:
+        def hashed(digests: Digests) -> None:
+            if self._cache is not None:
+                self._cache.put(signature, digests)
+            self._keep(name, signature, digests)
+
+        def failed(failure: Failure) -> None:
+            if failure.check(FileNotFoundError):
+                if self._pending.get(name) == signature:
+                    del self._pending[name]
+                    self.hint()
+                return
+            failure.trap(OSError)
+            # Kept without an id, so that it is told once and not tried again until it changes.
+            _log.warn(
+                "{name} is not shared: {error}",
+                name=shown(name),
+                error=shown(str(failure.value)),
+            )
+            self._keep(name, signature, None)
+
+        def ended(result: object) -> object:
+            self._hashing[kind] -= 1
+            self._hash_next(kind)
+            return result
+
+        hashing = self._hasher.hash(self.folder, name, signature)
+        hashing.addBoth(ended)
+        hashing.addCallbacks(hashed, failed)
+        hashing.addCallback(lambda _: self._check_first_scan())
+        hashing.addErrback(
+            lambda failure: _log.failure("Hashing {name} failed", failure=failure, name=shown(name))
+        )
+
+    def _keep(self, name: str, signature: Signature, digests: Digests | None) -> None:
+        if self._pending.get(name) != signature:
+            return  # It has changed or gone since; the scan that saw it knows better.
+        del self._pending[name]
+        self._files[name] = signature, digests
+        if digests is not None:
+            self._names.setdefault(digests.id, set()).add(name)
+            self._list(digests.id)
+
+    def _check_first_scan(self) -> None:
+        if self.scanning and self._walked and not self._pending:
+            self.scanning = False
+            _log.info(
+                "{folder} is scanned: {count} resources",
+                folder=str(self.folder),
+                count=len(self._resources),
+            )
+            self._announce()
+
+    # -- the list, and telling of it
+
+    def _list(self, id: str) -> None:
+        """Names have come to or gone from this id: list it as it is now."""
+        before = self._resources.pop(id, None)
+        if before is not None:
+            del self._order[bisect_left(self._order, (before.name, id))]
+        names = self._names[id]
+        if names:
+            name = min(names)
+            self._resources[id] = Resource(id, name, self._files[name][0].size)
+            insort(self._order, (name, id))
+        else:
+            del self._names[id]
+        self._announce_soon()
+
+    def _announce_soon(self) -> None:
+        if self._announcement is None:
+            now = self._clock.seconds()
+            due = now if self._announced_at is None else self._announced_at + ANNOUNCE_EVERY
+            self._announcement = self._clock.callLater(max(0, due - now), self._announce)
+
+    def _announce(self) -> None:
+        if self._announcement is not None and self._announcement.active():
+            self._announcement.cancel()
+        self._announcement = None
+        self._announced_at = self._clock.seconds()
+        for changed in self._watchers:
+            changed()

@@ -1,0 +1,367 @@
+"""
+A node's membership: registered at one supernode, with a heartbeat, and moved
+to another when that one is gone.
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from random import Random
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    DeferredList,
+    FirstError,
+)
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from p2ptwisted.client.api import Client
+from p2ptwisted.client.transport import Refused
+from p2ptwisted.errors import InvalidInput, Unavailable
+from p2ptwisted.model import RESOURCES_MAX, Registration, Resource
+from p2ptwisted.node.heartbeats import BEAT, BEAT_AGAIN, Heartbeats, is_busy
+from p2ptwisted.node.supernode_selector import Candidates
+from p2ptwisted.support.lifecycle import Signal, cause_of
+from p2ptwisted.support.locations import parse_location
+
+#: Registrations that fail in a row, after which it is no use.
+REGISTRATIONS_FAILED = 2
+
+#: Seconds until a registration that was put off is tried again, at first and at
+#: the most: twice as many each time.
+BUSY, BUSY_MAX = 1.0, 8.0
+
+#: Seconds for which a supernode may put off a node that it doesn't list, until
+#: another is tried. One that lists it, if with an older list, may do so for ever.
+BUSY_PATIENCE = 30.0
+
+#: Seconds, at the most, by which a move or another try is put off, so that
+#: the nodes of a dead supernode don't all come at once.
+JITTER = 1.0
+
+#: Seconds, at the least, between two tries to find any supernode.
+RETRY = 1.0
+
+#: Supernodes that are remembered as given up.
+LEFT_MAX = 16
+
+#: Seconds at the start in which only the supernodes that the user named are tried.
+PATIENCE = 10.0
+
+#: After a registration, so many times as long as it took nothing is registered:
+#: a huge list that keeps changing must not be all that the group is busy with.
+REGISTER_REST = 5
+
+#: Seconds, and seconds a resource, beyond which a registration took long for
+#: another reason than its length: a bad network is no ground to rest.
+REGISTER_LONG, REGISTER_LONG_EACH = 1.0, 0.3e-3
+
+#: Statuses of a supernode that has no heartbeats, as the older program's hasn't: a route
+#: that does nothing there, or that isn't there for this.
+NO_HEARTBEATS = (405, 500, 501)
+
+_log = Logger()
+
+
+class Membership(Service):
+    """Keeps a node registered at one supernode."""
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        client: Client,
+        resources: Callable[[], list[Resource]],
+        name: str,
+        own_location: Callable[[str], str],
+        given: Sequence[Callable[[], Awaitable[str]]],
+        discover: Callable[[], Awaitable[Sequence[str]]],
+        random: Random | None = None,
+    ) -> None:
+        """
+        `resources` is what to register. `own_location` is what to tell a host where this node is.
+
+        `given` are the supernodes that the user named, in order of preference,
+        each resolved when it is called; it may raise InvalidInput. `discover`
+        finds the locations of those that nobody named.
+        """
+        self._clock = clock
+        self._client = client
+        self._resources = resources
+        self._name = name
+        self._own_location = own_location
+        self._random = random or Random()  # nosec B311  # it spreads load, and keeps no secret
+        self._candidates = Candidates(given, discover, self._random)
+        #: The location of the supernode that this node is registered at.
+        self.supernode: str | None = None
+        #: Supernodes given up; when they are back they may still list this node.
+        self._left: list[str] = []
+        self._joined_before = False
+        #: Why there is no supernode yet.
+        self._problem = ""
+        #: Where this node is registering for the first time.
+        self._joining: str | None = None
+        #: Whether the supernode lists this node, as far as is known.
+        self._listed = False
+        #: Resources in its list there.
+        self._registered = 0
+        #: The last supernode that had no heartbeats.
+        self._beatless: str | None = None
+        self._changed = False
+        self._registering = False
+        self._rest_until = 0.0
+        #: Fired when one of these has changed.
+        self._news = Signal(clock)
+        self._heartbeats = Heartbeats(clock, self._news, self._beat, self._beaten)
+        self._living: Deferred[None] | None = None
+
+    def startService(self) -> None:
+        super().startService()
+        self._living = Deferred.fromCoroutine(self._live())
+        self._living.addErrback(lambda failure: failure.trap(CancelledError))
+
+    def stopService(self) -> Deferred[None]:
+        """Leave politely: the supernode forgets this node at once."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._leave())
+
+    async def _leave(self) -> None:
+        # It may have what it was just being sent.
+        supernode = self.supernode or self._joining
+        self.supernode = None
+        if self._living is not None:
+            self._living.cancel()
+        if supernode is not None:
+            try:
+                await self._client.goodbye(supernode, self._location(supernode))
+            except (Refused, Unavailable):
+                pass  # Then its sweep will notice.
+
+    async def _live(self) -> None:
+        while True:
+            try:
+                self.supernode = await self._join()
+                await self._stay(self.supernode)
+            except Exception as error:
+                if isinstance(error, CancelledError) and not self.running:
+                    raise
+                _log.failure("Membership went wrong; joining again")
+            if self.supernode is not None:
+                _log.warn("Supernode {supernode} is gone", supernode=self.supernode)
+                self._left = [*self._left, self.supernode][-LEFT_MAX:]
+                self.supernode = None
+            await self._jitter(0)
+
+    # -- finding one
+
+    async def _join(self) -> str:
+        """Register at the next supernode that takes this node; tries until one does."""
+        told = False
+        # Whoever names supernodes and starts them after the node wants these, not any.
+        others_from = self._clock.seconds()
+        if self._candidates.are_given and not self._joined_before:
+            others_from += PATIENCE
+        # Silent, it would cost its time limit once more: any other comes first.
+        given_up = self._left[-1:]
+        while True:
+            self._problem = "none was named with --supernode, and none answers by multicast"
+            for find in (self._candidates.given_in_turn, self._candidates.discovered):
+                # Looked at only now: the first of the two can take its time.
+                if find == self._candidates.discovered and not self._is_past(others_from):
+                    break
+                for turn, resolve in await find():
+                    try:
+                        supernode = await resolve()
+                    except InvalidInput as error:
+                        self._problem = str(error)
+                        continue
+                    if supernode in given_up:
+                        self._problem = f"{supernode} has just been given up"
+                        continue
+                    try:
+                        await self._register_first(supernode)
+                    except (Refused, Unavailable) as error:
+                        self._problem = f"{supernode}: {error}"
+                        continue
+                    self._candidates.taken(turn)
+                    self._joined_before = True
+                    return supernode
+            given_up = []
+            if not told:
+                _log.warn("No supernode yet ({problem}); trying on", problem=self._problem)
+                told = True
+            await self._jitter(RETRY)
+
+    async def _register_first(self, supernode: str) -> None:
+        self._joining, self._listed = supernode, False
+        try:
+            await self._while_alive(supernode, self._register_patiently(supernode))
+        finally:
+            self._joining = None
+
+    # -- staying there
+
+    async def _stay(self, supernode: str) -> None:
+        """Heartbeats and changes, until the supernode is gone."""
+        try:
+            await self._while_alive(supernode, self._register_changes(supernode))
+        except (Refused, Unavailable) as error:
+            _log.debug("{supernode}: {error}", supernode=supernode, error=error)
+
+    async def _while_alive(self, supernode: str, work: Coroutine[Any, Any, None]) -> None:
+        """
+        Have this done, with heartbeats beside it: a long registration must neither
+        keep a node silent, nor with a silent supernode. Raises Unavailable when that is gone.
+        """
+        both = [
+            Deferred.fromCoroutine(work),
+            Deferred.fromCoroutine(self._heartbeats.keep_up(supernode)),
+        ]
+
+        def end(result: object) -> object:
+            for one in both:
+                one.cancel()
+            return result
+
+        ended = DeferredList(
+            both, fireOnOneCallback=True, fireOnOneErrback=True, consumeErrors=True
+        )
+        try:
+            await ended.addBoth(end)
+        except FirstError as first:
+            raise cause_of(first) from None
+
+    async def _beat(self, supernode: str) -> bool:
+        location = self._location(supernode)
+        try:
+            return await self._client.heartbeat(supernode, location)
+        except Refused as refused:
+            if refused.status not in NO_HEARTBEATS:
+                raise
+        # It is there, and calls its nodes; whether it knows this one its list tells, which
+        # leaves out those that share nothing.
+        self._beatless = supernode
+        listed = await self._client.nodes(supernode)
+        return not self._registered or any(node.location == location for node in listed)
+
+    async def _beaten(self, known: bool) -> bool:
+        """A heartbeat was answered, by a supernode that lists this node or doesn't."""
+        self._listed = known
+        if not known and not self._registering:
+            self._changed = True
+            self._rest_until = self._clock.seconds()
+            self._news.fire()
+        # Perhaps the same one under another name; then it has just forgotten this node.
+        return await self._leave_another()
+
+    async def _register_changes(self, supernode: str) -> None:
+        """Register what changes, for ever; raises Refused or Unavailable where it won't do."""
+        failed = 0
+        while True:
+            # A supernode that may be gone gets its time, however often the library changes.
+            while not self._is_time_to_register():
+                rest = self._rest_until - self._clock.seconds()
+                await self._news.wait_aside(rest if self._changed and rest > 0 else BEAT)
+            began = self._clock.seconds()
+            try:
+                await self._register_patiently(supernode)
+                failed = 0
+            except (Refused, Unavailable) as error:
+                failed += 1
+                if failed == REGISTRATIONS_FAILED or is_busy(error):
+                    raise
+                self._heartbeats.not_answered()
+                await deferLater(self._clock, max(0, began + BEAT_AGAIN - self._clock.seconds()))
+
+    def _is_time_to_register(self) -> bool:
+        return self._changed and self._heartbeats.answers and self._is_past(self._rest_until)
+
+    async def _register_patiently(self, supernode: str) -> None:
+        """Register; with one that is busy again and again. Raises Refused and Unavailable."""
+        patience_until = self._clock.seconds() + BUSY_PATIENCE
+        pause = BUSY
+        while True:
+            try:
+                await self._register(supernode)
+            except Refused as refused:
+                impatient = not self._listed and self._is_past(patience_until)
+                if not is_busy(refused) or impatient:
+                    raise
+            else:
+                return
+            await self._jitter(pause)
+            pause = min(2 * pause, BUSY_MAX)
+
+    async def _register(self, supernode: str) -> None:
+        began = self._clock.seconds()
+        self._changed, self._registering = False, True
+        resources = self._resources()
+        if supernode == self._beatless:
+            # It would tell of a part as of the whole, and of no other holder any more.
+            resources = [one for one in resources if not one.partial]
+        if len(resources) > RESOURCES_MAX:
+            _log.warn(
+                "Only the first {most} of {count} resources are registered: "
+                "share the others from another node",
+                most=RESOURCES_MAX,
+                count=len(resources),
+            )
+        try:
+            await self._client.register(
+                supernode,
+                Registration(self._location(supernode), resources[:RESOURCES_MAX], self._name),
+            )
+        except (Refused, Unavailable):
+            self._changed = True
+            raise
+        finally:
+            self._registering = False
+        self._listed = True
+        self._registered = len(resources)
+        self._heartbeats.answered(began)
+        if supernode in self._left:
+            self._left.remove(supernode)
+        _log.info(
+            "Registered {count} resources at {supernode}",
+            count=len(resources),
+            supernode=supernode,
+        )
+        now = self._clock.seconds()
+        took = min(now - began, REGISTER_LONG + len(resources) * REGISTER_LONG_EACH)
+        self._rest_until = now + took * REGISTER_REST
+
+    async def _leave_another(self) -> bool:
+        """
+        Say goodbye to one of those given up, should it be back with this node in its list.
+
+        Whether it was.
+        """
+        if not self._left:
+            return False
+        supernode = self._left.pop(0)
+        try:
+            return await self._client.goodbye(supernode, self._location(supernode))
+        except Refused:
+            pass
+        except Unavailable:
+            self._left.append(supernode)
+        return False
+
+    def _location(self, supernode: str) -> str:
+        return self._own_location(parse_location(supernode).host)
+
+    # -- waiting
+
+    def _is_past(self, when: float) -> bool:
+        return self._clock.seconds() >= when
+
+    async def _jitter(self, seconds: float) -> None:
+        """Wait so long, and a random time more."""
+        await deferLater(self._clock, seconds + self._random.uniform(0, JITTER))
+
+    def changed(self) -> None:
+        """There is something else to register."""
+        self._changed = True
+        self._news.fire()

@@ -1,0 +1,48 @@
+"""`twistd p2p-node`."""
+
+from typing import cast
+
+from twisted.application.service import IService
+from twisted.internet import reactor
+
+from p2ptwisted.config import NodeConfig
+from p2ptwisted.daemon import Daemon, IDaemonReactor, RoleOptions, open_twistd_log, prepare
+from p2ptwisted.interfaces import IFolderWatch
+from p2ptwisted.node.service import INodeReactor, make_node
+
+
+class Options(RoleOptions):
+    """The options of a node."""
+
+    role = "p2p-node"
+    config_type = NodeConfig
+    optParameters = [
+        ["port", "p", None, "where to listen: a number or a Twisted endpoint string [8000]"],
+        *RoleOptions.common,
+        ["resources", "r", None, "the folder to share [resources]"],
+        ["max-upload", None, None, "bytes a second sent to others, at the most [no bound]"],
+        ["max-download", None, None, "bytes a second fetched from others, at the most [no bound]"],
+        ["uploads", None, None, "answers with content under way at once, at the most [64]"],
+        ["name", None, None, "what to call this node [the host's name]"],
+    ]
+
+    def opt_supernode(self, url: str) -> None:
+        """http://host:port; repeatable, in order of preference [found by multicast]"""
+        self.append("supernode", url)
+
+
+def makeService(options: Options) -> IService:
+    """The service that twistd runs."""
+    prepare(cast(IDaemonReactor, reactor))
+    service = make_node(cast(INodeReactor, reactor), options.config, _watch())
+    clock = cast(IDaemonReactor, reactor)
+    return Daemon(options.role, service, clock, lambda: open_twistd_log(options.parent))
+
+
+def _watch() -> IFolderWatch | None:
+    """inotify, where there is one."""
+    try:
+        from p2ptwisted.node.inotify_watch import InotifyWatch
+    except ImportError:
+        return None
+    return InotifyWatch(reactor)

@@ -1,0 +1,1 @@
+"""Keys, signatures and certificates: how members prove who they are."""

@@ -1,0 +1,272 @@
+"""
+TLS between the members of a group: whom a client trusts, and what a server
+proves itself with. Both speak TLS 1.2 and 1.3 only.
+"""
+
+import re
+from collections.abc import Sequence
+from ipaddress import AddressValueError, IPv4Address
+from pathlib import Path
+from typing import TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from OpenSSL import SSL
+from OpenSSL.crypto import X509
+from twisted.internet.endpoints import wrapClientTLS
+from twisted.internet.interfaces import (
+    IOpenSSLClientConnectionCreator,
+    IOpenSSLServerConnectionCreator,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from zope.interface import implementer
+
+from p2ptwisted.errors import InvalidInput
+from p2ptwisted.security.private_files import ReadFile, read_file
+
+#: Bytes of a file with certificates; the whole of Mozilla's list has a quarter of that.
+FILE_MAX = 1024 * 1024
+
+#: What TLS 1.2 may use: keys that are gone after the connection (ECDHE), and encryption that
+#: authenticates (AEAD, so no CBC). All that TLS 1.3 has is so.
+SUITES = (
+    b"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
+    b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
+    b"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+)
+
+#: Characters told of what is wrong with a certificate.
+TOLD_MAX = 200
+
+_Extension = TypeVar("_Extension", x509.SubjectAlternativeName, x509.ExtendedKeyUsage)
+
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+_KEY = re.compile(rb"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.+?-----END \1-----", re.DOTALL)
+
+
+class NotProved(Exception):
+    """A certificate doesn't prove that it is of the host that was called."""
+
+
+class _Unproved(SSL.Error):
+    """The same, in the form in which OpenSSL's errors are, so that Twisted takes it for one."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__([("certificate", "", reason)])
+
+    def __str__(self) -> str:
+        return str(self.args[0][0][2])
+
+
+class Authority:
+    """Whoever it has signed a certificate for is spoken with."""
+
+    def __init__(self, certificates: Sequence[x509.Certificate]) -> None:
+        self._context = _context(SSL.TLS_CLIENT_METHOD)
+        # These and no others: not those that the system trusts.
+        store = self._context.get_cert_store()
+        assert store is not None
+        for certificate in certificates:
+            store.add_cert(X509.from_cryptography(certificate))
+        self._context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verify)
+
+    def secured(
+        self, host: str, plain: IStreamClientEndpoint, clock: IReactorTime
+    ) -> IStreamClientEndpoint:
+        """
+        An endpoint that speaks TLS where `plain` leads, with nobody but `host` (an address).
+
+        Raises InvalidInput where it is none.
+        """
+        try:
+            address = IPv4Address(host)
+        except AddressValueError:
+            raise InvalidInput(f"{host[:80]!r} is not an IPv4 address") from None
+        return wrapClientTLS(_Calls(self._context, address), plain, clock)
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class Identity:
+    """What a server proves itself with, and makes its connections with: key and certificate."""
+
+    def __init__(self, context: SSL.Context) -> None:
+        self._context = context
+
+    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        return SSL.Connection(self._context)
+
+
+def load_authority(path: Path) -> Authority:
+    """The authority, or several, in a PEM file. Raises InvalidInput."""
+    return Authority(_certificates(path))
+
+
+def load_identity(
+    key_path: Path, certificate_path: Path | None = None, chain_path: Path | None = None
+) -> Identity:
+    """
+    The key and the certificate in PEM files; one file may have both.
+
+    `chain_path`: the authorities between the certificate's and the one that
+    the members know. Raises InvalidInput, also where others can read a key.
+    """
+    called = f"the key file {key_path}"
+    file = _read(key_path, called)
+    file.check_private(called)
+    found = _KEY.search(file.content)
+    if found is None:
+        raise InvalidInput(f"{key_path} has no private key in it: give it in PEM form")
+    context = _context(SSL.TLS_SERVER_METHOD)
+    certificate, *_ = _certificates(key_path if certificate_path is None else certificate_path)
+    try:
+        context.use_certificate(certificate)
+        context.use_privatekey(load_pem_private_key(found.group(), password=None))  # type: ignore[arg-type]
+        for between in () if chain_path is None else _certificates(chain_path):
+            context.add_extra_chain_cert(between)
+        context.check_privatekey()
+    except (ValueError, TypeError, UnsupportedAlgorithm, SSL.Error) as error:
+        raise InvalidInput(
+            f"{key_path} and its certificate can't be used: {_told(error)}"
+        ) from None
+    return Identity(context)
+
+
+def check_certificate(
+    certificate: x509.Certificate, depth: int, is_trusted: bool, address: IPv4Address
+) -> None:
+    """
+    Raises NotProved where a certificate of the chain that a host shows is not as it must be.
+
+    `depth` is 0 for the host's own; `is_trusted` is what OpenSSL says of the
+    signatures, the times and the authorities up to this one. Only what is
+    there in so many words counts: no name that looks like the address, and
+    no purpose that goes without saying.
+    """
+    if is_trusted is not True:
+        raise NotProved("it is not signed by the group's authority, or not good now")
+    if depth != 0:
+        return
+    names = _extension(certificate, x509.SubjectAlternativeName, "subjectAltName")
+    addresses = names.get_values_for_type(x509.IPAddress)
+    if address not in addresses:
+        others = ", ".join(map(str, addresses)) or "no address"
+        raise NotProved(f"it is for {others}, not for {address}")
+    purposes = _extension(certificate, x509.ExtendedKeyUsage, "extendedKeyUsage")
+    if ExtendedKeyUsageOID.SERVER_AUTH not in purposes:
+        raise NotProved("it is not for servers (extendedKeyUsage)")
+    for extension in certificate.extensions:
+        if isinstance(extension.value, x509.BasicConstraints) and extension.value.ca:
+            raise NotProved("it is an authority's, not a host's")
+
+
+class _Call(SSL.Connection):
+    """A client's connection, whose handshake fails unless the host has proved who it is."""
+
+    def __init__(self, context: SSL.Context, address: IPv4Address) -> None:
+        super().__init__(context)
+        self.address = address
+        self.proved = False
+        #: Why the certificate was refused.
+        self.refusal: str | None = None
+
+    def do_handshake(self) -> None:
+        try:
+            super().do_handshake()
+        except SSL.WantReadError:
+            raise
+        except SSL.Error:
+            if self.refusal is not None:
+                raise _Unproved(self.refusal) from None
+            raise
+        if not self.proved:
+            # However it came about that nobody asked `_verify`.
+            raise _Unproved("no certificate was looked at")
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class _Calls:
+    """Makes connections to one host."""
+
+    def __init__(self, context: SSL.Context, address: IPv4Address) -> None:
+        self._context = context
+        self._address = address
+
+    def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        return _Call(self._context, self._address)
+
+
+def _verify(call: SSL.Connection, certificate: X509, error: int, depth: int, good: int) -> bool:
+    """
+    What OpenSSL asks of each certificate of a chain, from the authority's to the host's.
+
+    Twisted's own answer is yes where it raises something unforeseen; this one
+    is yes only where nothing at all was wrong.
+    """
+    try:
+        assert isinstance(call, _Call)
+        check_certificate(certificate.to_cryptography(), depth, good == 1, call.address)
+        call.proved = call.proved or depth == 0
+        return True
+    except NotProved as problem:
+        told = str(problem)
+    except BaseException as problem:
+        # It must not get into OpenSSL, which would lose it.
+        told = f"it can't be read ({type(problem).__name__})"
+    if isinstance(call, _Call):
+        call.refusal = f"the certificate is refused: {told[:TOLD_MAX]} (X.509 error {error})"
+    return False
+
+
+def _context(method: int) -> SSL.Context:
+    context = SSL.Context(method)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_cipher_list(SUITES)
+    # What is resumed or negotiated once more would be without a look at the certificate.
+    context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_RENEGOTIATION)
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE)
+    # A connection that rests keeps no buffers.
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    return context
+
+
+def _read(path: Path, called: str) -> ReadFile:
+    try:
+        file = read_file(path, FILE_MAX)
+    except InvalidInput as error:
+        raise InvalidInput(f"can't read {called}: {error}") from None
+    if _KEY.search(file.content):
+        # Whatever else is in it, and whatever for it is given.
+        file.check_private(called)
+    file.check_trustworthy(called)
+    return file
+
+
+def _certificates(path: Path) -> list[x509.Certificate]:
+    """All in a PEM file, of which there is one at least. Raises InvalidInput."""
+    content = _read(path, str(path)).content
+    try:
+        found = [x509.load_pem_x509_certificate(one) for one in _CERTIFICATE.findall(content)]
+    except ValueError as error:
+        raise InvalidInput(f"{path}: a certificate that can't be read: {error}") from None
+    if not found:
+        raise InvalidInput(f"{path} has no certificate in it: give it in PEM form")
+    return found
+
+
+def _extension(certificate: x509.Certificate, kind: type[_Extension], called: str) -> _Extension:
+    try:
+        return certificate.extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        raise NotProved(f"it has no {called}") from None
+
+
+def _told(error: Exception) -> object:
+    """What is wrong with a key or a certificate, in some words."""
+    if isinstance(error, SSL.Error) and error.args and error.args[0]:
+        return error.args[0][-1][2]
+    return error

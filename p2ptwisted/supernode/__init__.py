@@ -1,0 +1,1 @@
+"""A supernode: its registry, the sweep of its nodes, and what it answers."""

@@ -1,0 +1,1 @@
+"""Which node holds which resource, in SQLite: the tables, what writes them, the searches."""

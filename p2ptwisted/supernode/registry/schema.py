@@ -1,0 +1,74 @@
+"""What the registry's database has in it: its tables, and how an id is stored there."""
+
+from p2ptwisted.support.sqlite import Database
+
+#: Leaf pages of the name index merged at a time, after each slice that was written. Left to
+#: itself it merges many at once: up to 97 ms, where a slice takes 5.
+MERGE_PAGES = 16
+
+#: A level of the name index is merged from so many segments on.
+MERGE_FROM = 8
+
+#: Segments of one level at which it would merge by itself, all at once.
+MERGE_BY_ITSELF = 1_000
+
+#: Added to a holding's `partial` where its address has many nodes (fair.SHARE_MAX) that are
+#: older: it is found after all others, so that thousands of ports of one address cost a
+#: look-up, and hide, no more than a few.
+SPARE = 2
+
+SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS nodes (
+    node INTEGER PRIMARY KEY AUTOINCREMENT, -- never used twice, not even after a removal
+    location TEXT UNIQUE,                   -- NULL: removed, its holdings not yet deleted
+    name TEXT NOT NULL,
+    seen INTEGER NOT NULL,                  -- a counter: the higher, the more recently seen
+    held INTEGER NOT NULL                   -- so many holdings it has, at the most
+);
+CREATE TABLE IF NOT EXISTS holdings (
+    holding INTEGER PRIMARY KEY,
+    node INTEGER NOT NULL,
+    id NOT NULL,                            -- a BLOB of 32 bytes for a SHA-256, else TEXT
+    name TEXT NOT NULL,
+    size INTEGER,
+    partial INTEGER NOT NULL                -- 1: the node has only some of its pieces; and SPARE
+);
+CREATE INDEX IF NOT EXISTS holdings_by_id ON holdings (id, partial);
+CREATE INDEX IF NOT EXISTS holdings_by_node ON holdings (node);
+CREATE VIRTUAL TABLE IF NOT EXISTS names USING fts5 (
+    name, content='holdings', content_rowid='holding', tokenize='trigram'
+);
+CREATE TRIGGER IF NOT EXISTS name_added AFTER INSERT ON holdings BEGIN
+    INSERT INTO names (rowid, name) VALUES (new.holding, new.name);
+END;
+CREATE TRIGGER IF NOT EXISTS name_removed AFTER DELETE ON holdings BEGIN
+    INSERT INTO names (names, rowid, name) VALUES ('delete', old.holding, old.name);
+END;
+-- A new file's nodes have other numbers than a lost one's, which may still be written about.
+INSERT INTO sqlite_sequence (name, seq) SELECT 'nodes', abs(random() % 16000000)
+    WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'nodes');
+INSERT INTO names (names, rank) VALUES ('automerge', 0);
+INSERT INTO names (names, rank) VALUES ('usermerge', {MERGE_FROM});
+INSERT INTO names (names, rank) VALUES ('crisismerge', {MERGE_BY_ITSELF});
+"""  # nosec B608  # two numbers of this module's
+
+Key = bytes | str
+
+
+def key_of(id: str) -> Key:
+    """What a canonical id is stored as: half the size for a SHA-256."""
+    if len(id) == 64:
+        try:
+            return bytes.fromhex(id)
+        except ValueError:
+            pass  # Another token of that length.
+    return id
+
+
+def id_of(key: Key) -> str:
+    return key.hex() if isinstance(key, bytes) else key
+
+
+def merge_names(database: Database) -> None:
+    """Keep the name index in few segments, a little at a time."""
+    database.change("INSERT INTO names (names, rank) VALUES ('merge', ?)", (MERGE_PAGES,))

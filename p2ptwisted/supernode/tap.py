@@ -1,0 +1,35 @@
+"""`twistd p2p-supernode`."""
+
+from typing import cast
+
+from twisted.application.service import IService
+from twisted.internet import reactor
+
+from p2ptwisted.config import SupernodeConfig
+from p2ptwisted.daemon import Daemon, IDaemonReactor, RoleOptions, open_twistd_log, prepare
+from p2ptwisted.supernode.service import ISupernodeReactor, make_supernode
+
+
+class Options(RoleOptions):
+    """The options of a supernode."""
+
+    role = "p2p-supernode"
+    config_type = SupernodeConfig
+    optParameters = [
+        ["port", "p", None, "where to listen: a number or a Twisted endpoint string [5000]"],
+        *RoleOptions.common,
+        ["sweep-interval", None, None, "seconds between two checks of the nodes [5]"],
+        ["search-timeout", None, None, "seconds that a search may take [0.5]"],
+    ]
+
+    def opt_peer(self, url: str) -> None:
+        """http://host:port of a supernode to ask by HTTP too; repeatable [only by multicast]"""
+        self.append("peer", url)
+
+
+def makeService(options: Options) -> IService:
+    """The service that twistd runs."""
+    prepare(cast(IDaemonReactor, reactor))
+    service = make_supernode(cast(ISupernodeReactor, reactor), options.config)
+    clock = cast(IDaemonReactor, reactor)
+    return Daemon(options.role, service, clock, lambda: open_twistd_log(options.parent))

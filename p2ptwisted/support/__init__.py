@@ -1,0 +1,1 @@
+"""Pieces of no role: addresses, rates, files, processes, the log."""

@@ -1,0 +1,66 @@
+"""Tests of `p2ptwisted.client.transport`: answers whose headers have no end."""
+
+from twisted.logger import LogLevel
+
+from p2ptwisted.client.transport import HEADERS_MAX
+from p2ptwisted.model import Registration
+from p2ptwisted.test.client.test_api import NODE, SUPERNODE, ClientCase
+from p2ptwisted.test.node_fakes import Peer, log_lines, work
+
+STATUS = b"HTTP/1.1 200 OK\r\n"
+HEADER = b"X: " + b"x" * 995 + b"\r\n"
+
+
+class HeadersTests(ClientCase):
+    """What comes before an answer's body is bounded in bytes."""
+
+    def test_without_end(self) -> None:
+        """Headers without end are read no further, and the connection is closed at once."""
+        asked = self.call(self.client.health(NODE))
+        peer = self.accept()
+        peer.send(STATUS)
+        for _ in range(HEADERS_MAX // len(HEADER)):
+            peer.send(HEADER)
+            self.assertNoResult(asked)
+        peer.send(HEADER)
+        self.assertIn(f"headers of more than {HEADERS_MAX} bytes", self.unavailable(asked))
+        self.assertFalse(peer.is_open)
+
+    def test_not_even_a_status(self) -> None:
+        """Nor are answers that only say that there will be one."""
+        asked = self.call(self.client.health(NODE))
+        peer = self.accept()
+        going_on = b"HTTP/1.1 102 Processing\r\n\r\n"
+        with log_lines(LogLevel.info) as lines:
+            for _ in range(HEADERS_MAX // len(going_on) + 1):
+                self.assertNoResult(asked)
+                peer.send(going_on)
+        self.assertEqual(lines, [])
+        self.assertIn("headers of more than", self.unavailable(asked))
+        self.assertFalse(peer.is_open)
+
+    def test_long(self) -> None:
+        """Long ones with an end are taken, one answer after the other on the same connection."""
+        body = b" " * 60_000
+        answer = STATUS + HEADER * 60 + b"Content-Length: %d\r\n\r\n" % len(body) + body
+        for again in range(3):
+            well = self.call(self.client.is_well(NODE))
+            if not again:
+                peer = self.accept()
+            peer.send(answer)
+            self.assertIs(self.successResultOf(well), True)
+        self.assertEqual(len(self.reactor.tcpClients), 1)
+
+    def test_while_it_is_asked(self) -> None:
+        """Headers without end that come before the request has left altogether end it as well."""
+        registered = self.call(self.client.register(SUPERNODE, Registration(NODE, [])))
+        _, _, factory, _, _ = self.reactor.tcpClients[-1]
+        protocol = factory.buildProtocol(None)
+        assert protocol is not None
+        peer = Peer(self.reactor, protocol)
+        peer.send(STATUS)
+        while peer.is_open:
+            self.assertNoResult(registered)
+            peer.send(HEADER)
+        work(self.reactor, 5)
+        self.unavailable(registered)

@@ -1,0 +1,398 @@
+"""Tests of `p2ptwisted.node.folder_walk`, on real folders."""
+
+import os
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from p2ptwisted.node import folder_walk as scanning
+from p2ptwisted.node.folder_walk import Signature, is_unchanged, open_unchanged, walk
+from p2ptwisted.test.node_fakes import open_descriptors
+
+
+class FolderCase(SynchronousTestCase):
+    """A test with a folder of its own."""
+
+    def setUp(self) -> None:
+        self.outside = Path(self.mktemp()).resolve()
+        self.folder = self.outside / "shared"
+        self.folder.mkdir(parents=True)
+
+    def put(self, name: str, content: bytes = b"content") -> Path:
+        """Make a file, and the folders above it."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return path
+
+
+class WalkTests(FolderCase):
+    """Which files are in a folder."""
+
+    def names(self, entered: Callable[[Path], None] = lambda folder: None) -> list[str]:
+        """The names that a walk finds, sorted."""
+        return sorted(entry.name for entry in walk(self.folder, entered) if entry is not None)
+
+    def test_subfolders(self) -> None:
+        """A file's name is its path below the folder, with slashes."""
+        for name in ("a", "sub/b", "sub/deeper/c d", "sub/deeper/ä€😀"):
+            self.put(name)
+        self.assertEqual(self.names(), ["a", "sub/b", "sub/deeper/c d", "sub/deeper/ä€😀"])
+
+    def test_empty_folder(self) -> None:
+        """A folder with nothing in it has no files, and is no error."""
+        self.assertEqual(self.names(), [])
+
+    def test_signature(self) -> None:
+        """An entry comes with the signature that the file has now."""
+        path = self.put("a", b"12345")
+        (entry,) = walk(self.folder, lambda folder: None)
+        assert entry is not None
+        self.assertEqual(entry.signature, Signature.of(path.stat()))
+        self.assertEqual(entry.signature.size, 5)
+
+    def test_hidden(self) -> None:
+        """Hidden files are left out, and hidden folders with all that is in them."""
+        for name in (".a", ".git/config", "sub/.b", "sub/.c/d", "seen"):
+            self.put(name)
+        self.assertEqual(self.names(), ["seen"])
+
+    def test_unfinished(self) -> None:
+        """Parts of transfers and their journals are left out, in any folder; a folder is none."""
+        for name in ("a.part", "a.part.journal", "sub/.part", "sub/b.part", "sub/b.part.journal"):
+            self.put(name)
+        for name in ("a", "part", "c.parts", "d.part.txt", "e.journal", "folder.part/f"):
+            self.put(name)
+        self.assertEqual(
+            self.names(),
+            sorted(["a", "part", "c.parts", "d.part.txt", "e.journal", "folder.part/f"]),
+        )
+
+    def test_finished(self) -> None:
+        """A part that comes to its place is a file like any other."""
+        part = self.put("a.part")
+        self.assertEqual(self.names(), [])
+        part.rename(self.folder / "a")
+        self.assertEqual(self.names(), ["a"])
+
+    def test_steps(self) -> None:
+        """What is left out is a step of its own, so that no step is long."""
+        for number in range(20):
+            self.put(f".hidden{number}")
+        self.assertEqual(list(walk(self.folder, lambda folder: None)), [None] * 20)
+
+    def test_entered(self) -> None:
+        """Each folder is told of before it is listed: what is made in the call is still found."""
+        self.put("sub/a")
+        entered = []
+
+        def enter(folder: Path) -> None:
+            entered.append(folder)
+            (folder / "just made").touch()
+
+        self.assertEqual(self.names(enter), ["just made", "sub/a", "sub/just made"])
+        self.assertEqual(entered, [self.folder, self.folder / "sub"])
+
+    def test_hidden_folders_are_not_entered(self) -> None:
+        """No watch is spent on a folder whose files are left out."""
+        self.put(".git/objects/a")
+        entered: list[Path] = []
+        self.names(entered.append)
+        self.assertEqual(entered, [self.folder])
+
+    def test_link_inside(self) -> None:
+        """A link to a file of the same folder is a file with a name of its own."""
+        self.put("sub/real")
+        (self.folder / "link").symlink_to("sub/real")
+        (self.folder / "sub" / "absolute").symlink_to(self.folder / "sub" / "real")
+        self.assertEqual(self.names(), ["link", "sub/absolute", "sub/real"])
+
+    def test_link_outside(self) -> None:
+        """What a link leads to outside of the folder is not shared, however it gets there."""
+        secret = self.outside / "secret"
+        secret.write_bytes(b"secret")
+        # A folder whose name begins like the shared one's is outside too.
+        (self.outside / "shared too").mkdir()
+        (self.outside / "shared too" / "secret").write_bytes(b"secret")
+        (self.folder / "absolute").symlink_to(secret)
+        (self.folder / "relative").symlink_to("../secret")
+        (self.folder / "sibling").symlink_to("../shared too/secret")
+        (self.folder / "chain").symlink_to("absolute")
+        (self.folder / "device").symlink_to("/dev/zero")
+        self.assertEqual(self.names(), [])
+
+    def test_links_that_lead_out_are_told(self) -> None:
+        """The names of those that lead out can be had, and of those only."""
+        self.put("sub/a")
+        self.put("b")
+        (self.outside / "secret").touch()
+        (self.folder / "sub" / "out").symlink_to("../../secret")
+        (self.folder / "folder").symlink_to("../..")
+        (self.folder / "inside").symlink_to("b")
+        (self.folder / "dangling").symlink_to("none")
+        led_out: list[str] = []
+        list(walk(self.folder, lambda folder: None, led_out.append))
+        self.assertEqual(sorted(led_out), ["folder", "sub/out"])
+
+    def test_link_swapped_while_it_is_judged(self) -> None:
+        """A link swapped after it was found to lead inside gets nothing else listed."""
+        real, secret = self.put("real"), self.outside / "secret"
+        secret.write_bytes(b"a secret of the node's")
+        (self.folder / "link").symlink_to("real")
+        readlink = os.readlink
+
+        def swap(path: str, **options: int) -> str:
+            target = readlink(path, **options)
+            (self.folder / "link").unlink()
+            (self.folder / "link").symlink_to(secret)
+            return target
+
+        self.patch(os, "readlink", swap)
+        found = [entry for entry in walk(self.folder, lambda folder: None) if entry is not None]
+        self.assertEqual({entry.signature for entry in found}, {Signature.of(real.stat())})
+
+    def test_folder_swapped_for_a_link(self) -> None:
+        """A folder that is a link by the time when it is listed leads nowhere."""
+        self.put("sub/a")
+        (self.outside / "private").mkdir()
+        (self.outside / "private" / "secret").write_bytes(b"secret")
+
+        def swap(folder: Path) -> None:
+            if folder.name == "sub":
+                folder.rename(self.folder / ".moved")
+                folder.symlink_to("../private")
+
+        self.assertEqual(self.names(swap), [])
+
+    def test_folder_swapped_while_it_is_listed(self) -> None:
+        """Nor do the rest of its files come from elsewhere when it is swapped half-way."""
+        self.put("sub/a")
+        self.put("sub/b")
+        private = self.outside / "private"
+        private.mkdir()
+        for name in ("a", "b"):
+            (private / name).write_bytes(b"secret")
+        walking = walk(self.folder, lambda folder: None)
+        self.assertIs(next(walking), None)
+        found = [next(walking)]
+        (self.folder / "sub").rename(self.folder / ".moved")
+        (self.folder / "sub").symlink_to(private)
+        found += walking
+        inodes = {entry.signature.inode for entry in found if entry is not None}
+        self.assertFalse(inodes & {path.stat().st_ino for path in private.iterdir()})
+
+    def test_few_open_at_once(self) -> None:
+        """However deep the folders are, few are held open at a time."""
+        self.put("/".join(["d"] * 60) + "/a")
+        before = open_descriptors()
+        most = 0
+        for _ in walk(self.folder, lambda folder: None):
+            most = max(most, len(open_descriptors() - before))
+        self.assertLessEqual(most, 3)
+
+    def test_link_to_a_folder(self) -> None:
+        """A link to a folder is not followed: neither out of the folder nor round in circles."""
+        self.put("sub/a")
+        (self.outside / "other").mkdir()
+        (self.outside / "other" / "secret").touch()
+        (self.folder / "inside").symlink_to("sub")
+        (self.folder / "up").symlink_to(".")
+        (self.folder / "out").symlink_to("../other")
+        self.assertEqual(self.names(), ["sub/a"])
+
+    def test_dangling_link(self) -> None:
+        """A link to nothing is left out, and the rest is found."""
+        self.put("a")
+        (self.folder / "dangling").symlink_to("nothing")
+        self.assertEqual(self.names(), ["a"])
+
+    def test_looping_link(self) -> None:
+        """Links that lead to each other are left out, and the rest is found."""
+        self.put("a")
+        (self.folder / "itself").symlink_to("itself")
+        (self.folder / "ping").symlink_to("pong")
+        (self.folder / "pong").symlink_to("ping")
+        self.assertEqual(self.names(), ["a"])
+
+    def test_not_regular(self) -> None:
+        """Pipes and sockets are no files to share, nor is a link to one."""
+        self.put("a")
+        os.mkfifo(self.folder / "pipe")
+        (self.folder / "link").symlink_to("pipe")
+        # A socket's path has 108 bytes at the most.
+        here = os.getcwd()
+        self.addCleanup(os.chdir, here)
+        os.chdir(self.folder)
+        with socket.socket(socket.AF_UNIX) as one:
+            one.bind("socket")
+        self.assertEqual(self.names(), ["a"])
+
+    def test_not_utf8(self) -> None:
+        """A name that is no UTF-8 can't be told to others: it and all below it is left out."""
+        self.put("a")
+        folder = os.fsencode(self.folder)
+        with open(folder + b"/latin-\xe4", "wb"):
+            pass
+        os.mkdir(folder + b"/folder-\xe4")
+        with open(folder + b"/folder-\xe4/b", "wb"):
+            pass
+        self.assertEqual(self.names(), ["a"])
+
+    def test_long_name(self) -> None:
+        """A path of more characters than a registration may have is left out."""
+        self.patch(scanning, "NAME_MAX", 8)
+        for name in ("12345678", "123456789", "sub/5678", "sub/56789"):
+            self.put(name)
+        self.assertEqual(self.names(), ["12345678", "sub/5678"])
+
+    def test_deep_folders(self) -> None:
+        """Folders too deep for the system's paths are passed over, and the rest is found."""
+        self.put("a")
+        here = os.open(".", os.O_RDONLY)
+        self.addCleanup(os.close, here)
+        self.addCleanup(os.fchdir, here)
+        # Longer than the system takes in one call: made step by step, and removed likewise.
+        self.addCleanup(shutil.rmtree, self.folder / ("d" * 250))
+        os.chdir(self.folder)
+        for _ in range(17):
+            os.mkdir("d" * 250)
+            os.chdir("d" * 250)
+        Path("deep").touch()
+        os.fchdir(here)
+        self.assertEqual(self.names(), ["a"])
+
+    def test_folder_vanishes(self) -> None:
+        """A folder that goes before it could be listed is passed over."""
+        self.put("a")
+        self.put("sub/b")
+
+        def enter(folder: Path) -> None:
+            if folder != self.folder:
+                shutil.rmtree(folder)
+
+        self.assertEqual(self.names(enter), ["a"])
+
+    def test_files_vanish(self) -> None:
+        """A file that goes between being listed and being looked at is passed over."""
+        for name in ("a", "b", "c"):
+            self.put(name)
+        walking = walk(self.folder, lambda folder: None)
+        first = next(walking)
+        assert first is not None
+        for name in {"a", "b", "c"} - {first.name}:
+            (self.folder / name).unlink()
+        self.assertEqual(list(walking), [None, None])
+
+    def test_no_folder(self) -> None:
+        """A shared folder that is itself gone is an error: it must not look empty."""
+        self.folder.rmdir()
+        self.assertRaises(FileNotFoundError, self.names)
+
+    def test_nothing_left_open(self) -> None:
+        """A walk that is given up half-way leaves no folder open."""
+        self.put("a")
+        self.put("b")
+        before = open_descriptors()
+        walking = walk(self.folder, lambda folder: None)
+        next(walking)
+        del walking
+        self.assertEqual(open_descriptors(), before)
+
+
+class OpenUnchangedTests(FolderCase):
+    """Opening a file only as the one that was seen."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.path = self.put("a", b"as it was")
+        self.signature = Signature.of(self.path.stat())
+        self.before = open_descriptors()
+
+    def assert_refused(self) -> None:
+        """It can't be opened, and nothing stays open from trying."""
+        self.assertRaises(OSError, open_unchanged, self.folder, "a", self.signature)
+        self.assertEqual(open_descriptors(), self.before)
+
+    def test_unchanged(self) -> None:
+        """The file is opened for reading, from its beginning."""
+        with open_unchanged(self.folder, "a", self.signature) as file:
+            self.assertEqual(file.read(), b"as it was")
+
+    def test_written(self) -> None:
+        """A file that was written to is not the same any more."""
+        self.path.write_bytes(b"as it is now")
+        self.assert_refused()
+
+    def test_same_size_and_time(self) -> None:
+        """Neither the size nor a time set back hides that a file was replaced."""
+        other = self.put("b", b"AS IT WAS")
+        os.utime(other, ns=(self.signature.mtime_ns, self.signature.mtime_ns))
+        other.rename(self.path)
+        self.assert_refused()
+
+    def test_same_inode_size_and_time(self) -> None:
+        """A file that was overwritten in place, its time set back, still shows it by its ctime."""
+        self.path.write_bytes(b"AS IT WAS")
+        os.utime(self.path, ns=(self.signature.mtime_ns, self.signature.mtime_ns))
+        self.assert_refused()
+
+    def test_gone(self) -> None:
+        """A file that is gone can't be opened."""
+        self.path.unlink()
+        self.assert_refused()
+
+    def test_link_outside(self) -> None:
+        """A link that took the file's place leads nowhere."""
+        secret = self.outside / "secret"
+        secret.write_bytes(b"as it was")
+        self.path.unlink()
+        self.path.symlink_to(secret)
+        self.assert_refused()
+
+    def test_seen_outside(self) -> None:
+        """Nor is it opened where what was seen is what the link leads to."""
+        secret = self.outside / "secret"
+        secret.write_bytes(b"secret")
+        self.path.unlink()
+        self.path.symlink_to(secret)
+        self.signature = Signature.of(secret.stat())
+        self.assert_refused()
+
+    def test_folder_above_is_a_link(self) -> None:
+        """Nor one beneath a folder that a link has taken the place of."""
+        secret = self.outside / "private" / "a"
+        secret.parent.mkdir()
+        secret.write_bytes(b"secret")
+        (self.folder / "sub").symlink_to(secret.parent)
+        self.assertRaises(
+            OSError, open_unchanged, self.folder, "sub/a", Signature.of(secret.stat())
+        )
+
+    def test_link_inside(self) -> None:
+        """A link that leads to a file of the folder is opened as that file."""
+        (self.folder / "link").symlink_to("a")
+        with open_unchanged(self.folder, "link", self.signature) as file:
+            self.assertEqual(file.read(), b"as it was")
+
+    def test_pipe(self) -> None:
+        """A pipe that took the file's place is refused at once, without waiting for a writer."""
+        self.path.unlink()
+        os.mkfifo(self.path)
+        self.assert_refused()
+
+    def test_folder(self) -> None:
+        """A folder that took the file's place is refused, and not left open."""
+        self.path.unlink()
+        self.path.mkdir()
+        self.assert_refused()
+
+    def test_changed_while_open(self) -> None:
+        """A change after the opening can be told from the open file."""
+        with open_unchanged(self.folder, "a", self.signature) as file:
+            self.assertTrue(is_unchanged(file, self.signature))
+            with self.path.open("ab") as writer:
+                writer.write(b" and more")
+            self.assertFalse(is_unchanged(file, self.signature))

@@ -1,0 +1,996 @@
+"""Tests of `p2ptwisted.node.library`: a real folder, with time and work in the test's hands."""
+
+import hashlib
+import os
+import shutil
+from itertools import pairwise
+from pathlib import Path
+
+from twisted.internet.task import Clock
+from twisted.logger import LogLevel
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from p2ptwisted.errors import UnknownResource
+from p2ptwisted.interfaces import IFolderWatch, IHasher, ILibrary
+from p2ptwisted.model import Resource
+from p2ptwisted.node.digest_cache import HashCache, make_cache
+from p2ptwisted.node.library import (
+    ANNOUNCE_EVERY,
+    HINT_DELAY,
+    HINT_REST,
+    RESCAN_UNWATCHED,
+    RESCAN_WATCHED,
+    SCAN_REST,
+    SETTLE,
+    Library,
+)
+from p2ptwisted.pieces import MIB, Digests, Pieces
+from p2ptwisted.test.node_fakes import (
+    TICK,
+    FakeHasher,
+    FakeWatch,
+    log_lines,
+    one_by_one,
+    open_descriptors,
+    work,
+)
+
+#: When the tests begin, by the clock of files' times.
+EPOCH = 1_700_000_000.0
+
+
+def id_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+class LibraryCase(SynchronousTestCase):
+    """A library that is not yet started."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).resolve()
+        self.folder.mkdir(parents=True)
+        self.clock = Clock()
+        self.hasher = FakeHasher()
+        self.watch: FakeWatch | None = FakeWatch()
+        self.library = self.make(self.watch)
+        self.announced: list[float] = []
+        self.library.watch(lambda: self.announced.append(self.clock.seconds()))
+
+    def make(self, watch: FakeWatch | None, cache: HashCache | None = None) -> Library:
+        made = Library(
+            self.clock,
+            one_by_one(self.clock),
+            self.folder,
+            self.hasher,
+            cache,
+            watch,
+            wall_time=lambda: EPOCH + self.clock.seconds(),
+        )
+        self.addCleanup(self.stop, made)
+        return made
+
+    def stop(self, made: Library) -> None:
+        if made.running:
+            made.stopService()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def start(self) -> None:
+        """Start, and do all the work that there is."""
+        self.library.startService()
+        self.work()
+
+    def start_walking(self) -> None:
+        """Start, and walk through the folder; nothing is hashed yet."""
+        self.library.startService()
+        work(self.clock)
+
+    def work(self) -> None:
+        """Do all the work that there is: walk, then hash."""
+        work(self.clock)
+        self.hasher.work()
+        self.clock.advance(0)
+
+    def put(self, name: str, content: bytes, age: float = 10.0) -> Path:
+        """Write a file as if so many seconds ago."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        self.age(path, age)
+        return path
+
+    def age(self, path: Path, age: float) -> None:
+        written = EPOCH + self.clock.seconds() - age
+        os.utime(path, (written, written))
+
+    def scan_hinted(self) -> None:
+        """Have the watch tell of a change, and all be done that follows."""
+        assert self.watch is not None
+        self.watch.hint()
+        self.clock.advance(HINT_DELAY)
+        self.work()
+
+    def listed(self) -> dict[str, str]:
+        """The names of what is listed, with what they would be opened as."""
+        return {resource.name: resource.id for resource in self.library.resources()}
+
+
+class ListTests(LibraryCase):
+    """What is in the list."""
+
+    def test_providers(self) -> None:
+        """The library, and the tests' watch and hasher, are what the seams ask for."""
+        verifyObject(ILibrary, self.library)
+        verifyObject(IHasher, self.hasher)
+        verifyObject(IFolderWatch, self.watch)
+
+    def test_ids_by_content(self) -> None:
+        """A resource's id is the SHA-256 of its content; with it come its name and its size."""
+        self.put("one", b"content of one")
+        self.put("sub/two", b"content of two!")
+        self.start()
+        self.assertEqual(
+            sorted(self.library.resources(), key=lambda resource: resource.name),
+            [
+                Resource(id_of(b"content of one"), "one", 14),
+                Resource(id_of(b"content of two!"), "sub/two", 15),
+            ],
+        )
+
+    def test_sorted(self) -> None:
+        """The list is in the order of the names, in whatever order they came and went."""
+        for name in ("m", "z", "a", "k", "b/c"):
+            self.put(name, name.encode())
+        self.start()
+        self.put("l", b"l")
+        self.put("A", b"A")
+        (self.folder / "k").rename(self.folder / "y")
+        (self.folder / "a").unlink()
+        self.scan_hinted()
+        names = [resource.name for resource in self.library.resources()]
+        self.assertEqual(names, ["A", "b/c", "l", "m", "y", "z"])
+
+    def test_get(self) -> None:
+        """A resource is found by its id, and only by that."""
+        self.put("one", b"1")
+        self.start()
+        self.assertEqual(self.library.get(id_of(b"1")), Resource(id_of(b"1"), "one", 1))
+        self.assertIs(self.library.get("one"), None)
+
+    def test_own_copy(self) -> None:
+        """Who is given the list may change it, and changes nothing here."""
+        self.put("one", b"1")
+        self.start()
+        self.library.resources().clear()
+        self.assertEqual(self.listed(), {"one": id_of(b"1")})
+
+    def test_empty_file(self) -> None:
+        """An empty file is a resource like any other."""
+        self.put("empty", b"")
+        self.start()
+        self.assertEqual(self.library.resources(), [Resource(id_of(b""), "empty", 0)])
+
+    def test_one_content_two_names(self) -> None:
+        """Two names with one content are one resource, with the first name."""
+        for name in ("b", "c", "a/z"):
+            self.put(name, b"same")
+        self.start()
+        self.assertEqual(self.library.resources(), [Resource(id_of(b"same"), "a/z", 4)])
+
+    def test_first_name_goes(self) -> None:
+        """When the first name goes the resource stays, with the next name, until the last goes."""
+        for name in ("a", "b"):
+            self.put(name, b"same")
+        self.start()
+        (self.folder / "a").unlink()
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {"b": id_of(b"same")})
+        (self.folder / "b").unlink()
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {})
+
+    def test_removed(self) -> None:
+        """A file that is removed leaves the list; the others stay."""
+        self.put("a", b"1")
+        self.put("b", b"2")
+        self.start()
+        (self.folder / "a").unlink()
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {"b": id_of(b"2")})
+        self.assertIs(self.library.get(id_of(b"1")), None)
+
+    def test_renamed(self) -> None:
+        """A file that is renamed keeps its id and is listed under its new name."""
+        self.put("a", b"1")
+        self.start()
+        (self.folder / "a").rename(self.folder / "b")
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {"b": id_of(b"1")})
+
+    def test_folder_renamed(self) -> None:
+        """When a folder is renamed its files are listed under their new names."""
+        self.put("old/a", b"1")
+        self.start()
+        (self.folder / "old").rename(self.folder / "new")
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {"new/a": id_of(b"1")})
+
+    def test_rewritten(self) -> None:
+        """A file with another content is another resource; the earlier one is gone."""
+        self.put("a", b"1")
+        self.start()
+        self.put("a", b"2")
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {"a": id_of(b"2")})
+        self.assertIs(self.library.get(id_of(b"1")), None)
+
+    def test_swapped(self) -> None:
+        """Two files that exchange their names keep their ids."""
+        self.put("a", b"1")
+        self.put("b", b"2")
+        self.start()
+        (self.folder / "a").rename(self.folder / "c")
+        (self.folder / "b").rename(self.folder / "a")
+        (self.folder / "c").rename(self.folder / "b")
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {"a": id_of(b"2"), "b": id_of(b"1")})
+
+    def test_grows_while_waiting(self) -> None:
+        """A file that grows while it waits to be hashed is listed as it is in the end."""
+        self.put("a", b"small")
+        self.start_walking()
+        self.put("a", b"no longer small")
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {"a": id_of(b"no longer small")})
+
+
+class HalfWrittenTests(LibraryCase):
+    """Files that are being written."""
+
+    def test_settles(self) -> None:
+        """A file just written is not listed before it has been left alone for a while."""
+        self.put("a", b"1", age=0)
+        self.start()
+        self.assertEqual(self.listed(), {})
+        while self.clock.seconds() < SETTLE:
+            self.assertEqual(self.listed(), {})
+            self.clock.advance(HINT_DELAY / 4)
+            self.work()
+        self.clock.advance(HINT_DELAY)
+        self.work()
+        self.assertEqual(self.listed(), {"a": id_of(b"1")})
+
+    def test_still_written(self) -> None:
+        """A file that grows and grows is never listed half; in the end it is, soon."""
+        content = b""
+        self.library.startService()
+        for _ in range(20):
+            content += b"more"
+            self.put("a", content, age=0)
+            self.clock.advance(0.1)
+            self.work()
+            self.assertEqual(self.listed(), {})
+        for _ in range(10):
+            self.clock.advance(0.1)
+            self.work()
+        self.assertEqual(self.listed(), {"a": id_of(content)})
+
+    def test_rewriting_unlists(self) -> None:
+        """A listed file that is being written again is off the list until that is over."""
+        self.put("a", b"1")
+        self.start()
+        self.put("a", b"2", age=0)
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {})
+
+    def test_time_ahead(self) -> None:
+        """A file whose time is in the future, by a wrong clock, is listed all the same."""
+        self.put("a", b"1", age=-3_600)
+        self.start()
+        self.assertEqual(self.listed(), {"a": id_of(b"1")})
+
+    def test_changed_while_hashed(self) -> None:
+        """A file that changes while it is hashed is not listed as what it was or half is."""
+        path = self.put("a", b"old")
+        self.start_walking()
+        self.assertTrue(self.library.scanning)
+        path.write_bytes(b"new")
+        self.age(path, 5)
+        self.hasher.work()
+        self.assertEqual(self.listed(), {})
+        self.clock.advance(HINT_DELAY)
+        self.work()
+        self.assertEqual(self.listed(), {"a": id_of(b"new")})
+        self.assertFalse(self.library.scanning)
+
+    def test_replaced_while_hashed(self) -> None:
+        """A file that is replaced while it is hashed is soon listed as the one that took over."""
+        self.put("a", b"old")
+        self.start_walking()
+        self.put("b", b"new").rename(self.folder / "a")
+        self.hasher.work()
+        self.clock.advance(HINT_DELAY)
+        self.work()
+        self.assertEqual(self.listed(), {"a": id_of(b"new")})
+
+    def test_seen_again_while_hashed(self) -> None:
+        """A digest that comes when a later scan has seen the file changed is not its digest."""
+        self.put("a", b"old")
+        self.start_walking()
+        known = self.put("b", b"old")
+        (self.folder / "a").rename(self.folder / "c")
+        self.put("a", b"new")
+        assert self.watch is not None
+        self.watch.hint()
+        self.clock.advance(HINT_DELAY)
+        work(self.clock)
+        self.assertEqual(sorted(self.hasher.given), ["a", "a", "b", "c"])
+        known.unlink()
+        self.hasher.work()
+        self.assertEqual(self.listed(), {"a": id_of(b"new"), "c": id_of(b"old")})
+
+    def test_removed_while_hashed(self) -> None:
+        """A file that is removed while it is hashed is not listed in the end."""
+        path = self.put("a", b"1")
+        self.start_walking()
+        path.unlink()
+        self.hasher.work()
+        self.clock.advance(HINT_DELAY)
+        self.work()
+        self.assertEqual(self.listed(), {})
+        self.assertFalse(self.library.scanning)
+
+    def test_removed_while_waiting(self) -> None:
+        """A file that is seen to be gone before it is hashed is not missed."""
+        for name in ("a", "b"):
+            self.put(name, name.encode())
+        self.start_walking()
+        for name in ("a", "b"):
+            (self.folder / name).unlink()
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {})
+        self.assertFalse(self.library.scanning)
+
+    def test_moved_while_hashed(self) -> None:
+        """A file whose folder is renamed while it is hashed is listed under its new name."""
+        self.put("before/a", b"1")
+        self.start_walking()
+        (self.folder / "before").rename(self.folder / "now")
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {"now/a": id_of(b"1")})
+
+    def test_moved_out_while_hashed(self) -> None:
+        """A file whose folder is moved away while it is hashed is not listed when that is done."""
+        self.put("before/a", b"1")
+        self.start_walking()
+        (self.folder / "before").rename(self.folder.with_name("away"))
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {})
+
+    def test_written_again_while_waiting(self) -> None:
+        """A file that is written again before it is hashed waits until that is over."""
+        self.start()
+        self.put("a", b"old")
+        assert self.watch is not None
+        self.watch.hint()
+        self.clock.advance(HINT_DELAY)
+        work(self.clock)
+        self.put("a", b"new", age=0)
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {})
+        for _ in range(5):
+            self.clock.advance(HINT_DELAY)
+            self.work()
+        self.assertEqual(self.listed(), {"a": id_of(b"new")})
+
+    def test_written_while_walking(self) -> None:
+        """A file that is written after the walk began and before it comes by must settle too."""
+        for number in range(20):
+            self.put(f"{number}", b"%d" % number)
+        self.start()
+        assert self.watch is not None
+        self.watch.hint()
+        self.clock.advance(HINT_DELAY)
+        # The walk has begun, and the clock goes on.
+        self.clock.advance(0.01)
+        for number in range(20):
+            self.put(f"{number}", b"half", age=0)
+        self.work()
+        self.assertEqual(self.library.get(id_of(b"half")), None)
+
+
+class UnreadableTests(LibraryCase):
+    """What can't be read."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.hasher.unreadable.add("bad")
+
+    def test_told_once(self) -> None:
+        """A file that can't be read is told of once, not listed, and keeps nothing else back."""
+        self.put("bad", b"1")
+        self.put("good", b"2")
+        with log_lines(LogLevel.warn) as lines:
+            self.start()
+            for _ in range(3):
+                self.scan_hinted()
+        self.assertEqual(self.listed(), {"good": id_of(b"2")})
+        self.assertFalse(self.library.scanning)
+        (line,) = lines
+        self.assertIn("bad", line)
+        self.assertIn("Permission denied", line)
+        self.assertEqual(self.hasher.given.count("bad"), 1)
+
+    def test_tried_again(self) -> None:
+        """Once it has changed, its mode for example, it is tried again."""
+        path = self.put("bad", b"1")
+        with log_lines(LogLevel.warn):
+            self.start()
+        self.hasher.unreadable.clear()
+        self.age(path, 5)
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {"bad": id_of(b"1")})
+
+    def test_removed(self) -> None:
+        """A file that could not be read may go, and a readable one come in its place."""
+        path = self.put("bad", b"1")
+        with log_lines(LogLevel.warn):
+            self.start()
+        path.unlink()
+        self.scan_hinted()
+        self.hasher.unreadable.clear()
+        self.put("bad", b"2")
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {"bad": id_of(b"2")})
+
+
+class FirstScanTests(LibraryCase):
+    """Whether the first scan is still under way."""
+
+    def test_scanning(self) -> None:
+        """It is, until the last file is hashed; what is done by then is listed already."""
+        self.put("a", b"1")
+        self.put("b", b"2")
+        self.assertTrue(self.library.scanning)
+        self.start_walking()
+        self.hasher.work("a")
+        self.assertTrue(self.library.scanning)
+        self.assertEqual(self.listed(), {"a": id_of(b"1")})
+        self.hasher.work()
+        self.assertFalse(self.library.scanning)
+
+    def test_empty_folder(self) -> None:
+        """With nothing to hash it is over when the folder has been walked, and announced."""
+        with log_lines(LogLevel.info) as lines:
+            self.start()
+        self.assertFalse(self.library.scanning)
+        self.assertEqual(len(self.announced), 1)
+        self.assertEqual(lines, [f"{self.folder} is scanned: 0 resources"])
+
+    def test_announced(self) -> None:
+        """Its end is announced at once, with everything in the list."""
+        for number in range(10):
+            self.put(str(number), b"%d" % number)
+        counts: list[int] = []
+        self.library.watch(lambda: counts.append(len(self.library.resources())))
+        self.start()
+        self.assertEqual(counts[-1], 10)
+        self.assertLess(self.clock.seconds(), ANNOUNCE_EVERY)
+
+    def test_only_once(self) -> None:
+        """Later scans are not first scans, whatever they find."""
+        self.start()
+        assert self.watch is not None
+        with log_lines(LogLevel.info) as lines:
+            self.put("a", b"1")
+            self.watch.hint()
+            self.clock.advance(HINT_DELAY)
+            for _ in range(100):
+                work(self.clock, 1)
+                self.assertFalse(self.library.scanning)
+            self.hasher.work()
+            self.assertFalse(self.library.scanning)
+        self.assertEqual(lines, [])
+        self.assertEqual(self.listed(), {"a": id_of(b"1")})
+
+
+class ScanTests(LibraryCase):
+    """When the folder is looked at."""
+
+    def scans(self) -> int:
+        assert self.watch is not None
+        return self.watch.begun
+
+    def test_watched(self) -> None:
+        """Where every folder is watched, it is looked at again after RESCAN_WATCHED."""
+        self.start()
+        self.clock.advance(RESCAN_WATCHED - 1)
+        self.work()
+        self.assertEqual(self.scans(), 1)
+        self.clock.advance(1)
+        self.work()
+        self.assertEqual(self.scans(), 2)
+
+    def test_not_watched_everywhere(self) -> None:
+        """Where not all folders can be watched, it is looked at after RESCAN_UNWATCHED."""
+        assert self.watch is not None
+        self.watch.complete = False
+        self.start()
+        for expected in (2, 3, 4):
+            self.clock.advance(RESCAN_UNWATCHED)
+            self.work()
+            self.assertEqual(self.scans(), expected)
+
+    def test_no_watch(self) -> None:
+        """Without a watch, a change is found within RESCAN_UNWATCHED."""
+        self.library = self.make(None)
+        self.start()
+        self.put("a", b"1")
+        self.clock.advance(RESCAN_UNWATCHED)
+        self.work()
+        self.assertEqual(self.listed(), {"a": id_of(b"1")})
+
+    def test_hint(self) -> None:
+        """A hint brings the next scan forward, and many hints make one scan."""
+        self.start()
+        assert self.watch is not None
+        for _ in range(5):
+            self.watch.hint()
+            self.clock.advance(HINT_DELAY / 10)
+        self.assertEqual(self.scans(), 1)
+        self.clock.advance(HINT_DELAY / 2)
+        self.work()
+        self.assertEqual(self.scans(), 2)
+        self.clock.advance(RESCAN_WATCHED / 2)
+        self.work()
+        self.assertEqual(self.scans(), 2)
+
+    def test_hint_while_scanning(self) -> None:
+        """A hint in the middle of a scan makes another one follow it soon."""
+        for number in range(10):
+            self.put(str(number), b"%d" % number)
+        self.library.startService()
+        work(self.clock, 5)
+        self.put("new", b"new")
+        assert self.watch is not None
+        self.watch.hint()
+        self.work()
+        self.assertEqual(self.scans(), 1)
+        self.clock.advance(HINT_DELAY)
+        self.work()
+        self.assertEqual(self.scans(), 2)
+        self.assertIn("new", self.listed())
+
+    def test_folders_watched(self) -> None:
+        """Each folder is given to the watch at every scan."""
+        self.put("sub/a", b"1")
+        self.start()
+        assert self.watch is not None
+        self.assertEqual(self.watch.entered, [self.folder, self.folder / "sub"])
+        self.put("new/a", b"1")
+        self.scan_hinted()
+        self.assertEqual(len(self.watch.entered), 3)
+
+    def test_rest_after_a_long_scan(self) -> None:
+        """A scan that took long is not repeated before SCAN_REST times as long has passed."""
+        assert self.watch is not None
+        self.watch.complete = False
+        self.library.startService()
+        took = 3 * RESCAN_UNWATCHED
+        self.clock.advance(took)
+        self.work()
+        self.clock.advance(took * SCAN_REST - 1)
+        self.work()
+        self.assertEqual(self.scans(), 1)
+        self.clock.advance(1)
+        self.work()
+        self.assertEqual(self.scans(), 2)
+
+    def test_hint_after_a_long_scan(self) -> None:
+        """Where something has changed since, only HINT_REST times as long has to pass."""
+        for number in range(5):
+            self.put(f"{number}", b"%d" % number)
+        self.library.startService()
+        took = 0.5
+        self.clock.advance(took)
+        assert self.watch is not None
+        self.watch.hint()
+        work(self.clock)
+        self.clock.advance(took * HINT_REST - 0.01)
+        work(self.clock)
+        self.assertEqual(self.scans(), 1)
+        self.clock.advance(0.02)
+        work(self.clock)
+        self.assertEqual(self.scans(), 2)
+
+    def test_folder_gone(self) -> None:
+        """A folder that can't be listed keeps what is known, and is tried again until it can."""
+        self.put("a", b"1")
+        self.start()
+        hidden = self.folder.with_name("elsewhere")
+        self.folder.rename(hidden)
+        self.scan_hinted()
+        self.assertEqual(len(self.flushLoggedErrors(FileNotFoundError)), 1)
+        hidden.rename(self.folder)
+        self.put("b", b"2")
+        self.clock.advance(RESCAN_WATCHED)
+        self.work()
+        self.assertEqual(self.listed(), {"a": id_of(b"1"), "b": id_of(b"2")})
+
+    def test_folder_gone_told_once(self) -> None:
+        """A folder that stays away is told of once, not at every try."""
+        self.library = self.make(None)
+        self.start()
+        self.folder.rmdir()
+        for _ in range(5):
+            self.clock.advance(RESCAN_UNWATCHED)
+            self.work()
+        self.assertEqual(len(self.flushLoggedErrors(FileNotFoundError)), 1)
+
+
+class AnnouncementTests(LibraryCase):
+    """Telling others that the list has changed."""
+
+    def test_once_for_many(self) -> None:
+        """Many changes are announced together, at most every ANNOUNCE_EVERY."""
+        self.start()
+        self.clock.advance(10)
+        self.announced.clear()
+        for number in range(40):
+            self.put(str(number), b"%d" % number)
+            self.scan_hinted()
+        self.assertGreater(len(self.announced), 5)
+        pauses = [after - before for before, after in pairwise(self.announced)]
+        self.assertGreaterEqual(min(pauses), ANNOUNCE_EVERY - TICK)
+
+    def test_at_once(self) -> None:
+        """After a quiet time a change is announced without delay."""
+        self.start()
+        self.clock.advance(10)
+        self.announced.clear()
+        self.put("a", b"1")
+        self.scan_hinted()
+        self.assertEqual(len(self.announced), 1)
+        self.assertLess(self.announced[0], 10 + HINT_DELAY + 0.01)
+
+    def test_the_last_change(self) -> None:
+        """What changes within ANNOUNCE_EVERY of an announcement is announced after it."""
+        self.start()
+        self.clock.advance(10)
+        for name in ("a", "b"):
+            self.put(name, name.encode())
+            self.scan_hinted()
+        self.announced.clear()
+        self.clock.advance(ANNOUNCE_EVERY)
+        self.assertEqual(len(self.announced), 1)
+
+    def test_nothing_new(self) -> None:
+        """A scan that finds everything as it was announces nothing."""
+        self.put("a", b"1")
+        self.start()
+        self.announced.clear()
+        self.scan_hinted()
+        self.clock.advance(ANNOUNCE_EVERY)
+        self.assertEqual(self.announced, [])
+
+    def test_removal(self) -> None:
+        """A removal is announced too, with the resource off the list."""
+        self.put("a", b"1")
+        self.start()
+        self.clock.advance(10)
+        counts: list[int] = []
+        self.library.watch(lambda: counts.append(len(self.library.resources())))
+        (self.folder / "a").unlink()
+        self.scan_hinted()
+        self.assertEqual(counts, [0])
+
+
+class OpenTests(LibraryCase):
+    """Opening a resource."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.path = self.put("a", b"as it was")
+        self.start()
+        self.known = id_of(b"as it was")
+
+    def test_content(self) -> None:
+        """A resource is opened as the bytes that its id is the digest of."""
+        with self.library.open(self.known) as file:
+            self.assertEqual(file.read(), b"as it was")
+
+    def test_unknown(self) -> None:
+        """An id that is not here is an UnknownResource; a name is no id."""
+        for id in (id_of(b"other"), "a", "../a", str(self.path)):
+            self.assertRaises(UnknownResource, self.library.open, id)
+
+    def test_changed(self) -> None:
+        """A file that has changed is not served under its old id, and is looked at again soon."""
+        self.put("a", b"As It Was")
+        before = open_descriptors()
+        self.assertRaises(UnknownResource, self.library.open, self.known)
+        self.assertEqual(open_descriptors(), before)
+        self.clock.advance(HINT_DELAY)
+        self.work()
+        self.assertEqual(self.listed(), {"a": id_of(b"As It Was")})
+
+    def test_gone(self) -> None:
+        """A file that is gone is an UnknownResource, and soon off the list."""
+        self.path.unlink()
+        self.assertRaises(UnknownResource, self.library.open, self.known)
+        self.clock.advance(HINT_DELAY)
+        self.work()
+        self.assertEqual(self.listed(), {})
+
+    def test_link_put_in_its_place(self) -> None:
+        """A link that leads elsewhere is never opened in the file's place."""
+        other = self.folder.with_name("secret")
+        other.write_bytes(b"as it was")
+        self.path.unlink()
+        self.path.symlink_to(other)
+        self.assertRaises(UnknownResource, self.library.open, self.known)
+
+    def test_next_name(self) -> None:
+        """Where the first of two names has gone, the content is opened by the other."""
+        self.put("b", b"as it was")
+        self.scan_hinted()
+        self.path.unlink()
+        with self.library.open(self.known) as file:
+            self.assertEqual(file.read(), b"as it was")
+
+
+class PiecesTests(LibraryCase):
+    """How resources are cut."""
+
+    def test_pieces(self) -> None:
+        """A resource has the digests of its pieces, the last of them shorter than the others."""
+        content = bytes(MIB) + b"x" * MIB + b"end"
+        self.put("a", content)
+        self.start()
+        parts = (content[:MIB], content[MIB : 2 * MIB], b"end")
+        digests = b"".join(hashlib.sha256(part).digest() for part in parts)
+        pieces = self.library.pieces(id_of(content))
+        self.assertEqual(pieces, Pieces(len(content), digests))
+        assert pieces is not None
+        pieces.check()
+
+    def test_empty_file(self) -> None:
+        """An empty file has no pieces, and is a resource all the same."""
+        self.put("a", b"")
+        self.start()
+        self.assertEqual(self.library.pieces(id_of(b"")), Pieces(0, b""))
+
+    def test_not_here(self) -> None:
+        """What is not here, or no longer, has none."""
+        self.put("a", b"1").rename(self.folder / "b")
+        self.start()
+        self.assertIs(self.library.pieces(id_of(b"2")), None)
+        (self.folder / "b").unlink()
+        self.scan_hinted()
+        self.assertIs(self.library.pieces(id_of(b"1")), None)
+
+
+class AdoptTests(LibraryCase):
+    """Files that come with their digests."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.put("a", b"1")
+        self.start()
+        self.clock.advance(10)
+        self.hasher.given.clear()
+        self.announced.clear()
+
+    def adopt(self, name: str, content: bytes) -> Digests:
+        digest = hashlib.sha256(content)
+        digests = Digests(digest.hexdigest(), digest.digest())
+        path = self.put(name, content, age=0)
+        self.library.adopt(path, path.stat(), digests)
+        return digests
+
+    def test_listed_at_once(self) -> None:
+        """It is in the list at once, announced, and open to others, without being hashed."""
+        self.adopt("sub/b", b"22")
+        self.clock.advance(0)
+        self.assertEqual(self.listed(), {"a": id_of(b"1"), "sub/b": id_of(b"22")})
+        self.assertEqual(len(self.announced), 1)
+        with self.library.open(id_of(b"22")) as file:
+            self.assertEqual(file.read(), b"22")
+        pieces = self.library.pieces(id_of(b"22"))
+        self.assertEqual(pieces, Pieces(2, hashlib.sha256(b"22").digest()))
+        self.scan_hinted()
+        self.assertEqual(self.hasher.given, [])
+        self.assertEqual(self.listed(), {"a": id_of(b"1"), "sub/b": id_of(b"22")})
+
+    def test_link_in_its_place(self) -> None:
+        """What another has put in its place at once is neither looked at nor served."""
+        path = self.put("b", b"22", age=0)
+        status = path.stat()
+        secret = self.folder.with_name("secret")
+        secret.write_bytes(b"a secret of the node's")
+        path.unlink()
+        path.symlink_to(secret)
+        digest = hashlib.sha256(b"22")
+        self.library.adopt(path, status, Digests(digest.hexdigest(), digest.digest()))
+        listed = self.library.get(id_of(b"22"))
+        assert listed is not None
+        self.assertEqual(listed.size, 2)
+        self.assertRaises(UnknownResource, self.library.open, id_of(b"22"))
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {"a": id_of(b"1")})
+
+    def test_in_the_place_of_another(self) -> None:
+        """What was there under that name before is gone."""
+        self.adopt("a", b"22")
+        self.assertEqual(self.listed(), {"a": id_of(b"22")})
+        self.assertIs(self.library.get(id_of(b"1")), None)
+
+    def test_while_it_is_hashed(self) -> None:
+        """One that a scan had found first is listed once, and stays so when it is hashed too."""
+        path = self.put("b", b"22")
+        assert self.watch is not None
+        self.watch.hint()
+        self.clock.advance(HINT_DELAY)
+        work(self.clock)
+        digest = hashlib.sha256(b"22")
+        self.library.adopt(path, path.stat(), Digests(digest.hexdigest(), digest.digest()))
+        self.hasher.work()
+        self.assertEqual(self.listed(), {"a": id_of(b"1"), "b": id_of(b"22")})
+
+    def test_changed_since(self) -> None:
+        """One that is changed after it came is hashed like any other."""
+        self.adopt("b", b"22")
+        self.put("b", b"333")
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {"a": id_of(b"1"), "b": id_of(b"333")})
+
+
+class CacheTests(LibraryCase):
+    """A library that remembers what it hashed."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.state = Path(self.mktemp()) / "state"
+        self.caches: list[HashCache] = []
+
+    def restart(self) -> None:
+        """A library of the same folder, as after a restart; all that it has to do is done."""
+        self.end()
+        cache = make_cache(self.state)
+        assert cache is not None
+        cache.open()
+        self.caches.append(cache)
+        self.addCleanup(cache.close)
+        self.hasher.given.clear()
+        self.library = self.make(self.watch, cache)
+        self.start()
+
+    def end(self) -> None:
+        if self.library.running:
+            self.library.stopService()
+        for cache in self.caches:
+            cache.close()
+
+    def test_restart(self) -> None:
+        """After a restart the list and the pieces are as before, and nothing is hashed again."""
+        for number in range(20):
+            self.put(f"sub/{number}", b"%d" % number)
+        self.restart()
+        before = self.library.resources()
+        self.assertEqual(len(self.hasher.given), 20)
+        self.restart()
+        self.assertEqual(self.hasher.given, [])
+        self.assertEqual(self.library.resources(), before)
+        self.assertFalse(self.library.scanning)
+        pieces = self.library.pieces(id_of(b"7"))
+        self.assertEqual(pieces, Pieces(1, hashlib.sha256(b"7").digest()))
+
+    def test_only_what_changed(self) -> None:
+        """What was written, touched or added meanwhile is hashed, and nothing else."""
+        for name in ("written", "touched", "same", "renamed"):
+            self.put(name, name.encode())
+        self.restart()
+        self.end()
+        self.put("written", b"written again")
+        self.age(self.folder / "touched", 5)
+        self.put("added", b"added")
+        self.restart()
+        self.assertEqual(sorted(self.hasher.given), ["added", "touched", "written"])
+        self.assertEqual(self.listed()["written"], id_of(b"written again"))
+
+    def test_same_size_and_time(self) -> None:
+        """A file with other bytes, and the size and times that it had, is not what it was."""
+        path = self.put("a", b"1")
+        self.restart()
+        self.end()
+        was = path.stat()
+        path.write_bytes(b"2")
+        os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+        self.restart()
+        self.assertEqual(self.listed(), {"a": id_of(b"2")})
+
+    def test_adopted(self) -> None:
+        """What came with its digests is not hashed after a restart either."""
+        self.restart()
+        digest = hashlib.sha256(b"1")
+        digests = Digests(digest.hexdigest(), digest.digest())
+        path = self.put("a", b"1")
+        self.library.adopt(path, path.stat(), digests)
+        self.restart()
+        self.assertEqual(self.hasher.given, [])
+        self.assertEqual(self.listed(), {"a": id_of(b"1")})
+
+    def test_damaged(self) -> None:
+        """A damaged cache is set aside as it is, and everything is hashed again, once."""
+        for number in range(3):
+            self.put(f"{number}", b"%d" % number)
+        self.restart()
+        self.end()
+        path = self.state / "digests.sqlite"
+        path.write_bytes(b"nonsense" * 1000)
+        with log_lines(LogLevel.warn) as lines:
+            self.restart()
+        self.assertEqual(len(self.hasher.given), 3)
+        self.assertEqual(len(self.listed()), 3)
+        aside = self.state / "digests.sqlite.damaged-1"
+        self.assertEqual(aside.read_bytes(), b"nonsense" * 1000)
+        (line,) = lines
+        self.assertIn(str(aside), line)
+        self.restart()
+        self.assertEqual(self.hasher.given, [])
+
+
+class StopTests(LibraryCase):
+    """Stopping, wherever the work stands."""
+
+    def test_in_mid_scan(self) -> None:
+        """Stopped at any step of a first scan, it leaves no delayed calls."""
+        for number in range(3):
+            self.put(f"{number}/file", b"%d" % number)
+        for steps in range(12):
+            for hashed in ((), ("file",)):
+                watch = FakeWatch()
+                stopped = self.make(watch)
+                stopped.startService()
+                work(self.clock, steps)
+                if hashed:
+                    self.hasher.work()
+                stopped.stopService()
+                self.assertEqual(self.clock.getDelayedCalls(), [], msg=f"after {steps} steps")
+                self.assertTrue(watch.stopped)
+
+    def test_hashed_after_the_end(self) -> None:
+        """What is hashed or found changed only after the end begins nothing any more."""
+        for name in ("a", "b"):
+            self.put(name, name.encode())
+        self.start_walking()
+        self.library.stopService()
+        (self.folder / "a").unlink()
+        self.hasher.work()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_at_rest(self) -> None:
+        """Stopped between two scans, with an announcement due, it leaves no delayed calls."""
+        self.start()
+        self.put("a", b"1")
+        self.scan_hinted()
+        self.library.stopService()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_hint_after_the_end(self) -> None:
+        """What is found changed after the end starts no scan any more."""
+        self.put("a", b"1")
+        self.start()
+        self.library.stopService()
+        (self.folder / "a").unlink()
+        self.assertRaises(UnknownResource, self.library.open, id_of(b"1"))
+        assert self.watch is not None
+        self.watch.hint()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_folder_gone_in_mid_scan(self) -> None:
+        """Stopped while its folder is gone, it leaves nothing behind either."""
+        shutil.rmtree(self.folder)
+        self.library.startService()
+        self.library.stopService()
+        self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -1,0 +1,628 @@
+"""Tests of `p2ptwisted.node.service`: what a node does when asked, and the node as a whole."""
+
+import hashlib
+import json
+import os
+import platform
+import socket
+from collections import namedtuple
+from pathlib import Path
+from typing import Any, cast
+
+import psutil
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactor
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from p2ptwisted.client.transport import TIMEOUT
+from p2ptwisted.config import NodeConfig
+from p2ptwisted.errors import InvalidInput, StartError, TooMuch, Unavailable, UnknownResource
+from p2ptwisted.interfaces import ILibrary, INode
+from p2ptwisted.model import Health, HeldFile, Holders, Holding, Resource
+from p2ptwisted.node import service as node_module
+from p2ptwisted.node.membership import Membership
+from p2ptwisted.node.service import INodeReactor, Node, make_node
+from p2ptwisted.node.uploads import Upload, Uploads
+from p2ptwisted.pieces import MIB, Pieces
+from p2ptwisted.protocols import sockets
+from p2ptwisted.protocols.datagrams import Found, Request, decode, encode
+from p2ptwisted.support import locations as addresses
+from p2ptwisted.support.locations import Location, OwnLocation
+from p2ptwisted.support.throttle import Throttle
+from p2ptwisted.test.fakes import Host, Network, make_peer
+from p2ptwisted.test.node_fakes import (
+    Connection,
+    FakeClient,
+    FakeLibrary,
+    FakeWatch,
+    Peer,
+    ProcessMaker,
+    producers_on,
+)
+from p2ptwisted.transfer.part_file import Part
+from p2ptwisted.web.server.site import LimitedSite
+
+SUPERNODE = "10.0.0.1:5000"
+OWN = "10.0.0.9:8000"
+#: Two who ask.
+CALLER, OTHER = "10.0.0.5", "10.0.0.6"
+HERE = Resource("a" * 64, "here", 5)
+THERE = "b" * 64
+NOWHERE = "c" * 64
+
+
+def held(id: str, *locations: str) -> Holding:
+    return Holding(id, HeldFile(locations[0], list(locations), "there", 7))
+
+
+class NodeCase(SynchronousTestCase):
+    """A node with a library of one resource, whose supernode knows of another."""
+
+    def setUp(self) -> None:
+        clock = self.clock = Clock()
+        self.client = FakeClient(clock)
+        self.client.up.add(SUPERNODE)
+        self.client.holdings[THERE] = held(THERE, "10.0.0.3:8000", "10.0.0.4:8000")
+        self.library = FakeLibrary(HERE)
+        self.library.contents[HERE.id] = b"bytes"
+        own = OwnLocation(("10.0.0.9", 8000), lambda: Location("0.0.0.0", 8000))
+        # Not started: where it is registered is all that the node asks of it.
+        self.membership = Membership(
+            clock, self.client, self.library.resources, "node1", own.towards, [], lambda: Deferred()
+        )
+        self.membership.supernode = SUPERNODE
+        self.uploads = Uploads(clock, 2, Throttle(None))
+        #: What is being fetched.
+        self.parts: dict[str, Part] = {}
+        self.node = Node(
+            clock,
+            "node1",
+            self.library,
+            self.membership,
+            self.client,
+            own,
+            self.uploads,
+            self.parts.get,
+        )
+
+    def find(self, *ids: str) -> list[Resource | Holding]:
+        return self.successResultOf(Deferred.fromCoroutine(self.find_coroutine(*ids)))
+
+    async def find_coroutine(self, *ids: str) -> list[Resource | Holding]:
+        return await self.find_for(CALLER, *ids)
+
+    async def find_for(self, caller: str, *ids: str) -> list[Resource | Holding]:
+        return await self.node.find(ids, caller)
+
+    def free_uploads(self) -> int:
+        """How many more answers with content there may be."""
+        begun: list[Upload] = []
+        while True:
+            try:
+                begun.append(self.uploads.begin(f"10.0.0.{len(begun) + 100}"))
+            except Unavailable:
+                break
+        for upload in begun:
+            upload.end()
+        return len(begun)
+
+
+class NodeTests(NodeCase):
+    """What is asked of a node."""
+
+    def test_providers(self) -> None:
+        """The node, and the library it is tested with, are what the seams ask for."""
+        verifyObject(INode, self.node)
+        verifyObject(ILibrary, self.library)
+
+    def test_here(self) -> None:
+        """What is here is found without asking anybody."""
+        self.assertEqual(self.find(HERE.id), [HERE])
+        self.assertEqual(self.client.calls, [])
+
+    def test_elsewhere(self) -> None:
+        """What is not here is asked of the supernode, and comes with its holders."""
+        self.assertEqual(self.find(THERE), [held(THERE, "10.0.0.3:8000", "10.0.0.4:8000")])
+
+    def test_nowhere(self) -> None:
+        """What nobody has is not among what is found, and is no error."""
+        self.assertEqual(self.find(NOWHERE), [])
+        self.assertEqual(self.find(), [])
+
+    def test_supernodes(self) -> None:
+        """The id that stands for supernodes is no file's: nobody is sent to one for it."""
+        self.client.holdings["supernode"] = held("supernode", SUPERNODE)
+        self.assertEqual(self.find("supernode"), [])
+        self.assertEqual(self.find(THERE, "supernode"), [self.client.holdings[THERE]])
+
+    def test_many(self) -> None:
+        """Of many, those found come in the order asked for, with one question for the missing."""
+        also = Resource("d" * 64, "also here", 1)
+        self.library.change(HERE, also)
+        found = self.find(THERE, also.id, NOWHERE, HERE.id)
+        self.assertEqual(found, [held(THERE, "10.0.0.3:8000", "10.0.0.4:8000"), also, HERE])
+        self.assertEqual(self.client.called("search"), [(0, SUPERNODE)])
+
+    def test_own_location(self) -> None:
+        """A holding that names this node too is given without it: nobody is sent in a circle."""
+        self.client.holdings[THERE] = held(THERE, OWN, "10.0.0.4:8000")
+        self.assertEqual(self.find(THERE), [held(THERE, "10.0.0.4:8000")])
+        self.client.holdings[THERE] = held(THERE, "10.0.0.3:8000", OWN)
+        self.assertEqual(self.find(THERE), [held(THERE, "10.0.0.3:8000")])
+
+    def test_only_own_location(self) -> None:
+        """What the supernode believes to be here alone, and is not, nobody has."""
+        self.client.holdings[THERE] = held(THERE, OWN)
+        self.assertEqual(self.find(THERE), [])
+
+    def test_unknown_ids(self) -> None:
+        """What nobody has is asked of the supernode so often for one address, and no more."""
+        burst, rate = node_module.FORWARD_BURST, node_module.FORWARD_RATE
+        for _ in range(burst // 200):
+            self.assertEqual(self.find(*(f"{number}" for number in range(200))), [])
+        asked = len(self.client.calls)
+        failure = self.failureResultOf(
+            Deferred.fromCoroutine(self.find_coroutine(NOWHERE)), TooMuch
+        )
+        self.assertIn(CALLER, str(failure.value))
+        self.assertEqual(len(self.client.calls), asked)
+        self.assertEqual(self.find(HERE.id), [HERE])
+        others = Deferred.fromCoroutine(self.find_for(OTHER, THERE))
+        self.assertEqual(len(self.successResultOf(others)), 1)
+        self.clock.advance(1 / rate)
+        self.assertEqual(self.find(NOWHERE), [])
+
+    def test_known_ids(self) -> None:
+        """What is found may be asked for without end."""
+        for _ in range(node_module.FORWARD_BURST + 10):
+            self.assertEqual(len(self.find(THERE)), 1)
+
+    def test_no_supernode(self) -> None:
+        """Without a supernode what is here is found, and for the rest it is Unavailable."""
+        self.membership.supernode = None
+        self.assertEqual(self.find(HERE.id), [HERE])
+        failure = self.failureResultOf(
+            Deferred.fromCoroutine(self.find_coroutine(HERE.id, THERE)), Unavailable
+        )
+        self.assertIn("no supernode", str(failure.value))
+
+    def test_supernode_refuses(self) -> None:
+        """A supernode that refuses the search makes it Unavailable, and is named."""
+        self.client.refusing.add(SUPERNODE)
+        failure = self.failureResultOf(
+            Deferred.fromCoroutine(self.find_coroutine(THERE)), Unavailable
+        )
+        self.assertIn(SUPERNODE, str(failure.value))
+
+    def test_supernode_silent(self) -> None:
+        """A supernode that does not answer makes it Unavailable."""
+        self.client.up.clear()
+        self.failureResultOf(Deferred.fromCoroutine(self.find_coroutine(THERE)), Unavailable)
+
+    def test_resources(self) -> None:
+        """The node's list is its library's."""
+        self.assertEqual(self.node.resources(), [HERE])
+
+    def test_open(self) -> None:
+        """What is here and as it was comes with its content, all of it, and takes a place."""
+        giving = self.node.open(HERE.id, "10.0.0.2")
+        assert giving is not None
+        self.assertEqual((giving.resource, giving.file.read()), (HERE, b"bytes"))
+        self.assertEqual((giving.start, giving.stop), (0, 5))
+        self.assertEqual(self.free_uploads(), 1)
+        giving.upload.end()
+        self.assertEqual(self.free_uploads(), 2)
+
+    def test_open_elsewhere(self) -> None:
+        """What is elsewhere, or here and no longer as it was, can't be opened, and takes none."""
+        self.assertIs(self.node.open(THERE, "10.0.0.2"), None)
+        self.library.contents.clear()
+        self.assertIs(self.node.open(HERE.id, "10.0.0.2"), None)
+        self.assertEqual(self.free_uploads(), 2)
+
+    def test_open_too_many(self) -> None:
+        """Where too much is sent, in all or to one, it is Unavailable; what is not here is not."""
+        for client in ("10.0.0.2", "10.0.0.3"):
+            self.node.open(HERE.id, client)
+            self.assertRaises(Unavailable, self.node.open, HERE.id, client)
+        self.assertRaises(Unavailable, self.node.open, HERE.id, "10.0.0.4")
+        self.assertIs(self.node.open(THERE, "10.0.0.2"), None)
+
+    def test_health(self) -> None:
+        """Its health is its name, how much it shares, whether it scans, and its supernode."""
+        self.assertEqual(self.node.health("10.0.0.2"), Health("node1", 1, False, SUPERNODE))
+        self.membership.supernode = None
+        self.library.scanning = True
+        self.library.change()
+        self.assertEqual(self.node.health("10.0.0.2"), Health("node1", 0, True, None))
+
+    def test_folder(self) -> None:
+        """Only somebody on the same machine is told which folder it shares."""
+        for caller in ("127.0.0.1", "127.3.2.1"):
+            health = self.node.health(caller)
+            self.assertEqual(health, Health("node1", 1, False, SUPERNODE, "/shared"))
+        for caller in ("10.0.0.9", "128.0.0.1", "1.127.0.0"):
+            self.assertEqual(self.node.health(caller), Health("node1", 1, False, SUPERNODE))
+
+
+class HoldersTests(NodeCase):
+    """Whom a fetch may ask."""
+
+    def holders(self) -> Deferred[Holders]:
+        return Deferred.fromCoroutine(self.node.holders(THERE))
+
+    def test_others(self) -> None:
+        """All that the supernode knows, wherever in the group, without this node itself."""
+        self.client.held[SUPERNODE, THERE] = Holders(
+            THERE, ["10.0.0.3:8000", OWN], ["10.0.0.4:8000", "10.0.0.9:8001"], "there", 7
+        )
+        self.assertEqual(
+            self.successResultOf(self.holders()),
+            Holders(THERE, ["10.0.0.3:8000"], ["10.0.0.4:8000", "10.0.0.9:8001"], "there", 7),
+        )
+        self.assertEqual(self.client.called("holders"), [(0, SUPERNODE)])
+
+    def test_registered_here(self) -> None:
+        """Those at its own supernode alone, where that is all that is asked."""
+        self.client.held[SUPERNODE, THERE] = Holders(THERE, ["10.0.0.3:8000", OWN], [])
+        here = Deferred.fromCoroutine(self.node.holders(THERE, True))
+        self.assertEqual(self.successResultOf(here).locations, ["10.0.0.3:8000"])
+        self.assertEqual(self.client.called("holders here"), [(0, SUPERNODE)])
+        self.assertEqual(self.client.called("holders"), [])
+
+    def test_itself_a_part(self) -> None:
+        """A node that has a part does not fetch from itself."""
+        self.client.held[SUPERNODE, THERE] = Holders(THERE, [], [OWN])
+        self.assertEqual(self.successResultOf(self.holders()), Holders(THERE, [], []))
+
+    def test_unavailable(self) -> None:
+        """Without a supernode that answers well it is Unavailable, which names it."""
+        self.client.refusing.add(SUPERNODE)
+        failure = self.failureResultOf(self.holders(), Unavailable)
+        self.assertIn(SUPERNODE, str(failure.value))
+        self.client.up.clear()
+        self.failureResultOf(self.holders(), Unavailable)
+        self.membership.supernode = None
+        failure = self.failureResultOf(self.holders(), Unavailable)
+        self.assertIn("no supernode", str(failure.value))
+
+
+class GiveTests(NodeCase):
+    """Pieces, of what is here and of what is coming."""
+
+    content = b"".join(bytes([number]) * MIB for number in range(5)) + b"end"
+
+    def setUp(self) -> None:
+        super().setUp()
+        parts = (self.content[start : start + MIB] for start in range(0, 6 * MIB, MIB))
+        digests = b"".join(hashlib.sha256(part).digest() for part in parts)
+        self.cut = Pieces(len(self.content), digests)
+        self.library.change(Resource(HERE.id, "here", len(self.content)))
+        self.library.contents[HERE.id] = self.content
+        self.library.cut[HERE.id] = self.cut
+
+    def fetching(self, *pieces: int) -> Part:
+        """Another resource is being fetched, and has these pieces."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        part = self.parts[THERE] = Part(folder / "there", THERE, self.cut)
+        self.addCleanup(part.close)
+        for piece in pieces:
+            start, stop = self.cut.span(piece)
+            part.write(start, self.content[start:stop])
+            part.verified(piece)
+        return part
+
+    def give(self, id: str, wanted: int, client: str = "10.0.0.2") -> tuple[int, int]:
+        """Which bytes the client is given, which they are, and no more than is allowed at once."""
+        giving = self.node.give(id, f"{wanted:x}", client)
+        with giving.file:
+            giving.file.seek(giving.start)
+            given = giving.file.read(giving.stop - giving.start)
+        self.assertEqual(given, self.content[giving.start : giving.stop])
+        self.assertEqual((giving.resource.id, giving.resource.size), (id, len(self.content)))
+        self.assertEqual(self.free_uploads(), 1)
+        giving.upload.end()
+        return giving.start, giving.stop
+
+    def test_pieces(self) -> None:
+        """How a resource is cut, and that all of it is here, or what has come."""
+        self.assertEqual(self.node.pieces(HERE.id), (self.cut, 0b111111))
+        self.fetching(0, 2)
+        self.assertEqual(self.node.pieces(THERE), (self.cut, 0b101))
+        self.assertRaises(UnknownResource, self.node.pieces, NOWHERE)
+
+    def test_here(self) -> None:
+        """A piece of a resource, the last one as short as it is."""
+        self.assertEqual(self.give(HERE.id, 0b000010), (MIB, 2 * MIB))
+        self.assertEqual(self.give(HERE.id, 0b100000), (5 * MIB, 5 * MIB + 3))
+
+    def test_runs(self) -> None:
+        """A client that is alone gets more each time, as far as it wants what follows."""
+        self.assertEqual(self.give(HERE.id, 0b111111), (0, MIB))
+        self.assertEqual(self.give(HERE.id, 0b111110), (MIB, 3 * MIB))
+        self.assertEqual(self.give(HERE.id, 0b111000), (3 * MIB, 5 * MIB + 3))
+
+    def test_spread(self) -> None:
+        """Two clients that want everything get what the other has not got."""
+        first = self.node.give(HERE.id, "3f", "10.0.0.2")
+        second = self.node.give(HERE.id, "3f", "10.0.0.3")
+        self.assertEqual((first.start, second.start), (0, MIB))
+
+    def test_coming(self) -> None:
+        """Of what is being fetched, only what has come."""
+        self.fetching(1, 2, 4)
+        self.assertEqual(self.give(THERE, 0b001111), (MIB, 2 * MIB))
+        self.assertEqual(self.give(THERE, 0b011000), (4 * MIB, 5 * MIB))
+        self.assertRaises(UnknownResource, self.node.give, THERE, "1", "10.0.0.2")
+
+    def test_none_here(self) -> None:
+        """What is not here at all, or of which nothing is wanted, is an UnknownResource."""
+        self.assertRaises(UnknownResource, self.node.give, NOWHERE, "1", "10.0.0.2")
+        self.assertRaises(UnknownResource, self.node.give, HERE.id, "0", "10.0.0.2")
+        self.assertEqual(self.free_uploads(), 2)
+
+    def test_bad_sets(self) -> None:
+        """What is no set, or names pieces that there are not, is InvalidInput."""
+        for wanted in ("", "x", "-1", "0x1", "40", "1" * 50):
+            self.assertRaises(InvalidInput, self.node.give, HERE.id, wanted, "10.0.0.2")
+        self.assertEqual(self.free_uploads(), 2)
+
+    def test_too_many(self) -> None:
+        """Where too much is being sent it is Unavailable."""
+        for client in ("10.0.0.2", "10.0.0.3"):
+            self.node.give(HERE.id, "3f", client)
+        self.assertRaises(Unavailable, self.node.give, HERE.id, "3f", "10.0.0.4")
+
+    def test_just_gone(self) -> None:
+        """What has just changed or gone is an UnknownResource, and takes nobody's place."""
+        self.library.contents.clear()
+        self.assertRaises(UnknownResource, self.node.give, HERE.id, "1", "10.0.0.2")
+        part = self.fetching(0)
+        part.path.unlink()
+        self.assertRaises(UnknownResource, self.node.give, THERE, "1", "10.0.0.2")
+        self.assertEqual(self.free_uploads(), 2)
+
+    def test_just_come(self) -> None:
+        """What was a part and is in its place by now is given from there."""
+        self.fetching(0)
+        self.library.change(Resource(THERE, "there", len(self.content)))
+        self.library.contents[THERE] = self.content
+        self.library.cut[THERE] = self.cut
+        self.assertEqual(self.node.pieces(THERE), (self.cut, 0b111111))
+        self.assertEqual(self.give(THERE, 0b100000), (5 * MIB, 5 * MIB + 3))
+
+
+LOOPBACK = "127.0.0.1"
+GROUP = ("239.255.1.1", 4321)
+
+Link = namedtuple("Link", "family address")
+State = namedtuple("State", "isup")
+
+
+class MemoryHost(MemoryReactor, ProcessMaker, Host):
+    """A reactor with everything that a node needs, in memory."""
+
+    def __init__(self, network: Network) -> None:
+        MemoryReactor.__init__(self)
+        ProcessMaker.__init__(self)
+        Host.__init__(self, network, [LOOPBACK])
+
+
+class MakeNodeTests(SynchronousTestCase):
+    """The composed service, on a host with loopback only."""
+
+    def setUp(self) -> None:
+        self.patch(psutil, "net_if_addrs", lambda: {"lo": [Link(socket.AF_INET, LOOPBACK)]})
+        self.patch(psutil, "net_if_stats", lambda: {"lo": State(True)})
+        for module in (addresses, sockets):
+            self.patch(module, "address_towards", lambda host: LOOPBACK)
+        self.folder = Path(self.mktemp()).resolve()
+        self.folder.mkdir(parents=True)
+        self.file = self.folder / "file"
+        self.file.write_bytes(b"bytes")
+        os.utime(self.file, (1_700_000_000, 1_700_000_000))
+        self.known = hashlib.sha256(b"bytes").hexdigest()
+        self.network = Network()
+        self.host = MemoryHost(self.network)
+        self.network.hosts.append(self.host)
+        producers_on(self, self.host)
+        self.watch = FakeWatch()
+        self.peers: list[Peer] = []
+
+    def start(self, **options: Any) -> None:
+        config = NodeConfig(
+            port="8000",
+            resources=str(self.folder),
+            multicast_group="{}:{}".format(*GROUP),
+            **options,
+        )
+        self.service = make_node(cast(INodeReactor, self.host), config, self.watch)
+        self.service.privilegedStartService()
+        self.service.startService()
+        self.addCleanup(self.stop)
+        self.pass_time(0.01)
+
+    def stop(self) -> None:
+        """Stop, with a supernode that takes every goodbye."""
+        if self.service.running:
+            stopped = self.service.stopService()
+            self.pass_time(0.01)
+            for peer in self.peers:
+                peer.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+            self.pass_time(10)
+            self.successResultOf(stopped)
+
+    def pass_time(self, seconds: float) -> None:
+        """In small steps, so that what follows from something comes after it."""
+        for _ in range(20):
+            self.network.advance(seconds / 20)
+            self.host.turn()
+
+    def supernode(self, address: str, port: int) -> Peer:
+        """Be the supernode there, to which the node is just connecting."""
+        host, number, factory, _, _ = self.host.tcpClients[-1]
+        self.assertEqual((host, number), (address, port))
+        protocol = factory.buildProtocol(None)
+        assert protocol is not None
+        peer = Peer(self.host, protocol)
+        self.pass_time(0.01)
+        self.peers.append(peer)
+        return peer
+
+    def ask(self, path: str) -> Any:
+        """The data of the node's own answer."""
+        site = cast(LimitedSite, self.host.tcpServers[0][1])
+        connection = Connection(site, self.host)
+        connection.ask("GET", path)
+        data = json.loads(connection.take().body)["data"]
+        connection.vanish()
+        return data
+
+    def test_registers(self) -> None:
+        """A node hashes its folder and registers it at the supernode that was named."""
+        self.start(supernode="http://10.0.0.1:5000", name="node one")
+        peer = self.supernode("10.0.0.1", 5000)
+        asked = peer.asked()
+        self.assertEqual(asked.line, "POST /api/supernode/register HTTP/1.1")
+        registration = json.loads(asked.body)
+        self.assertEqual(
+            (registration["location"], registration["name"]), ("127.0.0.1:8000", "node one")
+        )
+        self.assertIs(self.ask("/node/health")["supernode"], None)
+        peer.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+        self.assertEqual(
+            self.ask("/node/health"),
+            {
+                "name": "node one",
+                "resources": 1,
+                "scanning": False,
+                "supernode": "10.0.0.1:5000",
+                "folder": str(self.folder),
+            },
+        )
+        self.assertEqual(self.ask("/api/node/resources"), [{"id": self.known, "name": "file"}])
+
+    def test_name(self) -> None:
+        """Without a name of its own a node is called like its host."""
+        self.start()
+        self.assertEqual(self.ask("/node/health")["name"], platform.node())
+
+    def test_location(self) -> None:
+        """A location that the user gave is what it registers."""
+        self.start(supernode="http://10.0.0.1:5000", location="10.0.0.7:80")
+        peer = self.supernode("10.0.0.1", 5000)
+        self.assertEqual(json.loads(peer.asked().body)["location"], "10.0.0.7:80")
+        peer.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    def test_finds_a_supernode(self) -> None:
+        """With none named it asks the group for one, not as a supernode, and goes there."""
+        group = make_peer(self.host, GROUP, LOOPBACK)
+        self.start()
+        self.network.deliver()
+        (heard, source), *_ = group.heard
+        request = decode(heard)
+        assert isinstance(request, Request)
+        self.assertEqual(request.id, "supernode")
+        self.assertTrue(request.name.startswith("node-"))
+        group.send(encode(Found("other", ("10.0.0.2:5001",), request.tag)), source)
+        self.pass_time(1)
+        peer = self.supernode("10.0.0.2", 5001)
+        self.assertEqual(peer.asked().line, "POST /api/supernode/register HTTP/1.1")
+        peer.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+        self.assertEqual(self.ask("/node/health")["supernode"], "10.0.0.2:5001")
+
+    def test_watched(self) -> None:
+        """Its folder is watched, until it stops."""
+        self.start()
+        self.assertEqual(self.watch.entered, [self.folder])
+        self.stop()
+        self.assertTrue(self.watch.stopped)
+
+    def test_stop(self) -> None:
+        """It says goodbye and then stops, and leaves neither a socket nor a delayed call."""
+        self.start(supernode="http://10.0.0.1:5000")
+        peer = self.supernode("10.0.0.1", 5000)
+        peer.asked()
+        peer.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+        stopped = self.service.stopService()
+        self.pass_time(0.01)
+        self.assertEqual(peer.asked().line, "DELETE /api/supernode/alive HTTP/1.1")
+        self.assertNoResult(stopped)
+        peer.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+        self.pass_time(0.01)
+        self.successResultOf(stopped)
+        self.assertFalse(peer.is_open)
+        self.assertEqual(self.host.sockets, [])
+        self.assertEqual(self.host.getDelayedCalls(), [])
+
+    def test_state(self) -> None:
+        """With a state folder a restarted node hashes nothing again, and starts no process."""
+        state = str(Path(self.mktemp()))
+        for processes in (1, 1):
+            self.start(state=state)
+            self.assertEqual(self.ask("/api/node/resources"), [{"id": self.known, "name": "file"}])
+            self.assertEqual(len(self.host.processes), processes)
+            self.stop()
+            self.host.tcpServers.clear()
+
+    def test_bad_state(self) -> None:
+        """A state folder that can't be is told of before anything starts."""
+        error = self.assertRaises(StartError, self.start, state=str(self.file))
+        self.assertIn(f"--state {self.file}", str(error))
+
+    def test_limits(self) -> None:
+        """Of --uploads, one, and --max-upload both are heeded."""
+        self.file.write_bytes(bytes(4 * 64 * 1024))
+        os.utime(self.file, (1_700_000_000, 1_700_000_000))
+        known = hashlib.sha256(self.file.read_bytes()).hexdigest()
+        self.start(uploads=1, max_upload=64 * 1024)
+        site = cast(LimitedSite, self.host.tcpServers[0][1])
+        first, second = (Connection(site, self.host) for _ in range(2))
+        first.ask("GET", f"/api/node/resources/{known}/content")
+        second.ask("GET", f"/api/node/resources/{known}/content")
+        self.assertEqual(second.take().status, 503)
+        self.pass_time(2)
+        received = len(first.received())
+        self.assertGreater(received, 2 * 64 * 1024)
+        self.assertLess(received, 4 * 64 * 1024)
+        for connection in (first, second):
+            connection.vanish()
+
+    def test_fetch(self) -> None:
+        """It fetches for whoever may have it do so, and for no other."""
+        self.start(trusted_network="10.0.0.0/8")
+        site = cast(LimitedSite, self.host.tcpServers[0][1])
+        body = json.dumps({"id": "b" * 64}).encode()
+        for host, status in [("127.0.0.1", 202), ("10.1.2.3", 202), ("11.0.0.1", 403)]:
+            connection = Connection(site, self.host, host)
+            connection.ask("POST", "/api/node/fetch", body=body)
+            self.assertEqual(connection.take().status, status)
+            connection.vanish()
+        (status,) = self.ask("/api/node/fetch")
+        self.assertEqual(status["id"], "b" * 64)
+
+    def test_stop_while_hashing(self) -> None:
+        """Stopped while its files are being hashed, it awaits the end of those who do."""
+        self.patch(self.host, "turn", lambda: None)
+        self.start()
+        (process,) = self.host.processes
+        stopped = self.service.stopService()
+        self.pass_time(1)
+        self.assertNoResult(stopped)
+        self.assertTrue(process.killed)
+        process.die()
+        self.pass_time(1)
+        self.successResultOf(stopped)
+        self.assertEqual(self.host.getDelayedCalls(), [])
+
+    def test_stop_without_a_supernode(self) -> None:
+        """Where it has found none it stops just as well, after a goodbye in vain."""
+        self.start(supernode="http://10.0.0.1:5000")
+        stopped = self.service.stopService()
+        self.pass_time(TIMEOUT)
+        self.successResultOf(stopped)
+        self.assertEqual(self.host.sockets, [])
+        self.assertEqual(self.host.getDelayedCalls(), [])

@@ -1,0 +1,450 @@
+"""Tests for `p2ptwisted.support.locations`."""
+
+import socket
+from collections.abc import Coroutine
+from ipaddress import IPv4Network
+from types import SimpleNamespace, TracebackType
+from typing import Any, cast
+
+import psutil
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorCore
+from twisted.internet.task import Clock
+from twisted.names.common import ResolverBase
+from twisted.names.dns import Record_A, Record_CNAME, RRHeader
+from twisted.names.error import DomainError
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from p2ptwisted.errors import InvalidInput
+from p2ptwisted.support import locations as addresses
+from p2ptwisted.support.locations import (
+    Location,
+    OwnLocation,
+    address_towards,
+    is_own,
+    may_name,
+    parse_host,
+    parse_location,
+    parse_supernode_url,
+    reachable_from,
+    resolve,
+    resolver,
+    split_location,
+)
+
+
+class ParseLocationTests(SynchronousTestCase):
+    """What is a location, and what is said of what isn't."""
+
+    def refusal(self, text: str, default_host: str | None = None) -> str:
+        return str(self.assertRaises(InvalidInput, parse_location, text, default_host))
+
+    def test_host_and_port(self) -> None:
+        """`host:port` is read, and written again as it was."""
+        location = parse_location("192.168.35.11:8000")
+        self.assertEqual(location, ("192.168.35.11", 8000))
+        self.assertEqual(str(location), "192.168.35.11:8000")
+
+    def test_ports(self) -> None:
+        """Every port from 1 to 65535, and leading zeros mean nothing."""
+        for text, port in [("1", 1), ("65535", 65535), ("00080", 80)]:
+            self.assertEqual(parse_location(f"10.0.0.1:{text}").port, port)
+
+    def test_default_host(self) -> None:
+        """Without a host, the default one stands in; a given host wins."""
+        self.assertEqual(parse_location(":8000", "10.0.0.9"), ("10.0.0.9", 8000))
+        self.assertEqual(parse_location("10.0.0.1:8000", "10.0.0.9"), ("10.0.0.1", 8000))
+
+    def test_no_port(self) -> None:
+        """A location needs a port."""
+        for text in ["10.0.0.1", "", "host"]:
+            self.assertEqual(
+                self.refusal(text), f"location {text!r} has no port: write it as host:port"
+            )
+
+    def test_bad_port(self) -> None:
+        """A port is a number from 1 to 65535, in ASCII digits."""
+        for port in ["", "0", "00000", "65536", "70000", "-1", "+1", " 80", "8o", "1e3", "000080"]:
+            self.assertEqual(
+                self.refusal(f"10.0.0.1:{port}"),
+                f"location '10.0.0.1:{port}': its port must be a number from 1 to 65535",
+            )
+        self.refusal("10.0.0.1:\N{ARABIC-INDIC DIGIT EIGHT}0")
+
+    def test_no_host(self) -> None:
+        """Without a default a location needs a host."""
+        self.assertEqual(self.refusal(":80"), "location ':80' has no host: write it as host:port")
+
+    def test_not_an_address(self) -> None:
+        """A host is a numeric IPv4 address: names and other notations don't travel."""
+        for host in ["localhost", "[::1]", "::1", "10.0.0", "10.0.0.256", "010.0.0.1", "1", " "]:
+            self.assertEqual(
+                self.refusal(f"{host}:80"),
+                f"location '{host}:80': {host!r} is not a numeric IPv4 address",
+            )
+
+    def test_not_one_host(self) -> None:
+        """A location is one host's: no group, no broadcast, not all addresses, not link-local."""
+        for host in ["230.0.0.0", "224.0.0.1", "0.0.0.0", "255.255.255.255", "169.254.169.254"]:
+            self.assertEqual(
+                self.refusal(f"{host}:80"),
+                f"location '{host}:80': {host} is not the address of one host",
+            )
+
+    def test_bad_default_host(self) -> None:
+        """A caller without an IPv4 address can't stand in."""
+        self.assertEqual(
+            self.refusal(":80", "::1"), "location ':80': '::1' is not a numeric IPv4 address"
+        )
+
+    def test_long_text(self) -> None:
+        """An endless text is not repeated whole in the message."""
+        for text in ["x" * 100_000, "x" * 100_000 + ":80", ":" * 100_000]:
+            self.assertLess(len(self.refusal(text)), 250)
+
+    @settings(deadline=None)
+    @given(st.ip_addresses(v=4), st.integers(1, 65535))
+    def test_round_trip(self, address: object, port: int) -> None:
+        """Whatever is a location is written as it is read."""
+        text = f"{address}:{port}"
+        try:
+            self.assertEqual(str(parse_location(text)), text)
+        except InvalidInput as error:
+            self.assertIn("not the address of one host", str(error))
+
+    @settings(deadline=None)
+    @given(st.text() | st.text("0123456789.:"))
+    def test_any_text(self, text: str) -> None:
+        """Any text is a location or InvalidInput, and a location read again is itself."""
+        try:
+            location = parse_location(text)
+        except InvalidInput:
+            return
+        self.assertEqual(parse_location(str(location)), location)
+
+    def test_split(self) -> None:
+        """What a user gives may have a name for a host, or none."""
+        self.assertEqual(split_location("rack7.example:80"), ("rack7.example", 80))
+        self.assertEqual(split_location(":80"), ("", 80))
+
+    def test_host_alone(self) -> None:
+        """A host alone is read by the same rules."""
+        self.assertEqual(str(parse_host("10.0.0.1")), "10.0.0.1")
+        for text in ["", "host", "230.0.0.0", "10.0.0.1:80"]:
+            self.assertRaises(InvalidInput, parse_host, text)
+
+
+class MayNameTests(SynchronousTestCase):
+    """Who may have which address called."""
+
+    def test_oneself(self) -> None:
+        """Everybody may name the address that he calls from."""
+        self.assertTrue(may_name("10.0.0.1", "10.0.0.1", []))
+
+    def test_a_third_party(self) -> None:
+        """Nobody may name another's, not even loopback."""
+        self.assertFalse(may_name("10.0.0.1", "10.0.0.2", []))
+        self.assertFalse(may_name("10.0.0.1", "127.0.0.1", []))
+
+    def test_loopback(self) -> None:
+        """Whoever calls from this machine may name any."""
+        for caller in ["127.0.0.1", "127.8.9.10"]:
+            self.assertTrue(may_name(caller, "10.0.0.2", []))
+
+    def test_trusted(self) -> None:
+        """Whoever calls from a trusted network may name any, its own or not."""
+        trusted = [IPv4Network("192.168.0.0/16"), IPv4Network("10.1.0.0/24")]
+        self.assertTrue(may_name("10.1.0.7", "172.16.0.1", trusted))
+        self.assertFalse(may_name("10.1.1.7", "10.1.0.1", trusted))
+
+    def test_not_an_address(self) -> None:
+        """A caller without an IPv4 address can't name anything."""
+        self.assertRaises(InvalidInput, may_name, "::1", "10.0.0.1", [])
+
+
+class FakeKernel:
+    """Stands in for the module `socket`: a routing table in memory."""
+
+    AF_INET, SOCK_DGRAM = socket.AF_INET, socket.SOCK_DGRAM
+
+    def __init__(self, routes: dict[str, str]) -> None:
+        self.routes = routes
+        self.open = 0
+
+    def socket(self, family: int, kind: int) -> "FakeProbe":
+        assert (family, kind) == (self.AF_INET, self.SOCK_DGRAM)
+        return FakeProbe(self)
+
+
+class FakeProbe:
+    """A UDP socket that only ever connects."""
+
+    def __init__(self, kernel: FakeKernel) -> None:
+        self._kernel = kernel
+        self._name = "0.0.0.0"
+
+    def __enter__(self) -> "FakeProbe":
+        self._kernel.open += 1
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._kernel.open -= 1
+
+    def connect(self, address: tuple[str, int]) -> None:
+        if address[0] not in self._kernel.routes:
+            raise OSError("Network is unreachable")
+        self._name = self._kernel.routes[address[0]]
+
+    def getsockname(self) -> tuple[str, int]:
+        return self._name, 12345
+
+
+class ReachableTests(SynchronousTestCase):
+    """Which of our addresses others are told."""
+
+    def setUp(self) -> None:
+        self.kernel = FakeKernel({"10.0.0.2": "10.0.0.1", "127.0.0.1": "127.0.0.1"})
+        self.patch(addresses, "socket", self.kernel)
+
+    def test_towards(self) -> None:
+        """The address is that from which the kernel would send."""
+        self.assertEqual(address_towards("10.0.0.2"), "10.0.0.1")
+        self.assertEqual(self.kernel.open, 0)
+
+    def test_no_route(self) -> None:
+        """Without a route it is loopback, and no socket is left open."""
+        self.assertEqual(address_towards("10.9.9.9"), "127.0.0.1")
+        self.assertEqual(self.kernel.open, 0)
+
+    def test_own(self) -> None:
+        """All of this machine's addresses are its own, second ones of a network too."""
+        second = SimpleNamespace(family=socket.AF_INET, address="10.0.0.3")
+        self.patch(psutil, "net_if_addrs", lambda: {"eth0:1": [second]})
+        self.kernel.routes |= {"10.0.0.1": "10.0.0.1", "10.0.0.3": "10.0.0.1"}
+        for host in ("127.0.0.1", "127.9.9.9", "10.0.0.1", "10.0.0.3"):
+            self.assertTrue(is_own(host), host)
+        for host in ("10.0.0.2", "10.9.9.9"):
+            self.assertFalse(is_own(host), host)
+
+    def test_loopback_for_others(self) -> None:
+        """A node on this host that registered as 127.0.0.1 is told to others by our address."""
+        self.assertEqual(reachable_from("127.0.0.1:8000", "10.0.0.2"), "10.0.0.1:8000")
+        self.assertEqual(reachable_from("127.0.1.1:8000", "10.0.0.2"), "10.0.0.1:8000")
+
+    def test_loopback_for_this_host(self) -> None:
+        """Whoever asks from this host is told what was registered."""
+        self.assertEqual(reachable_from("127.0.0.1:8000", "127.0.0.1"), "127.0.0.1:8000")
+
+    def test_other_locations(self) -> None:
+        """Any other location is everybody's."""
+        self.assertEqual(reachable_from("10.0.0.9:8000", "10.0.0.2"), "10.0.0.9:8000")
+        self.assertEqual(reachable_from("10.0.0.9:8000", "127.0.0.1"), "10.0.0.9:8000")
+
+
+class OwnLocationTests(SynchronousTestCase):
+    """What a daemon says of itself."""
+
+    def setUp(self) -> None:
+        routes = {"10.0.0.2": "10.0.0.1", "127.0.0.1": "127.0.0.1"}
+        self.patch(addresses, "socket", FakeKernel(routes))
+
+    def towards(self, host: str, given: tuple[str, int] | None, listening: Location) -> str:
+        return OwnLocation(given, lambda: listening).towards(host)
+
+    def test_all_addresses(self) -> None:
+        """Listening on all addresses, it names the one that leads to whoever is told."""
+        listening = Location("0.0.0.0", 5000)
+        self.assertEqual(self.towards("10.0.0.2", None, listening), "10.0.0.1:5000")
+        self.assertEqual(self.towards("127.0.0.1", None, listening), "127.0.0.1:5000")
+
+    def test_one_address(self) -> None:
+        """Listening on one address, it names that."""
+        self.assertEqual(
+            self.towards("10.0.0.2", None, Location("10.3.0.1", 5000)), "10.3.0.1:5000"
+        )
+
+    def test_given(self) -> None:
+        """What the user gave wins over where it listens."""
+        self.assertEqual(
+            self.towards("10.0.0.2", ("10.3.0.1", 80), Location("0.0.0.0", 5000)), "10.3.0.1:80"
+        )
+
+    def test_given_port(self) -> None:
+        """A user can give the port alone, as behind a forwarded port."""
+        self.assertEqual(
+            self.towards("10.0.0.2", ("", 80), Location("0.0.0.0", 5000)), "10.0.0.1:80"
+        )
+        self.assertEqual(
+            self.towards("10.0.0.2", ("", 80), Location("10.3.0.1", 5000)), "10.3.0.1:80"
+        )
+
+    def test_given_all_addresses(self) -> None:
+        """A given 0.0.0.0 is no address to call, so it means the one that leads there."""
+        self.assertEqual(
+            self.towards("10.0.0.2", ("0.0.0.0", 80), Location("10.3.0.1", 5000)), "10.0.0.1:80"
+        )
+
+    def test_asked_late(self) -> None:
+        """Where it listens is asked when needed: a free port is known after the start only."""
+        listening = Location("10.3.0.1", 0)
+        own = OwnLocation(None, lambda: listening)
+        listening = Location("10.3.0.1", 40001)
+        self.assertEqual(own.towards("10.0.0.2"), "10.3.0.1:40001")
+
+
+class FakeResolver(ResolverBase):
+    """Answers with what it is told to."""
+
+    def __init__(self, *payloads: Record_A | Record_CNAME) -> None:
+        super().__init__()
+        self.payloads = payloads
+
+    def _lookup(self, name: object, cls: object, type: object, timeout: object) -> object:
+        if not self.payloads:
+            return fail(Failure(DomainError(name)))
+        answers = [RRHeader(type=payload.TYPE, payload=payload) for payload in self.payloads]
+        return succeed((answers, [], []))
+
+
+class ResolveTests(SynchronousTestCase):
+    """Host names that a user gave."""
+
+    def setUp(self) -> None:
+        #: Only its clock is needed, and only by a real resolver.
+        self.reactor = cast(IReactorCore, Clock())
+        self.made = 0
+
+    def resolvers(self, hosts: FakeResolver, server: FakeResolver) -> None:
+        def make(resolv: str, reactor: object) -> FakeResolver:
+            self.made += 1
+            return server
+
+        self.patch(addresses, "Hosts", lambda: hosts)
+        self.patch(addresses, "Resolver", make)
+
+    def resolved(self, host: str) -> Deferred[str]:
+        return Deferred.fromCoroutine(resolve(self.reactor, host))
+
+    def test_address(self) -> None:
+        """An address needs no resolver, and none is made."""
+        self.patch(addresses, "ResolverChain", None)
+        self.assertEqual(self.successResultOf(self.resolved("10.0.0.7")), "10.0.0.7")
+
+    def test_hosts_file(self) -> None:
+        """The file of hosts comes before any name server."""
+        self.resolvers(FakeResolver(Record_A("10.0.0.7")), FakeResolver(Record_A("10.0.0.8")))
+        self.assertEqual(self.successResultOf(self.resolved("rack7")), "10.0.0.7")
+
+    def test_name_server(self) -> None:
+        """The first address of the answer is taken, whatever else is in it."""
+        answer = FakeResolver(
+            Record_CNAME("other.example"), Record_A("10.0.0.7"), Record_A("10.0.0.8")
+        )
+        self.resolvers(FakeResolver(), answer)
+        self.assertEqual(self.successResultOf(self.resolved("rack7")), "10.0.0.7")
+
+    def test_unknown_name(self) -> None:
+        """A name that nobody knows is the user's mistake, and is named."""
+        self.resolvers(FakeResolver(), FakeResolver())
+        error = self.failureResultOf(self.resolved("rack7"), InvalidInput).value
+        self.assertIn("host name 'rack7' can't be resolved", str(error))
+
+    def test_no_address(self) -> None:
+        """A name without an IPv4 address is one too."""
+        self.resolvers(FakeResolver(), FakeResolver(Record_CNAME("other.example")))
+        error = self.failureResultOf(self.resolved("rack7"), InvalidInput).value
+        self.assertEqual(str(error), "host name 'rack7' has no IPv4 address")
+
+    def test_again(self) -> None:
+        """However often a name is looked up, there is one resolver."""
+        self.resolvers(FakeResolver(), FakeResolver(Record_A("10.0.0.7")))
+        for _ in range(3):
+            self.successResultOf(self.resolved("rack7"))
+        self.assertEqual(self.made, 1)
+
+    def test_no_address_of_a_host(self) -> None:
+        """An address that no location may have is none for being behind a name."""
+        self.resolvers(FakeResolver(), FakeResolver(Record_A("169.254.169.254")))
+        self.failureResultOf(self.resolved("rack7"), InvalidInput)
+
+    def test_known_from_before(self) -> None:
+        """A supernode whose name can't be resolved any more is where it was."""
+        server = FakeResolver(Record_A("10.0.0.7"))
+        self.resolvers(FakeResolver(), server)
+        resolved = resolver(self.reactor, "rack7", 5000)
+        for payloads, location in (
+            ((Record_A("10.0.0.7"),), "10.0.0.7:5000"),
+            ((), "10.0.0.7:5000"),
+            ((Record_A("10.0.0.8"),), "10.0.0.8:5000"),
+        ):
+            server.payloads = payloads
+            asked = Deferred.fromCoroutine(cast(Coroutine[Any, Any, str], resolved()))
+            self.assertEqual(self.successResultOf(asked), location)
+
+    def test_own_location(self) -> None:
+        """A host name in the daemon's own location is resolved once, at the start."""
+        self.resolvers(FakeResolver(Record_A("10.0.0.7")), FakeResolver())
+        own = OwnLocation(("rack7", 80), lambda: Location("0.0.0.0", 5000))
+        self.successResultOf(Deferred.fromCoroutine(own.resolve(self.reactor)))
+        self.assertEqual(own.towards("10.0.0.2"), "10.0.0.7:80")
+
+    def test_own_location_without_a_name(self) -> None:
+        """Where no host was given there is nothing to resolve."""
+        self.patch(addresses, "ResolverChain", None)
+        for told, expected in [(None, "10.3.0.1:5000"), (("", 80), "10.3.0.1:80")]:
+            own = OwnLocation(told, lambda: Location("10.3.0.1", 5000))
+            self.successResultOf(Deferred.fromCoroutine(own.resolve(self.reactor)))
+            self.assertEqual(own.towards("10.0.0.2"), expected)
+
+
+class SupernodeUrlTests(SynchronousTestCase):
+    """What `--supernode` takes."""
+
+    def test_urls(self) -> None:
+        """A name or an address and a port, with or without a last slash."""
+        for text, expected in [
+            ("http://10.0.0.1:5000", ("10.0.0.1", 5000)),
+            ("http://10.0.0.1:5000/", ("10.0.0.1", 5000)),
+            ("http://rack7.example:80", ("rack7.example", 80)),
+            ("HTTP://Rack7:80", ("rack7", 80)),
+        ]:
+            self.assertEqual(parse_supernode_url(text), expected)
+
+    def test_secured(self) -> None:
+        """https is for groups that speak TLS, and these take either."""
+        for scheme in ("http", "https"):
+            url = f"{scheme}://10.0.0.1:5000"
+            self.assertEqual(parse_supernode_url(url, secured=True), ("10.0.0.1", 5000))
+        error = self.assertRaises(InvalidInput, parse_supernode_url, "https://10.0.0.1:5000")
+        self.assertIn("--ca-file", str(error))
+
+    def test_refused(self) -> None:
+        """Anything else is named, with the form it must have."""
+        for text in [
+            "",
+            "10.0.0.1:5000",
+            "rack7",
+            "http://",
+            "http://10.0.0.1",
+            "http://:5000",
+            "http://10.0.0.1:0",
+            "http://10.0.0.1:70000",
+            "http://10.0.0.1:port",
+            "ftp://10.0.0.1:5000",
+            "http://10.0.0.1:5000/api",
+            "http://10.0.0.1:5000/?a=b",
+            "http://10.0.0.1:5000/#a",
+            "http://[::1:5000",
+        ]:
+            error = self.assertRaises(InvalidInput, parse_supernode_url, text)
+            self.assertEqual(
+                str(error), f"{text!r} is not a supernode: write it as http://host:port"
+            )

@@ -1,0 +1,116 @@
+"""
+The digest of the whole of a resource that is coming, made in a child process
+that follows the part through the page cache: so the daemon hashes every byte
+only once, for its piece, and the two digests are made on two cores.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ProcessDone
+from twisted.internet.interfaces import IProcessTransport, IReactorProcess
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from p2ptwisted.errors import Unavailable
+from p2ptwisted.interfaces import IWhole
+from p2ptwisted.support.child_process import start_child
+
+#: What its child runs.
+WORKER = "p2ptwisted.transfer.digest_worker"
+
+
+def follower(reactor: IReactorProcess) -> Callable[[Path, os.stat_result, int], IWhole]:
+    """What starts an IWhole for a file, with its status, and its size in the end."""
+
+    def follow(path: Path, status: os.stat_result, size: int) -> IWhole:
+        following = Following(path)
+        # Absolute, for a child's working directory is not ours.
+        start_child(reactor, following, WORKER, os.fspath(path.absolute()), str(size))
+        following.begin(status)
+        return following
+
+    return follow
+
+
+@implementer(IWhole)
+class Following(ProcessProtocol):
+    """An IWhole by a child process."""
+
+    transport: IProcessTransport
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._told = -1
+        self._output = b""
+        self._problem = b""
+        self._result: str | Unavailable | None = None
+        self._waiting: Deferred[str] | None = None
+        self._gone: Deferred[None] | None = None
+
+    def begin(self, status: os.stat_result) -> None:
+        """It is this very file, and no other that stands at its path by now."""
+        self.transport.writeToChild(0, b"%d %d\n" % (status.st_dev, status.st_ino))
+
+    def grown(self, size: int) -> None:
+        if size > self._told and self._result is None:
+            self._told = size
+            self.transport.writeToChild(0, b"%d\n" % size)
+
+    def digest(self) -> Deferred[str]:
+        self._waiting = Deferred()
+        self._answer()
+        return self._waiting
+
+    def stop(self) -> Deferred[None]:
+        if self._result is not None:
+            return succeed(None)
+        self._gone = Deferred()
+        self.transport.signalProcess("KILL")
+        return self._gone
+
+    def outReceived(self, data: bytes) -> None:
+        self._output += data
+
+    def errReceived(self, data: bytes) -> None:
+        self._problem += data
+
+    def processEnded(self, reason: Failure) -> None:
+        if reason.check(ProcessDone) and self._output:
+            self._result = self._output.decode("ascii").strip()
+        else:
+            last_line = self._problem.decode("utf-8", "replace").strip().rpartition("\n")[2]
+            self._result = Unavailable(
+                f"{self._path} can't be hashed: {last_line or reason.getErrorMessage()}"
+            )
+        self._answer()
+        if self._gone is not None:
+            self._gone.callback(None)
+
+    def _answer(self) -> None:
+        if self._waiting is None or self._waiting.called or self._result is None:
+            return
+        if isinstance(self._result, str):
+            self._waiting.callback(self._result)
+        else:
+            self._waiting.errback(self._result)
+
+
+@implementer(IWhole)
+class Known:
+    """An IWhole of a digest that is known beforehand."""
+
+    def __init__(self, digest: str) -> None:
+        self._digest = digest
+
+    def grown(self, size: int) -> None:
+        """Nothing is left to be done."""
+
+    def digest(self) -> Deferred[str]:
+        return succeed(self._digest)
+
+    def stop(self) -> Deferred[None]:
+        return succeed(None)

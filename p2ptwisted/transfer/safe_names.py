@@ -1,0 +1,61 @@
+"""
+What a fetched file is called here. Names come from strangers: nothing that a
+name says may lead out of the folder, hide the file or upset a terminal.
+"""
+
+from pathlib import Path
+
+from p2ptwisted.transfer.part_file import JOURNAL, PART
+
+#: Bytes of a file's name on Linux, less what a part adds to it.
+NAME_BYTES = 255 - len(JOURNAL)
+
+#: What other systems don't allow in a name, or give a meaning to.
+RESERVED = frozenset('\\:*?"<>|')
+
+#: Names that are devices there, whatever follows a dot.
+DEVICES = frozenset(
+    ["aux", "con", "conin$", "conout$", "nul", "prn"]
+    + [f"{port}{number}" for port in ("com", "lpt") for number in "0123456789¹²³"]
+)
+
+#: Folders that a name may bring with it.
+DEPTH_MAX = 16
+
+
+def place(folder: Path, name: str | None, id: str) -> Path:
+    """
+    Where in the folder a resource of that name goes, its own folders with it.
+
+    A name that leaves nothing usable gives way to the id.
+    """
+    parts = [_clean(part) for part in (name or "").split("/")]
+    parts = [part for part in parts if part] or [_clean(id) or "_"]
+    destination = folder.joinpath(*parts[-DEPTH_MAX:])
+    try:
+        if destination.parent.resolve().is_relative_to(folder.resolve()):
+            return destination
+    except (OSError, RuntimeError):
+        pass
+    # A link in the folder leads out of it, or round in a circle.
+    return folder / parts[-1]
+
+
+def flat_name(name: str | None, id: str) -> str:
+    """The same without folders."""
+    return place(Path("/"), (name or "").rpartition("/")[2], id).name
+
+
+def _clean(part: str) -> str:
+    printable = "".join(one if one.isprintable() and one not in RESERVED else "_" for one in part)
+    # A leading dot would hide it; `.` and `..` vanish with it.
+    short = _cut(printable.lstrip(". "))
+    if short.partition(".")[0].rstrip().casefold() in DEVICES:
+        short = _cut(f"_{short}")
+    # Nor may it be taken for something unfinished, or for another file's part.
+    return short.replace(PART, "_part") if short.endswith((PART, JOURNAL)) else short
+
+
+def _cut(part: str) -> str:
+    """No longer than a name may be, and without an end that other systems leave out."""
+    return part.encode("utf-8", "replace")[:NAME_BYTES].decode("utf-8", "ignore").rstrip(". ")

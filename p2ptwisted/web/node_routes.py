@@ -1,0 +1,185 @@
+"""The node's routes."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from ipaddress import IPv4Network
+
+import msgspec
+from klein import Klein
+from msgspec import Struct
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource as WebResource
+from twisted.web.server import Request
+
+from p2ptwisted.errors import InvalidInput, NotAllowed, UnknownResource
+from p2ptwisted.interfaces import IFetches, INode
+from p2ptwisted.model import (
+    FetchOrder,
+    HeldFile,
+    Holding,
+    Manifest,
+    Resource,
+    Wanted,
+    parse_id,
+)
+from p2ptwisted.pieces import encode_set, every_piece
+from p2ptwisted.support.locations import may_name
+from p2ptwisted.web.authentication import Guard
+from p2ptwisted.web.content import Content, SomePieces
+from p2ptwisted.web.envelope import (
+    ApiRoot,
+    caller,
+    decode_body,
+    error_of,
+    no_content,
+    query_ids,
+    success,
+)
+from p2ptwisted.web.json_stream import LongList
+from p2ptwisted.web.orders import reading
+
+#: Bytes; the set of the pieces wanted of 1 TiB has 16 KiB.
+BODY_MAX = 64 * 1024
+
+ENTITY = "resource"
+
+_wanted = msgspec.json.Decoder(Wanted)
+_order = msgspec.json.Decoder(FetchOrder)
+
+
+class Here(Struct):
+    """A resource of this node."""
+
+    id: str
+    name: str
+
+
+class Elsewhere(Struct):
+    """A resource that other nodes have."""
+
+    id: str
+    info: HeldFile
+
+
+class NodeApi:
+    """HTTP to an INode and back."""
+
+    app = Klein()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        node: INode,
+        fetches: IFetches,
+        trusted: Sequence[IPv4Network] = (),
+    ) -> None:
+        """`trusted`: networks whose callers may have this node fetch; loopback always may."""
+        self._clock = clock
+        self._node = node
+        self._fetches = fetches
+        self._trusted = trusted
+
+    def root(self, guard: Guard | None = None) -> ApiRoot:
+        return ApiRoot(self.app, guard)
+
+    @app.handle_errors(Exception)  # type: ignore[arg-type]  # a Request is all there is
+    def on_error(self, request: Request, failure: Failure) -> bytes:
+        return error_of(request, failure)
+
+    @app.route("/node/health", methods=["GET"])
+    def health(self, request: Request) -> bytes:
+        return success(request, self._node.health(caller(request)), "health")
+
+    @app.route("/node/resources", methods=["GET"])
+    def resources(self, request: Request) -> WebResource:
+        return LongList(self._node.resources(), ENTITY, _listed)
+
+    @app.route("/node/resources/find", methods=["GET"])
+    async def find(self, request: Request) -> bytes:
+        ids = query_ids(request)
+        if ids is None:
+            raise InvalidInput("say what to find: hash_ids, ids separated by commas")
+        found = await self._node.find(ids, caller(request))
+        return success(request, [_listed(one) for one in found], ENTITY)
+
+    @app.route("/node/resources/<id>", methods=["GET"])
+    async def resource(self, request: Request, id: str) -> bytes:
+        found = await self._one(request, id)
+        if isinstance(found, Holding):
+            _redirect(request, found, "")
+        return success(request, _listed(found), ENTITY)
+
+    @app.route("/node/resources/<id>/content", methods=["GET"])
+    async def content(self, request: Request, id: str) -> WebResource | bytes:
+        giving = self._node.open(parse_id(id), caller(request))
+        if giving is not None:
+            return Content(self._clock, giving)
+        found = await self._one(request, id)
+        if isinstance(found, Resource):
+            raise UnknownResource(f"{found.id} has just changed or gone")
+        _redirect(request, found, "/content")
+        return success(request, _listed(found), ENTITY)
+
+    @app.route("/node/resources/<id>/pieces", methods=["GET"])
+    def pieces(self, request: Request, id: str) -> bytes:
+        id = parse_id(id)
+        pieces, have = self._node.pieces(id)
+        digests = [pieces.digest(piece).hex() for piece in range(pieces.count)]
+        part = None if have == every_piece(pieces.count) else encode_set(have)
+        manifest = Manifest(id, pieces.size, pieces.length, digests, part)
+        return success(request, manifest, "pieces")
+
+    # Asked for by POST, as a set of pieces is too long for a URL.
+    @app.route("/node/resources/<id>/pieces", methods=["POST"])
+    @reading
+    def some_pieces(self, request: Request, id: str) -> WebResource:
+        wanted = decode_body(request, _wanted).want
+        return SomePieces(self._clock, self._node.give(parse_id(id), wanted, caller(request)))
+
+    @app.route("/node/fetch", methods=["POST"])
+    def fetch(self, request: Request) -> bytes:
+        self._only_loopback(request)
+        status = self._fetches.start(parse_id(decode_body(request, _order).id))
+        request.setResponseCode(HTTPStatus.ACCEPTED)
+        return success(request, status, "fetch")
+
+    @app.route("/node/fetch", methods=["GET"])
+    def fetches(self, request: Request) -> WebResource:
+        return LongList(self._fetches.all(), "fetch")
+
+    @app.route("/node/fetch/<id>", methods=["GET"])
+    def fetch_status(self, request: Request, id: str) -> bytes:
+        return success(request, self._fetches.status(parse_id(id)), "fetch")
+
+    @app.route("/node/fetch/<id>", methods=["DELETE"])
+    def cancel(self, request: Request, id: str) -> bytes:
+        self._only_loopback(request)
+        self._fetches.cancel(parse_id(id))
+        return no_content(request)
+
+    def _only_loopback(self, request: Request) -> None:
+        if not may_name(caller(request), "", self._trusted):
+            raise NotAllowed(
+                f"you call from {caller(request)}: only loopback and the node's --trusted-network "
+                "may have it fetch"
+            )
+
+    async def _one(self, request: Request, id: str) -> Resource | Holding:
+        for found in await self._node.find([parse_id(id)], caller(request)):
+            return found
+        raise UnknownResource(f"nobody has {id}")
+
+
+def _listed(found: Resource | Holding) -> Here | Elsewhere:
+    if isinstance(found, Resource):
+        return Here(found.id, found.name)
+    return Elsewhere(found.id, found.file)
+
+
+def _redirect(request: Request, found: Holding, rest: str) -> None:
+    """Send the client to a holder, with what is known as the body."""
+    request.setResponseCode(HTTPStatus.FOUND)
+    scheme = "https" if request.isSecure() else "http"
+    url = f"{scheme}://{found.file.location}/api/node/resources/{found.id}{rest}"
+    request.setHeader(b"location", url.encode())

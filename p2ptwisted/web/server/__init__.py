@@ -1,0 +1,1 @@
+"""The bounded HTTP server: connections, requests and their limits. It knows no route."""

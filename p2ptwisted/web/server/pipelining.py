@@ -1,0 +1,103 @@
+"""
+Requests that a client sends before it has the answers to earlier ones.
+
+Twisted pauses only the socket where answers are not taken, and handles all
+the same what has come: as many requests as fit one read, in one turn.
+"""
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
+
+from p2ptwisted.web.server.request_body import LimitedRequest
+
+if TYPE_CHECKING:
+    from p2ptwisted.web.server.site import LimitedSite
+
+#: Requests of one connection that are answered in one turn of the reactor.
+REQUESTS_A_TURN = 8
+
+
+class PatientChannel(HTTPChannel):
+    """
+    A connection whose next request waits until there is room for its answer.
+
+    While `paused`, what has come is only kept, and no more is read from the socket.
+    """
+
+    site: "LimitedSite"
+    #: Requests answered in this turn with more behind them, and what starts the next one.
+    _this_turn = 0
+    _next_turn: IDelayedCall | None = None
+
+    def is_idle_now(self) -> None:
+        """All that has come is answered, and the transport has room. For subclasses."""
+
+    def dataReceived(self, data: bytes) -> None:
+        # Not where this is called from within, with what was kept.
+        if self._this_turn and not self._busyReceiving:
+            self._this_turn = 0
+        super().dataReceived(data)
+
+    def rawDataReceived(self, data: bytes) -> None:
+        super().rawDataReceived(data)
+        if self._handlingRequest and self._waitingForTransport:
+            # Twisted would go on reading, for as long as the answer is not taken.
+            self._networkProducer.pauseProducing()
+
+    def requestDone(self, request: LimitedRequest) -> None:
+        if self.persistent:
+            if self._buffer:
+                self._this_turn += 1
+            if self._waitingForTransport or self._this_turn >= REQUESTS_A_TURN:
+                self.paused = True
+            else:
+                self.is_idle_now()
+        # Reads what came of the next one meanwhile.
+        super().requestDone(request)
+        if self.paused:
+            self._networkProducer.pauseProducing()
+            self._continue_soon()
+
+    def resumeProducing(self) -> None:
+        super().resumeProducing()
+        if not self.paused:
+            return
+        if self._buffer:
+            self._networkProducer.pauseProducing()
+            self._continue_soon()
+        else:
+            self.paused = False
+            self.is_idle_now()
+
+    def _continue_soon(self) -> None:
+        """In the reactor's next turn, unless the client has first to take what it asked for."""
+        if not self._waitingForTransport and self._next_turn is None:
+            self._next_turn = self.site.reactor.callLater(0, self._continue)
+
+    def _continue(self) -> None:
+        """Go on with what came behind the requests that have been answered."""
+        self._next_turn = None
+        self.paused = False
+        if self._buffer:
+            self.dataReceived(b"")
+        else:
+            self.is_idle_now()
+        if not self.paused and not (self._handlingRequest and self._dataBuffer):
+            self._networkProducer.resumeProducing()
+
+    def loseConnection(self) -> None:
+        self._stop()
+        super().loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._stop()
+        super().connectionLost(reason)
+
+    def _stop(self) -> None:
+        if self._next_turn is not None:
+            self._next_turn.cancel()
+            self._next_turn = None

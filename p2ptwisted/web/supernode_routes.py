@@ -1,0 +1,94 @@
+"""The supernode's routes."""
+
+import msgspec
+from klein import Klein
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+
+from p2ptwisted.errors import InvalidInput
+from p2ptwisted.interfaces import ISupernode
+from p2ptwisted.model import Presence, Registration, parse_id
+from p2ptwisted.web.authentication import Guard
+from p2ptwisted.web.envelope import (
+    ApiRoot,
+    caller,
+    decode_body,
+    error_of,
+    no_content,
+    query,
+    query_ids,
+    success,
+)
+from p2ptwisted.web.json_stream import LongList
+from p2ptwisted.web.orders import order
+
+#: Bytes; a registration of model.RESOURCES_MAX resources has about 14 MB.
+BODY_MAX = 16 * 1024 * 1024
+
+FOUND = "node_resource_location"
+
+_registration = msgspec.json.Decoder(Registration)
+_presence = msgspec.json.Decoder(Presence)
+
+
+class SupernodeApi:
+    """HTTP to an ISupernode and back."""
+
+    app = Klein()
+
+    def __init__(self, supernode: ISupernode) -> None:
+        self._supernode = supernode
+
+    def root(self, guard: Guard | None = None) -> ApiRoot:
+        return ApiRoot(self.app, guard)
+
+    @app.handle_errors(Exception)  # type: ignore[arg-type]  # a Request is all there is
+    def on_error(self, request: Request, failure: Failure) -> bytes:
+        return error_of(request, failure)
+
+    @app.route("/supernode/register", methods=["POST"])
+    async def register(self, request: Request) -> bytes:
+        registration = decode_body(request, _registration)
+        await self._supernode.register(registration, caller(request))
+        return no_content(request)
+
+    @app.route("/supernode/search/<id>", methods=["GET"])
+    async def search(self, request: Request, id: str) -> bytes:
+        found = await self._supernode.search(parse_id(id), caller(request))
+        return success(request, {} if found is None else found, FOUND)
+
+    @app.route("/supernode/search", methods=["GET"])
+    async def search_many(self, request: Request) -> bytes:
+        ids = query_ids(request)
+        file_name, node_name = query(request, "file_name"), query(request, "node_name")
+        if not (ids or file_name or node_name):
+            raise InvalidInput("say what to search for: hash_ids, file_name or node_name")
+        found = await self._supernode.find(caller(request), file_name, node_name, ids)
+        return success(request, found, FOUND)
+
+    @app.route("/supernode/holders/<id>", methods=["GET"])
+    async def holders(self, request: Request, id: str) -> bytes:
+        everywhere = query(request, "here") is None
+        found = await self._supernode.holders(parse_id(id), caller(request), everywhere)
+        return success(request, found, "holders")
+
+    @app.route("/supernode/alive", methods=["GET"])
+    def alive(self, request: Request) -> Resource:
+        return LongList(self._supernode.nodes(), "node")
+
+    @app.route("/supernode/alive", methods=["POST"])
+    def heartbeat(self, request: Request) -> bytes:
+        self._supernode.heartbeat(decode_body(request, _presence).location, caller(request))
+        return no_content(request)
+
+    @app.route("/supernode/alive", methods=["DELETE"])
+    def goodbye(self, request: Request) -> bytes:
+        self._supernode.goodbye(decode_body(request, _presence).location, caller(request))
+        return no_content(request)
+
+    @app.route("/supernode/xxx", methods=["GET"])
+    @order
+    async def sweep(self, request: Request) -> bytes:
+        await self._supernode.sweep()
+        return no_content(request)
