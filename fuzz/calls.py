@@ -24,10 +24,10 @@ from fuzz.target import Target
 from p2ptwisted.client.api import Client
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import Unavailable
-from p2ptwisted.model import Holders, Holding, Resource, parse_id
+from p2ptwisted.model import Holders, Holding, ResourceInfo, parse_id
 from p2ptwisted.pieces import Pieces
 from p2ptwisted.supernode.failure_detector import Sweep
-from p2ptwisted.supernode.service import Known, Supernode
+from p2ptwisted.supernode.service import LocalAnswers, LocalSupernode
 from p2ptwisted.support.locations import Location, OwnLocation, parse_location
 from p2ptwisted.test.fakes import FakeOverlay, open_registry
 from p2ptwisted.test.node_fakes import (
@@ -113,9 +113,9 @@ class SupernodeInMemory:
             return True
 
         sweep = Sweep(clock, self.registry, is_well, is_well, 5.0)
-        known = Known(self.registry, OwnLocation(None, lambda: Location("0.0.0.0", 5000)))
+        known = LocalAnswers(self.registry, OwnLocation(None, lambda: Location("0.0.0.0", 5000)))
         client = FakeClient(clock)
-        supernode = Supernode(clock, self.registry, known, sweep, FakeOverlay(), client)
+        supernode = LocalSupernode(clock, self.registry, known, sweep, FakeOverlay(), client)
         self.served = Served(clock, SupernodeApi(supernode).root(), BODY_MAX)
 
     def __enter__(self) -> Self:
@@ -227,7 +227,7 @@ class NodeInMemory:
         node = FakeNode()
         self.file = Path(tempfile.mkdtemp()) / "file"
         self.file.write_bytes(CONTENT)
-        node.here[ID] = Resource(ID, "a/b.bin", len(CONTENT))
+        node.here[ID] = ResourceInfo(ID, "a/b.bin", len(CONTENT))
         node.files[ID] = self.file
         node.cut[ID] = (Pieces(len(CONTENT), b"\1" * 32), 1)
         node.run = (0, len(CONTENT))

@@ -12,11 +12,11 @@ from fuzz.damage import any_of, damaged
 from fuzz.formats import ID
 from fuzz.target import Target
 from p2ptwisted.errors import Unavailable
-from p2ptwisted.model import Node, Resource
+from p2ptwisted.model import NodeInfo, ResourceInfo
 from p2ptwisted.pieces import MIB, Pieces
 from p2ptwisted.test.fakes import open_registry
 from p2ptwisted.test.node_fakes import one_by_one, work
-from p2ptwisted.transfer.part_file import JOURNAL, PART, Part
+from p2ptwisted.transfer.part_file import JOURNAL, PART, PartFile
 
 #: A resource of three pieces.
 _SIZE = 2 * MIB + 5
@@ -38,7 +38,7 @@ def _folder() -> Path:
 @functools.cache
 def _journal() -> bytes:
     """A good journal: two pieces are here."""
-    part = Part(_folder() / "good", ID, PIECES)
+    part = PartFile(_folder() / "good", ID, PIECES)
     for piece in (0, 2):
         part.verified(piece)
     part.close()
@@ -56,7 +56,7 @@ def check_part(given: tuple[bytes, int | None]) -> None:
             file.write(b"x")
     Path(f"{path}{JOURNAL}").write_bytes(journal)
     try:
-        part = Part(path, ID, PIECES)
+        part = PartFile(path, ID, PIECES)
     except Unavailable:
         return
     try:
@@ -71,8 +71,8 @@ def check_part(given: tuple[bytes, int | None]) -> None:
         part.close()
 
 
-A, B = Node("a", "10.0.0.1:1"), Node("b", "10.0.0.2:1")
-X, Y = Resource(ID, "x.bin", 7), Resource("y", "y.txt")
+A, B = NodeInfo("a", "10.0.0.1:1"), NodeInfo("b", "10.0.0.2:1")
+X, Y = ResourceInfo(ID, "x.bin", 7), ResourceInfo("y", "y.txt")
 
 
 @functools.cache

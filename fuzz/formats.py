@@ -12,10 +12,10 @@ from fuzz.target import Target
 from p2ptwisted.config import LINE_MAX, NodeConfig, SupernodeConfig, load_config
 from p2ptwisted.errors import InvalidInput, NotSigned, StartError
 from p2ptwisted.pieces import decode_set, encode_set
-from p2ptwisted.protocols.datagram_auth import WINDOW, Seal
-from p2ptwisted.protocols.datagrams import DATAGRAM_MAX, LOCATIONS_MAX, Found, decode, encode
+from p2ptwisted.protocols.datagram_auth import WINDOW, DatagramAuth
+from p2ptwisted.protocols.datagrams import DATAGRAM_MAX, LOCATIONS_MAX, FoundReply, decode, encode
 from p2ptwisted.security.group_key import GroupKey, load_group_key
-from p2ptwisted.security.http_signatures import Call, Signatures
+from p2ptwisted.security.http_signatures import HttpSignatures, SignedCall
 from p2ptwisted.support.locations import parse_location
 from p2ptwisted.transfer.part_file import JOURNAL, PART
 from p2ptwisted.transfer.safe_names import DEVICES, flat_name, place
@@ -43,15 +43,15 @@ def check_datagram(data: bytes) -> None:
     assert not any(one in message.name for one in ";#\r\n\0\x1b"), message
     again = decode(encode(message))
     assert again == message, (again, message)
-    if isinstance(message, Found):
+    if isinstance(message, FoundReply):
         assert 0 < len(message.locations) <= LOCATIONS_MAX
         for location in message.locations:
             assert str(parse_location(location)) == location
 
 
-_seal = Seal(GroupKey(b"k" * 32))
+_seal = DatagramAuth(GroupKey(b"k" * 32))
 _sealed = {_seal.close(one.encode(), NOW): one.encode() for one in DATAGRAMS}
-_of_others = Seal(GroupKey(b"o" * 32)).close(DATAGRAMS[0].encode(), NOW)
+_of_others = DatagramAuth(GroupKey(b"o" * 32)).close(DATAGRAMS[0].encode(), NOW)
 _of_old = _seal.close(DATAGRAMS[0].encode(), NOW - WINDOW - 1)
 
 
@@ -60,15 +60,15 @@ def check_seal(data: bytes) -> None:
     assert _seal.open(data, NOW) == _sealed.get(data)
 
 
-_CALL = Call("POST", "http://10.0.0.1:5000/api/supernode/register?a=b")
+_CALL = SignedCall("POST", "http://10.0.0.1:5000/api/supernode/register?a=b")
 _BODY = b'{"location": ":8000", "resources": []}'
-_signatures = Signatures(b"k" * 32)
+_signatures = HttpSignatures(b"k" * 32)
 
 
 @st.composite
-def signed_calls(draw: st.DrawFn) -> tuple[Call, bytes]:
+def signed_calls(draw: st.DrawFn) -> tuple[SignedCall, bytes]:
     """A signed call, of which something may have been changed on its way."""
-    call = Call(_CALL.method, _CALL.url, _signatures.sign(_CALL.method, _CALL.url, _BODY))
+    call = SignedCall(_CALL.method, _CALL.url, _signatures.sign(_CALL.method, _CALL.url, _BODY))
     body = _BODY
     for _ in range(draw(st.integers(0, 3))):
         match draw(st.integers(0, 3)):
@@ -87,7 +87,7 @@ def signed_calls(draw: st.DrawFn) -> tuple[Call, bytes]:
     return call, body
 
 
-def check_signature(signed: tuple[Call, bytes]) -> None:
+def check_signature(signed: tuple[SignedCall, bytes]) -> None:
     """What passes is what was signed; what doesn't is not signed, and nothing worse."""
     call, body = signed
     try:

@@ -11,9 +11,9 @@ from fuzz.damage import any_of
 from fuzz.formats import ID, NAME
 from fuzz.target import Target
 from p2ptwisted.model import SUPERNODE_ID
-from p2ptwisted.protocols.datagrams import DATAGRAM_MAX, LOCATIONS_MAX, Request, decode
+from p2ptwisted.protocols.datagrams import DATAGRAM_MAX, LOCATIONS_MAX, SearchRequest, decode
 from p2ptwisted.protocols.multicast import MulticastOverlay
-from p2ptwisted.protocols.sockets import Group
+from p2ptwisted.protocols.sockets import MulticastGroup
 from p2ptwisted.support.locations import is_loopback, parse_location
 from p2ptwisted.test.fakes import Network, make_peer
 
@@ -60,7 +60,7 @@ class SupernodeOverlay:
         host = self.network.host(OWN)
         self.overlay = MulticastOverlay(
             host,
-            Group(*GROUP),
+            MulticastGroup(*GROUP),
             "5a0c9a0e-0000-4000-8000-000000000000",
             TIMEOUT,
             answers=lambda id, asker: HOLDERS if id == HELD else [],
@@ -88,7 +88,7 @@ class SupernodeOverlay:
     def tags(self) -> dict[str, str]:
         """Those of the searches, by their ids."""
         requests = (decode(one.payload) for one in self.network.sent)
-        return {one.id: one.tag for one in requests if isinstance(one, Request) and one.tag}
+        return {one.id: one.tag for one in requests if isinstance(one, SearchRequest) and one.tag}
 
     def hear(self, heard: Sequence[_Heard]) -> list[bytes]:
         """What it says when it hears all of these."""

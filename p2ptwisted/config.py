@@ -17,14 +17,14 @@ from msgspec import Meta, Struct
 
 from p2ptwisted.errors import InvalidInput, StartError
 from p2ptwisted.protocols.network_interfaces import check_selection
-from p2ptwisted.protocols.sockets import Group
+from p2ptwisted.protocols.sockets import MulticastGroup
 from p2ptwisted.security.group_key import GroupKey, load_group_key
 from p2ptwisted.security.private_files import read_file
-from p2ptwisted.security.tls import Authority, load_authority
+from p2ptwisted.security.tls import TrustedAuthority, load_authority
 from p2ptwisted.support.escaping import printable
 from p2ptwisted.support.locations import parse_supernode_url, split_location
 from p2ptwisted.web.server.endpoints import check_endpoint
-from p2ptwisted.web.server.settings import BODIES_MAX, HEADER_MOST, IDLE_LEAST, Limits
+from p2ptwisted.web.server.settings import BODIES_MAX, HEADER_MOST, IDLE_LEAST, ServerSettings
 
 EVERYWHERE = IPv4Network("0.0.0.0/0")
 
@@ -61,14 +61,14 @@ class CommonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     private: bool = False
     ca_file: str | None = None
     multicast_ttl: Annotated[int, Meta(ge=0, le=255)] = 20
-    connections: _Count = Limits.connections
-    connections_per_address: _Count = Limits.connections_per_address
-    header_size: Annotated[int, Meta(ge=1024, le=HEADER_MOST)] = Limits.header_size
-    body_size: Annotated[int, Meta(ge=1024, le=BODIES_MAX // 2)] | None = Limits.body_size
-    header_time: _Seconds = Limits.header_time
-    body_time: _Seconds = Limits.body_time
-    idle_time: Annotated[float, Meta(ge=IDLE_LEAST, le=3600)] = Limits.idle_time
-    stall_time: Annotated[float, Meta(ge=1, le=3600)] = Limits.stall_time
+    connections: _Count = ServerSettings.connections
+    connections_per_address: _Count = ServerSettings.connections_per_address
+    header_size: Annotated[int, Meta(ge=1024, le=HEADER_MOST)] = ServerSettings.header_size
+    body_size: Annotated[int, Meta(ge=1024, le=BODIES_MAX // 2)] | None = ServerSettings.body_size
+    header_time: _Seconds = ServerSettings.header_time
+    body_time: _Seconds = ServerSettings.body_time
+    idle_time: Annotated[float, Meta(ge=IDLE_LEAST, le=3600)] = ServerSettings.idle_time
+    stall_time: Annotated[float, Meta(ge=1, le=3600)] = ServerSettings.stall_time
 
     @property
     def endpoint(self) -> str:
@@ -97,20 +97,20 @@ class CommonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return None
 
     @property
-    def authority(self) -> Authority | None:
+    def authority(self) -> TrustedAuthority | None:
         """Who signs the certificates, where the group speaks TLS. Raises InvalidInput."""
         return None if self.ca_file is None else load_authority(Path(self.ca_file))
 
     @property
-    def limits(self) -> Limits:
-        return msgspec.convert(self, Limits, from_attributes=True)
+    def limits(self) -> ServerSettings:
+        return msgspec.convert(self, ServerSettings, from_attributes=True)
 
     @property
     def state_folder(self) -> Path | None:
         return None if self.state is None else Path(self.state)
 
     @property
-    def group(self) -> Group:
+    def group(self) -> MulticastGroup:
         """The multicast group. Raises InvalidInput."""
         try:
             host, _, port = self.multicast_group.rpartition(":")
@@ -123,7 +123,9 @@ class CommonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 f"{_shown(self.multicast_group)} is not a multicast address and a port, "
                 "such as 239.255.43.21:4321"
             )
-        return Group(str(address), number, _several(self.multicast_interface), self.multicast_ttl)
+        return MulticastGroup(
+            str(address), number, _several(self.multicast_interface), self.multicast_ttl
+        )
 
     @property
     def trusted_networks(self) -> list[IPv4Network]:

@@ -12,8 +12,16 @@ from typing import BinaryIO, NamedTuple
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from p2ptwisted.model import FetchStatus, Health, Holders, Holding, Node, Registration, Resource
-from p2ptwisted.node.folder_walk import Signature
+from p2ptwisted.model import (
+    FetchStatus,
+    Health,
+    Holders,
+    Holding,
+    NodeInfo,
+    Registration,
+    ResourceInfo,
+)
+from p2ptwisted.node.folder_walk import FileStamp
 from p2ptwisted.pieces import Digests, Pieces
 
 
@@ -21,7 +29,7 @@ class IRegistry(Interface):
     """Which node holds which resource. Soft state: the nodes can always tell it again."""
 
     def register(
-        node: Node, resources: Sequence[Resource], bounded: bool = False
+        node: NodeInfo, resources: Sequence[ResourceInfo], bounded: bool = False
     ) -> Deferred[None]:
         """
         Make this the node's whole list; it counts as seen.
@@ -37,7 +45,7 @@ class IRegistry(Interface):
     def remove(location: str) -> bool:
         """Forget the node there, at once and with all it holds; False where there is none."""
 
-    def nodes() -> list[Node]:
+    def nodes() -> list[NodeInfo]:
         """All nodes, in the order in which they came."""
 
     def holdings(ids: Sequence[str], most: int = ...) -> list[Holding]:
@@ -103,7 +111,7 @@ class ISupernode(Interface):
         Raises TooMuch and Unavailable.
         """
 
-    def nodes() -> list[Node]:
+    def nodes() -> list[NodeInfo]:
         """The nodes that are registered here."""
 
     def sweep() -> Awaitable[None]:
@@ -131,10 +139,10 @@ class ILibrary(Interface):
     folder = Attribute("Path: the folder, absolute")
     scanning = Attribute("bool: whether the first scan is still under way")
 
-    def resources() -> list[Resource]:
+    def resources() -> list[ResourceInfo]:
         """All resources, in the order of their names."""
 
-    def get(id: str) -> Resource | None:
+    def get(id: str) -> ResourceInfo | None:
         """The resource with this (canonical) id."""
 
     def pieces(id: str) -> Pieces | None:
@@ -151,7 +159,7 @@ class ILibrary(Interface):
         """Have `changed` called whenever the list has changed."""
 
 
-class IFetches(Interface):
+class IDownloads(Interface):
     """Fetches resources into a node's library. All ids are canonical."""
 
     def start(id: str) -> FetchStatus:
@@ -170,7 +178,7 @@ class IFetches(Interface):
 class IHasher(Interface):
     """Makes the digests of files."""
 
-    def hash(folder: Path, name: str, signature: Signature) -> Deferred[Digests]:
+    def hash(folder: Path, name: str, signature: FileStamp) -> Deferred[Digests]:
         """
         Those of the file of that name in the folder, where it is the one with that signature.
 
@@ -179,7 +187,7 @@ class IHasher(Interface):
         """
 
 
-class IWhole(Interface):
+class IFileDigest(Interface):
     """Makes the SHA-256 of a whole file while it grows."""
 
     def grown(size: int) -> None:
@@ -202,10 +210,10 @@ class IUpload(Interface):
         """It is through, or its client has gone."""
 
 
-class Giving(NamedTuple):
+class ContentSlice(NamedTuple):
     """What a node gives of a resource: the bytes from `start` to before `stop` of a file."""
 
-    resource: Resource
+    resource: ResourceInfo
     file: BinaryIO
     start: int
     stop: int
@@ -218,10 +226,10 @@ class INode(Interface):
     def health(caller: str) -> Health:
         """How it is, as whoever calls from that address may know it."""
 
-    def resources() -> list[Resource]:
+    def resources() -> list[ResourceInfo]:
         """What it shares."""
 
-    def open(id: str, client: str) -> Giving | None:
+    def open(id: str, client: str) -> ContentSlice | None:
         """
         The whole of a resource, where it is here and as it was, for `client`.
 
@@ -235,7 +243,7 @@ class INode(Interface):
         Raises UnknownResource.
         """
 
-    def give(id: str, wanted: str, client: str) -> Giving:
+    def give(id: str, wanted: str, client: str) -> ContentSlice:
         """
         Some consecutive pieces of those wanted (pieces.encode_set), for `client`.
 
@@ -243,7 +251,7 @@ class INode(Interface):
         Unavailable where too much is being sent already.
         """
 
-    def find(ids: Sequence[str], caller: str) -> Awaitable[list[Resource | Holding]]:
+    def find(ids: Sequence[str], caller: str) -> Awaitable[list[ResourceInfo | Holding]]:
         """
         Those of these (canonical) ids that anybody has, in the order asked for.
 

@@ -51,7 +51,7 @@ def parse_id(text: str) -> str:
     )
 
 
-class Resource(Struct, frozen=True, omit_defaults=True, gc=False):
+class ResourceInfo(Struct, frozen=True, omit_defaults=True, gc=False):
     """A file as its holder lists it: its id, its name there and its size in bytes."""
 
     id: str
@@ -61,7 +61,7 @@ class Resource(Struct, frozen=True, omit_defaults=True, gc=False):
     partial: bool = False
 
 
-class Node(Struct, frozen=True):
+class NodeInfo(Struct, frozen=True):
     """A registered node; its location (`host:port`) tells it from all others."""
 
     name: str
@@ -72,7 +72,7 @@ class Registration(Struct, frozen=True):
     """What a node posts to its supernode; the list replaces its earlier one."""
 
     location: str
-    resources: Annotated[list[Resource], Meta(max_length=RESOURCES_MAX)]
+    resources: Annotated[list[ResourceInfo], Meta(max_length=RESOURCES_MAX)]
     name: Name = ""
 
 

@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from p2ptwisted.protocols.datagram_auth import Seal
+from p2ptwisted.protocols.datagram_auth import DatagramAuth
 from p2ptwisted.security.group_key import load_group_key
 
 #: Senders, each with an address of its own; not a multiple of KINDS, so that each sends all.
@@ -50,7 +50,7 @@ def datagrams(known: str, chance: random.Random) -> Iterator[bytes]:
 
 def half_sealed(kinds: Iterator[bytes], key: Path) -> Iterator[bytes]:
     """These, every kind in turn as a member would send it, and as one who isn't."""
-    seal = Seal(load_group_key(key))
+    seal = DatagramAuth(load_group_key(key))
     for number, datagram in enumerate(kinds):
         is_sealed = (number + number // KINDS) % 2
         yield seal.close(datagram, time.time()) if is_sealed else datagram

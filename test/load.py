@@ -32,7 +32,7 @@ from twisted.web.server import Site
 from p2ptwisted.client.api import Client
 from p2ptwisted.client.transport import Refused, make_agent
 from p2ptwisted.errors import Unavailable
-from p2ptwisted.model import Health, Registration, Resource
+from p2ptwisted.model import Health, Registration, ResourceInfo
 from p2ptwisted.node.membership import Membership
 
 reactor: Any = _reactor
@@ -102,7 +102,7 @@ class Load:
         self._holders: dict[str, str] = {}
         self._memberships: dict[str, Membership] = {}
         #: By address, what comes and goes.
-        self._changing: dict[str, list[Resource]] = {}
+        self._changing: dict[str, list[ResourceInfo]] = {}
         for node in range(nodes):
             self._add(location_of(node, port), resources)
         reactor.listenTCP(port, Site(Healths(self._memberships)), interface="0.0.0.0")
@@ -163,10 +163,10 @@ def location_of(node: int, port: int) -> str:
     return f"{FIRST + node}:{port}"
 
 
-def resource_of(location: str, number: int) -> Resource:
+def resource_of(location: str, number: int) -> ResourceInfo:
     """What the node there has, by number."""
     name = f"{location}-{number}"
-    return Resource(hashlib.sha256(name.encode()).hexdigest(), name, number)
+    return ResourceInfo(hashlib.sha256(name.encode()).hexdigest(), name, number)
 
 
 def main(

@@ -14,9 +14,9 @@ import psutil
 from http_message_signatures import HTTPMessageSigner, MappingKeyResolver
 from http_message_signatures.algorithms import HMAC_SHA256
 
-from p2ptwisted.protocols.datagram_auth import Seal
+from p2ptwisted.protocols.datagram_auth import DatagramAuth
 from p2ptwisted.security.group_key import GroupKey, load_group_key
-from p2ptwisted.security.http_signatures import COVERED, Call, Signatures
+from p2ptwisted.security.http_signatures import COVERED, HttpSignatures, SignedCall
 
 from .answers import Answer
 from .cases import SystemTestCase
@@ -109,7 +109,7 @@ class ClosedGroupCase(SystemTestCase):
         """
         http = load_group_key(key or self.key).http
         resolver = MappingKeyResolver(public_keys={"group": http}, private_keys={"group": http})
-        call = Call(method, url or daemon.url + path)
+        call = SignedCall(method, url or daemon.url + path)
         HTTPMessageSigner(signature_algorithm=HMAC_SHA256, key_resolver=resolver).sign(
             call,
             key_id="group",
@@ -227,7 +227,7 @@ class ClosedGroupTests(ClosedGroupCase):
         """A signed call that was overheard is worth nothing a second time."""
         first, *_ = self.members()
         url = f"{first.url}/api{REGISTER}"
-        headers = Signatures(load_group_key(self.key).http).sign("POST", url, REGISTRATION)
+        headers = HttpSignatures(load_group_key(self.key).http).sign("POST", url, REGISTRATION)
         statuses = [
             first.request("POST", f"/api{REGISTER}", REGISTRATION, headers).status for _ in range(2)
         ]
@@ -239,7 +239,7 @@ class ClosedGroupTests(ClosedGroupCase):
         one, two = switch.host("10.35.9.1"), switch.host("10.35.9.2")
         supernode = self.start("p2p-supernode", 5000, *self.keyed(), machine=one)
         url, alive = supernode.url + REGISTER, supernode.url + ALIVE
-        sign = Signatures(load_group_key(self.key).http).sign
+        sign = HttpSignatures(load_group_key(self.key).http).sign
         for location in ("10.35.9.2:9", ":9"):
             body = json.dumps({"location": location, "resources": []}).encode()
             self.assertEqual(two.request("POST", url, body).status, 401)
@@ -267,7 +267,7 @@ class ClosedGroupTests(ClosedGroupCase):
         told += [ran.stdout.encode(), ran.stderr.encode()]
         group = Speaker(self, self.group)
         group.say(b"x;20;y;1.0")
-        group.say(Seal(load_group_key(other_key)).close(b"x;20;y", time.time()))
+        group.say(DatagramAuth(load_group_key(other_key)).close(b"x;20;y", time.time()))
         for member in members:
             process = psutil.Process(member.pid)
             for one in (process, *process.children(recursive=True)):
@@ -307,8 +307,8 @@ class SealTests(ClosedGroupCase):
         super().setUp()
         self.supernode = self.start_supernode(*self.keyed())
         self.speaker = Speaker(self, self.group)
-        self.seal = Seal(load_group_key(self.key))
-        self.other_seal = Seal(load_group_key(self.make_key("other-key")))
+        self.seal = DatagramAuth(load_group_key(self.key))
+        self.other_seal = DatagramAuth(load_group_key(self.make_key("other-key")))
 
     def bad(self, datagram: bytes) -> Iterator[bytes]:
         """What nothing proves, or no longer."""

@@ -15,7 +15,7 @@ from twisted.internet import reactor
 from twisted.internet.protocol import ProcessProtocol
 from twisted.trial.unittest import TestCase
 
-from p2ptwisted.node.folder_walk import Signature
+from p2ptwisted.node.folder_walk import FileStamp
 from p2ptwisted.node.hash_pool import WORKER, HashPool, IPoolReactor
 from p2ptwisted.support.child_process import start_child
 from p2ptwisted.test.node_fakes import ProcessReactor
@@ -107,7 +107,7 @@ class ChildTests(TestCase):
         #: Relative, and not in UTF-8.
         self.path = Path(os.fsdecode(b"\xff"))
         self.path.write_bytes(b"content")
-        self.signature = Signature.of(self.path.stat())
+        self.signature = FileStamp.of(self.path.stat())
 
     def patch_environment(self, variable: str, value: str) -> None:
         before = os.environ.get(variable)

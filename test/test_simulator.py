@@ -17,13 +17,13 @@ from bench.sim.members import VirtualClient
 from p2ptwisted.model import SUPERNODE_ID, Holding
 from p2ptwisted.node import heartbeats
 from p2ptwisted.protocols import multicast
-from p2ptwisted.protocols.datagrams import Found, Request
+from p2ptwisted.protocols.datagrams import FoundReply, SearchRequest
 from p2ptwisted.protocols.multicast import MulticastOverlay
 from p2ptwisted.protocols.searches import Search, Searches
-from p2ptwisted.protocols.sockets import Source
+from p2ptwisted.protocols.sockets import UdpAddress
 from p2ptwisted.supernode import failure_detector as liveness
 from p2ptwisted.supernode.failure_detector import Sweep
-from p2ptwisted.supernode.service import Supernode
+from p2ptwisted.supernode.service import LocalSupernode
 from tools.run_tests import read_check
 
 from .daemons import CHECKOUT
@@ -93,7 +93,7 @@ class NoticedTests(SynchronousTestCase):
         """Supernodes that answer for themselves only, and never for a resource."""
         real = MulticastOverlay._answer
 
-        def answer(overlay: MulticastOverlay, request: Request, source: Source) -> None:
+        def answer(overlay: MulticastOverlay, request: SearchRequest, source: UdpAddress) -> None:
             if request.id == SUPERNODE_ID:
                 real(overlay, request, source)
 
@@ -102,14 +102,14 @@ class NoticedTests(SynchronousTestCase):
 
     def test_denied(self) -> None:
         """A supernode that finds nobody, at every third search."""
-        real, searches = Supernode.search, iter(range(1_000_000))
+        real, searches = LocalSupernode.search, iter(range(1_000_000))
 
-        async def search(supernode: Supernode, id: str, caller: str) -> Holding | None:
+        async def search(supernode: LocalSupernode, id: str, caller: str) -> Holding | None:
             if next(searches) % 3 == 0:
                 return None
             return await real(supernode, id, caller)
 
-        self.patch(Supernode, "search", search)
+        self.patch(LocalSupernode, "search", search)
         self.assertNoticed("finds nobody")
 
     def test_asked_once(self) -> None:
@@ -121,7 +121,7 @@ class NoticedTests(SynchronousTestCase):
     def test_any_search(self) -> None:
         """An answer that is credited to another search than the one that it answers."""
 
-        def found(searches: Searches, message: Found) -> Search | None:
+        def found(searches: Searches, message: FoundReply) -> Search | None:
             for search in searches._by_tag.values():
                 search.credit(message.locations, message.name)
                 return search
@@ -151,10 +151,10 @@ class NoticedTests(SynchronousTestCase):
     def test_route_raises(self) -> None:
         """A mistake in what a route calls, which its caller takes for an error of the network."""
 
-        def goodbye(supernode: Supernode, location: str, caller: str) -> None:
+        def goodbye(supernode: LocalSupernode, location: str, caller: str) -> None:
             raise KeyError("a mistake")
 
-        self.patch(Supernode, "goodbye", goodbye)
+        self.patch(LocalSupernode, "goodbye", goodbye)
         self.assertNoticed("a mistake")
         self.assertTrue(self.flushLoggedErrors(KeyError))
 

@@ -8,7 +8,7 @@ from bench.sim.members import SUPERNODE_PORT, NodeMember, SupernodeMember
 from bench.sim.network import Network
 from bench.sim.older import OlderPeer
 from bench.sim.promises import Memory
-from p2ptwisted.model import Resource
+from p2ptwisted.model import ResourceInfo
 
 #: Of all nodes, those that were given no supernode and have to find one.
 WITHOUT = 0.02
@@ -102,7 +102,7 @@ class Group:
         given = random.sample(range(len(self.supernodes)), min(count, len(self.supernodes)))
         return [f"{_address(1, one)}:{SUPERNODE_PORT}" for one in given]
 
-    def _some_resources(self, names: str) -> list[Resource]:
+    def _some_resources(self, names: str) -> list[ResourceInfo]:
         count = self._random.choice(SHARED)
         own = [_resource(f"{names}-{one}") for one in range(count)]
         return [
@@ -114,9 +114,9 @@ class Group:
         return Random(self._random.getrandbits(64))
 
 
-def _resource(name: str) -> Resource:
+def _resource(name: str) -> ResourceInfo:
     id = hashlib.sha256(name.encode()).hexdigest()
-    return Resource(id, name, len(name))
+    return ResourceInfo(id, name, len(name))
 
 
 def _address(kind: int, number: int) -> str:

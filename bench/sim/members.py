@@ -22,20 +22,20 @@ from bench.sim.clock import Time
 from bench.sim.network import Network, Process, Reply
 from p2ptwisted.client.api import Client
 from p2ptwisted.errors import UnknownResource
-from p2ptwisted.model import SUPERNODE_ID, Health, Presence, Registration, Resource
+from p2ptwisted.model import SUPERNODE_ID, Health, Presence, Registration, ResourceInfo
 from p2ptwisted.node.membership import Membership
 from p2ptwisted.node.service import DISCOVERY_TIMEOUT
 from p2ptwisted.protocols.multicast import MulticastOverlay
-from p2ptwisted.protocols.sockets import Group
+from p2ptwisted.protocols.sockets import MulticastGroup
 from p2ptwisted.supernode.failure_detector import Sweep
 from p2ptwisted.supernode.registry.registry import Registry
 from p2ptwisted.supernode.registry.schema import SCHEMA
-from p2ptwisted.supernode.service import Known, Supernode
+from p2ptwisted.supernode.service import LocalAnswers, LocalSupernode
 from p2ptwisted.support.locations import Location, OwnLocation
 from p2ptwisted.support.sqlite import Database
 from p2ptwisted.web.envelope import status_of
 
-GROUP = Group("239.255.10.1", 4321)
+GROUP = MulticastGroup("239.255.10.1", 4321)
 
 SUPERNODE_PORT, NODE_PORT = 5000, 8000
 
@@ -111,7 +111,7 @@ class SupernodeMember:
         sweep = self._sweep = Sweep(
             process, self.registry, client.is_well, client.has_supernode, SWEEP_INTERVAL
         )
-        known = Known(self.registry, _own_location(process))
+        known = LocalAnswers(self.registry, _own_location(process))
         overlay = self._overlay = MulticastOverlay(
             process,
             GROUP,
@@ -121,7 +121,7 @@ class SupernodeMember:
             confirms=lambda location, id: Deferred.fromCoroutine(client.confirms(location, id)),
             addresses=lambda _: [self._address],
         )
-        self.supernode = Supernode(process, self.registry, known, sweep, overlay, client)
+        self.supernode = LocalSupernode(process, self.registry, known, sweep, overlay, client)
         process.serve = self._serve
         sweep.startService()
         overlay.startService()
@@ -183,10 +183,10 @@ class NodeMember:
         self._network = network
         self._address = address
         self._random = random
-        self.resources: list[Resource] = []
+        self.resources: list[ResourceInfo] = []
         self._is_leaving = False
 
-    def start(self, given: Sequence[str], resources: Sequence[Resource]) -> None:
+    def start(self, given: Sequence[str], resources: Sequence[ResourceInfo]) -> None:
         """Begin, or begin again after a kill; `given` are the supernodes in its options."""
         self.resources = list(resources)
         process = self.process = Process(self._time, self._network, self._address, NODE_PORT)
@@ -221,7 +221,7 @@ class NodeMember:
         self._is_leaving = True
         self.membership.stopService().addCallback(lambda _: self.process.kill())
 
-    def share(self, resources: Sequence[Resource]) -> None:
+    def share(self, resources: Sequence[ResourceInfo]) -> None:
         """Share these from now on, instead."""
         self.resources = list(resources)
         self.membership.changed()

@@ -11,7 +11,7 @@ from msgspec import UNSET
 
 from bench.sim.clock import Time
 from bench.sim.members import NodeMember, SupernodeMember
-from p2ptwisted.model import Holders, Holding, Resource
+from p2ptwisted.model import Holders, Holding, ResourceInfo
 
 #: Seconds after which no list and no answer may have who has died: two sweeps of 5 s, a
 #: third where most failed together, and 2 s for each 64 checks that nobody answers.
@@ -42,7 +42,7 @@ class Memory:
 
     time: Time
     #: What there is or was, by id.
-    resources: dict[str, Resource] = field(default_factory=dict)
+    resources: dict[str, ResourceInfo] = field(default_factory=dict)
     #: By location, the ids that it holds.
     held: dict[str, frozenset[str]] = field(default_factory=dict)
     #: When what it holds no longer was given up.
@@ -50,7 +50,7 @@ class Memory:
     #: When those that are dead died, by location.
     died: dict[str, float] = field(default_factory=dict)
 
-    def holds(self, location: str, resources: Iterable[Resource]) -> None:
+    def holds(self, location: str, resources: Iterable[ResourceInfo]) -> None:
         """The living node there holds these from now on, and nothing else."""
         self.died.pop(location, None)
         held = {one.id: one for one in resources}

@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from p2ptwisted.cli.exit_status import Exit, Problem
-from p2ptwisted.cli.name_constraints import Bounds, parse_networks
+from p2ptwisted.cli.exit_status import ExitStatus, Problem
+from p2ptwisted.cli.name_constraints import PermittedNames, parse_networks
 from p2ptwisted.cli.output import say, tell
 from p2ptwisted.errors import InvalidInput
 from p2ptwisted.security.private_files import ReadFile, read_file
@@ -50,13 +50,13 @@ _NAME = re.compile(
 
 def print_certificates(
     folder: Path, hosts: Sequence[str], networks: Sequence[str], domains: Sequence[str]
-) -> Exit:
+) -> ExitStatus:
     """Make them, and say where they are and how they are used."""
     now = datetime.datetime.now(datetime.UTC)
     try:
         made = make_certificates(folder, hosts, now, networks, domains)
     except InvalidInput as error:
-        raise Problem(str(error), Exit.USAGE) from None
+        raise Problem(str(error), ExitStatus.USAGE) from None
     except OSError as error:
         raise Problem(f"{folder} can't be written to: {error.strerror}") from None
     say(*(str(path) for path in made))
@@ -65,19 +65,19 @@ def print_certificates(
         "host (--port ssl:PORT:privateKey=FILE:certKey=FILE), "
         f"and {folder / KEY} nowhere: keep it safe"
     )
-    return Exit.OK
+    return ExitStatus.OK
 
 
-class Authority:
+class CertificateAuthority:
     """Who signs the certificates of a group."""
 
     def __init__(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
         self._certificate = certificate
         self._key = key
         #: Whom it may sign for.
-        self.bounds = Bounds.of(certificate)
+        self.bounds = PermittedNames.of(certificate)
 
-    def certify(self, host: "Host", now: datetime.datetime) -> bytes:
+    def certify(self, host: "CertifiedHost", now: datetime.datetime) -> bytes:
         """A new key and a certificate for a host, both in PEM."""
         key = ec.generate_private_key(ec.SECP256R1())
         # Nobody believes it for longer than the authority.
@@ -100,7 +100,7 @@ class Authority:
 
 
 @dataclass(frozen=True)
-class Host:
+class CertifiedHost:
     """One whose certificate is for all of these."""
 
     address: IPv4Address
@@ -120,7 +120,7 @@ class Host:
         )
 
 
-def parse_hosts(texts: Sequence[str]) -> list[Host]:
+def parse_hosts(texts: Sequence[str]) -> list[CertifiedHost]:
     """Read `ADDRESS` or `ADDRESS,NAME,...`, each for one host. Raises InvalidInput."""
     hosts = []
     for text in texts:
@@ -130,7 +130,7 @@ def parse_hosts(texts: Sequence[str]) -> list[Host]:
                 f"{text[:80]!r} has no address: members call each other by IPv4 address, "
                 f"so write ADDRESS,{address[:80]}"
             )
-        hosts.append(Host(address, others))
+        hosts.append(CertifiedHost(address, others))
     if len({host.address for host in hosts}) < len(hosts):
         raise InvalidInput("an address is there twice: write all names of a host in one, by commas")
     return hosts
@@ -162,7 +162,7 @@ def make_certificates(
     what is in `networks` and `domains`. Raises InvalidInput, and OSError.
     """
     parsed = parse_hosts(hosts)
-    more = Bounds(parse_networks(networks), [_domain(text) for text in domains])
+    more = PermittedNames(parse_networks(networks), [_domain(text) for text in domains])
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     _check_folder(folder)
     authority = _open_authority(folder, now, parsed, more)
@@ -190,12 +190,12 @@ def _check_folder(folder: Path) -> None:
 
 
 def _open_authority(
-    folder: Path, now: datetime.datetime, hosts: Sequence[Host], more: Bounds
-) -> Authority:
+    folder: Path, now: datetime.datetime, hosts: Sequence[CertifiedHost], more: PermittedNames
+) -> CertificateAuthority:
     certificate_path, key_path = folder / CERTIFICATE, folder / KEY
     if not os.path.lexists(key_path) and not os.path.lexists(certificate_path):
         names = [name for host in hosts for name in host.names]
-        return _make_authority(certificate_path, key_path, now, Bounds.around(names, more))
+        return _make_authority(certificate_path, key_path, now, PermittedNames.around(names, more))
     authority = _load_authority(certificate_path, key_path, now)
     for host in hosts:
         for name in host.names:
@@ -213,7 +213,9 @@ def _open_authority(
     return authority
 
 
-def _load_authority(certificate_path: Path, key_path: Path, now: datetime.datetime) -> Authority:
+def _load_authority(
+    certificate_path: Path, key_path: Path, now: datetime.datetime
+) -> CertificateAuthority:
     folder = key_path.parent
     certificate_pem = _read(certificate_path).content
     key_file = _read(key_path)
@@ -232,7 +234,7 @@ def _load_authority(certificate_path: Path, key_path: Path, now: datetime.dateti
             f"the authority in {folder} was good until {certificate.not_valid_after_utc:%Y-%m-%d}: "
             "make another, in another folder"
         )
-    return Authority(certificate, key)
+    return CertificateAuthority(certificate, key)
 
 
 def _read(path: Path) -> ReadFile:
@@ -243,8 +245,8 @@ def _read(path: Path) -> ReadFile:
 
 
 def _make_authority(
-    certificate_path: Path, key_path: Path, now: datetime.datetime, bounds: Bounds
-) -> Authority:
+    certificate_path: Path, key_path: Path, now: datetime.datetime, bounds: PermittedNames
+) -> CertificateAuthority:
     key = ec.generate_private_key(ec.SECP256R1())
     builder = _begun("p2ptwisted private authority", key, now, now + AUTHORITY_LIFE)
     certificate = (
@@ -258,7 +260,7 @@ def _make_authority(
     )
     _write(key_path, _key_pem(key))
     _write(certificate_path, certificate.public_bytes(Encoding.PEM), mode=0o644)
-    return Authority(certificate, key)
+    return CertificateAuthority(certificate, key)
 
 
 def _begun(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 
 
-class Exit(IntEnum):
+class ExitStatus(IntEnum):
     """The exit statuses, as docs/command-line.md tells them."""
 
     OK = 0
@@ -19,11 +19,11 @@ class Exit(IntEnum):
 class Problem(Exception):
     """Ends the command: one line that says what is wrong and what to do next."""
 
-    def __init__(self, message: str, status: Exit = Exit.FAILED) -> None:
+    def __init__(self, message: str, status: ExitStatus = ExitStatus.FAILED) -> None:
         super().__init__(message)
         self.status = status
 
 
-def worst(statuses: Sequence[Exit]) -> Exit:
+def worst(statuses: Sequence[ExitStatus]) -> ExitStatus:
     """One status for several pieces of work: the first that is not OK."""
-    return next((status for status in statuses if status is not Exit.OK), Exit.OK)
+    return next((status for status in statuses if status is not ExitStatus.OK), ExitStatus.OK)

@@ -1,11 +1,11 @@
 """`p2p find`: who has it."""
 
-from p2ptwisted.cli.exit_status import Exit
+from p2ptwisted.cli.exit_status import ExitStatus
 from p2ptwisted.cli.output import say, say_json, size_of, tell
-from p2ptwisted.cli.session import Group, unique
+from p2ptwisted.cli.session import Session, unique
 
 
-async def find(group: Group, wanted: tuple[str, ...]) -> Exit:
+async def find(group: Session, wanted: tuple[str, ...]) -> ExitStatus:
     """Everything that has one of these ids, or one of these in its name."""
     found, missing = [], []
     for what in wanted:
@@ -24,4 +24,4 @@ async def find(group: Group, wanted: tuple[str, ...]) -> Exit:
     for what in missing:
         advice = "try a shorter part of the name, or p2p nodes to see who is there"
         tell(await group.why_not_found(what, advice))
-    return Exit.NOT_FOUND if missing else Exit.OK
+    return ExitStatus.NOT_FOUND if missing else ExitStatus.OK

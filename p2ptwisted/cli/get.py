@@ -11,25 +11,25 @@ from msgspec import Struct
 from twisted.internet.defer import CancelledError, DeferredSemaphore
 from twisted.internet.task import Cooperator
 
-from p2ptwisted.cli.exit_status import Exit, Problem, worst
+from p2ptwisted.cli.exit_status import ExitStatus, Problem, worst
 from p2ptwisted.cli.matches import Match
 from p2ptwisted.cli.output import say, say_json, size_of, tell
 from p2ptwisted.cli.progress import Bars, Row
 from p2ptwisted.cli.runner import status_of
-from p2ptwisted.cli.session import Group, unique
+from p2ptwisted.cli.session import Session, unique
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.node.downloads import RUNNING_MAX
 from p2ptwisted.node.service import INodeReactor
 from p2ptwisted.support.lifecycle import all_of, make_cooperator
 from p2ptwisted.support.safe_open import open_regular
-from p2ptwisted.support.throttle import Throttle
-from p2ptwisted.transfer.download import Fetch
+from p2ptwisted.support.throttle import RateLimit
+from p2ptwisted.transfer.download import Download
 from p2ptwisted.transfer.file_digest import follower
 from p2ptwisted.transfer.part_file import SLICE
 from p2ptwisted.transfer.safe_names import flat_name
 
 
-class Got(Struct):
+class GetResult(Struct):
     """What has become of one resource: `state` is done, present or failed."""
 
     id: str
@@ -44,15 +44,15 @@ class Got(Struct):
     error: str | None = None
 
 
-class Getting:
+class GetJob:
     """One resource on its way to one file."""
 
     def __init__(self, match: Match, path: Path) -> None:
         self.match = match
         self.path = path
-        self.status = Exit.OK
-        self.got = Got(match.id, match.name, str(path), match.size, "failed")
-        self.fetch: Fetch | None = None
+        self.status = ExitStatus.OK
+        self.got = GetResult(match.id, match.name, str(path), match.size, "failed")
+        self.fetch: Download | None = None
         self._reactor: INodeReactor | None = None
 
     def row(self) -> Row:
@@ -75,10 +75,10 @@ class Getting:
     async def run(
         self,
         reactor: INodeReactor,
-        group: Group,
+        group: Session,
         cooperator: Cooperator,
         force: bool,
-        throttle: Throttle,
+        throttle: RateLimit,
     ) -> None:
         """Fetch it, unless it is there; what goes wrong is told and kept in `status`."""
         began = reactor.seconds()
@@ -87,7 +87,7 @@ class Getting:
             if await self._is_here(cooperator, force):
                 self.got.state = "present"
             else:
-                self.fetch = Fetch(
+                self.fetch = Download(
                     reactor,
                     group.client,
                     cooperator,
@@ -156,7 +156,9 @@ def places(matches: list[Match], output: str | None) -> list[Path]:
     target = Path(output or ".")
     into_folder = output is None or target.is_dir() or output.endswith("/")
     if len(matches) > 1 and not into_folder:
-        raise Problem(f"-o {output}: several resources need a folder, and that is none", Exit.USAGE)
+        raise Problem(
+            f"-o {output}: several resources need a folder, and that is none", ExitStatus.USAGE
+        )
     if not into_folder:
         return [target]
     paths = [target / flat_name(one.name, one.id) for one in matches]
@@ -167,16 +169,16 @@ def places(matches: list[Match], output: str | None) -> list[Path]:
 
 async def get(
     reactor: INodeReactor,
-    group: Group,
+    group: Session,
     wanted: tuple[str, ...],
     output: str | None,
     force: bool,
     max_download: int | None,
-) -> Exit:
+) -> ExitStatus:
     """Fetch these; the paths are the result."""
     matches = unique([await group.one(what) for what in wanted])
     paths = places(matches, output)
-    jobs = [Getting(match, path) for match, path in zip(matches, paths, strict=True)]
+    jobs = [GetJob(match, path) for match, path in zip(matches, paths, strict=True)]
     await carry_out(reactor, group, jobs, force, max_download)
     report(group, jobs)
     return worst([job.status for job in jobs])
@@ -184,24 +186,24 @@ async def get(
 
 async def get_into(
     reactor: INodeReactor,
-    group: Group,
+    group: Session,
     wanted: tuple[str, ...],
     folder: Path,
     max_download: int | None,
-) -> Exit:
+) -> ExitStatus:
     """Fetch these to files named 0, 1, 2 ... for standard output."""
     matches = [await group.one(what) for what in wanted]
-    jobs = [Getting(match, folder / str(number)) for number, match in enumerate(matches)]
+    jobs = [GetJob(match, folder / str(number)) for number, match in enumerate(matches)]
     await carry_out(reactor, group, jobs, False, max_download)
     return worst([job.status for job in jobs])
 
 
 async def carry_out(
-    reactor: INodeReactor, group: Group, jobs: list[Getting], force: bool, max_download: int | None
+    reactor: INodeReactor, group: Session, jobs: list[GetJob], force: bool, max_download: int | None
 ) -> None:
     """Some at once, under one bound on bytes a second."""
     cooperator = make_cooperator(reactor)
-    throttle = Throttle(max_download)
+    throttle = RateLimit(max_download)
     at_once = DeferredSemaphore(RUNNING_MAX)
     try:
         with Bars(reactor) as bars:
@@ -214,7 +216,7 @@ async def carry_out(
         cooperator.stop()
 
 
-def report(group: Group, jobs: list[Getting]) -> None:
+def report(group: Session, jobs: list[GetJob]) -> None:
     """The result on standard output; how it went, for a person, on standard error."""
     if group.settings.as_json:
         say_json([job.got for job in jobs])

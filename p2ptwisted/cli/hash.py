@@ -5,23 +5,23 @@ import os
 import sys
 from typing import BinaryIO
 
-from p2ptwisted.cli.exit_status import Exit
+from p2ptwisted.cli.exit_status import ExitStatus
 from p2ptwisted.cli.output import say_json, tell
 
 #: What sha256sum writes for the characters that would break its lines.
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})
 
 
-def print_sums(paths: tuple[str, ...], as_json: bool) -> Exit:
+def print_sums(paths: tuple[str, ...], as_json: bool) -> ExitStatus:
     """One line a file; `-` is standard input."""
-    status = Exit.OK
+    status = ExitStatus.OK
     sums: list[dict[str, str]] = []
     for path in paths or ("-",):
         try:
             id = _sum(path)
         except OSError as error:
             tell(f"{path}: {error.strerror}")
-            status = Exit.FAILED
+            status = ExitStatus.FAILED
             continue
         if as_json:
             sums.append({"id": id, "path": path})

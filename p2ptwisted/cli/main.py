@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from p2ptwisted.cli.exit_status import Exit, Problem
+from p2ptwisted.cli.exit_status import ExitStatus, Problem
 from p2ptwisted.support.import_path import forget_working_directory
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 KEPT = "interrupted; what has come is kept: the same command goes on from there"
 
-_Command = Callable[..., Exit]
+_Command = Callable[..., ExitStatus]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,7 +42,7 @@ def p2p() -> None:
     """
 
 
-def _asks_group(command: _Command) -> Callable[..., Exit]:
+def _asks_group(command: _Command) -> Callable[..., ExitStatus]:
     """Give a command that asks the group its options, and them to it as Settings."""
 
     @click.option(
@@ -89,7 +89,7 @@ def _asks_group(command: _Command) -> Callable[..., Exit]:
         ca_file: str | None,
         as_json: bool,
         **options: Any,
-    ) -> Exit:
+    ) -> ExitStatus:
         from p2ptwisted.cli.session import Settings
 
         return command(
@@ -102,7 +102,7 @@ def _asks_group(command: _Command) -> Callable[..., Exit]:
     return with_settings
 
 
-def _run(settings: "Settings", work: "Work", interrupted: str = "interrupted") -> Exit:
+def _run(settings: "Settings", work: "Work", interrupted: str = "interrupted") -> ExitStatus:
     from p2ptwisted.cli.runner import run
 
     return run(settings, work, interrupted)
@@ -114,7 +114,7 @@ _wanted = click.argument("wanted", nargs=-1, required=True, metavar="ID|NAME..."
 @p2p.command()
 @_wanted
 @_asks_group
-def find(settings: "Settings", wanted: tuple[str, ...]) -> Exit:
+def find(settings: "Settings", wanted: tuple[str, ...]) -> ExitStatus:
     """Who has it. A part of a name will do."""
     from p2ptwisted.cli.find import find
 
@@ -143,7 +143,7 @@ def get(
     output: str | None,
     force: bool,
     max_download: int | None,
-) -> Exit:
+) -> ExitStatus:
     """Fetch it to this machine. Ctrl-C keeps what has come, and the same command goes on."""
     from p2ptwisted.cli.get import get
 
@@ -151,7 +151,7 @@ def get(
         from p2ptwisted.cli.standard_output import get_to_standard_output
 
         if settings.as_json:
-            raise Problem("-o - leaves no room for --json: leave one of them out", Exit.USAGE)
+            raise Problem("-o - leaves no room for --json: leave one of them out", ExitStatus.USAGE)
         return get_to_standard_output(settings, wanted, max_download)
     return _run(
         settings,
@@ -167,12 +167,12 @@ def get(
 @_asks_group
 def pull(
     settings: "Settings", wanted: tuple[str, ...], nodes: tuple[str, ...], all_nodes: bool
-) -> Exit:
+) -> ExitStatus:
     """Have nodes fetch it into their folders, and follow them."""
     from p2ptwisted.cli.pull import INTERRUPTED, pull
 
     if bool(nodes) == all_nodes:
-        raise Problem("say which nodes: --node http://host:port, or --all", Exit.USAGE)
+        raise Problem("say which nodes: --node http://host:port, or --all", ExitStatus.USAGE)
     return _run(
         settings, lambda reactor, group: pull(reactor, group, wanted, nodes, all_nodes), INTERRUPTED
     )
@@ -192,7 +192,7 @@ def pull(
 @_asks_group
 def share(
     settings: "Settings", paths: tuple[str, ...], node: str, folder: str | None, link: bool
-) -> Exit:
+) -> ExitStatus:
     """Put files and folders into the node of this machine, until they can be found."""
     from p2ptwisted.cli.share import share
 
@@ -202,7 +202,7 @@ def share(
 @p2p.command()
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON.")
-def hash(paths: tuple[str, ...], as_json: bool) -> Exit:
+def hash(paths: tuple[str, ...], as_json: bool) -> ExitStatus:
     """The ids of files, as sha256sum prints them."""
     from p2ptwisted.cli.hash import print_sums
 
@@ -211,7 +211,7 @@ def hash(paths: tuple[str, ...], as_json: bool) -> Exit:
 
 @p2p.command()
 @_asks_group
-def nodes(settings: "Settings") -> Exit:
+def nodes(settings: "Settings") -> ExitStatus:
     """All nodes of the group."""
     from p2ptwisted.cli.status import nodes
 
@@ -220,7 +220,7 @@ def nodes(settings: "Settings") -> Exit:
 
 @p2p.command()
 @_asks_group
-def supernodes(settings: "Settings") -> Exit:
+def supernodes(settings: "Settings") -> ExitStatus:
     """All supernodes of the group."""
     from p2ptwisted.cli.status import supernodes
 
@@ -229,7 +229,7 @@ def supernodes(settings: "Settings") -> Exit:
 
 @p2p.command()
 @_asks_group
-def status(settings: "Settings") -> Exit:
+def status(settings: "Settings") -> ExitStatus:
     """How everything is, what is being fetched, and what is wrong."""
     from p2ptwisted.cli.status import status
 
@@ -255,7 +255,7 @@ def status(settings: "Settings") -> Exit:
 )
 def certs(
     hosts: tuple[str, ...], folder: str, networks: tuple[str, ...], domains: tuple[str, ...]
-) -> Exit:
+) -> ExitStatus:
     """
     Make a private authority, and a certificate for each host.
 
@@ -280,22 +280,22 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as asked:
         asked.show()
-        return Exit.USAGE
+        return ExitStatus.USAGE
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx is not None else "p2p"
         tell(f"{error.format_message()} See {path} --help.")
-        return Exit.USAGE
+        return ExitStatus.USAGE
     except click.ClickException as error:
         tell(error.format_message())
-        return Exit.FAILED
+        return ExitStatus.FAILED
     except Problem as problem:
         tell(str(problem))
         return problem.status
     except (click.Abort, KeyboardInterrupt):
         tell("interrupted")
-        return Exit.INTERRUPTED
+        return ExitStatus.INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has enough; at the end Python would try to write the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.FAILED
+        return ExitStatus.FAILED
     return status

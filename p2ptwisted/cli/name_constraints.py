@@ -26,7 +26,7 @@ _ALL_IPV6 = IPv6Network("::/0")
 
 
 @dataclass(frozen=True)
-class Bounds:
+class PermittedNames:
     """Networks, and domains with all names below them; empty: an authority without bounds."""
 
     networks: Sequence[IPv4Network] = ()

@@ -4,11 +4,11 @@ from msgspec import Struct
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from p2ptwisted.cli.exit_status import Exit, Problem, worst
+from p2ptwisted.cli.exit_status import ExitStatus, Problem, worst
 from p2ptwisted.cli.matches import Match
 from p2ptwisted.cli.output import say, say_json, size_of, tell
 from p2ptwisted.cli.progress import Bars, Row
-from p2ptwisted.cli.session import Group, location_of, unique
+from p2ptwisted.cli.session import Session, location_of, unique
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import OlderProgram, Unavailable
 from p2ptwisted.model import FetchStatus
@@ -25,7 +25,7 @@ LOOK, MISSES = 0.25, 8
 _UNDER_WAY = ("waiting", "running")
 
 
-class Pulled(Struct):
+class PullResult(Struct):
     """What has become of one resource at one node: `state` is that of a node's fetch."""
 
     node: str
@@ -40,17 +40,17 @@ class Pulled(Struct):
     error: str | None = None
 
 
-class Pulling:
+class PullJob:
     """One resource on its way to one node."""
 
     def __init__(self, match: Match, node: str, location: str) -> None:
         """`node` is what the node is called."""
-        self.pulled = Pulled(node, location, match.id, match.name, match.size)
+        self.pulled = PullResult(node, location, match.id, match.name, match.size)
         self._status: FetchStatus | None = None
 
     @property
-    def exit(self) -> Exit:
-        return Exit.OK if self.pulled.state == "done" else Exit.FAILED
+    def exit(self) -> ExitStatus:
+        return ExitStatus.OK if self.pulled.state == "done" else ExitStatus.FAILED
 
     def row(self) -> Row:
         """How far it is."""
@@ -64,7 +64,7 @@ class Pulling:
         note = f"{count} holder{'' if count == 1 else 's'}"
         return Row(status.here, status.size, status.rate, status.seconds_left, note)
 
-    async def run(self, reactor: INodeReactor, group: Group) -> None:
+    async def run(self, reactor: INodeReactor, group: Session) -> None:
         """Order it and follow it to its end; what goes wrong is told and kept."""
         pulled, began = self.pulled, reactor.seconds()
         try:
@@ -106,14 +106,14 @@ def _advice(error: Exception, location: str) -> str:
 
 
 async def targets(
-    reactor: INodeReactor, group: Group, urls: tuple[str, ...], all_nodes: bool
+    reactor: INodeReactor, group: Session, urls: tuple[str, ...], all_nodes: bool
 ) -> list[tuple[str, str]]:
     """Name and location of each node that is meant. Raises Problem where there is none."""
     if all_nodes:
         lists = await group.nodes()
         found = {node.location: node.name or node.location for _, ns in lists for node in ns or ()}
         if not found:
-            raise Problem("no node is registered: start one (twistd p2p-node)", Exit.NOBODY)
+            raise Problem("no node is registered: start one (twistd p2p-node)", ExitStatus.NOBODY)
         return [(name, location) for location, name in found.items()]
     locations = [await location_of(reactor, url, "--node") for url in urls]
     return [(location, location) for location in dict.fromkeys(locations)]
@@ -121,15 +121,15 @@ async def targets(
 
 async def pull(
     reactor: INodeReactor,
-    group: Group,
+    group: Session,
     wanted: tuple[str, ...],
     urls: tuple[str, ...],
     all_nodes: bool,
-) -> Exit:
+) -> ExitStatus:
     """Have these nodes fetch these, until all have ended."""
     matches = unique([await group.one(what) for what in wanted])
     nodes = await targets(reactor, group, urls, all_nodes)
-    jobs = [Pulling(match, name, at) for match in matches for name, at in nodes]
+    jobs = [PullJob(match, name, at) for match in matches for name, at in nodes]
     with Bars(reactor) as bars:
         for job in jobs:
             called = job.pulled.node

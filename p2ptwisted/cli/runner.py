@@ -15,9 +15,9 @@ from twisted.internet.interfaces import IReactorCore
 from twisted.internet.task import react
 from twisted.logger import globalLogBeginner
 
-from p2ptwisted.cli.exit_status import Exit, Problem
+from p2ptwisted.cli.exit_status import ExitStatus, Problem
 from p2ptwisted.cli.output import tell
-from p2ptwisted.cli.session import Group, Settings
+from p2ptwisted.cli.session import Session, Settings
 from p2ptwisted.client.api import make_client
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import InvalidInput, StartError, Unavailable, UnknownResource
@@ -26,29 +26,29 @@ from p2ptwisted.node.service import INodeReactor
 #: Set to anything, it has a mistake of the command's own told in full.
 DEBUG = "P2P_DEBUG"
 
-_ENDS = {signal.SIGINT: Exit.INTERRUPTED, signal.SIGTERM: Exit.TERMINATED}
+_ENDS = {signal.SIGINT: ExitStatus.INTERRUPTED, signal.SIGTERM: ExitStatus.TERMINATED}
 
-_STATUSES: tuple[tuple[type[Exception], Exit], ...] = (
-    (InvalidInput, Exit.USAGE),
-    (StartError, Exit.USAGE),
-    (UnknownResource, Exit.NOT_FOUND),
-    (Unavailable, Exit.FAILED),
-    (Refused, Exit.FAILED),
+_STATUSES: tuple[tuple[type[Exception], ExitStatus], ...] = (
+    (InvalidInput, ExitStatus.USAGE),
+    (StartError, ExitStatus.USAGE),
+    (UnknownResource, ExitStatus.NOT_FOUND),
+    (Unavailable, ExitStatus.FAILED),
+    (Refused, ExitStatus.FAILED),
 )
 
-Work = Callable[[INodeReactor, Group], Awaitable[Exit]]
+Work = Callable[[INodeReactor, Session], Awaitable[ExitStatus]]
 
 
-def status_of(error: BaseException) -> Exit:
+def status_of(error: BaseException) -> ExitStatus:
     """The exit status for an error, whose line is told."""
     if isinstance(error, Problem):
         tell(str(error))
         return error.status
     if isinstance(error, BrokenPipeError):
-        return Exit.FAILED  # Whoever read our output has enough.
+        return ExitStatus.FAILED  # Whoever read our output has enough.
     if isinstance(error, OSError):
         tell(f"{error.filename or 'the system'}: {error.strerror or error}")
-        return Exit.FAILED
+        return ExitStatus.FAILED
     for kind, status in _STATUSES:
         if isinstance(error, kind):
             tell(str(error))
@@ -56,10 +56,10 @@ def status_of(error: BaseException) -> Exit:
     if os.environ.get(DEBUG):
         traceback.print_exception(error)
     tell(f"a mistake of p2p's own ({type(error).__name__}: {error}); set {DEBUG}=1 to see where")
-    return Exit.FAILED
+    return ExitStatus.FAILED
 
 
-def run(settings: Settings, work: Work, interrupted: str = "interrupted") -> Exit:
+def run(settings: Settings, work: Work, interrupted: str = "interrupted") -> ExitStatus:
     """
     The exit status of the work, with everything that it started stopped.
 
@@ -70,17 +70,17 @@ def run(settings: Settings, work: Work, interrupted: str = "interrupted") -> Exi
     reactor = cast(INodeReactor, the_reactor)
     globalLogBeginner.beginLoggingTo([], redirectStandardIO=False, discardBuffer=True)
     # What is left where the work is given no time to end: Ctrl-C, twice.
-    status = Exit.INTERRUPTED
+    status = ExitStatus.INTERRUPTED
     signalled: list[int] = []
 
-    async def carry_out() -> Exit:
+    async def carry_out() -> ExitStatus:
         try:
             config = settings.config
             client = make_client(reactor, config.group_key, config.authority)
         except InvalidInput as error:
             return status_of(error)
         try:
-            return await work(reactor, Group(reactor, client, settings))
+            return await work(reactor, Session(reactor, client, settings))
         except CancelledError as error:
             return status_of(Problem("broken off")) if not signalled else _ended(error)
         except Exception as error:
@@ -88,7 +88,7 @@ def run(settings: Settings, work: Work, interrupted: str = "interrupted") -> Exi
         finally:
             await client.close()
 
-    def _ended(error: BaseException) -> Exit:
+    def _ended(error: BaseException) -> ExitStatus:
         tell(interrupted)
         return _ENDS[signal.Signals(signalled[0])]
 
@@ -104,7 +104,7 @@ def run(settings: Settings, work: Work, interrupted: str = "interrupted") -> Exi
         for number in _ENDS:
             signal.signal(number, on_signal)
 
-        def done(result: Exit) -> None:
+        def done(result: ExitStatus) -> None:
             nonlocal status
             status = result
 

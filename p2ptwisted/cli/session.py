@@ -11,16 +11,16 @@ from typing import Any, TypeVar
 from msgspec import UNSET
 from twisted.internet.defer import Deferred
 
-from p2ptwisted.cli.exit_status import Exit, Problem
+from p2ptwisted.cli.exit_status import ExitStatus, Problem
 from p2ptwisted.cli.matches import CANDIDATES_MAX, Match, going_round, held
 from p2ptwisted.cli.output import size_of
 from p2ptwisted.client.api import LOCATIONS_MAX, Client
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.config import CommonConfig
 from p2ptwisted.errors import InvalidInput, Unavailable, UnknownResource
-from p2ptwisted.model import SUPERNODE_ID, Holders, Holding, Node, parse_id
+from p2ptwisted.model import SUPERNODE_ID, Holders, Holding, NodeInfo, parse_id
 from p2ptwisted.node.service import DISCOVERY_TIMEOUT, INodeReactor
-from p2ptwisted.protocols.datagram_auth import Seal
+from p2ptwisted.protocols.datagram_auth import DatagramAuth
 from p2ptwisted.protocols.multicast import MulticastOverlay
 from p2ptwisted.protocols.network_interfaces import check_selection
 from p2ptwisted.support.escaping import shown
@@ -63,7 +63,7 @@ class Settings:
         )
 
 
-class Group:
+class Session:
     """The supernodes together."""
 
     def __init__(self, reactor: INodeReactor, client: Client, settings: Settings) -> None:
@@ -89,7 +89,7 @@ class Group:
         except (Unavailable, Refused) as error:
             raise Problem(
                 f"supernode {url} can't be asked ({error}): start it, or name another one",
-                Exit.NOBODY,
+                ExitStatus.NOBODY,
             ) from None
         return list(dict.fromkeys([location, *distinct(others)]))
 
@@ -112,7 +112,7 @@ class Group:
             config.group,
             f"p2p-{uuid.uuid4()}",
             DISCOVERY_TIMEOUT,
-            seal=None if key is None else Seal(key),
+            seal=None if key is None else DatagramAuth(key),
             trusted=config.trusted_networks,
         )
         overlay.startService()
@@ -124,11 +124,11 @@ class Group:
             raise Problem(
                 f"no supernode answers in {config.multicast_group}: start one "
                 "(twistd p2p-supernode), or name one with --supernode http://host:port",
-                Exit.NOBODY,
+                ExitStatus.NOBODY,
             )
         return distinct(found)
 
-    async def nodes(self) -> list[tuple[str, list[Node] | None]]:
+    async def nodes(self) -> list[tuple[str, list[NodeInfo] | None]]:
         """The nodes of each supernode, as they are reached from here; None: it didn't answer."""
         supernodes = await self.supernodes()
         lists = await self._ask_all(self.client.nodes)
@@ -199,7 +199,7 @@ class Group:
         if all(answer is None for answer in answers):
             raise Problem(
                 f"none of {', '.join(await self.supernodes())} answers: p2p status tells more",
-                Exit.NOBODY,
+                ExitStatus.NOBODY,
             )
         for holding in (one for answer in answers for one in answer or ()):
             _merge(matches, holding, part)
@@ -227,7 +227,7 @@ async def location_of(reactor: INodeReactor, url: str, option: str) -> str:
         return f"{await resolve(reactor, host)}:{port}"
     except InvalidInput as error:
         raise Problem(
-            f"{option} {url}: write it as http://host:port ({error})", Exit.USAGE
+            f"{option} {url}: write it as http://host:port ({error})", ExitStatus.USAGE
         ) from None
 
 
@@ -255,11 +255,11 @@ def distinct(supernodes: Sequence[str]) -> list[str]:
     return list(each.values())
 
 
-def _reachable(node: Node, supernode: str) -> Node:
+def _reachable(node: NodeInfo, supernode: str) -> NodeInfo:
     """A supernode's own host is 127.0.0.1 to nobody else."""
     host = parse_location(supernode).host
     if is_loopback(node.location) and not is_loopback(host):
-        return Node(node.name, f"{host}:{node.location.rpartition(':')[2]}")
+        return NodeInfo(node.name, f"{host}:{node.location.rpartition(':')[2]}")
     return node
 
 

@@ -11,10 +11,10 @@ from typing import BinaryIO, NamedTuple
 from msgspec import UNSET, Struct
 from twisted.internet.task import Cooperator, deferLater
 
-from p2ptwisted.cli.exit_status import Exit, Problem
+from p2ptwisted.cli.exit_status import ExitStatus, Problem
 from p2ptwisted.cli.get import hashing, opened
 from p2ptwisted.cli.output import say, say_json, tell
-from p2ptwisted.cli.session import Group, location_of
+from p2ptwisted.cli.session import Session, location_of
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import OlderProgram, Unavailable
 from p2ptwisted.node.folder_walk import walk
@@ -33,7 +33,7 @@ LOOK, LISTED_WITHIN, BYTES_A_SECOND = 0.25, 60.0, 100_000_000
 LINKS_TOLD = 10
 
 
-class Shared(Struct):
+class SharedFile(Struct):
     """A file that is shared now; `path` is where it is in the node's folder."""
 
     id: str
@@ -44,12 +44,12 @@ class Shared(Struct):
 
 async def share(
     reactor: INodeReactor,
-    group: Group,
+    group: Session,
     paths: tuple[str, ...],
     node_url: str,
     folder: str | None,
     link: bool,
-) -> Exit:
+) -> ExitStatus:
     """Put these there, and wait until the node's supernode lists them all."""
     files = list(_files(paths))
     location = await location_of(reactor, node_url, "--node")
@@ -64,7 +64,7 @@ async def share(
         raise Problem(
             f"no node answers at {node_url} ({error}): start one (twistd p2p-node), "
             "or name another with --node",
-            Exit.NOBODY,
+            ExitStatus.NOBODY,
         ) from None
     target = folder or health.folder
     if folder is None and not is_own(parse_location(location).host):
@@ -72,11 +72,12 @@ async def share(
         raise Problem(
             f"the node at {node_url} is not on this machine: name its folder, as it is "
             "reached from here, with --folder",
-            Exit.USAGE,
+            ExitStatus.USAGE,
         )
     if target is UNSET:
         raise Problem(
-            f"the node at {node_url} doesn't tell its folder: name it with --folder", Exit.USAGE
+            f"the node at {node_url} doesn't tell its folder: name it with --folder",
+            ExitStatus.USAGE,
         )
     if not Path(target).is_dir():
         raise Problem(f"{target}, the node's folder, is not on this machine: use its own machine")
@@ -90,7 +91,7 @@ async def share(
         say_json(shared)
     else:
         say(*(f"{one.id}  {one.name}" for one in shared))
-    return Exit.OK
+    return ExitStatus.OK
 
 
 class Source(NamedTuple):
@@ -142,7 +143,7 @@ def _files_in(folder: Path) -> Iterator[Source]:
         yield Source(folder / name, f"{folder.name}/{name}", folder)
 
 
-async def _place(cooperator: Cooperator, source: Source, folder: Path, link: bool) -> Shared:
+async def _place(cooperator: Cooperator, source: Source, folder: Path, link: bool) -> SharedFile:
     destination = folder / source.name
     top = folder.resolve()
     digest = hashlib.sha256()
@@ -162,7 +163,7 @@ async def _place(cooperator: Cooperator, source: Source, folder: Path, link: boo
         if not is_new:
             await _same(cooperator, Source(top / source.name, source.name, top), digest.hexdigest())
         size = os.fstat(file.fileno()).st_size
-    return Shared(digest.hexdigest(), source.name, str(destination), size)
+    return SharedFile(digest.hexdigest(), source.name, str(destination), size)
 
 
 def _link(file: BinaryIO, target: TargetFolder, source: Path, destination: Path) -> bool:
@@ -222,7 +223,7 @@ async def _same(cooperator: Cooperator, there: Source, id: str) -> None:
 
 
 async def _listed(
-    reactor: INodeReactor, group: Group, location: str, name: str, shared: list[Shared]
+    reactor: INodeReactor, group: Session, location: str, name: str, shared: list[SharedFile]
 ) -> None:
     """Return when the node's supernode lists all of these for it."""
     size = sum(one.size for one in shared)

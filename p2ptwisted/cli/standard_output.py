@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from p2ptwisted.cli.exit_status import Exit, Problem
+from p2ptwisted.cli.exit_status import ExitStatus, Problem
 from p2ptwisted.cli.get import get_into
 from p2ptwisted.cli.runner import run
 from p2ptwisted.cli.session import Settings
@@ -16,7 +16,7 @@ BLOCK = 1024 * 1024
 
 def get_to_standard_output(
     settings: Settings, wanted: tuple[str, ...], max_download: int | None
-) -> Exit:
+) -> ExitStatus:
     """One resource after the other; nothing where one of them can't be got."""
     try:
         temporary = TemporaryDirectory(prefix="p2p-get-")
@@ -30,7 +30,7 @@ def get_to_standard_output(
             settings,
             lambda reactor, group: get_into(reactor, group, wanted, folder, max_download),
         )
-        if status is Exit.OK:
+        if status is ExitStatus.OK:
             # The reactor has ended: a reader that is slow, or Ctrl-C, harms nobody.
             for number in range(len(wanted)):
                 with open(folder / str(number), "rb") as file:

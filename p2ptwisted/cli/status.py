@@ -3,12 +3,12 @@
 from msgspec import Struct
 from twisted.internet.defer import Deferred
 
-from p2ptwisted.cli.exit_status import Exit, Problem
+from p2ptwisted.cli.exit_status import ExitStatus, Problem
 from p2ptwisted.cli.output import say, say_json, say_table, size_of
-from p2ptwisted.cli.session import Group
+from p2ptwisted.cli.session import Session
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import OlderProgram, Unavailable
-from p2ptwisted.model import FetchStatus, Health, Node
+from p2ptwisted.model import FetchStatus, Health, NodeInfo
 from p2ptwisted.support.lifecycle import all_of
 
 
@@ -34,7 +34,7 @@ class SupernodeState(Struct):
     nodes: int | None
 
 
-class State(Struct):
+class GroupState(Struct):
     """The whole group, and what is wrong with it."""
 
     supernodes: list[SupernodeState]
@@ -42,7 +42,7 @@ class State(Struct):
     problems: list[str]
 
 
-async def nodes(group: Group) -> Exit:
+async def nodes(group: Session) -> ExitStatus:
     """All nodes of all supernodes."""
     lists = await group.nodes()
     found = [NodeState(node.name, node.location, at) for at, ns in lists for node in ns or ()]
@@ -56,36 +56,36 @@ async def nodes(group: Group) -> Exit:
             [(one.name, one.location, one.supernode) for one in found],
         )
     if not found:
-        raise Problem("no node is registered: start one (twistd p2p-node)", Exit.NOT_FOUND)
-    return Exit.OK
+        raise Problem("no node is registered: start one (twistd p2p-node)", ExitStatus.NOT_FOUND)
+    return ExitStatus.OK
 
 
-async def supernodes(group: Group) -> Exit:
+async def supernodes(group: Session) -> ExitStatus:
     """All supernodes, with the number of their nodes."""
     found = [_supernode(at, ns) for at, ns in await group.nodes()]
     if group.settings.as_json:
         say_json(found)
     else:
         say_table(("LOCATION", "NODES"), _rows(found))
-    return Exit.OK
+    return ExitStatus.OK
 
 
-async def status(group: Group) -> Exit:
+async def status(group: Session) -> ExitStatus:
     """Everything, and what to do about what is wrong."""
     lists = await group.nodes()
     states = await all_of(
         [Deferred.fromCoroutine(_look(group, node, at)) for at, ns in lists for node in ns or ()]
     )
-    state = State([_supernode(at, ns) for at, ns in lists], states, [])
+    state = GroupState([_supernode(at, ns) for at, ns in lists], states, [])
     state.problems = problems(state)
     if group.settings.as_json:
         say_json(state)
     else:
         _show(state)
-    return Exit.FAILED if state.problems else Exit.OK
+    return ExitStatus.FAILED if state.problems else ExitStatus.OK
 
 
-async def _look(group: Group, node: Node, supernode: str) -> NodeState:
+async def _look(group: Session, node: NodeInfo, supernode: str) -> NodeState:
     state = NodeState(node.name, node.location, supernode)
     try:
         state.health = await group.client.health(node.location)
@@ -98,7 +98,7 @@ async def _look(group: Group, node: Node, supernode: str) -> NodeState:
     return state
 
 
-def problems(state: State) -> list[str]:
+def problems(state: GroupState) -> list[str]:
     """What is wrong, each with what to do."""
     found = [
         f"supernode {one.location} answers datagrams but not HTTP: is its port open to this host?"
@@ -119,7 +119,7 @@ def problems(state: State) -> list[str]:
     return found
 
 
-def _supernode(location: str, nodes: list[Node] | None) -> SupernodeState:
+def _supernode(location: str, nodes: list[NodeInfo] | None) -> SupernodeState:
     return SupernodeState(location, None if nodes is None else len(nodes))
 
 
@@ -127,7 +127,7 @@ def _rows(found: list[SupernodeState]) -> list[tuple[str, str]]:
     return [(one.location, "no answer" if one.nodes is None else str(one.nodes)) for one in found]
 
 
-def _show(state: State) -> None:
+def _show(state: GroupState) -> None:
     say_table(("SUPERNODE", "NODES"), _rows(state.supernodes))
     if state.nodes:
         say("")

@@ -12,10 +12,10 @@ from msgspec import UNSET
 from twisted.web.iweb import IResponse
 from werkzeug.http import parse_content_range_header
 
-from p2ptwisted.client.body_receiver import Receiver, Stream
+from p2ptwisted.client.body_receiver import BodyReceiver, ContentSink
 from p2ptwisted.client.transport import (
     BUSY_STATUSES,
-    Caller,
+    HttpTransport,
     IClientReactor,
     Refused,
     drop,
@@ -32,15 +32,15 @@ from p2ptwisted.model import (
     Holders,
     Holding,
     Manifest,
-    Node,
+    NodeInfo,
     Presence,
     Registration,
     Wanted,
 )
 from p2ptwisted.pieces import Pieces, decode_set, encode_set, every_piece
 from p2ptwisted.security.group_key import GroupKey
-from p2ptwisted.security.http_signatures import Signatures
-from p2ptwisted.security.tls import Authority
+from p2ptwisted.security.http_signatures import HttpSignatures
+from p2ptwisted.security.tls import TrustedAuthority
 from p2ptwisted.support.address_policy import believed
 from p2ptwisted.support.escaping import shown
 from p2ptwisted.support.locations import parse_location
@@ -107,7 +107,7 @@ class _FoundOne(msgspec.Struct):
     file: _File = msgspec.field(default_factory=_File)
 
 
-class Client(Caller):
+class Client(HttpTransport):
     """Calls supernodes (by `host:port`) and nodes (by location)."""
 
     # -- a node's
@@ -172,7 +172,7 @@ class Client(Caller):
             raise Unavailable(f"pieces that make no sense: {error}") from None
 
     async def stream(
-        self, location: str, id: str, wanted: int, stream: Stream, silence: float
+        self, location: str, id: str, wanted: int, stream: ContentSink, silence: float
     ) -> None:
         """
         Have the node there send some of these pieces, the ones it chooses.
@@ -189,7 +189,7 @@ class Client(Caller):
             raise Unavailable("it sends a range that was not asked for")
         if response.code != 206 or span is None:
             raise await self._refusal(response, silence, f"POST {url}")
-        receiver = Receiver(self._clock, stream, span[1] - span[0], silence)
+        receiver = BodyReceiver(self._clock, stream, span[1] - span[0], silence)
         response.deliverBody(receiver)
         await receiver.complete
 
@@ -304,10 +304,10 @@ class Client(Caller):
             return refused.status != 404
         return True
 
-    async def nodes(self, supernode: str) -> list[Node]:
+    async def nodes(self, supernode: str) -> list[NodeInfo]:
         """The nodes that are registered there."""
         url = f"http://{supernode}/api/supernode/alive"
-        nodes = _decode(await self._call("GET", url, limit=ANSWER_MAX), list[Node])
+        nodes = _decode(await self._call("GET", url, limit=ANSWER_MAX), list[NodeInfo])
         return [node for node in nodes if _valid([node.location])]
 
     async def holders(self, supernode: str, id: str, here: bool = False) -> Holders:
@@ -350,7 +350,7 @@ class Client(Caller):
 def make_client(
     reactor: IClientReactor,
     key: GroupKey | None = None,
-    authority: Authority | None = None,
+    authority: TrustedAuthority | None = None,
 ) -> Client:
     """
     A Client with a connection pool of its own, on real connections.
@@ -359,7 +359,7 @@ def make_client(
     `authority` it speaks TLS, and only with those that have its certificate.
     """
     agent, pool = make_agent(reactor, authority)
-    signatures = None if key is None else Signatures(key.http)
+    signatures = None if key is None else HttpSignatures(key.http)
     return Client(reactor, agent, pool, signatures)
 
 

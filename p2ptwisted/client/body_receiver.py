@@ -9,7 +9,7 @@ from twisted.web.client import ResponseDone
 from p2ptwisted.errors import Unavailable
 
 
-class Stream:
+class ContentSink:
     """Takes what a holder sends of a resource."""
 
     def began(self, start: int, stop: int) -> bool:
@@ -21,12 +21,14 @@ class Stream:
         raise NotImplementedError
 
 
-class Receiver(Protocol):
+class BodyReceiver(Protocol):
     """Hands an answer's body on as it comes, and ends a connection that falls silent."""
 
     transport: ITransport
 
-    def __init__(self, clock: IReactorTime, stream: Stream, length: int, silence: float) -> None:
+    def __init__(
+        self, clock: IReactorTime, stream: ContentSink, length: int, silence: float
+    ) -> None:
         self._clock = clock
         self._stream = stream
         self._left = length

@@ -41,8 +41,8 @@ from zope.interface import implementer
 
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.model import UNREADABLE
-from p2ptwisted.security.http_signatures import Signatures
-from p2ptwisted.security.tls import Authority
+from p2ptwisted.security.http_signatures import HttpSignatures
+from p2ptwisted.security.tls import TrustedAuthority
 from p2ptwisted.support.escaping import shown
 
 #: Seconds to connect; a host that is up answers in milliseconds.
@@ -86,7 +86,7 @@ class NumericEndpoints:
     it, and every URL of this client's begins with `http:`.
     """
 
-    def __init__(self, reactor: IClientReactor, authority: Authority | None = None) -> None:
+    def __init__(self, reactor: IClientReactor, authority: TrustedAuthority | None = None) -> None:
         """With an `authority`, TLS with whom it has signed a certificate for; none: plain TCP."""
         self._reactor = reactor
         self._authority = authority
@@ -194,7 +194,7 @@ class _Unwanted(Protocol):
         self.transport.loseConnection()
 
 
-class Caller:
+class HttpTransport:
     """Makes calls, on connections that it keeps for the next ones."""
 
     def __init__(
@@ -202,7 +202,7 @@ class Caller:
         clock: IReactorTime,
         agent: IAgent,
         pool: HTTPConnectionPool | None = None,
-        signatures: Signatures | None = None,
+        signatures: HttpSignatures | None = None,
     ) -> None:
         """
         `pool` is the agent's, to be closed with this caller.
@@ -289,7 +289,7 @@ def drop(response: IResponse) -> None:
 
 
 def make_agent(
-    reactor: IClientReactor, authority: Authority | None = None
+    reactor: IClientReactor, authority: TrustedAuthority | None = None
 ) -> tuple[IAgent, HTTPConnectionPool]:
     """An agent on real connections, with a pool of its own; `authority` as for the endpoints."""
     pool = _Pool(reactor)

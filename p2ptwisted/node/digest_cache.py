@@ -6,7 +6,7 @@ restart hashes only what has changed. It may be lost at any time.
 import zlib
 from pathlib import Path
 
-from p2ptwisted.node.folder_walk import Signature
+from p2ptwisted.node.folder_walk import FileStamp
 from p2ptwisted.pieces import Digests
 from p2ptwisted.support.sqlite import Database
 
@@ -35,7 +35,7 @@ WHERE device = ? AND inode = ? AND size = ? AND mtime_ns = ? AND ctime_ns = ?
 _TRIM = "DELETE FROM digests WHERE rowid IN (SELECT rowid FROM digests ORDER BY rowid LIMIT ?)"
 
 
-class HashCache:
+class DigestCache:
     """Digests by signature."""
 
     def __init__(self, database: Database) -> None:
@@ -50,7 +50,7 @@ class HashCache:
     def close(self) -> None:
         self._db.close()
 
-    def get(self, signature: Signature) -> Digests | None:
+    def get(self, signature: FileStamp) -> Digests | None:
         key = _key(signature)
         for id, pieces, known in self._db.rows(_LOOK_UP, key):
             are_bytes = isinstance(id, bytes) and isinstance(pieces, bytes)
@@ -58,7 +58,7 @@ class HashCache:
                 return Digests(id.hex(), pieces)
         return None
 
-    def put(self, signature: Signature, digests: Digests) -> None:
+    def put(self, signature: FileStamp, digests: Digests) -> None:
         key = _key(signature)
         # An inode has one content at a time: what it had before is no use.
         same = "DELETE FROM digests WHERE device = ? AND inode = ?"
@@ -73,7 +73,7 @@ class HashCache:
             self._count -= self._db.change(_TRIM, (TRIM,))
 
 
-def _key(signature: Signature) -> list[int]:
+def _key(signature: FileStamp) -> list[int]:
     """What SQLite can hold: some file systems use all 64 bits of an inode's number."""
     return [number - 2**64 if number >= 2**63 else number for number in signature]
 
@@ -82,6 +82,6 @@ def _sum(key: list[int], id: bytes, pieces: bytes) -> int:
     return zlib.crc32(pieces, zlib.crc32(id, zlib.crc32(repr(key).encode())))
 
 
-def make_cache(state: Path | None) -> HashCache | None:
+def make_cache(state: Path | None) -> DigestCache | None:
     """The cache in a state folder, to be opened; without one, nothing is remembered."""
-    return None if state is None else HashCache(Database(state, "digests", _SCHEMA))
+    return None if state is None else DigestCache(Database(state, "digests", _SCHEMA))

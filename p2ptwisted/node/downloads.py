@@ -13,14 +13,14 @@ from zope.interface import implementer
 
 from p2ptwisted.client.api import Client
 from p2ptwisted.errors import Unavailable, UnknownResource
-from p2ptwisted.interfaces import IFetches, IWhole
-from p2ptwisted.model import FetchStatus, Holders, Resource
+from p2ptwisted.interfaces import IDownloads, IFileDigest
+from p2ptwisted.model import FetchStatus, Holders, ResourceInfo
 from p2ptwisted.node.library import Library
 from p2ptwisted.pieces import Digests
 from p2ptwisted.support.lifecycle import GRACE
-from p2ptwisted.support.throttle import Throttle
-from p2ptwisted.transfer.download import Fetch
-from p2ptwisted.transfer.part_file import Part
+from p2ptwisted.support.throttle import RateLimit
+from p2ptwisted.transfer.download import Download
+from p2ptwisted.transfer.part_file import PartFile
 from p2ptwisted.transfer.safe_names import place
 
 #: Fetches that run at once; more would only share the same link.
@@ -35,15 +35,15 @@ _log = Logger()
 class _Entry:
     """A fetch and what has become of it."""
 
-    def __init__(self, fetch: Fetch) -> None:
+    def __init__(self, fetch: Download) -> None:
         self.fetch = fetch
         self.state = "waiting"
         self.error: str | None = None
         self.running: Deferred[None] | None = None
 
 
-@implementer(IFetches)
-class Fetches(Service):
+@implementer(IDownloads)
+class Downloads(Service):
     """An IFetches into the folder of a library."""
 
     def __init__(
@@ -51,10 +51,10 @@ class Fetches(Service):
         clock: IReactorTime,
         client: Client,
         cooperator: Cooperator,
-        whole: Callable[[Path, os.stat_result, int], IWhole],
+        whole: Callable[[Path, os.stat_result, int], IFileDigest],
         library: Library,
         find: Callable[[str, bool], Awaitable[Holders]],
-        throttle: Throttle,
+        throttle: RateLimit,
         changed: Callable[[], None],
     ) -> None:
         """`whole` is Fetch's. `changed`: there is a part to share, or none any more."""
@@ -97,16 +97,16 @@ class Fetches(Service):
         elif entry.state == "waiting":
             entry.state = "cancelled"
 
-    def part(self, id: str) -> Part | None:
+    def part(self, id: str) -> PartFile | None:
         entry = self._entries.get(id)
         if entry is None or entry.state != "running" or entry.fetch.part is None:
             return None
         return entry.fetch.part if entry.fetch.part.have else None
 
-    def resources(self) -> list[Resource]:
+    def resources(self) -> list[ResourceInfo]:
         parts = ((id, self.part(id)) for id in self._entries)
         return [
-            Resource(id, part.destination.name, part.pieces.size, partial=True)
+            ResourceInfo(id, part.destination.name, part.pieces.size, partial=True)
             for id, part in parts
             if part is not None and self._library.get(id) is None
         ]
@@ -129,8 +129,8 @@ class Fetches(Service):
 
     # -- running them
 
-    def _fetch(self, id: str) -> Fetch:
-        return Fetch(
+    def _fetch(self, id: str) -> Download:
+        return Download(
             self._clock,
             self._client,
             self._cooperator,

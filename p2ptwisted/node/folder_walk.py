@@ -25,7 +25,7 @@ from p2ptwisted.support.safe_open import (
 UNFINISHED = (".part", ".part.journal")
 
 
-class Signature(NamedTuple):
+class FileStamp(NamedTuple):
     """What changes when a file does."""
 
     device: int
@@ -35,7 +35,7 @@ class Signature(NamedTuple):
     ctime_ns: int
 
     @classmethod
-    def of(cls, status: os.stat_result) -> "Signature":
+    def of(cls, status: os.stat_result) -> "FileStamp":
         return cls(
             status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
         )
@@ -45,7 +45,7 @@ class Entry(NamedTuple):
     """A file of the folder; its name is the path relative to the folder, with `/`."""
 
     name: str
-    signature: Signature
+    signature: FileStamp
 
 
 def walk(
@@ -106,7 +106,7 @@ def _file(root: int, inner: int, name: str, entry: "os.DirEntry[str]") -> Entry 
         status = link_status(root, inner, entry.name)
     else:
         status = entry.stat(follow_symlinks=False)
-    return Entry(name, Signature.of(status)) if stat.S_ISREG(status.st_mode) else None
+    return Entry(name, FileStamp.of(status)) if stat.S_ISREG(status.st_mode) else None
 
 
 def _can_be_told(name: str) -> bool:
@@ -118,7 +118,7 @@ def _can_be_told(name: str) -> bool:
     return len(name) <= NAME_MAX
 
 
-def open_unchanged(folder: Path, name: str, signature: Signature) -> BinaryIO:
+def open_unchanged(folder: Path, name: str, signature: FileStamp) -> BinaryIO:
     """
     The file of that name in the folder, opened, where it is still the one with that signature.
 
@@ -129,11 +129,11 @@ def open_unchanged(folder: Path, name: str, signature: Signature) -> BinaryIO:
         file = open_beneath(root, name)
     finally:
         os.close(root)
-    if Signature.of(os.fstat(file)) != signature:
+    if FileStamp.of(os.fstat(file)) != signature:
         os.close(file)
         raise FileNotFoundError(errno.ENOENT, "has changed", name)
     return open(file, "rb", buffering=0)
 
 
-def is_unchanged(file: BinaryIO, signature: Signature) -> bool:
-    return Signature.of(os.fstat(file.fileno())) == signature
+def is_unchanged(file: BinaryIO, signature: FileStamp) -> bool:
+    return FileStamp.of(os.fstat(file.fileno())) == signature

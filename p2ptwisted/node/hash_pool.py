@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from p2ptwisted.interfaces import IHasher
-from p2ptwisted.node.folder_walk import Signature
+from p2ptwisted.node.folder_walk import FileStamp
 from p2ptwisted.node.hash_worker import Job, Result
 from p2ptwisted.pieces import Digests
 from p2ptwisted.support.child_process import start_child
@@ -75,7 +75,7 @@ class HashPool(Service):
         self._large: deque[_Task] = deque()
         self._again: IDelayedCall | None = None
 
-    def hash(self, folder: Path, name: str, signature: Signature) -> Deferred[Digests]:
+    def hash(self, folder: Path, name: str, signature: FileStamp) -> Deferred[Digests]:
         # Absolute, for a child's working directory is not ours.
         job = Job(os.fsencode(folder.absolute()), os.fsencode(name), signature)
         task = _Task(job)

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from p2ptwisted.node.folder_walk import Signature, is_unchanged, open_unchanged
+from p2ptwisted.node.folder_walk import FileStamp, is_unchanged, open_unchanged
 from p2ptwisted.pieces import Digests, piece_size
 
 #: Bytes read at a time.
@@ -32,7 +32,7 @@ class Job(Struct, frozen=True, array_like=True):
     #: Both as the file system has them, for JSON has only what is Unicode.
     folder: bytes
     name: bytes
-    signature: Signature
+    signature: FileStamp
 
 
 class Result(Struct, frozen=True, array_like=True):
@@ -43,7 +43,7 @@ class Result(Struct, frozen=True, array_like=True):
     error: int = 0
 
 
-def hash_file(folder: Path, name: str, signature: Signature) -> Digests:
+def hash_file(folder: Path, name: str, signature: FileStamp) -> Digests:
     """
     The digests of a file of a folder that is, and stays, the one with that signature.
 

@@ -8,7 +8,7 @@ from twisted.logger import Logger
 
 from p2ptwisted.client.transport import BUSY_STATUSES, Refused
 from p2ptwisted.errors import Unavailable
-from p2ptwisted.support.lifecycle import Signal
+from p2ptwisted.support.lifecycle import Wakeup
 
 #: Seconds between two heartbeats.
 BEAT = 5.0
@@ -28,7 +28,7 @@ class Heartbeats:
     def __init__(
         self,
         clock: IReactorTime,
-        news: Signal,
+        news: Wakeup,
         beat: Callable[[str], Awaitable[bool]],
         beaten: Callable[[bool], Awaitable[bool]],
     ) -> None:

@@ -24,9 +24,9 @@ from zope.interface import implementer
 
 from p2ptwisted.errors import UnknownResource
 from p2ptwisted.interfaces import IFolderWatch, IHasher, ILibrary
-from p2ptwisted.model import Resource
-from p2ptwisted.node.digest_cache import HashCache
-from p2ptwisted.node.folder_walk import Entry, Signature, open_unchanged, walk
+from p2ptwisted.model import ResourceInfo
+from p2ptwisted.node.digest_cache import DigestCache
+from p2ptwisted.node.folder_walk import Entry, FileStamp, open_unchanged, walk
 from p2ptwisted.node.hash_pool import LARGE
 from p2ptwisted.pieces import Digests, Pieces
 from p2ptwisted.support.escaping import shown
@@ -57,7 +57,7 @@ HASHING_MAX = 256
 
 _log = Logger()
 
-_Pending = tuple[str, Signature]
+_Pending = tuple[str, FileStamp]
 
 
 @implementer(ILibrary)
@@ -70,7 +70,7 @@ class Library(Service):
         cooperator: Cooperator,
         folder: Path,
         hasher: IHasher,
-        cache: HashCache | None = None,
+        cache: DigestCache | None = None,
         watch: IFolderWatch | None = None,
         wall_time: Callable[[], float] = time.time,
     ) -> None:
@@ -87,14 +87,14 @@ class Library(Service):
         self._watch = watch
         self._wall_time = wall_time
         #: By name, every file that was hashed; without digests where it couldn't be read.
-        self._files: dict[str, tuple[Signature, Digests | None]] = {}
+        self._files: dict[str, tuple[FileStamp, Digests | None]] = {}
         #: By id, the names that have this content, and how it is announced.
         self._names: dict[str, set[str]] = {}
-        self._resources: dict[str, Resource] = {}
+        self._resources: dict[str, ResourceInfo] = {}
         #: Names and ids of these, sorted, for a sort of them all would take too long.
         self._order: list[tuple[str, str]] = []
         #: Files that are yet to be hashed.
-        self._pending: dict[str, Signature] = {}
+        self._pending: dict[str, FileStamp] = {}
         #: Those of these that the hasher has not been given, small and large ones,
         #: and how many of either kind it has: small ones don't wait for large ones.
         self._waiting: tuple[deque[_Pending], deque[_Pending]] = deque(), deque()
@@ -111,10 +111,10 @@ class Library(Service):
 
     # -- ILibrary
 
-    def resources(self) -> list[Resource]:
+    def resources(self) -> list[ResourceInfo]:
         return [self._resources[id] for _, id in self._order]
 
-    def get(self, id: str) -> Resource | None:
+    def get(self, id: str) -> ResourceInfo | None:
         return self._resources.get(id)
 
     def open(self, id: str) -> BinaryIO:
@@ -139,7 +139,7 @@ class Library(Service):
 
         `status` is of that very file: another may stand at `path` by now.
         """
-        signature = Signature.of(status)
+        signature = FileStamp.of(status)
         name = path.relative_to(self.folder).as_posix()
         self._forget(name)
         if self._cache is not None:
@@ -243,7 +243,7 @@ class Library(Service):
 
     # -- hashing
 
-    def _hash(self, name: str, signature: Signature) -> None:
+    def _hash(self, name: str, signature: FileStamp) -> None:
         known = self._cache.get(signature) if self._cache is not None else None
         if known is not None:
             self._keep(name, signature, known)
@@ -262,7 +262,7 @@ class Library(Service):
                 self._hashing[kind] += 1
                 self._hash_now(name, signature, kind)
 
-    def _hash_now(self, name: str, signature: Signature, kind: int) -> None:
+    def _hash_now(self, name: str, signature: FileStamp, kind: int) -> None:
         def hashed(digests: Digests) -> None:
             if self._cache is not None:
                 self._cache.put(signature, digests)
@@ -296,7 +296,7 @@ class Library(Service):
             lambda failure: _log.failure("Hashing {name} failed", failure=failure, name=shown(name))
         )
 
-    def _keep(self, name: str, signature: Signature, digests: Digests | None) -> None:
+    def _keep(self, name: str, signature: FileStamp, digests: Digests | None) -> None:
         if self._pending.get(name) != signature:
             return  # It has changed or gone since; the scan that saw it knows better.
         del self._pending[name]
@@ -325,7 +325,7 @@ class Library(Service):
         names = self._names[id]
         if names:
             name = min(names)
-            self._resources[id] = Resource(id, name, self._files[name][0].size)
+            self._resources[id] = ResourceInfo(id, name, self._files[name][0].size)
             insort(self._order, (name, id))
         else:
             del self._names[id]

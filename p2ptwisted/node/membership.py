@@ -21,10 +21,10 @@ from twisted.logger import Logger
 from p2ptwisted.client.api import Client
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import InvalidInput, Unavailable
-from p2ptwisted.model import RESOURCES_MAX, Registration, Resource
+from p2ptwisted.model import RESOURCES_MAX, Registration, ResourceInfo
 from p2ptwisted.node.heartbeats import BEAT, BEAT_AGAIN, Heartbeats, is_busy
-from p2ptwisted.node.supernode_selector import Candidates
-from p2ptwisted.support.lifecycle import Signal, cause_of
+from p2ptwisted.node.supernode_selector import SupernodeSelector
+from p2ptwisted.support.lifecycle import Wakeup, cause_of
 from p2ptwisted.support.locations import parse_location
 
 #: Registrations that fail in a row, after which it is no use.
@@ -73,7 +73,7 @@ class Membership(Service):
         self,
         clock: IReactorTime,
         client: Client,
-        resources: Callable[[], list[Resource]],
+        resources: Callable[[], list[ResourceInfo]],
         name: str,
         own_location: Callable[[str], str],
         given: Sequence[Callable[[], Awaitable[str]]],
@@ -93,7 +93,7 @@ class Membership(Service):
         self._name = name
         self._own_location = own_location
         self._random = random or Random()  # nosec B311  # it spreads load, and keeps no secret
-        self._candidates = Candidates(given, discover, self._random)
+        self._candidates = SupernodeSelector(given, discover, self._random)
         #: The location of the supernode that this node is registered at.
         self.supernode: str | None = None
         #: Supernodes given up; when they are back they may still list this node.
@@ -113,7 +113,7 @@ class Membership(Service):
         self._registering = False
         self._rest_until = 0.0
         #: Fired when one of these has changed.
-        self._news = Signal(clock)
+        self._news = Wakeup(clock)
         self._heartbeats = Heartbeats(clock, self._news, self._beat, self._beaten)
         self._living: Deferred[None] | None = None
 

@@ -18,16 +18,16 @@ from p2ptwisted.client.api import Client, make_client
 from p2ptwisted.client.transport import IClientReactor, Refused
 from p2ptwisted.config import NodeConfig
 from p2ptwisted.errors import TooMuch, Unavailable, UnknownResource
-from p2ptwisted.interfaces import Giving, IFolderWatch, ILibrary, INode
-from p2ptwisted.model import SUPERNODE_ID, Health, Holders, Holding, Resource
+from p2ptwisted.interfaces import ContentSlice, IFolderWatch, ILibrary, INode
+from p2ptwisted.model import SUPERNODE_ID, Health, Holders, Holding, ResourceInfo
 from p2ptwisted.node.digest_cache import make_cache
-from p2ptwisted.node.downloads import Fetches
+from p2ptwisted.node.downloads import Downloads
 from p2ptwisted.node.hash_pool import HashPool, IPoolReactor
 from p2ptwisted.node.library import Library
 from p2ptwisted.node.membership import Membership
 from p2ptwisted.node.uploads import Uploads
 from p2ptwisted.pieces import Pieces, decode_set, every_piece
-from p2ptwisted.protocols.datagram_auth import Seal
+from p2ptwisted.protocols.datagram_auth import DatagramAuth
 from p2ptwisted.protocols.multicast import MulticastOverlay
 from p2ptwisted.protocols.sockets import IMulticastReactor
 from p2ptwisted.support.lifecycle import (
@@ -39,11 +39,11 @@ from p2ptwisted.support.lifecycle import (
     together,
 )
 from p2ptwisted.support.locations import OwnLocation, is_loopback, parse_location, resolver
-from p2ptwisted.support.rate_limit import Buckets
-from p2ptwisted.support.throttle import Throttle
+from p2ptwisted.support.rate_limit import TokenBuckets
+from p2ptwisted.support.throttle import RateLimit
 from p2ptwisted.transfer.file_digest import follower
-from p2ptwisted.transfer.part_file import Part
-from p2ptwisted.web.authentication import make_guard
+from p2ptwisted.transfer.part_file import PartFile
+from p2ptwisted.web.authentication import make_authenticator
 from p2ptwisted.web.node_routes import BODY_MAX, NodeApi
 from p2ptwisted.web.server.listener import WebService
 from p2ptwisted.web.server.site import LimitedSite
@@ -66,7 +66,7 @@ class INodeReactor(IMulticastReactor, IClientReactor, IPoolReactor, IReactorCore
 
 
 @implementer(INode)
-class Node:
+class LocalNode:
     """An INode."""
 
     def __init__(
@@ -78,7 +78,7 @@ class Node:
         client: Client,
         own_location: OwnLocation,
         uploads: Uploads,
-        part: Callable[[str], Part | None],
+        part: Callable[[str], PartFile | None],
     ) -> None:
         """`part` is what has come of a resource that is being fetched."""
         self._clock = clock
@@ -89,7 +89,7 @@ class Node:
         self._own_location = own_location
         self._uploads = uploads
         self._part = part
-        self._forwarded = Buckets(FORWARD_RATE, FORWARD_BURST, ADDRESSES_MAX)
+        self._forwarded = TokenBuckets(FORWARD_RATE, FORWARD_BURST, ADDRESSES_MAX)
 
     def health(self, caller: str) -> Health:
         return Health(
@@ -100,10 +100,10 @@ class Node:
             str(self._library.folder) if is_loopback(caller) else UNSET,
         )
 
-    def resources(self) -> list[Resource]:
+    def resources(self) -> list[ResourceInfo]:
         return self._library.resources()
 
-    def open(self, id: str, client: str) -> Giving | None:
+    def open(self, id: str, client: str) -> ContentSlice | None:
         resource = self._library.get(id)
         if resource is None or resource.size is None:
             return None
@@ -113,7 +113,7 @@ class Node:
         except UnknownResource:
             upload.end()
             return None
-        return Giving(resource, file, 0, resource.size, upload)
+        return ContentSlice(resource, file, 0, resource.size, upload)
 
     def pieces(self, id: str) -> tuple[Pieces, int]:
         pieces = self._library.pieces(id)
@@ -124,7 +124,7 @@ class Node:
             raise UnknownResource(f"{id} is not here")
         return part.pieces, part.have
 
-    def give(self, id: str, wanted: str, client: str) -> Giving:
+    def give(self, id: str, wanted: str, client: str) -> ContentSlice:
         pieces, have = self.pieces(id)
         here = decode_set(wanted, pieces.count) & have
         upload, chosen = self._uploads.begin_pieces(id, here, client)
@@ -135,9 +135,9 @@ class Node:
             raise
         start, _ = pieces.span((chosen & -chosen).bit_length() - 1)
         _, stop = pieces.span(chosen.bit_length() - 1)
-        return Giving(resource, file, start, stop, upload)
+        return ContentSlice(resource, file, start, stop, upload)
 
-    def _content(self, id: str) -> tuple[Resource, BinaryIO]:
+    def _content(self, id: str) -> tuple[ResourceInfo, BinaryIO]:
         """The file of a resource that is here or coming. Raises UnknownResource."""
         resource = self._library.get(id)
         if resource is not None:
@@ -145,10 +145,10 @@ class Node:
         part = self._part(id)
         if part is None:
             raise UnknownResource(f"{id} is not here any more")
-        return Resource(id, part.destination.name, part.pieces.size), part.open()
+        return ResourceInfo(id, part.destination.name, part.pieces.size), part.open()
 
-    async def find(self, ids: Sequence[str], caller: str) -> list[Resource | Holding]:
-        found: dict[str, Resource | Holding] = {}
+    async def find(self, ids: Sequence[str], caller: str) -> list[ResourceInfo | Holding]:
+        found: dict[str, ResourceInfo | Holding] = {}
         for id in ids:
             resource = self._library.get(id)
             if resource is not None:
@@ -231,7 +231,7 @@ def make_node(
         config.group,
         f"node-{uuid.uuid4()}",
         DISCOVERY_TIMEOUT,
-        seal=None if key is None else Seal(key),
+        seal=None if key is None else DatagramAuth(key),
         trusted=config.trusted_networks,
     )
     # Where the node is, only the web service knows, once it listens; what is
@@ -247,8 +247,8 @@ def make_node(
         lambda: overlay.search_all(SUPERNODE_ID),
     )
     library.watch(membership.changed)
-    uploads = Uploads(reactor, config.uploads, Throttle(config.max_upload))
-    node = Node(
+    uploads = Uploads(reactor, config.uploads, RateLimit(config.max_upload))
+    node = LocalNode(
         reactor,
         name,
         library,
@@ -259,18 +259,18 @@ def make_node(
         lambda id: fetches.part(id),
     )
     cooperator = make_cooperator(reactor)
-    fetches = Fetches(
+    fetches = Downloads(
         reactor,
         client,
         cooperator,
         follower(reactor),
         library,
         node.holders,
-        Throttle(config.max_download),
+        RateLimit(config.max_download),
         membership.changed,
     )
     api = NodeApi(reactor, node, fetches, config.trusted_networks)
-    root = api.root(make_guard(reactor, config, own_location.towards))
+    root = api.root(make_authenticator(reactor, config, own_location.towards))
     web = WebService(reactor, config.endpoint, LimitedSite(root, BODY_MAX, reactor, config.limits))
     cached = [] if cache is None else [Opening(cache.open, cache.close)]
     return in_order(

@@ -16,7 +16,7 @@ TRIED_MAX = 32
 Candidate = tuple[int, Callable[[], Awaitable[str]]]
 
 
-class Candidates:
+class SupernodeSelector:
     """The supernodes that a node may register at."""
 
     def __init__(

@@ -7,8 +7,8 @@ from zope.interface import implementer
 
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.interfaces import IUpload
-from p2ptwisted.support.throttle import Throttle
-from p2ptwisted.transfer.piece_selector import Spread
+from p2ptwisted.support.throttle import RateLimit
+from p2ptwisted.transfer.piece_selector import PieceSelector
 
 #: Resources whose spread is remembered: those asked for most recently.
 SPREADS_MAX = 64
@@ -17,7 +17,7 @@ SPREADS_MAX = 64
 class Uploads:
     """All that is being sent."""
 
-    def __init__(self, clock: IReactorTime, most: int, throttle: Throttle) -> None:
+    def __init__(self, clock: IReactorTime, most: int, throttle: RateLimit) -> None:
         """`most`: answers with content under way at once; one client gets half of them."""
         self._clock = clock
         self._most = most
@@ -26,7 +26,7 @@ class Uploads:
         self._throttle = throttle
         #: Those under way of each client.
         self._active: Counter[str] = Counter()
-        self._spreads: OrderedDict[str, Spread] = OrderedDict()
+        self._spreads: OrderedDict[str, PieceSelector] = OrderedDict()
 
     def begin(self, client: str) -> "Upload":
         """
@@ -53,7 +53,7 @@ class Uploads:
         if not pieces:
             raise UnknownResource(f"none of the pieces of {id} that you want is here")
         upload = self.begin(client)
-        spread = self._spreads.setdefault(id, Spread())
+        spread = self._spreads.setdefault(id, PieceSelector())
         self._spreads.move_to_end(id)
         if len(self._spreads) > SPREADS_MAX:
             self._spreads.popitem(last=False)
@@ -79,7 +79,7 @@ class Upload:
     def __init__(self, uploads: Uploads, client: str) -> None:
         self._uploads = uploads
         self._client = client
-        self.spread: Spread | None = None
+        self.spread: PieceSelector | None = None
 
     def sent(self, count: int) -> float:
         """So many bytes go out; the seconds to wait before more."""

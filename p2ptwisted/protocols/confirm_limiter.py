@@ -38,7 +38,7 @@ TOLD_MAX = 10_000
 Question = tuple[str, str]
 
 
-class Confirming:
+class ConfirmLimiter:
     """The questions that wait, those that are being asked, and what was answered of late."""
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ _SEALED = re.compile(
 )
 
 
-class Seal:
+class DatagramAuth:
     """Seals datagrams and opens sealed ones, with the key of a group."""
 
     def __init__(self, key: GroupKey) -> None:

@@ -31,7 +31,7 @@ _TAG = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class SearchRequest:
     """`20`: who has this resource?"""
 
     name: str
@@ -40,7 +40,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundReply:
     """`21`: these hold it; which search it answers, only the tag says."""
 
     name: str
@@ -49,7 +49,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class NotFound:
+class NotFoundReply:
     """`22`: not found here."""
 
     name: str
@@ -57,7 +57,7 @@ class NotFound:
     tag: str | None = None
 
 
-Message = Request | Found | NotFound
+Message = SearchRequest | FoundReply | NotFoundReply
 
 
 def encode(message: Message) -> bytes:
@@ -68,11 +68,11 @@ def encode(message: Message) -> bytes:
     """
     sender = message.name if message.tag is None else f"{message.name}#{message.tag}"
     match message:
-        case Request():
+        case SearchRequest():
             datagram = f"{sender};{REQUEST};{message.id}".encode(errors="replace")
-        case Found():
+        case FoundReply():
             datagram = f"{sender};{FOUND};{','.join(message.locations)}".encode(errors="replace")
-        case NotFound():
+        case NotFoundReply():
             datagram = f"{sender};{NOT_FOUND};{message.id}".encode(errors="replace")
     if decode(datagram) != message:
         raise InvalidInput(f"not a message that fits in a datagram: {message!r:.200}")
@@ -93,11 +93,11 @@ def decode(datagram: bytes) -> Message | None:
         return None
     try:
         if code == REQUEST:
-            return Request(name, parse_id(value), tag or None)
+            return SearchRequest(name, parse_id(value), tag or None)
         if code == NOT_FOUND:
-            return NotFound(name, parse_id(value), tag or None)
+            return NotFoundReply(name, parse_id(value), tag or None)
         if code == FOUND:
-            return Found(name, _parse_locations(value), tag or None)
+            return FoundReply(name, _parse_locations(value), tag or None)
     except InvalidInput:
         pass
     return None

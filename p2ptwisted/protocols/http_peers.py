@@ -26,7 +26,7 @@ REST = 5.0
 _log = Logger()
 
 
-class Peer:
+class NamedSupernode:
     """One named supernode."""
 
     def __init__(
@@ -69,10 +69,10 @@ class Peer:
 
 
 @implementer(ISearchOverlay)
-class WithPeers:
+class WithNamedSupernodes:
     """An ISearchOverlay that asks named supernodes beside another overlay."""
 
-    def __init__(self, overlay: ISearchOverlay, peers: Sequence[Peer]) -> None:
+    def __init__(self, overlay: ISearchOverlay, peers: Sequence[NamedSupernode]) -> None:
         self._overlay = overlay
         self._peers = peers
 

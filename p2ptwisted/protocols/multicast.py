@@ -22,14 +22,14 @@ from zope.interface import implementer
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.interfaces import ISearchOverlay
 from p2ptwisted.model import SUPERNODE_ID
-from p2ptwisted.protocols.confirm_limiter import IDS_MAX, Confirming, Question
-from p2ptwisted.protocols.datagram_auth import Seal
+from p2ptwisted.protocols.confirm_limiter import IDS_MAX, ConfirmLimiter, Question
+from p2ptwisted.protocols.datagram_auth import DatagramAuth
 from p2ptwisted.protocols.datagrams import (
     LOCATIONS_MAX,
-    Found,
+    FoundReply,
     Message,
-    NotFound,
-    Request,
+    NotFoundReply,
+    SearchRequest,
     decode,
     encode,
 )
@@ -42,9 +42,9 @@ from p2ptwisted.protocols.searches import (
     Searches,
     make_tag,
 )
-from p2ptwisted.protocols.sockets import Group, GroupSockets, IMulticastReactor, Source
+from p2ptwisted.protocols.sockets import GroupSockets, IMulticastReactor, MulticastGroup, UdpAddress
 from p2ptwisted.support.address_policy import believed, believed_of_supernodes
-from p2ptwisted.support.rate_limit import Buckets, TokenBucket
+from p2ptwisted.support.rate_limit import TokenBucket, TokenBuckets
 
 #: Seconds between two looks at the interfaces, each followed by a call to the group: so
 #: soon all know each other again after a cut, and no search ends without asking somebody.
@@ -94,12 +94,12 @@ class MulticastOverlay(Service):
     def __init__(
         self,
         reactor: IMulticastReactor,
-        group: Group,
+        group: MulticastGroup,
         name: str,
         timeout: float,
         answers: Answers | None = None,
         confirms: Confirms | None = None,
-        seal: Seal | None = None,
+        seal: DatagramAuth | None = None,
         trusted: Sequence[IPv4Network] = (),
         addresses: Callable[[Sequence[str]], list[str]] = addresses_up,
         wall_time: Callable[[], float] = time.time,
@@ -126,11 +126,11 @@ class MulticastOverlay(Service):
         self._waiters: dict[Search, list[Deferred[tuple[str, ...]]]] = {}
         self._timers: dict[Search, list[IDelayedCall]] = {}
         self._asked: dict[Question, Deferred[bool]] = {}
-        self._confirming = Confirming()
+        self._confirming = ConfirmLimiter()
         #: When the next location can be asked, where that is a matter of time.
         self._asking: IDelayedCall | None = None
         self._aloud = TokenBucket(ALOUD_RATE, ALOUD_BURST)
-        self._tagged = Buckets(TAGGED_RATE, TAGGED_BURST, ADDRESSES_MAX)
+        self._tagged = TokenBuckets(TAGGED_RATE, TAGGED_BURST, ADDRESSES_MAX)
         self._tagged_in_all = TokenBucket(TAGGED_RATE_IN_ALL, TAGGED_BURST_IN_ALL)
         self._refreshing = LoopingCall(self._refresh)
         self._refreshing.clock = reactor
@@ -247,7 +247,7 @@ class MulticastOverlay(Service):
         return waiter
 
     def _send_request(self, id: str, tag: str) -> None:
-        self._sockets.send_to_group(self._sealed(Request(self._name, id, tag)))
+        self._sockets.send_to_group(self._sealed(SearchRequest(self._name, id, tag)))
 
     def _repeat(self, search: Search) -> None:
         if search.is_to_be_repeated:
@@ -287,7 +287,7 @@ class MulticastOverlay(Service):
 
     # -- datagrams
 
-    def _received(self, datagram: bytes, source: Source) -> None:
+    def _received(self, datagram: bytes, source: UdpAddress) -> None:
         if datagram.startswith(self._own_prefixes):
             return
         if self._seal is not None:
@@ -302,22 +302,22 @@ class MulticastOverlay(Service):
             return
         self._searches.heard(message, self._reactor.seconds())
         match message:
-            case Request():
+            case SearchRequest():
                 self._answer(message, source)
-            case Found():
+            case FoundReply():
                 found = self._believed(message, source[0])
                 if message.tag is not None:
                     search = self._searches.found(found)
                     self._end_if_over(*([] if search is None else [search]))
                 elif found.locations:
                     self._found_untagged(found.name, found.locations)
-            case NotFound():
+            case NotFoundReply():
                 denied = self._searches.not_found(message)
                 self._end_if_over(*denied)
                 if denied:
                     self._make_room()
 
-    def _answer(self, request: Request, source: Source) -> None:
+    def _answer(self, request: SearchRequest, source: UdpAddress) -> None:
         if self._answers is None:
             return
         if not self._has_room(request, source[0]):
@@ -328,31 +328,33 @@ class MulticastOverlay(Service):
         if request.tag is None:
             # Somebody who knows the three lines only: one location, for all to hear.
             reply = (
-                Found(self._name, locations[:1]) if locations else NotFound(self._name, request.id)
+                FoundReply(self._name, locations[:1])
+                if locations
+                else NotFoundReply(self._name, request.id)
             )
             self._sockets.send_to_group(self._sealed(reply), towards=source[0])
             return
         reply = (
-            Found(self._name, locations[:LOCATIONS_MAX], request.tag)
+            FoundReply(self._name, locations[:LOCATIONS_MAX], request.tag)
             if locations
-            else NotFound(self._name, request.id, request.tag)
+            else NotFoundReply(self._name, request.id, request.tag)
         )
         self._sockets.send(self._sealed(reply), source)
 
-    def _has_room(self, request: Request, source: str) -> bool:
+    def _has_room(self, request: SearchRequest, source: str) -> bool:
         """Whether another request from there is to be answered now."""
         now = self._reactor.seconds()
         if request.tag is None:
             return self._aloud.take(now)
         return self._tagged.of(source).take(now) and self._tagged_in_all.take(now)
 
-    def _believed(self, message: Found, source: str) -> Found:
+    def _believed(self, message: FoundReply, source: str) -> FoundReply:
         """The message with those locations that its sender may tell, perhaps with none."""
         if self._searches.is_for_supernodes(message):
             locations = believed_of_supernodes(message.locations, source, self._trusted)
         else:
             locations = believed(message.locations, source)
-        return Found(message.name, locations, message.tag)
+        return FoundReply(message.name, locations, message.tag)
 
     # -- replies without a tag
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from p2ptwisted.model import SUPERNODE_ID
-from p2ptwisted.protocols.datagrams import Found, NotFound, Request
+from p2ptwisted.protocols.datagrams import FoundReply, NotFoundReply, SearchRequest
 from p2ptwisted.support.rate_limit import TokenBucket
 from p2ptwisted.support.round_robin import host_of, share_of
 
@@ -193,7 +193,7 @@ class Searches:
     def __len__(self) -> int:
         return len(self._by_tag)
 
-    def is_for_supernodes(self, message: Found) -> bool:
+    def is_for_supernodes(self, message: FoundReply) -> bool:
         """Whether it answers a search for supernodes, which only a tag can say."""
         search = self._by_tag.get(message.tag or "")
         return search is not None and search.id == SUPERNODE_ID
@@ -248,7 +248,7 @@ class Searches:
 
     # -- being answered
 
-    def heard(self, message: Request | Found | NotFound, now: float) -> None:
+    def heard(self, message: SearchRequest | FoundReply | NotFoundReply, now: float) -> None:
         """
         Note that the sender is a supernode, where the message shows it.
 
@@ -256,7 +256,7 @@ class Searches:
         a supernode asks too, and does so under a name that is not a UUID.
         """
         if (
-            isinstance(message, Request)
+            isinstance(message, SearchRequest)
             and message.id == SUPERNODE_ID
             and not _UUID.fullmatch(message.name)
         ):
@@ -266,7 +266,7 @@ class Searches:
         if len(self._peers) > PEERS_MAX:
             self._peers.popitem(last=False)
 
-    def found(self, message: Found) -> Search | None:
+    def found(self, message: FoundReply) -> Search | None:
         """Credit a tagged found reply to the search it answers; returns that, if there is one."""
         search = self._by_tag.get(message.tag or "")
         if search is not None:
@@ -274,7 +274,7 @@ class Searches:
             search.credit(message.locations, message.name)
         return search
 
-    def not_found(self, message: NotFound) -> list[Search]:
+    def not_found(self, message: NotFoundReply) -> list[Search]:
         """Credit a not-found reply to the searches it answers; returns them."""
         if message.tag is not None:
             search = self._by_tag.get(message.tag)

@@ -31,7 +31,7 @@ READ_A_TURN = 8 * 1024
 
 _log = Logger()
 
-Source = tuple[str, int]
+UdpAddress = tuple[str, int]
 
 
 class IMulticastReactor(IReactorMulticast, IReactorTime):
@@ -39,7 +39,7 @@ class IMulticastReactor(IReactorMulticast, IReactorTime):
 
 
 @dataclass(frozen=True)
-class Group:
+class MulticastGroup:
     """Where the supernodes meet, and through what they speak to it."""
 
     address: str
@@ -55,20 +55,20 @@ class _Socket(DatagramProtocol):
     noisy = False
     transport: IMulticastTransport
 
-    def __init__(self, received: Callable[[bytes, Source], None]) -> None:
+    def __init__(self, received: Callable[[bytes, UdpAddress], None]) -> None:
         self._received = received
 
     def startProtocol(self) -> None:
         # Twisted's own figure lets thousands be dealt with before anything else.
         self.transport.maxThroughput = READ_A_TURN  # type: ignore[attr-defined]
 
-    def datagramReceived(self, datagram: bytes, addr: Source) -> None:
+    def datagramReceived(self, datagram: bytes, addr: UdpAddress) -> None:
         try:
             self._received(datagram, addr)
         except Exception:
             _log.failure("A datagram from {source} could not be dealt with", source=addr)
 
-    def write(self, datagram: bytes, destination: Source) -> None:
+    def write(self, datagram: bytes, destination: UdpAddress) -> None:
         try:
             self.transport.write(datagram, destination)
         except OSError as error:
@@ -85,8 +85,8 @@ class GroupSockets:
     def __init__(
         self,
         reactor: IMulticastReactor,
-        group: Group,
-        received: Callable[[bytes, Source], None],
+        group: MulticastGroup,
+        received: Callable[[bytes, UdpAddress], None],
         addresses: Callable[[Sequence[str]], list[str]],
     ) -> None:
         """`addresses` gives those of the interfaces that are up, of all or of the selected."""
@@ -142,7 +142,7 @@ class GroupSockets:
 
     # -- sending
 
-    def send(self, datagram: bytes, destination: Source) -> None:
+    def send(self, datagram: bytes, destination: UdpAddress) -> None:
         """To one host; any socket will do, for the route to it decides."""
         for asker in self._askers.values():
             asker.write(datagram, destination)

@@ -45,7 +45,7 @@ _KEY_ID = "group"
 
 
 @dataclass
-class Call:
+class SignedCall:
     """A request as it is signed: an absolute URL, and headers that signing adds to."""
 
     method: str
@@ -73,7 +73,7 @@ class _Verifier(HTTPMessageVerifier):
     max_clock_skew = timedelta(seconds=WINDOW)
 
 
-class Signatures:
+class HttpSignatures:
     """Signs calls and checks those that come, with the key of a group."""
 
     def __init__(self, key: bytes) -> None:
@@ -89,7 +89,7 @@ class Signatures:
 
     def sign(self, method: str, url: str, body: bytes | None) -> dict[str, str]:
         """The headers that prove a call."""
-        call = Call(method, url)
+        call = SignedCall(method, url)
         self._signer.sign(
             call,
             key_id=_KEY_ID,
@@ -99,7 +99,7 @@ class Signatures:
         )
         return call.headers
 
-    def check(self, call: Call, body: bytes, now: float, once: bool) -> None:
+    def check(self, call: SignedCall, body: bytes, now: float, once: bool) -> None:
         """
         Raises NotSigned, saying why, where a call is not proved.
 

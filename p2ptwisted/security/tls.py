@@ -62,7 +62,7 @@ class _Unproved(SSL.Error):
         return str(self.args[0][0][2])
 
 
-class Authority:
+class TrustedAuthority:
     """Whoever it has signed a certificate for is spoken with."""
 
     def __init__(self, certificates: Sequence[x509.Certificate]) -> None:
@@ -90,7 +90,7 @@ class Authority:
 
 
 @implementer(IOpenSSLServerConnectionCreator)
-class Identity:
+class ServerIdentity:
     """What a server proves itself with, and makes its connections with: key and certificate."""
 
     def __init__(self, context: SSL.Context) -> None:
@@ -100,14 +100,14 @@ class Identity:
         return SSL.Connection(self._context)
 
 
-def load_authority(path: Path) -> Authority:
+def load_authority(path: Path) -> TrustedAuthority:
     """The authority, or several, in a PEM file. Raises InvalidInput."""
-    return Authority(_certificates(path))
+    return TrustedAuthority(_certificates(path))
 
 
 def load_identity(
     key_path: Path, certificate_path: Path | None = None, chain_path: Path | None = None
-) -> Identity:
+) -> ServerIdentity:
     """
     The key and the certificate in PEM files; one file may have both.
 
@@ -132,7 +132,7 @@ def load_identity(
         raise InvalidInput(
             f"{key_path} and its certificate can't be used: {_told(error)}"
         ) from None
-    return Identity(context)
+    return ServerIdentity(context)
 
 
 def check_certificate(

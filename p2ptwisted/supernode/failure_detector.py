@@ -13,8 +13,8 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from p2ptwisted.interfaces import IRegistry
-from p2ptwisted.model import Node
-from p2ptwisted.supernode.stall_detector import TICK, Lateness
+from p2ptwisted.model import NodeInfo
+from p2ptwisted.supernode.stall_detector import TICK, StallDetector
 from p2ptwisted.support.escaping import shown
 
 #: Checks that a node may miss in a row before it is gone.
@@ -47,7 +47,7 @@ BEGUN_AT_ONCE = 32
 _log = Logger()
 
 
-class Misses:
+class MissCounter:
     """How many checks each node has missed in a row. Pure."""
 
     def __init__(self) -> None:
@@ -105,19 +105,19 @@ class Sweep(Service):
         self._is_well = is_well
         self._has_supernode = has_supernode
         self._interval = interval
-        self._misses = Misses()
+        self._misses = MissCounter()
         #: When each node last showed by itself that it is alive, or was first asked.
         self._heard: dict[str, float] = {}
         self._loop = LoopingCall(self.run)
         self._loop.clock = clock
         self._again: IDelayedCall | None = None
-        self._lateness = Lateness()
+        self._lateness = StallDetector()
         self._ticks = LoopingCall(lambda: self._lateness.tick(clock.seconds()))
         self._ticks.clock = clock
         self._sweeping = False
         self._stopping = False
         #: Those that failed in the sweep under way, and have not been seen since.
-        self._failed: dict[str, Node] = {}
+        self._failed: dict[str, NodeInfo] = {}
         self._waiting: list[Deferred[None]] = []
 
     def startService(self) -> None:
@@ -183,7 +183,7 @@ class Sweep(Service):
             self._again.cancel()
         self._again = self._clock.callLater(AGAIN, self.run) if soon and self.running else None
 
-    async def _check_all(self, nodes: Sequence[Node]) -> None:
+    async def _check_all(self, nodes: Sequence[NodeInfo]) -> None:
         """Ask all of them; through when each has answered or failed."""
         room = DeferredSemaphore(CHECKS_AT_ONCE)
         checks: list[Deferred[None]] = []
@@ -196,7 +196,7 @@ class Sweep(Service):
             checks.append(Deferred.fromCoroutine(self._check(node, room)))
         await gatherResults(checks, consumeErrors=True)
 
-    async def _check(self, node: Node, room: DeferredSemaphore) -> None:
+    async def _check(self, node: NodeInfo, room: DeferredSemaphore) -> None:
         began = self._clock.seconds()
         try:
             if await self._is_well(node.location):
@@ -210,7 +210,7 @@ class Sweep(Service):
     def _late_since(self, began: float) -> float:
         return self._lateness.since(began, self._clock.seconds())
 
-    async def _remove_moved(self, node: Node) -> None:
+    async def _remove_moved(self, node: NodeInfo) -> None:
         """
         Forget a node that is well, but registered elsewhere.
 
@@ -229,7 +229,7 @@ class Sweep(Service):
                 location=node.location,
             )
 
-    def _is_silent(self, node: Node) -> bool:
+    def _is_silent(self, node: NodeInfo) -> bool:
         heard = self._heard.get(node.location)
         if heard is None:
             return False

@@ -1,7 +1,7 @@
 """How much of something bounded is in use, and by whom. Pure."""
 
 
-class Shares:
+class Quota:
     """
     Lets use begin while there is room, for each user and in all. What has
     begun may go beyond it: of one user no more than its share counts in all,

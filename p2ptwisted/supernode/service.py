@@ -18,14 +18,14 @@ from p2ptwisted.client.transport import IClientReactor, Refused
 from p2ptwisted.config import SupernodeConfig
 from p2ptwisted.errors import NotAllowed, TooMuch, Unavailable, UnknownNode
 from p2ptwisted.interfaces import IRegistry, ISearchOverlay, ISupernode
-from p2ptwisted.model import SUPERNODE_ID, HeldFile, Holders, Holding, Node, Registration
+from p2ptwisted.model import SUPERNODE_ID, HeldFile, Holders, Holding, NodeInfo, Registration
 from p2ptwisted.protocols import datagrams as wire
-from p2ptwisted.protocols.datagram_auth import Seal
-from p2ptwisted.protocols.http_peers import Peer, WithPeers
+from p2ptwisted.protocols.datagram_auth import DatagramAuth
+from p2ptwisted.protocols.http_peers import NamedSupernode, WithNamedSupernodes
 from p2ptwisted.protocols.multicast import MulticastOverlay
 from p2ptwisted.protocols.sockets import IMulticastReactor
 from p2ptwisted.supernode.failure_detector import Sweep
-from p2ptwisted.supernode.quota import Shares
+from p2ptwisted.supernode.quota import Quota
 from p2ptwisted.supernode.registry.registry import LOCATIONS_MAX, make_registry
 from p2ptwisted.support.lifecycle import (
     Closing,
@@ -43,9 +43,9 @@ from p2ptwisted.support.locations import (
     reachable_from,
     resolver,
 )
-from p2ptwisted.support.rate_limit import Buckets
+from p2ptwisted.support.rate_limit import TokenBuckets
 from p2ptwisted.support.round_robin import alternating, in_turns
-from p2ptwisted.web.authentication import make_guard
+from p2ptwisted.web.authentication import make_authenticator
 from p2ptwisted.web.server.listener import WebService
 from p2ptwisted.web.server.site import LimitedSite
 from p2ptwisted.web.supernode_routes import BODY_MAX, SupernodeApi
@@ -88,7 +88,7 @@ class ISupernodeReactor(IMulticastReactor, IClientReactor, IReactorCore):
     """What a supernode needs of a reactor."""
 
 
-class Known:
+class LocalAnswers:
     """What a supernode can say without asking anybody, as an asker can use it."""
 
     def __init__(self, registry: IRegistry, own_location: OwnLocation) -> None:
@@ -112,14 +112,14 @@ class Known:
 
 
 @implementer(ISupernode)
-class Supernode:
+class LocalSupernode:
     """An ISupernode."""
 
     def __init__(
         self,
         clock: IReactorTime,
         registry: IRegistry,
-        known: Known,
+        known: LocalAnswers,
         sweep: Sweep,
         overlay: ISearchOverlay,
         client: Client,
@@ -133,11 +133,11 @@ class Supernode:
         self._overlay = overlay
         self._client = client
         self._trusted = trusted
-        self._registrations = Buckets(REGISTER_RATE, REGISTER_BURST, ADDRESSES_MAX)
-        self._misses = Buckets(MISS_RATE, MISS_BURST, ADDRESSES_MAX)
-        self._everywhere = Buckets(HOLDERS_RATE, HOLDERS_BURST, ADDRESSES_MAX)
+        self._registrations = TokenBuckets(REGISTER_RATE, REGISTER_BURST, ADDRESSES_MAX)
+        self._misses = TokenBuckets(MISS_RATE, MISS_BURST, ADDRESSES_MAX)
+        self._everywhere = TokenBuckets(HOLDERS_RATE, HOLDERS_BURST, ADDRESSES_MAX)
         #: Resources in the registrations that are being stored.
-        self._storing = Shares(STORING_MAX, STORING_SHARE)
+        self._storing = Quota(STORING_MAX, STORING_SHARE)
         self._writing = DeferredSemaphore(WRITING_MAX)
 
     async def register(self, registration: Registration, caller: str) -> None:
@@ -145,7 +145,7 @@ class Supernode:
         self._sweep.seen(location)
         if not self._registrations.of(caller).take(self._clock.seconds()):
             raise TooMuch(f"too many registrations from {caller}: at most {REGISTER_RATE} a second")
-        node, count = Node(registration.name, location), len(registration.resources)
+        node, count = NodeInfo(registration.name, location), len(registration.resources)
         bounded = not may_name(caller, "", self._trusted)
         if not self._storing.begin(caller, count, bounded):
             raise Unavailable("many nodes register just now: try again in a moment")
@@ -253,7 +253,7 @@ class Supernode:
         except (Refused, Unavailable):
             return None
 
-    def nodes(self) -> list[Node]:
+    def nodes(self) -> list[NodeInfo]:
         return self._registry.nodes()
 
     def sweep(self) -> Deferred[None]:
@@ -287,7 +287,7 @@ def make_supernode(reactor: ISupernodeReactor, config: SupernodeConfig) -> Multi
     registry = make_registry(make_cooperator(reactor), config.state_folder)
     # The routes need a supernode that needs the port that the routes are served on.
     own_location = OwnLocation(config.advertised, lambda: web.listening())
-    known = Known(registry, own_location)
+    known = LocalAnswers(registry, own_location)
     sweep = Sweep(reactor, registry, client.is_well, client.has_supernode, config.sweep_interval)
     multicast = MulticastOverlay(
         reactor,
@@ -296,13 +296,18 @@ def make_supernode(reactor: ISupernodeReactor, config: SupernodeConfig) -> Multi
         config.search_timeout,
         answers=known.locations,
         confirms=lambda location, id: Deferred.fromCoroutine(client.confirms(location, id)),
-        seal=None if key is None else Seal(key),
+        seal=None if key is None else DatagramAuth(key),
         trusted=config.trusted_networks,
     )
-    peers = [Peer(reactor, client, resolver(reactor, host, port)) for host, port in config.peers]
-    overlay = WithPeers(multicast, peers) if peers else multicast
-    supernode = Supernode(reactor, registry, known, sweep, overlay, client, config.trusted_networks)
-    root = SupernodeApi(supernode).root(make_guard(reactor, config, own_location.towards))
+    peers = [
+        NamedSupernode(reactor, client, resolver(reactor, host, port))
+        for host, port in config.peers
+    ]
+    overlay = WithNamedSupernodes(multicast, peers) if peers else multicast
+    supernode = LocalSupernode(
+        reactor, registry, known, sweep, overlay, client, config.trusted_networks
+    )
+    root = SupernodeApi(supernode).root(make_authenticator(reactor, config, own_location.towards))
     web = WebService(reactor, config.endpoint, LimitedSite(root, BODY_MAX, reactor, config.limits))
     return in_order(
         Closing(client.close),

@@ -13,7 +13,7 @@ LEAST = 0.1
 LATE_MAX = 64
 
 
-class Lateness:
+class StallDetector:
     """
     What ticks that should come evenly tell by not doing so. Pure.
 

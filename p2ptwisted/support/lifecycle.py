@@ -107,7 +107,7 @@ class Starting(Service):
             _log.error("{error}", error=failure.value)
 
 
-class Signal:
+class Wakeup:
     """Wakes all who wait for it."""
 
     def __init__(self, clock: IReactorTime) -> None:

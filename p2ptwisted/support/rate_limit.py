@@ -32,7 +32,7 @@ class TokenBucket:
         self._tokens = min(self._burst, self._tokens + count)
 
 
-class Buckets:
+class TokenBuckets:
     """A token bucket for each of many names; those used least recently are forgotten."""
 
     def __init__(self, rate: float, burst: float, most: int) -> None:

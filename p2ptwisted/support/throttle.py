@@ -4,7 +4,7 @@
 BURST = 0.1
 
 
-class Throttle:
+class RateLimit:
     """Counts bytes and says how long to wait before more of them."""
 
     def __init__(self, rate: int | None) -> None:

@@ -20,7 +20,7 @@ from twisted.internet.task import Clock, Cooperator
 from zope.interface import implementer
 
 from p2ptwisted.interfaces import ISearchOverlay, ISupernode
-from p2ptwisted.model import Holders, Holding, Node, Registration
+from p2ptwisted.model import Holders, Holding, NodeInfo, Registration
 from p2ptwisted.protocols.sockets import IMulticastReactor
 from p2ptwisted.supernode.registry.registry import Registry, make_registry
 
@@ -405,7 +405,7 @@ class FakeSupernode:
     async def holders(self, id: str, caller: str, everywhere: bool) -> Holders:
         return self._call("holders", id, caller, everywhere) or Holders(id, [], [])
 
-    def nodes(self) -> list[Node]:
+    def nodes(self) -> list[NodeInfo]:
         return self._call("nodes") or []
 
     async def sweep(self) -> None:

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport, connect
 from zope.interface import implementer
 
-from p2ptwisted.security.tls import Authority
+from p2ptwisted.security.tls import TrustedAuthority
 
 SAID = b"what only the host may read"
 
@@ -58,7 +58,7 @@ class InMemory:
 
 
 def shake_hands(
-    authority: Authority, server: IOpenSSLServerConnectionCreator, address: str
+    authority: TrustedAuthority, server: IOpenSSLServerConnectionCreator, address: str
 ) -> tuple[Talker, Talker]:
     """What becomes of a call to a server: the client, and the server."""
     clock, client = Clock(), Talker()

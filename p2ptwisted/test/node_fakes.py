@@ -42,8 +42,8 @@ from p2ptwisted.client.api import REGISTER_TIMEOUT, REGISTER_TIMEOUT_EACH, Clien
 from p2ptwisted.client.transport import TIMEOUT, Refused
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.interfaces import (
-    Giving,
-    IFetches,
+    ContentSlice,
+    IDownloads,
     IFolderWatch,
     IHasher,
     ILibrary,
@@ -55,11 +55,11 @@ from p2ptwisted.model import (
     Health,
     Holders,
     Holding,
-    Node,
+    NodeInfo,
     Registration,
-    Resource,
+    ResourceInfo,
 )
-from p2ptwisted.node.folder_walk import Signature
+from p2ptwisted.node.folder_walk import FileStamp
 from p2ptwisted.node.hash_pool import IPoolReactor
 from p2ptwisted.node.hash_worker import Job, Result, hash_file
 from p2ptwisted.pieces import Digests, Pieces
@@ -135,9 +135,9 @@ class FakeHasher:
         self.given: list[str] = []
         #: The names of those that can't be read.
         self.unreadable: set[str] = set()
-        self._waiting: list[tuple[Path, str, Signature, Deferred[Digests]]] = []
+        self._waiting: list[tuple[Path, str, FileStamp, Deferred[Digests]]] = []
 
-    def hash(self, folder: Path, name: str, signature: Signature) -> Deferred[Digests]:
+    def hash(self, folder: Path, name: str, signature: FileStamp) -> Deferred[Digests]:
         self.given.append(Path(name).name)
         done: Deferred[Digests] = Deferred()
         self._waiting.append((folder, name, signature, done))
@@ -151,7 +151,7 @@ class FakeHasher:
             folder, name, signature, done = one
             execute(self._hash, folder, name, signature).chainDeferred(done)
 
-    def _hash(self, folder: Path, name: str, signature: Signature) -> Digests:
+    def _hash(self, folder: Path, name: str, signature: FileStamp) -> Digests:
         if Path(name).name in self.unreadable:
             raise PermissionError(EACCES, "Permission denied", name)
         return hash_file(folder, name, signature)
@@ -161,7 +161,7 @@ class FakeHasher:
 class FakeLibrary:
     """A library of what the test puts into it."""
 
-    def __init__(self, *resources: Resource) -> None:
+    def __init__(self, *resources: ResourceInfo) -> None:
         self.folder = Path("/shared")
         self.scanning = False
         self.listed = list(resources)
@@ -171,10 +171,10 @@ class FakeLibrary:
         self.cut: dict[str, Pieces] = {}
         self._watchers: list[Callable[[], None]] = []
 
-    def resources(self) -> list[Resource]:
+    def resources(self) -> list[ResourceInfo]:
         return list(self.listed)
 
-    def get(self, id: str) -> Resource | None:
+    def get(self, id: str) -> ResourceInfo | None:
         return next((resource for resource in self.listed if resource.id == id), None)
 
     def pieces(self, id: str) -> Pieces | None:
@@ -188,7 +188,7 @@ class FakeLibrary:
     def watch(self, changed: Callable[[], None]) -> None:
         self._watchers.append(changed)
 
-    def change(self, *resources: Resource) -> None:
+    def change(self, *resources: ResourceInfo) -> None:
         """Make this the list, and say so."""
         self.listed = list(resources)
         for changed in self._watchers:
@@ -219,7 +219,7 @@ class FakeNode:
     """A node that knows what the test told it."""
 
     def __init__(self) -> None:
-        self.here: dict[str, Resource] = {}
+        self.here: dict[str, ResourceInfo] = {}
         self.elsewhere: dict[str, Holding] = {}
         #: By id, the file; what is here and has none has just gone.
         self.files: dict[str, Path] = {}
@@ -242,10 +242,10 @@ class FakeNode:
         self.callers.append(caller)
         return Health("node1", len(self.here), True, None)
 
-    def resources(self) -> list[Resource]:
+    def resources(self) -> list[ResourceInfo]:
         return list(self.here.values())
 
-    def open(self, id: str, client: str) -> Giving | None:
+    def open(self, id: str, client: str) -> ContentSlice | None:
         self.clients.append(client)
         if id not in self.files:
             return None
@@ -256,7 +256,7 @@ class FakeNode:
             raise UnknownResource(f"{id} is not here")
         return self.cut[id]
 
-    def give(self, id: str, wanted: str, client: str) -> Giving:
+    def give(self, id: str, wanted: str, client: str) -> ContentSlice:
         self.wanted.append((id, wanted, client))
         if self.problem is not None:
             raise self.problem
@@ -264,20 +264,20 @@ class FakeNode:
             raise UnknownResource(f"{id} is not here")
         return self._giving(id, *self.run)
 
-    def _giving(self, id: str, start: int, stop: int) -> Giving:
+    def _giving(self, id: str, start: int, stop: int) -> ContentSlice:
         self.opened.append(self.files[id].open("rb", buffering=0))
         self.uploads.append(FakeUpload())
-        return Giving(self.here[id], self.opened[-1], start, stop, self.uploads[-1])
+        return ContentSlice(self.here[id], self.opened[-1], start, stop, self.uploads[-1])
 
-    async def find(self, ids: Sequence[str], caller: str) -> list[Resource | Holding]:
+    async def find(self, ids: Sequence[str], caller: str) -> list[ResourceInfo | Holding]:
         self.asked.append(ids)
         if self.problem is not None:
             raise self.problem
-        known: dict[str, Resource | Holding] = {**self.elsewhere, **self.here}
+        known: dict[str, ResourceInfo | Holding] = {**self.elsewhere, **self.here}
         return [known[id] for id in ids if id in known]
 
 
-@implementer(IFetches)
+@implementer(IDownloads)
 class FakeFetches:
     """Fetches that stay as the test sets them."""
 
@@ -335,7 +335,7 @@ class FakeClient(Client):
         self.beatless: set[str] = set()
         self.beatless_status = 500
         #: What these list.
-        self.listed: list[Node] = []
+        self.listed: list[NodeInfo] = []
         #: Those that take what they are sent, and never answer.
         self.hung: set[str] = set()
         #: Seconds that they take for a registration, and that those that are not up take to fail.
@@ -390,7 +390,7 @@ class FakeClient(Client):
         self.beats.append((supernode, location))
         return supernode in self.known
 
-    async def nodes(self, supernode: str) -> list[Node]:
+    async def nodes(self, supernode: str) -> list[NodeInfo]:
         self._reach("nodes", supernode)
         return self.listed
 

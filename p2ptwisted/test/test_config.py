@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.config import FILE_MAX, CommonConfig, NodeConfig, SupernodeConfig, load_config
 from p2ptwisted.errors import StartError
-from p2ptwisted.protocols.sockets import Group
+from p2ptwisted.protocols.sockets import MulticastGroup
 from p2ptwisted.test.node_fakes import at_once
 
 
@@ -77,7 +77,7 @@ class DefaultsTests(ConfigCase):
         self.assertEqual(config.trusted_networks, [])
         self.assertIs(config.advertised, None)
         self.assertIs(config.state_folder, None)
-        self.assertEqual(config.group, Group("230.0.0.0", 4321, (), 20))
+        self.assertEqual(config.group, MulticastGroup("230.0.0.0", 4321, (), 20))
 
     def test_empty_file(self) -> None:
         """An empty file changes none of them."""
@@ -111,7 +111,7 @@ class MeaningTests(ConfigCase):
         config = self.node(
             multicast_group="239.1.2.3:4000", multicast_interface="lo", multicast_ttl="3"
         )
-        self.assertEqual(config.group, Group("239.1.2.3", 4000, ("lo",), 3))
+        self.assertEqual(config.group, MulticastGroup("239.1.2.3", 4000, ("lo",), 3))
 
     def test_state(self) -> None:
         """The state is kept in a folder, which need not be there yet."""

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.errors import InvalidInput
-from p2ptwisted.model import Health, HeldFile, Holding, Registration, Resource, parse_id
+from p2ptwisted.model import Health, HeldFile, Holding, Registration, ResourceInfo, parse_id
 
 SHA256 = "0123456789abcdef" * 4
 ID_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-"
@@ -74,23 +74,23 @@ class ShapesTests(SynchronousTestCase):
     def test_resource(self) -> None:
         """A size that is not known is not there."""
         self.assertEqual(
-            msgspec.json.encode([Resource("a", "n"), Resource("b", "m", 0)]),
+            msgspec.json.encode([ResourceInfo("a", "n"), ResourceInfo("b", "m", 0)]),
             b'[{"id":"a","name":"n"},{"id":"b","name":"m","size":0}]',
         )
 
     def test_partial(self) -> None:
         """Whether it is only a part is there where it is one, and believed where it is said."""
-        part = Resource("a", "n", 5, partial=True)
+        part = ResourceInfo("a", "n", 5, partial=True)
         body = b'{"id":"a","name":"n","size":5,"partial":true}'
         self.assertEqual(msgspec.json.encode(part), body)
-        self.assertEqual(msgspec.json.decode(body, type=Resource), part)
-        whole = msgspec.json.decode(b'{"id":"a","name":"n","partial":false}', type=Resource)
-        self.assertEqual(whole, Resource("a", "n"))
+        self.assertEqual(msgspec.json.decode(body, type=ResourceInfo), part)
+        whole = msgspec.json.decode(b'{"id":"a","name":"n","partial":false}', type=ResourceInfo)
+        self.assertEqual(whole, ResourceInfo("a", "n"))
         self.assertRaises(
             msgspec.ValidationError,
             msgspec.json.decode,
             b'{"id":"a","name":"n","partial":1}',
-            type=Resource,
+            type=ResourceInfo,
         )
 
     def test_health(self) -> None:
@@ -119,5 +119,6 @@ class ShapesTests(SynchronousTestCase):
         """Unknown keys are ignored and the node's name may be left out."""
         body = b'{"location":":1","resources":[{"id":"a","name":"n","mode":7}],"version":2}'
         self.assertEqual(
-            msgspec.json.decode(body, type=Registration), Registration(":1", [Resource("a", "n")])
+            msgspec.json.decode(body, type=Registration),
+            Registration(":1", [ResourceInfo("a", "n")]),
         )

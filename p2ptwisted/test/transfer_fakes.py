@@ -11,10 +11,10 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from p2ptwisted.client.api import Client
-from p2ptwisted.client.body_receiver import Stream
+from p2ptwisted.client.body_receiver import ContentSink
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import Unavailable
-from p2ptwisted.interfaces import IWhole
+from p2ptwisted.interfaces import IFileDigest
 from p2ptwisted.pieces import Pieces, every_piece, members
 from p2ptwisted.transfer.part_file import earlier
 from p2ptwisted.transfer.part_journal import Journal
@@ -67,7 +67,7 @@ class FakeHolder:
         self.wanted: list[int] = []
 
 
-class Swarm(Client):
+class SwarmClient(Client):
     """A client whose holders are all here."""
 
     def __init__(self, clock: IReactorTime) -> None:
@@ -86,7 +86,7 @@ class Swarm(Client):
             self.open -= 1
 
     async def stream(
-        self, location: str, id: str, wanted: int, stream: Stream, silence: float
+        self, location: str, id: str, wanted: int, stream: ContentSink, silence: float
     ) -> None:
         self.open += 1
         try:
@@ -133,7 +133,7 @@ def busy() -> Refused:
     return Refused(503, "uploads are under way here: ask another holder")
 
 
-@implementer(IWhole)
+@implementer(IFileDigest)
 class FakeWhole:
     """The digest of what is in the file when it is asked for."""
 

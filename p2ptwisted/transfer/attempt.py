@@ -23,14 +23,14 @@ from twisted.python.failure import Failure
 from p2ptwisted.client.api import Client
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import Unavailable
-from p2ptwisted.interfaces import IWhole
-from p2ptwisted.support.lifecycle import Signal
-from p2ptwisted.transfer.file_digest import Known
-from p2ptwisted.transfer.incoming_pieces import Incoming
-from p2ptwisted.transfer.part_file import Part
+from p2ptwisted.interfaces import IFileDigest
+from p2ptwisted.support.lifecycle import Wakeup
+from p2ptwisted.transfer.file_digest import KnownDigest
+from p2ptwisted.transfer.incoming_pieces import IncomingPieces
+from p2ptwisted.transfer.part_file import PartFile
 from p2ptwisted.transfer.patience import Patience
-from p2ptwisted.transfer.piece_picker import Plan, Rate, Source
-from p2ptwisted.transfer.swarm import WRONG_DIGESTS, Group, Sources
+from p2ptwisted.transfer.piece_picker import Neighbor, PiecePicker, RateMeter
+from p2ptwisted.transfer.swarm import WRONG_DIGESTS, HolderGroup, Swarm
 
 #: Seconds between two questions what a holder of a part has.
 POLL = 0.25
@@ -61,7 +61,7 @@ class Means:
     client: Client
     cooperator: Cooperator
     #: Makes the digest of a file that grows to a size.
-    whole: Callable[[Path, os.stat_result, int], IWhole]
+    whole: Callable[[Path, os.stat_result, int], IFileDigest]
     #: Is told of bytes that came, and tells how many seconds to wait before more.
     throttle: Callable[[int], float]
 
@@ -73,9 +73,9 @@ class Attempt:
         self,
         means: Means,
         id: str,
-        sources: Sources,
-        group: Group,
-        part: Part,
+        sources: Swarm,
+        group: HolderGroup,
+        part: PartFile,
         started: Callable[[], None],
         is_disputed: Callable[[], bool],
     ) -> None:
@@ -89,18 +89,18 @@ class Attempt:
         self._sources = sources
         self._started = started
         self._is_disputed = is_disputed
-        self._signal = Signal(means.clock)
+        self._signal = Wakeup(means.clock)
         self._workers: dict[str, Deferred[None]] = {}
         #: What the workers work at; one that is cancelled by what it has set off sees it here.
-        self._current: Plan | None = None
-        self._whole: IWhole | None = None
+        self._current: PiecePicker | None = None
+        self._whole: IFileDigest | None = None
         self._patience = Patience(PATIENCE)
         self._reserving: CooperativeTask[Iterator[None]] | None = None
         self._error: Failure | None = None
         self.group = group
         self.part = part
-        self.plan = Plan(group.pieces, part.have)
-        self.rate = Rate()
+        self.plan = PiecePicker(group.pieces, part.have)
+        self.rate = RateMeter()
         #: When the last piece came.
         self.came_at = 0.0
 
@@ -128,7 +128,7 @@ class Attempt:
             if self.part.is_complete:
                 # Every piece is as its digest says, so it is the digests that are wrong.
                 raise Lies(WRONG_DIGESTS)
-            self.plan = Plan(self.group.pieces, self.part.have)
+            self.plan = PiecePicker(self.group.pieces, self.part.have)
 
     async def _gather(self) -> str:
         """All pieces that the group tells of; the digest of the whole."""
@@ -158,18 +158,18 @@ class Attempt:
                 _stop(self._reserving)
             await whole.stop()
 
-    def _begin_whole(self) -> IWhole:
+    def _begin_whole(self) -> IFileDigest:
         pieces = self.part.pieces
         known = pieces.whole
         whole = (
-            Known(known)
+            KnownDigest(known)
             if known is not None
             else self._means.whole(self.part.path, self.part.status(), pieces.size)
         )
         whole.grown(self.part.front)
         return whole
 
-    def _patience_left(self, plan: Plan) -> float:
+    def _patience_left(self, plan: PiecePicker) -> float:
         return self._patience.left(self._clock.seconds(), plan.bytes_coming)
 
     def _reserve(self) -> None:
@@ -180,7 +180,7 @@ class Attempt:
 
     # -- workers
 
-    def _employ(self, plan: Plan) -> None:
+    def _employ(self, plan: PiecePicker) -> None:
         for location, has in list(self.group.has.items()):
             source = plan.offer(location, has)
             if location not in self._workers:
@@ -199,14 +199,14 @@ class Attempt:
             worker.cancel()
         self._workers.clear()
 
-    async def _ask(self, source: Source, plan: Plan) -> None:
+    async def _ask(self, source: Neighbor, plan: PiecePicker) -> None:
         """Ask one source, again and again, until nothing is missing."""
         while self._current is plan and not plan.done:
             wanted = plan.wanted(source, self._clock.seconds())
             if not wanted:
                 await self._signal.wait(POLL)
                 continue
-            incoming = Incoming(source, plan, self.part, self._received, self._verified)
+            incoming = IncomingPieces(source, plan, self.part, self._received, self._verified)
             try:
                 await self._means.client.stream(
                     source.location, self._id, wanted, incoming, SILENCE
@@ -222,7 +222,7 @@ class Attempt:
             plan.released(source)
             self._signal.fire()
 
-    def _received(self, source: Source, count: int) -> float | None:
+    def _received(self, source: Neighbor, count: int) -> float | None:
         """Bytes have come; the seconds to wait before more, None where they are too few."""
         now = self._clock.seconds()
         self.plan.progress(source, count, now)
@@ -236,7 +236,7 @@ class Attempt:
             return None
         return pause
 
-    def _verified(self, source: Source, piece: int) -> None:
+    def _verified(self, source: Neighbor, piece: int) -> None:
         """A piece has come and is right."""
         self.plan.verified(source, piece)
         self.came_at = self._clock.seconds()

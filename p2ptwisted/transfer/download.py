@@ -15,15 +15,15 @@ from twisted.python.failure import Failure
 
 from p2ptwisted.client.api import Client
 from p2ptwisted.errors import Unavailable, UnknownResource
-from p2ptwisted.interfaces import IWhole
+from p2ptwisted.interfaces import IFileDigest
 from p2ptwisted.model import Holders
 from p2ptwisted.support.escaping import shown
-from p2ptwisted.support.lifecycle import Signal
+from p2ptwisted.support.lifecycle import Wakeup
 from p2ptwisted.transfer.attempt import PATIENCE, Attempt, Lies, Means, Useless
-from p2ptwisted.transfer.part_file import NoRoom, Part
-from p2ptwisted.transfer.part_versions import Parts
-from p2ptwisted.transfer.piece_picker import Plan, Rate
-from p2ptwisted.transfer.swarm import Group, Sources
+from p2ptwisted.transfer.part_file import NoRoom, PartFile
+from p2ptwisted.transfer.part_versions import PartVersions
+from p2ptwisted.transfer.piece_picker import PiecePicker, RateMeter
+from p2ptwisted.transfer.swarm import HolderGroup, Swarm
 
 #: Seconds between two look-ups of all holders.
 LOOK_UP = 2.0
@@ -50,7 +50,7 @@ TOLD_MAX = 800
 _log = Logger()
 
 
-class Fetch:
+class Download:
     """The transfer of one resource to one file."""
 
     def __init__(
@@ -58,7 +58,7 @@ class Fetch:
         clock: IReactorTime,
         client: Client,
         cooperator: Cooperator,
-        whole: Callable[[Path, os.stat_result, int], IWhole],
+        whole: Callable[[Path, os.stat_result, int], IFileDigest],
         id: str,
         find: Callable[[bool], Awaitable[Holders]],
         destination: Callable[[str | None], Path],
@@ -84,11 +84,11 @@ class Fetch:
         self._overwrite = overwrite
         self._started = started
         self._within = within
-        self._signal = Signal(clock)
-        self._sources = Sources(client, id, find, self._changed)
-        self._parts: Parts | None = None
-        self._running: dict[Group, Attempt] = {}
-        self._ends: dict[Group, Deferred[None]] = {}
+        self._signal = Wakeup(clock)
+        self._sources = Swarm(client, id, find, self._changed)
+        self._parts: PartVersions | None = None
+        self._running: dict[HolderGroup, Attempt] = {}
+        self._ends: dict[HolderGroup, Deferred[None]] = {}
         self._looking_up: Deferred[None] | None = None
         #: The attempt that has brought the file, or the last one that was through.
         self._won: Attempt | None = None
@@ -98,9 +98,9 @@ class Fetch:
         #: When the last piece came of those attempts that are through.
         self._came_at = 0.0
         #: Those that there was no room for; it may be the others that take it.
-        self._without_room: dict[Group, NoRoom] = {}
+        self._without_room: dict[HolderGroup, NoRoom] = {}
         self._error: Failure | None = None
-        self._idle_rate = Rate()
+        self._idle_rate = RateMeter()
 
     # -- what is to be seen of it: the attempt that has brought the most
 
@@ -110,17 +110,17 @@ class Fetch:
         return self._won or leading
 
     @property
-    def part(self) -> Part | None:
+    def part(self) -> PartFile | None:
         """What has come."""
         return None if self._leading is None else self._leading.part
 
     @property
-    def plan(self) -> Plan | None:
+    def plan(self) -> PiecePicker | None:
         """What is missing, and who is asked for it."""
         return None if self._leading is None else self._leading.plan
 
     @property
-    def rate(self) -> Rate:
+    def rate(self) -> RateMeter:
         """How fast it comes."""
         return self._idle_rate if self._leading is None else self._leading.rate
 
@@ -145,7 +145,7 @@ class Fetch:
         """
         try:
             await self._find_holders()
-            self._parts = Parts(self._place(), self.id, self._within)
+            self._parts = PartVersions(self._place(), self.id, self._within)
             self._looking_up = Deferred.fromCoroutine(self._look_up())
             self._looking_up.addErrback(lambda failure: failure.trap(CancelledError))
             won = await self._winner(self._parts)
@@ -164,7 +164,7 @@ class Fetch:
             raise Unavailable(f"{destination} exists and is another file: it is left as it is")
         return destination
 
-    async def _winner(self, parts: Parts) -> Attempt:
+    async def _winner(self, parts: PartVersions) -> Attempt:
         """The first attempt that comes to its end with what the id says."""
         began = self._came_at = self._clock.seconds()
         while self._won is None:
@@ -233,7 +233,7 @@ class Fetch:
 
     # -- attempts
 
-    def _waiting(self) -> list[Group]:
+    def _waiting(self) -> list[HolderGroup]:
         """The groups that can be tried and aren't, the one to try first in front."""
         now = self._clock.seconds()
         came_at = max((one.came_at for one in self._running.values()), default=0.0)
@@ -250,7 +250,7 @@ class Fetch:
     def _is_disputed(self) -> bool:
         return len(self._running) > 1 or bool(self._waiting())
 
-    def _begin(self, group: Group, parts: Parts) -> None:
+    def _begin(self, group: HolderGroup, parts: PartVersions) -> None:
         try:
             part = parts.of(group.pieces)
         except NoRoom as error:
@@ -264,7 +264,7 @@ class Fetch:
         self._ends[group] = Deferred.fromCoroutine(attempt.run())
         self._ends[group].addBoth(self._ended, attempt, parts)
 
-    def _ended(self, result: object, attempt: Attempt, parts: Parts) -> None:
+    def _ended(self, result: object, attempt: Attempt, parts: PartVersions) -> None:
         group = attempt.group
         del self._running[group], self._ends[group]
         self._last = attempt

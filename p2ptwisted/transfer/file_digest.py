@@ -16,18 +16,18 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from p2ptwisted.errors import Unavailable
-from p2ptwisted.interfaces import IWhole
+from p2ptwisted.interfaces import IFileDigest
 from p2ptwisted.support.child_process import start_child
 
 #: What its child runs.
 WORKER = "p2ptwisted.transfer.digest_worker"
 
 
-def follower(reactor: IReactorProcess) -> Callable[[Path, os.stat_result, int], IWhole]:
+def follower(reactor: IReactorProcess) -> Callable[[Path, os.stat_result, int], IFileDigest]:
     """What starts an IWhole for a file, with its status, and its size in the end."""
 
-    def follow(path: Path, status: os.stat_result, size: int) -> IWhole:
-        following = Following(path)
+    def follow(path: Path, status: os.stat_result, size: int) -> IFileDigest:
+        following = ChildDigest(path)
         # Absolute, for a child's working directory is not ours.
         start_child(reactor, following, WORKER, os.fspath(path.absolute()), str(size))
         following.begin(status)
@@ -36,8 +36,8 @@ def follower(reactor: IReactorProcess) -> Callable[[Path, os.stat_result, int], 
     return follow
 
 
-@implementer(IWhole)
-class Following(ProcessProtocol):
+@implementer(IFileDigest)
+class ChildDigest(ProcessProtocol):
     """An IWhole by a child process."""
 
     transport: IProcessTransport
@@ -99,8 +99,8 @@ class Following(ProcessProtocol):
             self._waiting.errback(self._result)
 
 
-@implementer(IWhole)
-class Known:
+@implementer(IFileDigest)
+class KnownDigest:
     """An IWhole of a digest that is known beforehand."""
 
     def __init__(self, digest: str) -> None:

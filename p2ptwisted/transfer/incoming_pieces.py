@@ -4,21 +4,21 @@ from collections.abc import Callable
 
 from twisted.python.failure import Failure
 
-from p2ptwisted.client.body_receiver import Stream
-from p2ptwisted.transfer.part_file import Arriving, Part
-from p2ptwisted.transfer.piece_picker import Plan, Source
+from p2ptwisted.client.body_receiver import ContentSink
+from p2ptwisted.transfer.part_file import IncomingPiece, PartFile
+from p2ptwisted.transfer.piece_picker import Neighbor, PiecePicker
 
 
-class Incoming(Stream):
+class IncomingPieces(ContentSink):
     """A Stream into a part."""
 
     def __init__(
         self,
-        source: Source,
-        plan: Plan,
-        part: Part,
-        received: Callable[[Source, int], float | None],
-        verified: Callable[[Source, int], None],
+        source: Neighbor,
+        plan: PiecePicker,
+        part: PartFile,
+        received: Callable[[Neighbor, int], float | None],
+        verified: Callable[[Neighbor, int], None],
     ) -> None:
         """
         `received`: so many bytes have come; seconds to wait before more, None to break it off.
@@ -31,7 +31,7 @@ class Incoming(Stream):
         self._received = received
         self._verified = verified
         self._left: list[int] = []
-        self._arriving: Arriving | None = None
+        self._arriving: IncomingPiece | None = None
         #: Whether we ended it ourselves, for no fault of its own.
         self.ended = False
         #: Why it can't be written, if it can't.
@@ -70,7 +70,7 @@ class Incoming(Stream):
                 return None
         return pause
 
-    def _finish(self, arrived: Arriving) -> bool:
+    def _finish(self, arrived: IncomingPiece) -> bool:
         """The piece is complete; whether more is wanted of this source."""
         self._arriving = None
         if not arrived.finish():

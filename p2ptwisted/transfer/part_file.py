@@ -45,7 +45,7 @@ class NoRoom(Unavailable):
     """The disk is too full."""
 
 
-class Part:
+class PartFile:
     """The part of one resource on disk."""
 
     _folder: TargetFolder
@@ -164,9 +164,9 @@ class Part:
 
     # -- pieces that come
 
-    def arriving(self, piece: int) -> "Arriving":
+    def arriving(self, piece: int) -> "IncomingPiece":
         """A piece begins to come; several may at once, even the same one twice."""
-        return Arriving(self, piece)
+        return IncomingPiece(self, piece)
 
     def write(self, at: int, data: bytes | memoryview) -> None:
         """Raises Unavailable."""
@@ -357,10 +357,10 @@ def remove(folder: TargetFolder, destination: Path, number: int) -> None:
     os.close(file)
 
 
-class Arriving:
+class IncomingPiece:
     """A piece on its way: written, and hashed as it comes."""
 
-    def __init__(self, part: Part, piece: int) -> None:
+    def __init__(self, part: PartFile, piece: int) -> None:
         self.piece = piece
         self._part = part
         self._at, self._stop = part.pieces.span(piece)

@@ -6,7 +6,7 @@ each version of them into a part of its own, until the id tells which one is rig
 from pathlib import Path
 
 from p2ptwisted.pieces import Pieces
-from p2ptwisted.transfer.part_file import NoRoom, Part, earlier, remove, unwritable
+from p2ptwisted.transfer.part_file import NoRoom, PartFile, earlier, remove, unwritable
 from p2ptwisted.transfer.part_journal import Journal
 from p2ptwisted.transfer.target_folder import TargetFolder
 
@@ -17,7 +17,7 @@ PARTS_MAX = 32
 KEPT_MAX = 1
 
 
-class Parts:
+class PartVersions:
     """All parts of one resource on its way to one place."""
 
     def __init__(self, destination: Path, id: str, within: Path | None = None) -> None:
@@ -29,9 +29,9 @@ class Parts:
             self._folder = TargetFolder(destination.parent, within)
         except OSError as error:
             raise unwritable(error, destination, 0) from error
-        self._open: dict[int, Part] = {}
+        self._open: dict[int, PartFile] = {}
 
-    def of(self, pieces: Pieces) -> Part:
+    def of(self, pieces: Pieces) -> PartFile:
         """
         The part of that version: what an earlier fetch has brought of it, or a new one.
 
@@ -41,7 +41,9 @@ class Parts:
             if part.pieces == pieces:
                 return part
         number = self._number_for(pieces)
-        part = self._open[number] = Part(self.destination, self._id, pieces, number, self._within)
+        part = self._open[number] = PartFile(
+            self.destination, self._id, pieces, number, self._within
+        )
         return part
 
     def _number_for(self, pieces: Pieces) -> int:
@@ -60,17 +62,17 @@ class Parts:
     def _earlier(self, number: int) -> Journal | None:
         return earlier(self._folder, self.destination, self._id, number)
 
-    def leave(self, part: Part) -> None:
+    def leave(self, part: PartFile) -> None:
         """Nobody is at it for the time being: it keeps no more room than what has come needs."""
         self._open.pop(part.number, None)
         part.leave()
 
-    def discard(self, part: Part) -> None:
+    def discard(self, part: PartFile) -> None:
         """Remove a part of which nothing is of use."""
         self._open.pop(part.number, None)
         part.discard()
 
-    def finish(self, part: Part, overwrite: bool) -> None:
+    def finish(self, part: PartFile, overwrite: bool) -> None:
         """Put it in its place. The others, whoever left them, are wrong. Raises Unavailable."""
         part.finish(overwrite)
         del self._open[part.number]

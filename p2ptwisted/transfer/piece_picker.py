@@ -38,7 +38,7 @@ RARITY_LEVELS = 8
 
 
 @dataclass(eq=False, slots=True)
-class Rate:
+class RateMeter:
     """Bytes a second, recent ones counting most."""
 
     _bytes: float = 0.0
@@ -62,7 +62,7 @@ class Rate:
 
 
 @dataclass(eq=False, slots=True)
-class Source:
+class Neighbor:
     """A holder and what is going on with it."""
 
     location: str
@@ -75,7 +75,7 @@ class Source:
     partial: int = 0
     #: When its answer should be there, or the piece that it is sending, at its usual rate.
     due: float = 0.0
-    rate: Rate = field(default_factory=Rate)
+    rate: RateMeter = field(default_factory=RateMeter)
     #: With the piece that it is sending.
     patience: Patience = field(default_factory=lambda: Patience(TRICKLE))
     #: Bytes of good pieces that came from it.
@@ -86,14 +86,14 @@ class Source:
     distrusted: str | None = None
 
 
-class Plan:
+class PiecePicker:
     """What is missing of one resource, and where to get it."""
 
     def __init__(self, pieces: Pieces, have: int = 0, random: Random | None = None) -> None:
         """`have` is the set of pieces that are here already."""
         self._pieces = pieces
         self._random = random or Random()  # nosec B311  # it spreads load, and keeps no secret
-        self._sources: dict[str, Source] = {}
+        self._sources: dict[str, Neighbor] = {}
         self.missing = every_piece(pieces.count) & ~have
 
     @property
@@ -111,38 +111,38 @@ class Plan:
         return sum(source.partial for source in self._sources.values())
 
     @property
-    def sources(self) -> Iterable[Source]:
+    def sources(self) -> Iterable[Neighbor]:
         return self._sources.values()
 
     # -- sources
 
-    def offer(self, location: str, has: int) -> Source:
+    def offer(self, location: str, has: int) -> Neighbor:
         """A holder has these pieces: a new one, or news of one that is known."""
         source = self._sources.get(location)
         if source is None:
-            source = self._sources[location] = Source(location, has)
+            source = self._sources[location] = Neighbor(location, has)
         source.has = has
         return source
 
-    def distrust(self, source: Source, reason: str) -> None:
+    def distrust(self, source: Neighbor, reason: str) -> None:
         """Ask it for nothing any more."""
         source.distrusted = reason
         self.released(source)
 
-    def failed(self, source: Source, now: float) -> None:
+    def failed(self, source: Neighbor, now: float) -> None:
         """It could not be reached, or broke off: leave it alone for a while."""
         self.released(source)
         source.failures += 1
         delay = RETRY_FIRST * 2 ** min(source.failures - 1, 10)
         source.retry_at = now + min(delay, RETRY_MAX)
 
-    def released(self, source: Source) -> None:
+    def released(self, source: Neighbor) -> None:
         """Nothing more comes of what it was asked for."""
         source.asked = source.sending = source.partial = 0
 
     # -- asking
 
-    def wanted(self, source: Source, now: float) -> int:
+    def wanted(self, source: Neighbor, now: float) -> int:
         """The pieces to ask this source for now; none where others have them in hand."""
         if source.distrusted or now < source.retry_at:
             return 0
@@ -174,7 +174,7 @@ class Plan:
             first = self._random.randrange(len(choice))
         return sum(1 << choice[(first + n) % len(choice)] for n in range(count))
 
-    def _late(self, source: Source, useful: int, now: float) -> int:
+    def _late(self, source: Neighbor, useful: int, now: float) -> int:
         """Of what others have in hand, the piece that would be here sooner from this source."""
         own = source.rate.value() or self._usual_rate()
         patience = LATE_FACTOR * (self._pieces.length / own if own else 0.0) + LATE_SLACK
@@ -193,7 +193,7 @@ class Plan:
                 return 1 << (candidates.bit_length() - 1)
         return 0
 
-    def _seconds_left(self, source: Source, now: float) -> float:
+    def _seconds_left(self, source: Neighbor, now: float) -> float:
         """Until this source has sent all that it has in hand."""
         if not (source.asked or source.sending):
             return 0.0
@@ -211,14 +211,14 @@ class Plan:
 
     # -- being answered
 
-    def started(self, source: Source, pieces: int) -> bool:
+    def started(self, source: Neighbor, pieces: int) -> bool:
         """It sends these, one after the other; False where it was not asked for them."""
         if not pieces or pieces & ~source.asked:
             return False
         source.asked, source.sending, source.partial = 0, pieces, 0
         return True
 
-    def progress(self, source: Source, count: int, now: float) -> None:
+    def progress(self, source: Neighbor, count: int, now: float) -> None:
         """So many bytes have come from it."""
         source.rate.add(count, now)
         if not source.partial:
@@ -226,7 +226,7 @@ class Plan:
             source.due = now + self._pieces.length / (source.rate.value() or math.inf)
         source.partial += count
 
-    def trickles(self, source: Source, now: float) -> bool:
+    def trickles(self, source: Neighbor, now: float) -> bool:
         """Whether what it is sending comes so slowly that it must be left alone for a while."""
         if source.patience.left(now, source.partial) > 0:
             return False
@@ -234,7 +234,7 @@ class Plan:
         sending = sum(1 for one in self._sources.values() if one.sending)
         return source.patience.left(now, source.partial * sending) <= 0
 
-    def verified(self, source: Source, piece: int) -> None:
+    def verified(self, source: Neighbor, piece: int) -> None:
         """A piece has come and is right."""
         start, stop = self._pieces.span(piece)
         source.received += stop - start
@@ -243,7 +243,7 @@ class Plan:
         source.partial = 0
         self.missing &= ~(1 << piece)
 
-    def is_needless(self, source: Source) -> bool:
+    def is_needless(self, source: Neighbor) -> bool:
         """Whether all that it has yet to send has come from others meanwhile."""
         return not source.sending & self.missing
 

@@ -11,7 +11,7 @@ LEVELS = 16
 RUN_MAX = 32
 
 
-class Spread:
+class PieceSelector:
     """How often each piece of one resource has been sent, and to how many it is being sent."""
 
     def __init__(self) -> None:

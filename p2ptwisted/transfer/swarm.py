@@ -44,7 +44,7 @@ _log = Logger()
 
 
 @dataclass(eq=False)
-class Group:
+class HolderGroup:
     """Holders that say the same of the pieces, and what each of them has."""
 
     pieces: Pieces
@@ -58,7 +58,7 @@ class Group:
         return set(map(host_of, self.has))
 
 
-class Sources:
+class Swarm:
     """Who can be asked for one resource."""
 
     def __init__(
@@ -73,7 +73,7 @@ class Sources:
         self._id = id
         self._find = find
         self._changed = changed
-        self._groups: list[Group] = []
+        self._groups: list[HolderGroup] = []
         self._asking: dict[str, Deferred[None]] = {}
         self._turns: dict[str, DeferredSemaphore] = {}
         self.name: str | None = None
@@ -108,7 +108,7 @@ class Sources:
             self._asked_at[host] += 1
         return True
 
-    def poll(self, group: Group) -> None:
+    def poll(self, group: HolderGroup) -> None:
         """Ask those who have only a part whether it has grown."""
         whole = every_piece(group.pieces.count)
         for location, has in group.has.items():
@@ -117,7 +117,7 @@ class Sources:
 
     # -- groups
 
-    def ranked(self) -> list[Group]:
+    def ranked(self) -> list[HolderGroup]:
         """
         All that somebody vouches for, the one that the most addresses do first.
 
@@ -129,12 +129,12 @@ class Sources:
             return used
         backed = Counter(host for group in used for host in group.hosts)
 
-        def rank(group: Group) -> tuple[float, int]:
+        def rank(group: HolderGroup) -> tuple[float, int]:
             return sum(1 / backed[host] for host in group.hosts), len(group.has)
 
         return sorted(used, key=rank, reverse=True)
 
-    def knows(self, group: Group) -> bool:
+    def knows(self, group: HolderGroup) -> bool:
         """Whether that group is still one, be it that nobody vouches for it any more."""
         return group in self._groups
 
@@ -143,14 +143,14 @@ class Sources:
         """Whether some have yet to answer."""
         return bool(self._asking)
 
-    def discard(self, group: Group, reason: str) -> None:
+    def discard(self, group: HolderGroup, reason: str) -> None:
         """These have lied: the reason is kept, and they are not asked again."""
         if group in self._groups:
             self._groups.remove(group)
         for location in group.has:
             self.distrust(location, reason)
 
-    def right(self, group: Group) -> None:
+    def right(self, group: HolderGroup) -> None:
         """What this group says is so; whoever says otherwise has lied."""
         for other in list(self._groups):
             if other is not group:
@@ -218,7 +218,7 @@ class Sources:
             if group.pieces == pieces:
                 group.has[location] = has
                 return
-        self._groups.append(Group(pieces, {location: has}))
+        self._groups.append(HolderGroup(pieces, {location: has}))
         self._keep_to_bound()
 
     def _keep_to_bound(self) -> None:

@@ -7,16 +7,16 @@ from twisted.web.server import Request
 
 from p2ptwisted.config import CommonConfig
 from p2ptwisted.errors import NotSigned
-from p2ptwisted.security.http_signatures import HEADERS, HEADERS_MAX, Call, Signatures
+from p2ptwisted.security.http_signatures import HEADERS, HEADERS_MAX, HttpSignatures, SignedCall
 
 
-class Guard:
+class Authenticator:
     """Lets the calls of a closed group's members in."""
 
     def __init__(
         self,
         clock: IReactorTime,
-        signatures: Signatures,
+        signatures: HttpSignatures,
         private: bool,
         location: Callable[[str], str],
     ) -> None:
@@ -64,12 +64,16 @@ class Guard:
             raise NotSigned(f"your call is signed for {host[:80]!r}, and this is {own[0]}")
 
 
-def make_guard(
+def make_authenticator(
     clock: IReactorTime, config: CommonConfig, location: Callable[[str], str]
-) -> Guard | None:
+) -> Authenticator | None:
     """The guard of a closed group's member, at `location`; an open group needs none."""
     key = config.group_key
-    return None if key is None else Guard(clock, Signatures(key.http), config.private, location)
+    return (
+        None
+        if key is None
+        else Authenticator(clock, HttpSignatures(key.http), config.private, location)
+    )
 
 
 def _proof(request: Request) -> list[bytes]:
@@ -77,7 +81,7 @@ def _proof(request: Request) -> list[bytes]:
     return [one for name in HEADERS for one in request.requestHeaders.getRawHeaders(name, ())]
 
 
-def _call(request: Request) -> Call:
+def _call(request: Request) -> SignedCall:
     """The request as its caller signed it."""
     host = request.getHeader(b"host") or b""
     url = b"http://%b%b" % (host, request.uri)
@@ -88,4 +92,4 @@ def _call(request: Request) -> Call:
         for name, values in request.requestHeaders.getAllRawHeaders()
         if name.lower() in HEADERS or b'"%b"' % name.lower() in proof
     }
-    return Call(request.method.decode("latin-1"), url.decode("latin-1"), headers)
+    return SignedCall(request.method.decode("latin-1"), url.decode("latin-1"), headers)

@@ -12,7 +12,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from werkzeug.http import parse_range_header
 from zope.interface import implementer
 
-from p2ptwisted.interfaces import Giving
+from p2ptwisted.interfaces import ContentSlice
 from p2ptwisted.web.envelope import error
 
 #: Bytes read at a time; with Twisted's 64 KiB one curl gets half as much.
@@ -28,7 +28,7 @@ class Content(WebResource):
 
     isLeaf = True
 
-    def __init__(self, clock: IReactorTime, giving: Giving) -> None:
+    def __init__(self, clock: IReactorTime, giving: ContentSlice) -> None:
         super().__init__()
         self._clock = clock
         self._giving = giving
@@ -67,7 +67,7 @@ class SomePieces(WebResource):
 
     isLeaf = True
 
-    def __init__(self, clock: IReactorTime, giving: Giving) -> None:
+    def __init__(self, clock: IReactorTime, giving: ContentSlice) -> None:
         super().__init__()
         self._clock = clock
         self._giving = giving
@@ -93,7 +93,7 @@ class _Producer:
     """
 
     def __init__(
-        self, clock: IReactorTime, request: Request, giving: Giving, start: int, stop: int
+        self, clock: IReactorTime, request: Request, giving: ContentSlice, start: int, stop: int
     ) -> None:
         self._clock = clock
         self._request = request
@@ -164,13 +164,15 @@ class _Producer:
             return b""
 
 
-def _send(clock: IReactorTime, request: Request, giving: Giving, start: int, stop: int) -> int:
+def _send(
+    clock: IReactorTime, request: Request, giving: ContentSlice, start: int, stop: int
+) -> int:
     request.notifyFinish().addBoth(lambda _: giving.upload.end())
     _Producer(clock, request, giving, start, stop).start()
     return NOT_DONE_YET
 
 
-def _close(giving: Giving) -> bytes:
+def _close(giving: ContentSlice) -> bytes:
     giving.file.close()
     giving.upload.end()
     return b""

@@ -29,7 +29,7 @@ from p2ptwisted.errors import (
 )
 from p2ptwisted.model import UNREADABLE, parse_id
 from p2ptwisted.support.escaping import shown
-from p2ptwisted.web.authentication import Guard
+from p2ptwisted.web.authentication import Authenticator
 from p2ptwisted.web.orders import is_order
 from p2ptwisted.web.origin_check import check_page, is_from_browser
 from p2ptwisted.web.request_target import parse_target
@@ -145,7 +145,7 @@ class ApiRoot(Resource):
 
     isLeaf = True
 
-    def __init__(self, app: Klein, guard: Guard | None = None) -> None:
+    def __init__(self, app: Klein, guard: Authenticator | None = None) -> None:
         """`guard` checks every call before its route does; none lets all in."""
         super().__init__()
         self._app = app

@@ -15,7 +15,7 @@ _encoder = msgspec.json.Encoder()
 _T = TypeVar("_T")
 
 
-class LongList(Resource, Generic[_T]):
+class JsonStream(Resource, Generic[_T]):
     """A successful answer whose data is a list too long to be encoded at once."""
 
     isLeaf = True

@@ -13,19 +13,19 @@ from twisted.web.resource import Resource as WebResource
 from twisted.web.server import Request
 
 from p2ptwisted.errors import InvalidInput, NotAllowed, UnknownResource
-from p2ptwisted.interfaces import IFetches, INode
+from p2ptwisted.interfaces import IDownloads, INode
 from p2ptwisted.model import (
     FetchOrder,
     HeldFile,
     Holding,
     Manifest,
-    Resource,
+    ResourceInfo,
     Wanted,
     parse_id,
 )
 from p2ptwisted.pieces import encode_set, every_piece
 from p2ptwisted.support.locations import may_name
-from p2ptwisted.web.authentication import Guard
+from p2ptwisted.web.authentication import Authenticator
 from p2ptwisted.web.content import Content, SomePieces
 from p2ptwisted.web.envelope import (
     ApiRoot,
@@ -36,7 +36,7 @@ from p2ptwisted.web.envelope import (
     query_ids,
     success,
 )
-from p2ptwisted.web.json_stream import LongList
+from p2ptwisted.web.json_stream import JsonStream
 from p2ptwisted.web.orders import reading
 
 #: Bytes; the set of the pieces wanted of 1 TiB has 16 KiB.
@@ -71,7 +71,7 @@ class NodeApi:
         self,
         clock: IReactorTime,
         node: INode,
-        fetches: IFetches,
+        fetches: IDownloads,
         trusted: Sequence[IPv4Network] = (),
     ) -> None:
         """`trusted`: networks whose callers may have this node fetch; loopback always may."""
@@ -80,7 +80,7 @@ class NodeApi:
         self._fetches = fetches
         self._trusted = trusted
 
-    def root(self, guard: Guard | None = None) -> ApiRoot:
+    def root(self, guard: Authenticator | None = None) -> ApiRoot:
         return ApiRoot(self.app, guard)
 
     @app.handle_errors(Exception)  # type: ignore[arg-type]  # a Request is all there is
@@ -93,7 +93,7 @@ class NodeApi:
 
     @app.route("/node/resources", methods=["GET"])
     def resources(self, request: Request) -> WebResource:
-        return LongList(self._node.resources(), ENTITY, _listed)
+        return JsonStream(self._node.resources(), ENTITY, _listed)
 
     @app.route("/node/resources/find", methods=["GET"])
     async def find(self, request: Request) -> bytes:
@@ -116,7 +116,7 @@ class NodeApi:
         if giving is not None:
             return Content(self._clock, giving)
         found = await self._one(request, id)
-        if isinstance(found, Resource):
+        if isinstance(found, ResourceInfo):
             raise UnknownResource(f"{found.id} has just changed or gone")
         _redirect(request, found, "/content")
         return success(request, _listed(found), ENTITY)
@@ -146,7 +146,7 @@ class NodeApi:
 
     @app.route("/node/fetch", methods=["GET"])
     def fetches(self, request: Request) -> WebResource:
-        return LongList(self._fetches.all(), "fetch")
+        return JsonStream(self._fetches.all(), "fetch")
 
     @app.route("/node/fetch/<id>", methods=["GET"])
     def fetch_status(self, request: Request, id: str) -> bytes:
@@ -165,14 +165,14 @@ class NodeApi:
                 "may have it fetch"
             )
 
-    async def _one(self, request: Request, id: str) -> Resource | Holding:
+    async def _one(self, request: Request, id: str) -> ResourceInfo | Holding:
         for found in await self._node.find([parse_id(id)], caller(request)):
             return found
         raise UnknownResource(f"nobody has {id}")
 
 
-def _listed(found: Resource | Holding) -> Here | Elsewhere:
-    if isinstance(found, Resource):
+def _listed(found: ResourceInfo | Holding) -> Here | Elsewhere:
+    if isinstance(found, ResourceInfo):
         return Here(found.id, found.name)
     return Elsewhere(found.id, found.file)
 

@@ -9,7 +9,7 @@ from twisted.web.server import Request
 from p2ptwisted.errors import InvalidInput
 from p2ptwisted.interfaces import ISupernode
 from p2ptwisted.model import Presence, Registration, parse_id
-from p2ptwisted.web.authentication import Guard
+from p2ptwisted.web.authentication import Authenticator
 from p2ptwisted.web.envelope import (
     ApiRoot,
     caller,
@@ -20,7 +20,7 @@ from p2ptwisted.web.envelope import (
     query_ids,
     success,
 )
-from p2ptwisted.web.json_stream import LongList
+from p2ptwisted.web.json_stream import JsonStream
 from p2ptwisted.web.orders import order
 
 #: Bytes; a registration of model.RESOURCES_MAX resources has about 14 MB.
@@ -40,7 +40,7 @@ class SupernodeApi:
     def __init__(self, supernode: ISupernode) -> None:
         self._supernode = supernode
 
-    def root(self, guard: Guard | None = None) -> ApiRoot:
+    def root(self, guard: Authenticator | None = None) -> ApiRoot:
         return ApiRoot(self.app, guard)
 
     @app.handle_errors(Exception)  # type: ignore[arg-type]  # a Request is all there is
@@ -75,7 +75,7 @@ class SupernodeApi:
 
     @app.route("/supernode/alive", methods=["GET"])
     def alive(self, request: Request) -> Resource:
-        return LongList(self._supernode.nodes(), "node")
+        return JsonStream(self._supernode.nodes(), "node")
 
     @app.route("/supernode/alive", methods=["POST"])
     def heartbeat(self, request: Request) -> bytes:

@@ -23,10 +23,10 @@ from zope.interface import implementer
 
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.interfaces import IRegistry
-from p2ptwisted.model import SIZE_MAX, HeldFile, Holders, Holding, Node, Resource
+from p2ptwisted.model import SIZE_MAX, HeldFile, Holders, Holding, NodeInfo, ResourceInfo
 from p2ptwisted.supernode.registry.name_search import Found, find
 from p2ptwisted.supernode.registry.schema import SCHEMA, SPARE, Key, id_of, key_of
-from p2ptwisted.supernode.registry.writer import Lists, slices
+from p2ptwisted.supernode.registry.writer import RegistryWriter, slices
 from p2ptwisted.support.lifecycle import run
 from p2ptwisted.support.round_robin import host_of, in_turns, share_of
 from p2ptwisted.support.sqlite import Database
@@ -77,7 +77,7 @@ class Registry:
         self._db = database
         #: By location, the list that is being written now.
         self._writing: dict[str, CooperativeTask[Iterator[None]]] = {}
-        self._lists = Lists(database)
+        self._lists = RegistryWriter(database)
         #: Searches by name that are under way.
         self._finding = 0
 
@@ -93,7 +93,7 @@ class Registry:
         self._db.close()
 
     def register(
-        self, node: Node, resources: Sequence[Resource], bounded: bool = False
+        self, node: NodeInfo, resources: Sequence[ResourceInfo], bounded: bool = False
     ) -> Deferred[None]:
         self._stop_writing(node.location)
         task = self._cooperator.cooperate(self._lists.replace(node, resources, bounded))
@@ -131,11 +131,11 @@ class Registry:
             run(self._cooperator, self._lists.delete(node))
         return was_writing or bool(nodes)
 
-    def nodes(self) -> list[Node]:
+    def nodes(self) -> list[NodeInfo]:
         rows = self._db.rows(
             "SELECT name, location FROM nodes WHERE location IS NOT NULL ORDER BY node"
         )
-        return [Node(name, location) for name, location in rows]
+        return [NodeInfo(name, location) for name, location in rows]
 
     def holdings(self, ids: Sequence[str], most: int = LOCATIONS_MAX) -> list[Holding]:
         share = min(most, LOCATIONS_MAX, max(1, ANSWER_MAX // max(1, len(ids))))

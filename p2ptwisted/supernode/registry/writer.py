@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from p2ptwisted.errors import InvalidInput, Unavailable
-from p2ptwisted.model import SUPERNODE_ID, Node, Resource, parse_id
+from p2ptwisted.model import SUPERNODE_ID, NodeInfo, ResourceInfo, parse_id
 from p2ptwisted.supernode.registry.schema import SPARE, Key, key_of, merge_names
 from p2ptwisted.support.round_robin import SHARE_MAX, host_of
 from p2ptwisted.support.sqlite import Database
@@ -34,7 +34,7 @@ _Named = tuple[str, tuple[object, ...]]
 _T = TypeVar("_T")
 
 
-class Lists:
+class RegistryWriter:
     """Each node's row, and those of what it holds."""
 
     def __init__(self, database: Database) -> None:
@@ -60,9 +60,11 @@ class Lists:
         )
         return changed > 0
 
-    def replace(self, node: Node, resources: Sequence[Resource], bounded: bool) -> Iterator[None]:
+    def replace(
+        self, node: NodeInfo, resources: Sequence[ResourceInfo], bounded: bool
+    ) -> Iterator[None]:
         """Turn what is stored for the node into this list. Raises InvalidInput, Unavailable."""
-        wanted: dict[Key, Resource] = {}
+        wanted: dict[Key, ResourceInfo] = {}
         for some in slices(resources, READ_SLICE):
             for resource in some:
                 wanted.setdefault(_checked_key(resource.id), resource)
@@ -105,7 +107,7 @@ class Lists:
 
     # -- bits
 
-    def _upsert(self, node: Node, count: int, bounded: bool) -> int:
+    def _upsert(self, node: NodeInfo, count: int, bounded: bool) -> int:
         """The node's row, which may come to have so many holdings. Raises Unavailable."""
         known = self._db.rows("SELECT held FROM nodes WHERE location = ?", (node.location,))
         more = count - known[0][0] if known else count

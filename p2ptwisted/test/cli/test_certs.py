@@ -14,10 +14,9 @@ from twisted.internet.ssl import PrivateCertificate
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.cli.certs import AUTHORITY_LIFE, HOST_LIFE, make_certificates
-from p2ptwisted.cli.name_constraints import Bounds
+from p2ptwisted.cli.name_constraints import PermittedNames
 from p2ptwisted.errors import InvalidInput
 from p2ptwisted.security.tls import load_authority, load_identity
-
 from p2ptwisted.test import handshakes
 from p2ptwisted.test.certificates import FOR_SERVERS, Issued, issue, issue_authority
 
@@ -335,7 +334,7 @@ class BoundsTests(SynchronousTestCase):
 
     def test_names(self) -> None:
         """A domain holds itself and what is below it, in any case, and nothing that ends alike."""
-        bounds = Bounds(domains=("example.org",))
+        bounds = PermittedNames(domains=("example.org",))
         for name in ("example.org", "A.Example.ORG", "a.b.example.org"):
             self.assertTrue(bounds.permit(name))
         for name in ("notexample.org", "org", "example.org.com"):

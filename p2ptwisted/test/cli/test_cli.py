@@ -11,12 +11,12 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.cli import session as group
-from p2ptwisted.cli.exit_status import Exit, Problem, worst
+from p2ptwisted.cli.exit_status import ExitStatus, Problem, worst
 from p2ptwisted.cli.get import places
 from p2ptwisted.cli.main import main
 from p2ptwisted.cli.matches import CANDIDATES_MAX, HOLDERS_MAX, Match
 from p2ptwisted.cli.output import LINE_MAX, TOLD_MAX, say, say_table, size_of, tell
-from p2ptwisted.cli.session import Group, Settings, distinct, unique
+from p2ptwisted.cli.session import Session, Settings, distinct, unique
 from p2ptwisted.cli.share import share
 from p2ptwisted.client.api import Client
 from p2ptwisted.model import Health, HeldFile, Holding
@@ -53,7 +53,7 @@ class OutputTests(SynchronousTestCase):
         async def find(what: str) -> list[Match]:
             return found
 
-        asked = Group(cast(INodeReactor, None), cast(Client, Registry()), Settings())
+        asked = Session(cast(INodeReactor, None), cast(Client, Registry()), Settings())
         self.patch(asked, "find", find)
         told = str(self.failureResultOf(Deferred.fromCoroutine(asked.one("a")), Problem).value)
         self.assertLess(len(told), TOLD_MAX)
@@ -95,7 +95,7 @@ class PlacesTests(SynchronousTestCase):
         as_file = str(self.folder / "as")
         self.assertEqual(places([match("a")], as_file), [Path(as_file)])
         error = self.assertRaises(Problem, places, [match("a"), match("b", OTHER)], as_file)
-        self.assertEqual(error.status, Exit.USAGE)
+        self.assertEqual(error.status, ExitStatus.USAGE)
 
     def test_nameless(self) -> None:
         """One without a name is called by its id."""
@@ -137,7 +137,7 @@ class SupernodesTests(SynchronousTestCase):
                 return known[1:]
 
         settings = Settings(supernode="http://127.0.0.1:5000")
-        asked = Group(cast(INodeReactor, None), cast(Client, Known()), settings)
+        asked = Session(cast(INodeReactor, None), cast(Client, Known()), settings)
         self.assertEqual(
             self.successResultOf(Deferred.fromCoroutine(asked.supernodes())),
             ["127.0.0.1:5000", "10.0.0.2:5000", "10.0.0.1:5001"],
@@ -175,7 +175,7 @@ class OneTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.registry = Registry()
         settings = Settings(supernode="http://127.0.0.1:5000")
-        self.group = Group(cast(INodeReactor, None), cast(Client, self.registry), settings)
+        self.group = Session(cast(INodeReactor, None), cast(Client, self.registry), settings)
 
     def one(self, what: str) -> str:
         found = Deferred.fromCoroutine(self.group.one(what))
@@ -249,12 +249,12 @@ class ShareTests(SynchronousTestCase):
             async def health(self, location: str) -> Health:
                 return Health("far", 0, False, None, str(folder))
 
-        asked = Group(cast(INodeReactor, None), cast(Client, Far()), Settings())
+        asked = Session(cast(INodeReactor, None), cast(Client, Far()), Settings())
         sharing = share(
             cast(INodeReactor, None), asked, (str(file),), "http://192.0.2.99:8000", None, False
         )
         problem = self.failureResultOf(Deferred.fromCoroutine(sharing), Problem).value
-        self.assertIs(problem.status, Exit.USAGE)
+        self.assertIs(problem.status, ExitStatus.USAGE)
         self.assertIn("--folder", str(problem))
         self.assertEqual(list(folder.iterdir()), [])
 
@@ -273,25 +273,27 @@ class StatusTests(SynchronousTestCase):
 
     def test_worst(self) -> None:
         """Of several pieces of work the first that failed decides."""
-        self.assertIs(worst([]), Exit.OK)
-        self.assertIs(worst([Exit.OK, Exit.NOT_FOUND, Exit.FAILED]), Exit.NOT_FOUND)
+        self.assertIs(worst([]), ExitStatus.OK)
+        self.assertIs(
+            worst([ExitStatus.OK, ExitStatus.NOT_FOUND, ExitStatus.FAILED]), ExitStatus.NOT_FOUND
+        )
 
     def test_usage(self) -> None:
         """What makes no sense is one line that leads to the help, and status 2."""
         for arguments in (["get"], ["nonsense"], ["get", "x", "--max-download", "1"]):
-            self.assertEqual(main(arguments), Exit.USAGE)
+            self.assertEqual(main(arguments), ExitStatus.USAGE)
         lines = self.told.getvalue().splitlines()
         self.assertEqual(len(lines), 3)
         self.assertTrue(all("--help" in line for line in lines))
 
     def test_pull_nowhere(self) -> None:
         """A pull must say which nodes: these or all, not both."""
-        self.assertEqual(main(["pull", "x"]), Exit.USAGE)
-        self.assertEqual(main(["pull", "x", "--all", "--node", "http://a:1"]), Exit.USAGE)
+        self.assertEqual(main(["pull", "x"]), ExitStatus.USAGE)
+        self.assertEqual(main(["pull", "x", "--all", "--node", "http://a:1"]), ExitStatus.USAGE)
 
     def test_help(self) -> None:
         """The help is a result, and names every command."""
-        self.assertEqual(main(["--help"]), Exit.OK)
+        self.assertEqual(main(["--help"]), ExitStatus.OK)
         for command in ("find", "get", "pull", "share", "hash", "nodes", "supernodes", "status"):
             self.assertIn(command, self.result())
 
@@ -299,7 +301,7 @@ class StatusTests(SynchronousTestCase):
         """Ids as JSON, by path."""
         path = self.mktemp()
         Path(path).write_bytes(b"")
-        self.assertEqual(main(["hash", path, "--json"]), Exit.OK)
+        self.assertEqual(main(["hash", path, "--json"]), ExitStatus.OK)
         self.assertIn(
             "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
             json.dumps(json.loads(self.result())),

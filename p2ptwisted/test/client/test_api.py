@@ -19,7 +19,7 @@ from p2ptwisted.client.api import (
     REGISTER_TIMEOUT_EACH,
     make_client,
 )
-from p2ptwisted.client.body_receiver import Stream
+from p2ptwisted.client.body_receiver import ContentSink
 from p2ptwisted.client.transport import (
     CONNECT_TIMEOUT,
     IDLE,
@@ -36,9 +36,9 @@ from p2ptwisted.model import (
     HeldFile,
     Holders,
     Holding,
-    Node,
+    NodeInfo,
     Registration,
-    Resource,
+    ResourceInfo,
 )
 from p2ptwisted.pieces import Pieces
 from p2ptwisted.support.escaping import SHOWN_MAX
@@ -142,7 +142,9 @@ class CallTests(ClientCase):
 
     def test_register(self) -> None:
         """A registration is posted as JSON; a size that is not known is left out."""
-        registration = Registration(NODE, [Resource(ID, "x", 5), Resource("b" * 64, "ä")], "node1")
+        registration = Registration(
+            NODE, [ResourceInfo(ID, "x", 5), ResourceInfo("b" * 64, "ä")], "node1"
+        )
         done = self.call(self.client.register(SUPERNODE, registration))
         peer = self.accept()
         asked = peer.asked()
@@ -394,7 +396,7 @@ class TimeTests(ClientCase):
 
     def test_registration(self) -> None:
         """A registration has more time, the more the larger it is, and an end too."""
-        resources = [Resource(f"{number:064}", "x") for number in range(4_000)]
+        resources = [ResourceInfo(f"{number:064}", "x") for number in range(4_000)]
         done = self.call(self.client.register(SUPERNODE, Registration(NODE, resources)))
         peer = self.accept()
         self.reactor.advance(REGISTER_TIMEOUT)
@@ -431,7 +433,9 @@ class TimeTests(ClientCase):
 
     def large(self) -> Registration:
         """A registration that takes more slices to be sent than are done here."""
-        return Registration(NODE, [Resource(f"{number:064}", "x" * 200) for number in range(5_000)])
+        return Registration(
+            NODE, [ResourceInfo(f"{number:064}", "x" * 200) for number in range(5_000)]
+        )
 
     def test_cancelled(self) -> None:
         """A caller that gives up gets a CancelledError, and the connection is closed."""
@@ -823,7 +827,7 @@ class PiecesTests(ClientCase):
         asked = self.call(self.client.nodes(SUPERNODE))
         data: object = [{"name": "x", "location": one} for one in [*BAD_LOCATIONS, NODE]]
         self.accept().answer("200 OK", json.dumps({"data": data}).encode(), "Connection: close")
-        self.assertEqual(self.successResultOf(asked), [Node("x", NODE)])
+        self.assertEqual(self.successResultOf(asked), [NodeInfo("x", NODE)])
         for supernode in BAD_LOCATIONS:
             health = self.call(self.client.health(NODE))
             data = {"name": "x", "resources": 0, "scanning": False, "supernode": supernode}
@@ -868,7 +872,7 @@ class PiecesTests(ClientCase):
         self.assertIn(SUPERNODE, said)
 
 
-class Taken(Stream):
+class Taken(ContentSink):
     """What comes, taken or refused."""
 
     def __init__(self) -> None:

@@ -7,13 +7,13 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseDone, ResponseFailed
 
-from p2ptwisted.client.body_receiver import Receiver, Stream
+from p2ptwisted.client.body_receiver import BodyReceiver, ContentSink
 from p2ptwisted.errors import Unavailable
 
 SILENCE = 10.0
 
 
-class Diary(Stream):
+class Diary(ContentSink):
     """Keeps what comes, and says what the test told it to."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class ReceiverTests(SynchronousTestCase):
         self.clock = Clock()
         self.stream = Diary()
         self.transport = StringTransport()
-        self.receiver = Receiver(self.clock, self.stream, 10, SILENCE)
+        self.receiver = BodyReceiver(self.clock, self.stream, 10, SILENCE)
         self.receiver.makeConnection(self.transport)
 
     def over(self) -> None:
@@ -65,7 +65,7 @@ class ReceiverTests(SynchronousTestCase):
     def test_too_few(self) -> None:
         """An answer that ends early fails, however it ends."""
         for reason in (ResponseDone(), ResponseFailed([])):
-            receiver = Receiver(self.clock, self.stream, 10, SILENCE)
+            receiver = BodyReceiver(self.clock, self.stream, 10, SILENCE)
             receiver.makeConnection(StringTransport())
             receiver.dataReceived(b"123456789")
             receiver.connectionLost(Failure(reason))
@@ -139,7 +139,7 @@ class ReceiverTests(SynchronousTestCase):
     def test_cancelled(self) -> None:
         """Cancelled, it closes its connection and leaves no timer, in a pause too."""
         for pause in (0.0, 5.0):
-            receiver = Receiver(self.clock, self.stream, 10, SILENCE)
+            receiver = BodyReceiver(self.clock, self.stream, 10, SILENCE)
             transport = StringTransport()
             receiver.makeConnection(transport)
             self.stream.pause = pause

@@ -6,13 +6,13 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.node import digest_cache as hash_cache
-from p2ptwisted.node.digest_cache import HashCache, make_cache
-from p2ptwisted.node.folder_walk import Signature
+from p2ptwisted.node.digest_cache import DigestCache, make_cache
+from p2ptwisted.node.folder_walk import FileStamp
 from p2ptwisted.pieces import Digests
 
 
-def signature(inode: int, mtime: int = 1, device: int = 1) -> Signature:
-    return Signature(device, inode, 5, mtime, mtime)
+def signature(inode: int, mtime: int = 1, device: int = 1) -> FileStamp:
+    return FileStamp(device, inode, 5, mtime, mtime)
 
 
 def digests(content: bytes, pieces: int = 1) -> Digests:
@@ -27,7 +27,7 @@ class CacheTests(SynchronousTestCase):
         self.state = Path(self.mktemp())
         self.cache = self.open()
 
-    def open(self) -> HashCache:
+    def open(self) -> DigestCache:
         cache = make_cache(self.state)
         assert cache is not None
         cache.open()
@@ -74,12 +74,12 @@ class CacheTests(SynchronousTestCase):
 
     def test_any_difference(self) -> None:
         """A signature that differs in any number is another file's."""
-        self.cache.put(Signature(1, 2, 3, 4, 5), digests(b"x"))
+        self.cache.put(FileStamp(1, 2, 3, 4, 5), digests(b"x"))
         for place in range(5):
             numbers = [1, 2, 3, 4, 5]
             numbers[place] = 9
-            self.assertIs(self.cache.get(Signature(*numbers)), None)
-        self.assertEqual(self.cache.get(Signature(1, 2, 3, 4, 5)), digests(b"x"))
+            self.assertIs(self.cache.get(FileStamp(*numbers)), None)
+        self.assertEqual(self.cache.get(FileStamp(1, 2, 3, 4, 5)), digests(b"x"))
 
     def test_one_content_at_a_time(self) -> None:
         """What an inode had before is forgotten; the same number on another device is not."""
@@ -93,7 +93,7 @@ class CacheTests(SynchronousTestCase):
     def test_large_numbers(self) -> None:
         """Inodes and devices may have all 64 bits, and times may be before 1970."""
         for inode in (2**63 - 1, 2**63, 2**64 - 1):
-            one = Signature(2**64 - 2, inode, 5, -1, -(10**18))
+            one = FileStamp(2**64 - 2, inode, 5, -1, -(10**18))
             self.cache.put(one, digests(b"%d" % inode))
             self.assertEqual(self.cache.get(one), digests(b"%d" % inode))
 

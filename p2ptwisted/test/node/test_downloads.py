@@ -10,16 +10,16 @@ from zope.interface.verify import verifyObject
 
 from p2ptwisted import pieces
 from p2ptwisted.errors import Unavailable, UnknownResource
-from p2ptwisted.interfaces import IFetches
-from p2ptwisted.model import FetchStatus, Holders, Resource
+from p2ptwisted.interfaces import IDownloads
+from p2ptwisted.model import FetchStatus, Holders, ResourceInfo
 from p2ptwisted.node import downloads as fetches
-from p2ptwisted.node.downloads import RUNNING_MAX, Fetches
+from p2ptwisted.node.downloads import RUNNING_MAX, Downloads
 from p2ptwisted.node.library import Library
 from p2ptwisted.pieces import Digests
 from p2ptwisted.support.lifecycle import GRACE
-from p2ptwisted.support.throttle import Throttle
+from p2ptwisted.support.throttle import RateLimit
 from p2ptwisted.test.node_fakes import one_by_one, open_descriptors
-from p2ptwisted.test.transfer_fakes import LENGTH, FakeHolder, Swarm, Wholes, cut, id_of
+from p2ptwisted.test.transfer_fakes import LENGTH, FakeHolder, SwarmClient, Wholes, cut, id_of
 from p2ptwisted.transfer.target_folder import TargetFolder
 
 CONTENT = bytes(range(8 * LENGTH))
@@ -34,17 +34,17 @@ class Shelf:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir()
-        self.here: dict[str, Resource] = {}
+        self.here: dict[str, ResourceInfo] = {}
         self.adopted: list[tuple[Path, Digests]] = []
 
-    def get(self, id: str) -> Resource | None:
+    def get(self, id: str) -> ResourceInfo | None:
         return self.here.get(id)
 
     def adopt(self, path: Path, status: os.stat_result, digests: Digests) -> None:
         if not os.path.samestat(status, path.lstat()):
             raise AssertionError("it is another file")
         self.adopted.append((path, digests))
-        self.here[digests.id] = Resource(digests.id, path.name, path.stat().st_size)
+        self.here[digests.id] = ResourceInfo(digests.id, path.name, path.stat().st_size)
 
 
 class FetchesCase(SynchronousTestCase):
@@ -53,14 +53,14 @@ class FetchesCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.patch(pieces, "PIECE_MIN", LENGTH)
         self.clock = Clock()
-        self.swarm = Swarm(self.clock)
+        self.swarm = SwarmClient(self.clock)
         self.shelf = Shelf(Path(self.mktemp()))
         self.names: dict[str, str] = {}
         self.problem: Exception | None = None
         #: What was shared each time that something changed.
-        self.announced: list[list[Resource]] = []
+        self.announced: list[list[ResourceInfo]] = []
         self.open_before = open_descriptors()
-        self.fetches = self.make(Throttle(None))
+        self.fetches = self.make(RateLimit(None))
         self.addCleanup(self.cancel_all)
 
     def cancel_all(self) -> None:
@@ -68,8 +68,8 @@ class FetchesCase(SynchronousTestCase):
         for status in self.fetches.all():
             self.fetches.cancel(status.id)
 
-    def make(self, throttle: Throttle) -> Fetches:
-        made = Fetches(
+    def make(self, throttle: RateLimit) -> Downloads:
+        made = Downloads(
             self.clock,
             self.swarm,
             one_by_one(self.clock),
@@ -113,7 +113,7 @@ class FetchesTests(FetchesCase):
 
     def test_provides(self) -> None:
         """It is what the routes expect."""
-        verifyObject(IFetches, self.fetches)
+        verifyObject(IDownloads, self.fetches)
 
     def test_done(self) -> None:
         """What was fetched is in the folder, and the library's, with its digests."""
@@ -146,7 +146,7 @@ class FetchesTests(FetchesCase):
     def test_here(self) -> None:
         """What is here already is done at once, and nobody is asked for it."""
         holder = self.add()
-        self.shelf.here[ID] = Resource(ID, "mine", 5)
+        self.shelf.here[ID] = ResourceInfo(ID, "mine", 5)
         self.assertEqual(self.fetches.start(ID), FetchStatus(ID, "done", "mine", 5, 5))
         self.pass_by(1)
         self.assertEqual(holder.polled, 0)
@@ -272,7 +272,7 @@ class FetchesTests(FetchesCase):
 
     def test_throttled(self) -> None:
         """The bound on the rate is kept."""
-        self.fetches = self.make(Throttle(LENGTH))
+        self.fetches = self.make(RateLimit(LENGTH))
         self.add()
         self.fetches.start(ID)
         self.pass_by(6.5)
@@ -284,8 +284,8 @@ class FetchesTests(FetchesCase):
 class SharingTests(FetchesCase):
     """A part is shared while it grows, and not longer."""
 
-    def part(self) -> Resource:
-        return Resource(ID, "file", len(CONTENT), partial=True)
+    def part(self) -> ResourceInfo:
+        return ResourceInfo(ID, "file", len(CONTENT), partial=True)
 
     def test_shared(self) -> None:
         """It is announced once its first piece is here, and no more when it is done."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.node import folder_walk as scanning
-from p2ptwisted.node.folder_walk import Signature, is_unchanged, open_unchanged, walk
+from p2ptwisted.node.folder_walk import FileStamp, is_unchanged, open_unchanged, walk
 from p2ptwisted.test.node_fakes import open_descriptors
 
 
@@ -51,7 +51,7 @@ class WalkTests(FolderCase):
         path = self.put("a", b"12345")
         (entry,) = walk(self.folder, lambda folder: None)
         assert entry is not None
-        self.assertEqual(entry.signature, Signature.of(path.stat()))
+        self.assertEqual(entry.signature, FileStamp.of(path.stat()))
         self.assertEqual(entry.signature.size, 5)
 
     def test_hidden(self) -> None:
@@ -152,7 +152,7 @@ class WalkTests(FolderCase):
 
         self.patch(os, "readlink", swap)
         found = [entry for entry in walk(self.folder, lambda folder: None) if entry is not None]
-        self.assertEqual({entry.signature for entry in found}, {Signature.of(real.stat())})
+        self.assertEqual({entry.signature for entry in found}, {FileStamp.of(real.stat())})
 
     def test_folder_swapped_for_a_link(self) -> None:
         """A folder that is a link by the time when it is listed leads nowhere."""
@@ -308,7 +308,7 @@ class OpenUnchangedTests(FolderCase):
     def setUp(self) -> None:
         super().setUp()
         self.path = self.put("a", b"as it was")
-        self.signature = Signature.of(self.path.stat())
+        self.signature = FileStamp.of(self.path.stat())
         self.before = open_descriptors()
 
     def assert_refused(self) -> None:
@@ -358,7 +358,7 @@ class OpenUnchangedTests(FolderCase):
         secret.write_bytes(b"secret")
         self.path.unlink()
         self.path.symlink_to(secret)
-        self.signature = Signature.of(secret.stat())
+        self.signature = FileStamp.of(secret.stat())
         self.assert_refused()
 
     def test_folder_above_is_a_link(self) -> None:
@@ -368,7 +368,7 @@ class OpenUnchangedTests(FolderCase):
         secret.write_bytes(b"secret")
         (self.folder / "sub").symlink_to(secret.parent)
         self.assertRaises(
-            OSError, open_unchanged, self.folder, "sub/a", Signature.of(secret.stat())
+            OSError, open_unchanged, self.folder, "sub/a", FileStamp.of(secret.stat())
         )
 
     def test_link_inside(self) -> None:

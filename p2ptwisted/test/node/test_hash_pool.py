@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from p2ptwisted.interfaces import IHasher
-from p2ptwisted.node.folder_walk import Signature
+from p2ptwisted.node.folder_walk import FileStamp
 from p2ptwisted.node.hash_pool import IDLE, JOBS_AHEAD, LARGE, RETRY, HashPool
 from p2ptwisted.pieces import Digests
 from p2ptwisted.test.node_fakes import FakeProcess, ProcessReactor, log_lines
@@ -53,7 +53,7 @@ class PoolCase(SynchronousTestCase):
         path.write_bytes(name.encode())
         if size is not None:
             os.truncate(path, size)
-        return self.pool.hash(self.folder, name, Signature.of(path.stat()))
+        return self.pool.hash(self.folder, name, FileStamp.of(path.stat()))
 
     def large(self, name: str) -> Deferred[Digests]:
         return self.hash(name, LARGE)

@@ -12,7 +12,7 @@ import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.node import hash_worker as hashing
-from p2ptwisted.node.folder_walk import Signature
+from p2ptwisted.node.folder_walk import FileStamp
 from p2ptwisted.node.hash_worker import (
     BLOCK,
     NICENESS,
@@ -32,9 +32,9 @@ class HashingCase(SynchronousTestCase):
         self.path = Path(self.mktemp()).resolve()
         self.path.parent.mkdir(parents=True, exist_ok=True)
 
-    def put(self, content: bytes) -> Signature:
+    def put(self, content: bytes) -> FileStamp:
         self.path.write_bytes(content)
-        return Signature.of(self.path.stat())
+        return FileStamp.of(self.path.stat())
 
     def hash(self, content: bytes) -> Digests:
         return hash_file(self.path.parent, self.path.name, self.put(content))
@@ -98,10 +98,10 @@ class HashFileTests(HashingCase):
         """A file that changes while it is hashed has no digest at all."""
         signature = self.put(bytes(BLOCK + 5))
 
-        def changed(file: io.FileIO, signature: Signature) -> bool:
+        def changed(file: io.FileIO, signature: FileStamp) -> bool:
             with self.path.open("ab") as other:
                 other.write(b"more")
-            return Signature.of(os.fstat(file.fileno())) == signature
+            return FileStamp.of(os.fstat(file.fileno())) == signature
 
         self.patch(hashing, "is_unchanged", changed)
         error = self.assertRaises(
@@ -116,7 +116,7 @@ class HashFileTests(HashingCase):
         self.path.mkdir()
         self.assertRaises(OSError, hash_file, self.path.parent, self.path.name, signature)
         self.assertRaises(
-            OSError, hash_file, self.path.parent, self.path.name, Signature.of(self.path.stat())
+            OSError, hash_file, self.path.parent, self.path.name, FileStamp.of(self.path.stat())
         )
 
 
@@ -136,7 +136,7 @@ class ChildTests(HashingCase):
         main([])
         return [msgspec.json.decode(line, type=Result) for line in written.getvalue().splitlines()]
 
-    def job(self, path: Path, signature: Signature) -> Job:
+    def job(self, path: Path, signature: FileStamp) -> Job:
         return Job(os.fsencode(path.parent), os.fsencode(path.name), signature)
 
     def test_jobs(self) -> None:
@@ -145,7 +145,7 @@ class ChildTests(HashingCase):
         for name in ("plain", "with space", "line\nend", "größe 😀", "not UTF-8 \udcff"):
             path = self.path.with_name(name)
             path.write_bytes(os.fsencode(name))
-            job = self.job(path, Signature.of(path.stat()))
+            job = self.job(path, FileStamp.of(path.stat()))
             jobs += msgspec.json.encode(job) + b"\n"
             digest = hashlib.sha256(os.fsencode(name)).hexdigest()
             expected.append(Result(digest, digest))

@@ -13,8 +13,8 @@ from zope.interface.verify import verifyObject
 
 from p2ptwisted.errors import UnknownResource
 from p2ptwisted.interfaces import IFolderWatch, IHasher, ILibrary
-from p2ptwisted.model import Resource
-from p2ptwisted.node.digest_cache import HashCache, make_cache
+from p2ptwisted.model import ResourceInfo
+from p2ptwisted.node.digest_cache import DigestCache, make_cache
 from p2ptwisted.node.library import (
     ANNOUNCE_EVERY,
     HINT_DELAY,
@@ -57,7 +57,7 @@ class LibraryCase(SynchronousTestCase):
         self.announced: list[float] = []
         self.library.watch(lambda: self.announced.append(self.clock.seconds()))
 
-    def make(self, watch: FakeWatch | None, cache: HashCache | None = None) -> Library:
+    def make(self, watch: FakeWatch | None, cache: DigestCache | None = None) -> Library:
         made = Library(
             self.clock,
             one_by_one(self.clock),
@@ -132,8 +132,8 @@ class ListTests(LibraryCase):
         self.assertEqual(
             sorted(self.library.resources(), key=lambda resource: resource.name),
             [
-                Resource(id_of(b"content of one"), "one", 14),
-                Resource(id_of(b"content of two!"), "sub/two", 15),
+                ResourceInfo(id_of(b"content of one"), "one", 14),
+                ResourceInfo(id_of(b"content of two!"), "sub/two", 15),
             ],
         )
 
@@ -154,7 +154,7 @@ class ListTests(LibraryCase):
         """A resource is found by its id, and only by that."""
         self.put("one", b"1")
         self.start()
-        self.assertEqual(self.library.get(id_of(b"1")), Resource(id_of(b"1"), "one", 1))
+        self.assertEqual(self.library.get(id_of(b"1")), ResourceInfo(id_of(b"1"), "one", 1))
         self.assertIs(self.library.get("one"), None)
 
     def test_own_copy(self) -> None:
@@ -168,14 +168,14 @@ class ListTests(LibraryCase):
         """An empty file is a resource like any other."""
         self.put("empty", b"")
         self.start()
-        self.assertEqual(self.library.resources(), [Resource(id_of(b""), "empty", 0)])
+        self.assertEqual(self.library.resources(), [ResourceInfo(id_of(b""), "empty", 0)])
 
     def test_one_content_two_names(self) -> None:
         """Two names with one content are one resource, with the first name."""
         for name in ("b", "c", "a/z"):
             self.put(name, b"same")
         self.start()
-        self.assertEqual(self.library.resources(), [Resource(id_of(b"same"), "a/z", 4)])
+        self.assertEqual(self.library.resources(), [ResourceInfo(id_of(b"same"), "a/z", 4)])
 
     def test_first_name_goes(self) -> None:
         """When the first name goes the resource stays, with the next name, until the last goes."""
@@ -851,7 +851,7 @@ class CacheTests(LibraryCase):
     def setUp(self) -> None:
         super().setUp()
         self.state = Path(self.mktemp()) / "state"
-        self.caches: list[HashCache] = []
+        self.caches: list[DigestCache] = []
 
     def restart(self) -> None:
         """A library of the same folder, as after a restart; all that it has to do is done."""

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2ptwisted.client.api import Client, make_client
 from p2ptwisted.client.transport import TIMEOUT, IClientReactor, Refused
 from p2ptwisted.errors import InvalidInput, Unavailable
-from p2ptwisted.model import Node, Registration, Resource
+from p2ptwisted.model import NodeInfo, Registration, ResourceInfo
 from p2ptwisted.node import membership
 from p2ptwisted.node.heartbeats import BEAT, BEAT_AGAIN
 from p2ptwisted.node.membership import (
@@ -37,8 +37,8 @@ from p2ptwisted.support.round_robin import share_of
 from p2ptwisted.test.node_fakes import FakeClient, FakeLibrary, log_lines
 
 ONE, TWO, THREE = "10.0.0.1:5000", "10.0.0.2:5000", "10.0.0.3:5000"
-FILE = Resource("a" * 64, "file", 5)
-OTHER = Resource("b" * 64, "other", 7)
+FILE = ResourceInfo("a" * 64, "file", 5)
+OTHER = ResourceInfo("b" * 64, "other", 7)
 
 #: Seconds from a heartbeat to when a supernode that refuses the next two is gone.
 GONE = BEAT + BEAT_AGAIN
@@ -101,7 +101,7 @@ class MembershipCase(SynchronousTestCase):
             self.successResultOf(made.stopService())
         self.assertEqual(clock.getDelayedCalls(), [])
 
-    def change(self, *resources: Resource) -> None:
+    def change(self, *resources: ResourceInfo) -> None:
         """Make this the library's list; what is to be done at once is done."""
         self.library.change(*resources)
         self.clock.advance(0)
@@ -202,7 +202,7 @@ class BeatlessTests(MembershipCase):
     def setUp(self) -> None:
         super().setUp()
         self.client.beatless.add(ONE)
-        self.client.listed = [Node("node1", "10.0.0.9:8000(to 10.0.0.1)")]
+        self.client.listed = [NodeInfo("node1", "10.0.0.9:8000(to 10.0.0.1)")]
 
     def registered(self) -> list[float]:
         return [at for at, _ in self.client.called("register")]
@@ -236,7 +236,7 @@ class BeatlessTests(MembershipCase):
         """It is not told of parts: it would take them for the whole, and forget who has that."""
         self.start(ONE, up=[ONE])
         self.pass_time(BEAT)
-        self.change(FILE, Resource(OTHER.id, "other", 7, partial=True))
+        self.change(FILE, ResourceInfo(OTHER.id, "other", 7, partial=True))
         self.assertEqual(self.client.registrations[-1].resources, [FILE])
         self.change(FILE, OTHER)
         self.assertEqual(self.client.registrations[-1].resources, [FILE, OTHER])
@@ -264,7 +264,7 @@ class ChangeTests(MembershipCase):
     def test_parts(self) -> None:
         """What has come only in part is registered as that, and again when it is whole."""
         self.start(ONE, up=[ONE])
-        part = Resource(OTHER.id, "other", 7, partial=True)
+        part = ResourceInfo(OTHER.id, "other", 7, partial=True)
         self.change(FILE, part)
         self.assertEqual(self.client.registrations[-1].resources, [FILE, part])
         self.change(FILE, OTHER)
@@ -367,7 +367,7 @@ class ChangeTests(MembershipCase):
 
     def test_silent_while_registering(self) -> None:
         """However long a list may take, a supernode that falls silent is given up as soon."""
-        listed = [Resource(f"{number:064x}", "file", 1) for number in range(10_000)]
+        listed = [ResourceInfo(f"{number:064x}", "file", 1) for number in range(10_000)]
         self.start(ONE, TWO, up=[ONE, TWO])
         self.client.hung = {ONE}
         self.pass_time(STEP)
@@ -380,7 +380,9 @@ class ChangeTests(MembershipCase):
 
     def test_silent_at_first(self) -> None:
         """Nor is one waited for that takes a long first registration, and says nothing."""
-        self.library.listed = [Resource(f"{number:064x}", "file", 1) for number in range(100_000)]
+        self.library.listed = [
+            ResourceInfo(f"{number:064x}", "file", 1) for number in range(100_000)
+        ]
         self.client.hung = {ONE}
         self.start(ONE, TWO, up=[ONE, TWO])
         moved = self.passes(lambda: self.membership.supernode == TWO, 60)

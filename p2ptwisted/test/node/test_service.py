@@ -20,17 +20,17 @@ from p2ptwisted.client.transport import TIMEOUT
 from p2ptwisted.config import NodeConfig
 from p2ptwisted.errors import InvalidInput, StartError, TooMuch, Unavailable, UnknownResource
 from p2ptwisted.interfaces import ILibrary, INode
-from p2ptwisted.model import Health, HeldFile, Holders, Holding, Resource
+from p2ptwisted.model import Health, HeldFile, Holders, Holding, ResourceInfo
 from p2ptwisted.node import service as node_module
 from p2ptwisted.node.membership import Membership
-from p2ptwisted.node.service import INodeReactor, Node, make_node
+from p2ptwisted.node.service import INodeReactor, LocalNode, make_node
 from p2ptwisted.node.uploads import Upload, Uploads
 from p2ptwisted.pieces import MIB, Pieces
 from p2ptwisted.protocols import sockets
-from p2ptwisted.protocols.datagrams import Found, Request, decode, encode
+from p2ptwisted.protocols.datagrams import FoundReply, SearchRequest, decode, encode
 from p2ptwisted.support import locations as addresses
 from p2ptwisted.support.locations import Location, OwnLocation
-from p2ptwisted.support.throttle import Throttle
+from p2ptwisted.support.throttle import RateLimit
 from p2ptwisted.test.fakes import Host, Network, make_peer
 from p2ptwisted.test.node_fakes import (
     Connection,
@@ -41,14 +41,14 @@ from p2ptwisted.test.node_fakes import (
     ProcessMaker,
     producers_on,
 )
-from p2ptwisted.transfer.part_file import Part
+from p2ptwisted.transfer.part_file import PartFile
 from p2ptwisted.web.server.site import LimitedSite
 
 SUPERNODE = "10.0.0.1:5000"
 OWN = "10.0.0.9:8000"
 #: Two who ask.
 CALLER, OTHER = "10.0.0.5", "10.0.0.6"
-HERE = Resource("a" * 64, "here", 5)
+HERE = ResourceInfo("a" * 64, "here", 5)
 THERE = "b" * 64
 NOWHERE = "c" * 64
 
@@ -73,10 +73,10 @@ class NodeCase(SynchronousTestCase):
             clock, self.client, self.library.resources, "node1", own.towards, [], lambda: Deferred()
         )
         self.membership.supernode = SUPERNODE
-        self.uploads = Uploads(clock, 2, Throttle(None))
+        self.uploads = Uploads(clock, 2, RateLimit(None))
         #: What is being fetched.
-        self.parts: dict[str, Part] = {}
-        self.node = Node(
+        self.parts: dict[str, PartFile] = {}
+        self.node = LocalNode(
             clock,
             "node1",
             self.library,
@@ -87,13 +87,13 @@ class NodeCase(SynchronousTestCase):
             self.parts.get,
         )
 
-    def find(self, *ids: str) -> list[Resource | Holding]:
+    def find(self, *ids: str) -> list[ResourceInfo | Holding]:
         return self.successResultOf(Deferred.fromCoroutine(self.find_coroutine(*ids)))
 
-    async def find_coroutine(self, *ids: str) -> list[Resource | Holding]:
+    async def find_coroutine(self, *ids: str) -> list[ResourceInfo | Holding]:
         return await self.find_for(CALLER, *ids)
 
-    async def find_for(self, caller: str, *ids: str) -> list[Resource | Holding]:
+    async def find_for(self, caller: str, *ids: str) -> list[ResourceInfo | Holding]:
         return await self.node.find(ids, caller)
 
     def free_uploads(self) -> int:
@@ -139,7 +139,7 @@ class NodeTests(NodeCase):
 
     def test_many(self) -> None:
         """Of many, those found come in the order asked for, with one question for the missing."""
-        also = Resource("d" * 64, "also here", 1)
+        also = ResourceInfo("d" * 64, "also here", 1)
         self.library.change(HERE, also)
         found = self.find(THERE, also.id, NOWHERE, HERE.id)
         self.assertEqual(found, [held(THERE, "10.0.0.3:8000", "10.0.0.4:8000"), also, HERE])
@@ -299,15 +299,15 @@ class GiveTests(NodeCase):
         parts = (self.content[start : start + MIB] for start in range(0, 6 * MIB, MIB))
         digests = b"".join(hashlib.sha256(part).digest() for part in parts)
         self.cut = Pieces(len(self.content), digests)
-        self.library.change(Resource(HERE.id, "here", len(self.content)))
+        self.library.change(ResourceInfo(HERE.id, "here", len(self.content)))
         self.library.contents[HERE.id] = self.content
         self.library.cut[HERE.id] = self.cut
 
-    def fetching(self, *pieces: int) -> Part:
+    def fetching(self, *pieces: int) -> PartFile:
         """Another resource is being fetched, and has these pieces."""
         folder = Path(self.mktemp())
         folder.mkdir()
-        part = self.parts[THERE] = Part(folder / "there", THERE, self.cut)
+        part = self.parts[THERE] = PartFile(folder / "there", THERE, self.cut)
         self.addCleanup(part.close)
         for piece in pieces:
             start, stop = self.cut.span(piece)
@@ -388,7 +388,7 @@ class GiveTests(NodeCase):
     def test_just_come(self) -> None:
         """What was a part and is in its place by now is given from there."""
         self.fetching(0)
-        self.library.change(Resource(THERE, "there", len(self.content)))
+        self.library.change(ResourceInfo(THERE, "there", len(self.content)))
         self.library.contents[THERE] = self.content
         self.library.cut[THERE] = self.cut
         self.assertEqual(self.node.pieces(THERE), (self.cut, 0b111111))
@@ -524,10 +524,10 @@ class MakeNodeTests(SynchronousTestCase):
         self.network.deliver()
         (heard, source), *_ = group.heard
         request = decode(heard)
-        assert isinstance(request, Request)
+        assert isinstance(request, SearchRequest)
         self.assertEqual(request.id, "supernode")
         self.assertTrue(request.name.startswith("node-"))
-        group.send(encode(Found("other", ("10.0.0.2:5001",), request.tag)), source)
+        group.send(encode(FoundReply("other", ("10.0.0.2:5001",), request.tag)), source)
         self.pass_time(1)
         peer = self.supernode("10.0.0.2", 5001)
         self.assertEqual(peer.asked().line, "POST /api/supernode/register HTTP/1.1")

@@ -7,7 +7,7 @@ from zope.interface.verify import verifyObject
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.interfaces import IUpload
 from p2ptwisted.node.uploads import SPREADS_MAX, Uploads
-from p2ptwisted.support.throttle import Throttle
+from p2ptwisted.support.throttle import RateLimit
 
 
 class UploadsTests(SynchronousTestCase):
@@ -15,7 +15,7 @@ class UploadsTests(SynchronousTestCase):
 
     def uploads(self, most: int = 100, rate: int | None = None) -> Uploads:
         self.clock = Clock()
-        return Uploads(self.clock, most, Throttle(rate))
+        return Uploads(self.clock, most, RateLimit(rate))
 
     def test_interface(self) -> None:
         """An upload is an IUpload."""

@@ -3,7 +3,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.protocols import confirm_limiter as module
-from p2ptwisted.protocols.confirm_limiter import ASK_AGAIN, HOLD, Confirming, Question
+from p2ptwisted.protocols.confirm_limiter import ASK_AGAIN, HOLD, ConfirmLimiter, Question
 
 HERE, THERE = "10.0.0.1:8000", "10.0.0.2:8000"
 
@@ -12,7 +12,7 @@ class ConfirmingTests(SynchronousTestCase):
     """What the locations of untagged replies are asked, and when."""
 
     def setUp(self) -> None:
-        self.confirming = Confirming()
+        self.confirming = ConfirmLimiter()
         #: Questions that nobody wants asked any more.
         self.needless: list[Question] = []
 
@@ -73,7 +73,7 @@ class ConfirmingTests(SynchronousTestCase):
     def test_rate(self) -> None:
         """A flood has no more asked than the bucket lets through; what is left waits for more."""
         self.patch(module, "CONFIRM_BURST", 3)
-        self.confirming = Confirming()
+        self.confirming = ConfirmLimiter()
         self.want(HERE, "abcde", 0.0)
         self.assertEqual(self.ids(0.0), "abc")
         later = self.confirming.wait(0.0)
@@ -83,7 +83,7 @@ class ConfirmingTests(SynchronousTestCase):
     def test_yes_is_free(self) -> None:
         """Only what is answered with a yes gives its token back."""
         self.patch(module, "CONFIRM_BURST", 1)
-        self.confirming = Confirming()
+        self.confirming = ConfirmLimiter()
         for id, holds, asked in (("a", True, "a"), ("b", False, "b"), ("c", True, "")):
             self.want(HERE, id, 0.0)
             self.assertEqual(self.ids(0.0), asked)
@@ -93,7 +93,7 @@ class ConfirmingTests(SynchronousTestCase):
     def test_needless_is_free(self) -> None:
         """What nobody wants any more takes no token."""
         self.patch(module, "CONFIRM_BURST", 1)
-        self.confirming = Confirming()
+        self.confirming = ConfirmLimiter()
         self.needless = [(HERE, "a")]
         self.want(HERE, "ab", 0.0)
         self.assertEqual(self.ids(0.0), "b")

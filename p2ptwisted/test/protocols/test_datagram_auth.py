@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2ptwisted.protocols.datagram_auth import WINDOW, Seal
+from p2ptwisted.protocols.datagram_auth import WINDOW, DatagramAuth
 from p2ptwisted.security.group_key import GroupKey
 
 NOW = 1_800_000_000.5
@@ -15,12 +15,12 @@ class SealTests(SynchronousTestCase):
     """Which datagrams of a closed group are believed."""
 
     def setUp(self) -> None:
-        self.seal = Seal(GroupKey(b"k" * 32))
+        self.seal = DatagramAuth(GroupKey(b"k" * 32))
         self.sealed = self.seal.close(DATAGRAM, NOW)
 
     def test_opened(self) -> None:
         """Whoever has the key gets the datagram out again."""
-        self.assertEqual(Seal(GroupKey(b"k" * 32)).open(self.sealed, NOW), DATAGRAM)
+        self.assertEqual(DatagramAuth(GroupKey(b"k" * 32)).open(self.sealed, NOW), DATAGRAM)
 
     def test_line_end(self) -> None:
         """Also one that ends with a line end, as a person's does."""
@@ -38,7 +38,7 @@ class SealTests(SynchronousTestCase):
 
     def test_other_key(self) -> None:
         """Nor one that was sealed with another key."""
-        self.assertIs(Seal(GroupKey(b"K" * 32)).open(self.sealed, NOW), None)
+        self.assertIs(DatagramAuth(GroupKey(b"K" * 32)).open(self.sealed, NOW), None)
 
     def test_changed(self) -> None:
         """Nor one of which any byte was changed: name, id, time or seal."""

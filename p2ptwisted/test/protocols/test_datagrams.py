@@ -8,10 +8,10 @@ from p2ptwisted.errors import InvalidInput
 from p2ptwisted.protocols.datagrams import (
     DATAGRAM_MAX,
     LOCATIONS_MAX,
-    Found,
+    FoundReply,
     Message,
-    NotFound,
-    Request,
+    NotFoundReply,
+    SearchRequest,
     decode,
     encode,
 )
@@ -40,10 +40,10 @@ locations = st.builds(
     st.integers(1, 65535),
 ).filter(lambda location: not location.startswith("169.254."))
 messages: st.SearchStrategy[Message] = st.one_of(
-    st.builds(Request, names, ids, tags),
-    st.builds(NotFound, names, ids, tags),
+    st.builds(SearchRequest, names, ids, tags),
+    st.builds(NotFoundReply, names, ids, tags),
     st.builds(
-        Found, names, st.lists(locations, min_size=1, max_size=LOCATIONS_MAX).map(tuple), tags
+        FoundReply, names, st.lists(locations, min_size=1, max_size=LOCATIONS_MAX).map(tuple), tags
     ),
 )
 #: Any text that Python can hold, whether or not UTF-8 can.
@@ -83,11 +83,11 @@ class PropertyTests(SynchronousTestCase):
 
     @settings(deadline=None)
     @given(
-        st.builds(Request, texts, texts, st.none() | texts)
-        | st.builds(NotFound, texts, texts, st.none() | texts)
-        | st.builds(Found, texts, st.lists(texts).map(tuple), st.none() | texts)
+        st.builds(SearchRequest, texts, texts, st.none() | texts)
+        | st.builds(NotFoundReply, texts, texts, st.none() | texts)
+        | st.builds(FoundReply, texts, st.lists(texts).map(tuple), st.none() | texts)
     )
-    @example(Request("\ud800", "a"))
+    @example(SearchRequest("\ud800", "a"))
     def test_encode_refuses(self, message: Message) -> None:
         """encode either gives what decodes to the same message, or raises InvalidInput."""
         try:
@@ -108,35 +108,39 @@ class DecodeTests(SynchronousTestCase):
 
     def test_the_three_lines(self) -> None:
         """The messages that every peer knows."""
-        self.assertEqual(decode(b"peer;20;abc"), Request("peer", "abc"))
-        self.assertEqual(decode(b"peer;21;10.0.0.1:80"), Found("peer", ("10.0.0.1:80",)))
-        self.assertEqual(decode(b"peer;22;abc"), NotFound("peer", "abc"))
+        self.assertEqual(decode(b"peer;20;abc"), SearchRequest("peer", "abc"))
+        self.assertEqual(decode(b"peer;21;10.0.0.1:80"), FoundReply("peer", ("10.0.0.1:80",)))
+        self.assertEqual(decode(b"peer;22;abc"), NotFoundReply("peer", "abc"))
 
     def test_tags(self) -> None:
         """A tag stands in the name, behind #."""
         name = f"{UUID}#00ff".encode()
-        self.assertEqual(decode(name + b";20;abc"), Request(UUID, "abc", "00ff"))
-        self.assertEqual(decode(name + b";21;10.0.0.1:80"), Found(UUID, ("10.0.0.1:80",), "00ff"))
-        self.assertEqual(decode(name + b";22;abc"), NotFound(UUID, "abc", "00ff"))
+        self.assertEqual(decode(name + b";20;abc"), SearchRequest(UUID, "abc", "00ff"))
+        self.assertEqual(
+            decode(name + b";21;10.0.0.1:80"), FoundReply(UUID, ("10.0.0.1:80",), "00ff")
+        )
+        self.assertEqual(decode(name + b";22;abc"), NotFoundReply(UUID, "abc", "00ff"))
 
     def test_several_locations(self) -> None:
         """Up to 16 locations, separated by commas; 17 are too many."""
         sixteen = [f"10.0.0.{number}:8000" for number in range(1, 17)]
-        self.assertEqual(decode(f"p;21;{','.join(sixteen)}".encode()), Found("p", tuple(sixteen)))
+        self.assertEqual(
+            decode(f"p;21;{','.join(sixteen)}".encode()), FoundReply("p", tuple(sixteen))
+        )
         seventeen = [*sixteen, "10.0.0.17:8000"]
         self.assertIsNone(decode(f"p;21;{','.join(seventeen)}".encode()))
 
     def test_ids(self) -> None:
         """An id is canonical from here on, and what isn't an id is no message."""
-        self.assertEqual(decode(b"p;20;" + SHA256.upper().encode()), Request("p", SHA256))
-        self.assertEqual(decode(b"p;20;" + b"x" * 128), Request("p", "x" * 128))
+        self.assertEqual(decode(b"p;20;" + SHA256.upper().encode()), SearchRequest("p", SHA256))
+        self.assertEqual(decode(b"p;20;" + b"x" * 128), SearchRequest("p", "x" * 128))
         for refused in [b"", b"x" * 129, b"a/b", b"a b", b" a", "é".encode()]:
             self.assertIsNone(decode(b"p;20;" + refused))
             self.assertIsNone(decode(b"p;22;" + refused))
 
     def test_locations(self) -> None:
         """A location is a numeric address of one host and a port, written in one way."""
-        self.assertEqual(decode(b"p;21;10.0.0.1:080"), Found("p", ("10.0.0.1:80",)))
+        self.assertEqual(decode(b"p;21;10.0.0.1:080"), FoundReply("p", ("10.0.0.1:80",)))
         for refused in [
             b"",
             b":80",
@@ -157,20 +161,20 @@ class DecodeTests(SynchronousTestCase):
 
     def test_names(self) -> None:
         """A name is 1 to 128 characters that can't upset a terminal, a log or another field."""
-        self.assertEqual(decode("é☃;20;a".encode()), Request("é☃", "a"))
-        self.assertEqual(decode(b"n" * 128 + b";20;a"), Request("n" * 128, "a"))
+        self.assertEqual(decode("é☃;20;a".encode()), SearchRequest("é☃", "a"))
+        self.assertEqual(decode(b"n" * 128 + b";20;a"), SearchRequest("n" * 128, "a"))
         for refused in ["", "n" * 129, "a b", "a\tb", "a\nb", "\x1b[31m", "\x7f", "\x9b", "\x00"]:
             self.assertIsNone(decode(f"{refused};20;a".encode()), refused)
 
     def test_malformed_tags(self) -> None:
         """A tag is 1 to 64 characters of an id's."""
-        self.assertEqual(decode(b"p#" + b"t" * 64 + b";20;a"), Request("p", "a", "t" * 64))
+        self.assertEqual(decode(b"p#" + b"t" * 64 + b";20;a"), SearchRequest("p", "a", "t" * 64))
         for refused in [b"", b"t" * 65, b"t#u", b"t u", b"\xc3\xa9"]:
             self.assertIsNone(decode(b"p#" + refused + b";20;a"), refused)
 
     def test_largest(self) -> None:
         """A datagram of 1200 bytes is read, one of 1201 is not, whatever is in it."""
-        self.assertEqual(decode(b"p;20;a".ljust(1200, b"\n")), Request("p", "a"))
+        self.assertEqual(decode(b"p;20;a".ljust(1200, b"\n")), SearchRequest("p", "a"))
         self.assertIsNone(decode(b"p;20;a".ljust(1201, b"\n")))
 
     def test_not_a_message(self) -> None:
@@ -200,40 +204,40 @@ class EncodeTests(SynchronousTestCase):
 
     def test_bytes(self) -> None:
         """The three lines, with and without a tag, to the byte."""
-        self.assertEqual(encode(Request("p", "abc")), b"p;20;abc")
-        self.assertEqual(encode(Request("p", "abc", "t1")), b"p#t1;20;abc")
-        self.assertEqual(encode(NotFound("p", "abc", "t1")), b"p#t1;22;abc")
+        self.assertEqual(encode(SearchRequest("p", "abc")), b"p;20;abc")
+        self.assertEqual(encode(SearchRequest("p", "abc", "t1")), b"p#t1;20;abc")
+        self.assertEqual(encode(NotFoundReply("p", "abc", "t1")), b"p#t1;22;abc")
         self.assertEqual(
-            encode(Found("p", ("10.0.0.1:80", "10.0.0.2:81"), "t1")),
+            encode(FoundReply("p", ("10.0.0.1:80", "10.0.0.2:81"), "t1")),
             b"p#t1;21;10.0.0.1:80,10.0.0.2:81",
         )
 
     def test_largest(self) -> None:
         """16 of the longest locations under a name of the most bytes fit."""
         longest = tuple(f"100.100.100.{number}:10000" for number in range(100, 116))
-        message = Found("\N{SNOWFLAKE}\N{DROPLET}" * 64, longest, "t" * 64)
+        message = FoundReply("\N{SNOWFLAKE}\N{DROPLET}" * 64, longest, "t" * 64)
         self.assertEqual(decode(encode(message)), message)
 
     def test_refused(self) -> None:
         """What would arrive as something else, or not at all, is not sent."""
         messages: list[Message] = [
-            Request("", "a"),
-            Request("a;b", "a"),
-            Request("a#b", "a"),
-            Request("a b", "a"),
-            Request("p", "a", ""),
-            Request("p", "a", "a;b"),
-            Request("p", "a\n"),
-            Request("p", "a;21;b"),
-            Request("p", SHA256.upper()),
-            NotFound("p", ""),
-            NotFound("p", "x" * 129),
-            Found("p", ()),
-            Found("p", ("",)),
-            Found("p", ("10.0.0.1:080",)),
-            Found("p", ("10.0.0.1:80,10.0.0.2:80",)),
-            Found("p", ("host.example:80",)),
-            Found("p", ("10.0.0.1:80",) * 17),
+            SearchRequest("", "a"),
+            SearchRequest("a;b", "a"),
+            SearchRequest("a#b", "a"),
+            SearchRequest("a b", "a"),
+            SearchRequest("p", "a", ""),
+            SearchRequest("p", "a", "a;b"),
+            SearchRequest("p", "a\n"),
+            SearchRequest("p", "a;21;b"),
+            SearchRequest("p", SHA256.upper()),
+            NotFoundReply("p", ""),
+            NotFoundReply("p", "x" * 129),
+            FoundReply("p", ()),
+            FoundReply("p", ("",)),
+            FoundReply("p", ("10.0.0.1:080",)),
+            FoundReply("p", ("10.0.0.1:80,10.0.0.2:80",)),
+            FoundReply("p", ("host.example:80",)),
+            FoundReply("p", ("10.0.0.1:80",) * 17),
         ]
         for refused in messages:
             with self.assertRaises(InvalidInput, msg=repr(refused)):
@@ -241,6 +245,6 @@ class EncodeTests(SynchronousTestCase):
 
     def test_message(self) -> None:
         """The message of a refusal is short, whatever was refused."""
-        error = self.assertRaises(InvalidInput, encode, Request("p", "x" * 100_000))
+        error = self.assertRaises(InvalidInput, encode, SearchRequest("p", "x" * 100_000))
         self.assertIn("Request(name='p'", str(error))
         self.assertLess(len(str(error)), 300)

@@ -10,7 +10,7 @@ from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import InvalidInput, Unavailable
 from p2ptwisted.interfaces import ISearchOverlay
 from p2ptwisted.model import SUPERNODE_ID, Holders
-from p2ptwisted.protocols.http_peers import REST, TIMEOUT, Peer, WithPeers
+from p2ptwisted.protocols.http_peers import REST, TIMEOUT, NamedSupernode, WithNamedSupernodes
 
 HELD, ALSO_HELD = "10.0.0.1:8000", "10.0.0.2:8000"
 ONE, TWO = "10.9.0.1:5000", "10.9.0.2:5000"
@@ -61,10 +61,10 @@ class WithPeersTests(SynchronousTestCase):
         self.multicast = _Multicast()
         self.names: dict[str, str | InvalidInput] = {ONE: ONE, TWO: TWO}
         peers = [
-            Peer(self.clock, self.client, lambda name=name: self.resolve(name))  # type: ignore[arg-type, misc]
+            NamedSupernode(self.clock, self.client, lambda name=name: self.resolve(name))  # type: ignore[arg-type, misc]
             for name in self.names
         ]
-        self.overlay = WithPeers(self.multicast, peers)
+        self.overlay = WithNamedSupernodes(self.multicast, peers)
 
     async def resolve(self, name: str) -> str:
         location = self.names[name]

@@ -24,8 +24,14 @@ from p2ptwisted.protocols import confirm_limiter as confirming
 from p2ptwisted.protocols import multicast as multicast_module
 from p2ptwisted.protocols import searches, sockets
 from p2ptwisted.protocols.confirm_limiter import ASK_AGAIN, HOLD
-from p2ptwisted.protocols.datagram_auth import WINDOW, Seal
-from p2ptwisted.protocols.datagrams import DATAGRAM_MAX, Found, NotFound, Request, decode
+from p2ptwisted.protocols.datagram_auth import WINDOW, DatagramAuth
+from p2ptwisted.protocols.datagrams import (
+    DATAGRAM_MAX,
+    FoundReply,
+    NotFoundReply,
+    SearchRequest,
+    decode,
+)
 from p2ptwisted.protocols.multicast import (
     REFRESH,
     Confirms,
@@ -33,7 +39,7 @@ from p2ptwisted.protocols.multicast import (
 )
 from p2ptwisted.protocols.network_interfaces import LINKS_MAX, addresses_up, check_selection
 from p2ptwisted.protocols.searches import REPEATS
-from p2ptwisted.protocols.sockets import Group, IMulticastReactor
+from p2ptwisted.protocols.sockets import IMulticastReactor, MulticastGroup
 from p2ptwisted.security.group_key import GroupKey
 from p2ptwisted.test.fakes import Host, Network, make_peer
 from p2ptwisted.test.node_fakes import log_lines
@@ -88,11 +94,11 @@ class OverlayTestCase(SynchronousTestCase):
         confirms: Confirms | None = None,
         name: str | None = None,
         interfaces: Sequence[str] = (),
-        seal: Seal | None = None,
+        seal: DatagramAuth | None = None,
     ) -> MulticastOverlay:
         return MulticastOverlay(
             host,
-            Group(*GROUP, interfaces),
+            MulticastGroup(*GROUP, interfaces),
             name or str(uuid.uuid4()),
             TIMEOUT,
             answers=answers,
@@ -221,7 +227,7 @@ class ClosedGroupTests(OverlayTestCase):
     def sealed(self, address: str, key: bytes | None) -> MulticastOverlay:
         """A supernode with that key."""
         answers = Holdings(f"{address}:5000", {address: [HELD]})
-        seal = None if key is None else Seal(GroupKey(key))
+        seal = None if key is None else DatagramAuth(GroupKey(key))
         overlay = self.make(self.network.host(address), answers, seal=seal)
         self.start(overlay)
         return overlay
@@ -252,7 +258,9 @@ class ClosedGroupTests(OverlayTestCase):
     def test_replayed(self) -> None:
         """What was recorded is worth nothing half a minute later."""
         peer = make_peer(self.network.host(TWO), GROUP, TWO)
-        recorded = Seal(GroupKey(b"k" * 32)).close(f"rack-7#t;20;{ONE}".encode(), self.wall_time)
+        recorded = DatagramAuth(GroupKey(b"k" * 32)).close(
+            f"rack-7#t;20;{ONE}".encode(), self.wall_time
+        )
         for passed, answers in ((0, 1), (WINDOW + 1, 1)):
             self.wall_time += passed
             peer.send(recorded, GROUP)
@@ -501,12 +509,12 @@ class TrafficTests(OverlayTestCase):
         """A reply to a tagged request repeats the tag, and goes to whoever asked, nobody else."""
         self.result(self.first.search("x"))
         request = decode(self.to_group()[0])
-        assert isinstance(request, Request)
+        assert isinstance(request, SearchRequest)
         asked = self.network.sent[self.mark]
         replies = [one for one in self.network.sent[self.mark :] if one.destination == asked.source]
         # From the other one; what leaves through loopback stays on this host.
         (reply,) = [decode(one.payload) for one in replies]
-        assert isinstance(reply, Found)
+        assert isinstance(reply, FoundReply)
         self.assertEqual((reply.locations, reply.tag), ((HELD,), request.tag))
         self.assertNotEqual(reply.name, request.name)
         self.assertEqual(len(self.to_group()), 2)
@@ -523,7 +531,7 @@ class TrafficTests(OverlayTestCase):
         noes = [decode(one.payload) for one in self.network.sent[mark:] if one.destination != GROUP]
         self.assertEqual(len(noes), 2)
         for no in noes:
-            self.assertIsInstance(no, NotFound)
+            self.assertIsInstance(no, NotFoundReply)
 
     def test_a_known_miss(self) -> None:
         """What nobody has is not asked for again within a second; after that it is."""
@@ -576,7 +584,7 @@ class TrafficTests(OverlayTestCase):
         """Requests cross as many routers as the group's options say."""
         host = self.network.host("10.7.0.1")
         overlay = MulticastOverlay(
-            host, Group(*GROUP, ttl=3), "name", TIMEOUT, addresses=host.interfaces
+            host, MulticastGroup(*GROUP, ttl=3), "name", TIMEOUT, addresses=host.interfaces
         )
         self.start(overlay)
         self.assertEqual([each.getTTL() for each in host.sockets], [3, 3])
@@ -606,7 +614,7 @@ class EndTests(OverlayTestCase):
 
     def tag(self) -> str:
         request = decode(self.peer.payloads()[-1])
-        assert isinstance(request, Request)
+        assert isinstance(request, SearchRequest)
         assert request.tag is not None
         return request.tag
 
@@ -708,7 +716,7 @@ class EndTests(OverlayTestCase):
         tag = next(
             message.tag
             for message in map(decode, self.peer.payloads())
-            if isinstance(message, Request) and message.id == "x"
+            if isinstance(message, SearchRequest) and message.id == "x"
         )
         self.peer.send(f"other#{tag};21;{HELD}".encode(), GROUP)
         self.network.deliver()
@@ -782,7 +790,7 @@ class OlderPeersTests(OverlayTestCase):
         self.say("rack-7;20;x")
         (payload,) = self.peer.payloads()[1:]
         reply = decode(payload)
-        assert isinstance(reply, Found)
+        assert isinstance(reply, FoundReply)
         self.assertEqual((reply.locations, reply.tag), ((HELD,), None))
 
     def test_not_found(self) -> None:
@@ -1465,7 +1473,7 @@ class InterfacesTests(OverlayTestCase):
 
         answers = Holdings(f"{ONE}:5000", {})
         overlay = MulticastOverlay(
-            host, Group(*GROUP), str(uuid.uuid4()), TIMEOUT, answers, addresses=addresses
+            host, MulticastGroup(*GROUP), str(uuid.uuid4()), TIMEOUT, answers, addresses=addresses
         )
         self.start(overlay)
         self.network.advance(REFRESH)
@@ -1480,7 +1488,7 @@ class InterfacesTests(OverlayTestCase):
         answers = Holdings(f"{ONE}:5000", {"x": [HELD]})
         overlay = MulticastOverlay(
             host,
-            Group(*GROUP),
+            MulticastGroup(*GROUP),
             str(uuid.uuid4()),
             TIMEOUT,
             answers,

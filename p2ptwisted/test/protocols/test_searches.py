@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.model import SUPERNODE_ID
 from p2ptwisted.protocols import searches as module
-from p2ptwisted.protocols.datagrams import Found, Message, NotFound, Request
+from p2ptwisted.protocols.datagrams import FoundReply, Message, NotFoundReply, SearchRequest
 from p2ptwisted.protocols.searches import Search, Searches
 
 NAME = "11111111-1111-4111-8111-111111111111"
@@ -31,7 +31,7 @@ class SearchesTestCase(SynchronousTestCase):
     def hear(self, *names: str, now: float = 0.0) -> None:
         """These supernodes have been heard of."""
         for name in names:
-            self.searches.heard(Request(name, "whatever"), now)
+            self.searches.heard(SearchRequest(name, "whatever"), now)
 
 
 class BeginningTests(SearchesTestCase):
@@ -94,20 +94,20 @@ class PeersTests(SearchesTestCase):
 
     def test_who_asks(self) -> None:
         """Whoever asks for a resource is one, an older peer with any name included."""
-        self.assertTrue(self.heard_as_peer(Request("rack-7", "a")))
-        self.assertTrue(self.heard_as_peer(Request(PEER, "a", "tag")))
+        self.assertTrue(self.heard_as_peer(SearchRequest("rack-7", "a")))
+        self.assertTrue(self.heard_as_peer(SearchRequest(PEER, "a", "tag")))
 
     def test_who_answers(self) -> None:
         """Whoever answers is one."""
-        self.assertTrue(self.heard_as_peer(Found("rack-7", (HERE,))))
-        self.assertTrue(self.heard_as_peer(NotFound("rack-8", "a", "tag")))
+        self.assertTrue(self.heard_as_peer(FoundReply("rack-7", (HERE,))))
+        self.assertTrue(self.heard_as_peer(NotFoundReply("rack-8", "a", "tag")))
 
     def test_who_looks_for_supernodes(self) -> None:
         """Supernodes do that too, under a UUID; a node does under a name that isn't one."""
-        self.assertTrue(self.heard_as_peer(Request(PEER, SUPERNODE_ID, "tag")))
-        self.assertTrue(self.heard_as_peer(Request(str(uuid.uuid4()).upper(), SUPERNODE_ID)))
+        self.assertTrue(self.heard_as_peer(SearchRequest(PEER, SUPERNODE_ID, "tag")))
+        self.assertTrue(self.heard_as_peer(SearchRequest(str(uuid.uuid4()).upper(), SUPERNODE_ID)))
         for name in ["node", f"node-{PEER}", f"{PEER}x", PEER.replace("-", "")]:
-            self.assertFalse(self.heard_as_peer(Request(name, SUPERNODE_ID, "tag")), name)
+            self.assertFalse(self.heard_as_peer(SearchRequest(name, SUPERNODE_ID, "tag")), name)
 
     def test_memory(self) -> None:
         """A supernode is remembered for 60 s from the last that was heard of it."""
@@ -138,8 +138,8 @@ class EndingTests(SearchesTestCase):
         many = self.begin("b")
         self.assertEqual((len(few.awaited), len(many.awaited)), (2, 0))
         for name in ("p0", "p1", "p2"):
-            self.searches.not_found(NotFound(name, "a"))
-            self.searches.not_found(NotFound(name, "b"))
+            self.searches.not_found(NotFoundReply(name, "a"))
+            self.searches.not_found(NotFoundReply(name, "b"))
         self.assertEqual((few.is_over, many.is_over, many.timeout), (True, False, 0.5))
 
     def test_first_found(self) -> None:
@@ -147,7 +147,7 @@ class EndingTests(SearchesTestCase):
         self.hear(PEER, OTHER)
         search = self.begin("a")
         self.assertFalse(search.is_over)
-        self.assertIs(self.searches.found(Found(PEER, (HERE, THERE), search.tag)), search)
+        self.assertIs(self.searches.found(FoundReply(PEER, (HERE, THERE), search.tag)), search)
         self.assertTrue(search.is_over)
         self.assertEqual(list(search.locations), [HERE, THERE])
 
@@ -155,30 +155,30 @@ class EndingTests(SearchesTestCase):
         """A search is over when every supernode that was known at its start has said no."""
         self.hear(PEER, OTHER)
         search = self.begin("a")
-        self.assertEqual(self.searches.not_found(NotFound(PEER, "a", search.tag)), [search])
+        self.assertEqual(self.searches.not_found(NotFoundReply(PEER, "a", search.tag)), [search])
         self.assertFalse(search.is_over)
-        self.searches.not_found(NotFound(PEER, "a", search.tag))
+        self.searches.not_found(NotFoundReply(PEER, "a", search.tag))
         self.assertFalse(search.is_over)
-        self.searches.not_found(NotFound(OTHER, "a", search.tag))
+        self.searches.not_found(NotFoundReply(OTHER, "a", search.tag))
         self.assertTrue(search.is_over)
 
     def test_everyone(self) -> None:
         """A search for all holders waits for all answers, of either kind, and gathers them."""
         self.hear(PEER, OTHER, "rack-7")
         search = self.begin("a", everyone=True)
-        self.searches.found(Found(PEER, (HERE,), search.tag))
-        self.searches.not_found(NotFound(OTHER, "a", search.tag))
+        self.searches.found(FoundReply(PEER, (HERE,), search.tag))
+        self.searches.not_found(NotFoundReply(OTHER, "a", search.tag))
         self.assertFalse(search.is_over)
-        self.searches.found(Found("rack-7", (THERE, HERE), search.tag))
+        self.searches.found(FoundReply("rack-7", (THERE, HERE), search.tag))
         self.assertTrue(search.is_over)
         self.assertEqual(list(search.locations), [HERE, THERE])
 
     def test_nobody_known(self) -> None:
         """With nobody to wait for, a no ends nothing, for a yes can come from anybody."""
         search = self.begin("a")
-        self.searches.not_found(NotFound(PEER, "a", search.tag))
+        self.searches.not_found(NotFoundReply(PEER, "a", search.tag))
         self.assertFalse(search.is_over)
-        self.searches.found(Found(OTHER, (HERE,), search.tag))
+        self.searches.found(FoundReply(OTHER, (HERE,), search.tag))
         self.assertTrue(search.is_over)
 
     def test_newcomers_are_not_awaited(self) -> None:
@@ -186,7 +186,7 @@ class EndingTests(SearchesTestCase):
         self.hear(PEER)
         search = self.begin("a")
         self.hear(OTHER)
-        self.searches.not_found(NotFound(PEER, "a", search.tag))
+        self.searches.not_found(NotFoundReply(PEER, "a", search.tag))
         self.assertTrue(search.is_over)
 
     def test_ends_once(self) -> None:
@@ -201,15 +201,15 @@ class EndingTests(SearchesTestCase):
         self.assertTrue(unknown.is_to_be_repeated)
         unknown.repeated()
         self.assertTrue(unknown.is_to_be_repeated)
-        self.searches.found(Found(PEER, (HERE,), unknown.tag))
+        self.searches.found(FoundReply(PEER, (HERE,), unknown.tag))
         self.assertTrue(unknown.is_to_be_repeated)
         unknown.repeated()
         self.assertFalse(unknown.is_to_be_repeated)
-        self.searches.found(Found(OTHER, (THERE,), unknown.tag))
+        self.searches.found(FoundReply(OTHER, (THERE,), unknown.tag))
         self.assertTrue(unknown.is_to_be_repeated)
         self.hear(PEER, OTHER)
         known = self.begin("b", everyone=True)
-        self.searches.found(Found(PEER, (HERE,), known.tag))
+        self.searches.found(FoundReply(PEER, (HERE,), known.tag))
         known.repeated()
         self.assertTrue(known.is_to_be_repeated)
 
@@ -218,15 +218,15 @@ class EndingTests(SearchesTestCase):
         search = self.begin("a", everyone=True)
         for number in range(module.GATHERED_MAX + 5):
             location = f"10.0.{number // 250}.{number % 250}:80"
-            self.searches.found(Found(PEER, (location,), search.tag))
+            self.searches.found(FoundReply(PEER, (location,), search.tag))
         self.assertEqual(len(search.locations), module.GATHERED_MAX)
 
     def test_address_has_a_share(self) -> None:
         """Of one address it gathers a few, so that nobody's ports push out the others."""
         search = self.begin("a", everyone=True)
         for number in range(1_000):
-            self.searches.found(Found(PEER, (f"10.0.0.1:{number + 1}",), search.tag))
-        self.searches.found(Found(OTHER, (THERE,), search.tag))
+            self.searches.found(FoundReply(PEER, (f"10.0.0.1:{number + 1}",), search.tag))
+        self.searches.found(FoundReply(OTHER, (THERE,), search.tag))
         self.assertEqual(len(search.locations), module.GATHERED_SHARE + 1)
         self.assertIn(THERE, search.locations)
 
@@ -237,28 +237,28 @@ class TagTests(SearchesTestCase):
     def test_found_by_tag(self) -> None:
         """With several searches under way, a tagged reply reaches its own."""
         first, second = self.begin("a"), self.begin("b")
-        self.assertIs(self.searches.found(Found(PEER, (HERE,), second.tag)), second)
+        self.assertIs(self.searches.found(FoundReply(PEER, (HERE,), second.tag)), second)
         self.assertEqual(list(first.locations), [])
 
     def test_unknown_tag(self) -> None:
         """A reply with an unknown tag is dropped, though only one search is under way."""
         search = self.begin("a")
-        self.assertIsNone(self.searches.found(Found(PEER, (HERE,), "0" * 16)))
-        self.assertEqual(self.searches.not_found(NotFound(PEER, "a", "0" * 16)), [])
+        self.assertIsNone(self.searches.found(FoundReply(PEER, (HERE,), "0" * 16)))
+        self.assertEqual(self.searches.not_found(NotFoundReply(PEER, "a", "0" * 16)), [])
         self.assertEqual(list(search.locations), [])
 
     def test_tag_of_an_ended_search(self) -> None:
         """A reply that comes too late is dropped."""
         search = self.begin("a")
         self.searches.end(search, 0.1)
-        self.assertIsNone(self.searches.found(Found(PEER, (HERE,), search.tag)))
+        self.assertIsNone(self.searches.found(FoundReply(PEER, (HERE,), search.tag)))
         self.assertEqual(list(search.locations), [])
 
     def test_not_found_of_another_id(self) -> None:
         """A tagged no has to be about the id that was asked for."""
         self.hear(PEER)
         search = self.begin("a")
-        self.assertEqual(self.searches.not_found(NotFound(PEER, "b", search.tag)), [])
+        self.assertEqual(self.searches.not_found(NotFoundReply(PEER, "b", search.tag)), [])
         self.assertFalse(search.is_over)
 
 
@@ -284,7 +284,7 @@ class UntaggedTests(SearchesTestCase):
         first, second = self.begin("a"), self.begin("b")
         self.assertEqual(self.only(), [])
         self.assertEqual(list(self.searches.candidates("rack-7")), [first, second])
-        self.searches.not_found(NotFound("rack-7", "a"))
+        self.searches.not_found(NotFoundReply("rack-7", "a"))
         self.assertEqual(self.only(), [second])
         self.assertEqual(self.only("rack-8"), [])
 
@@ -310,7 +310,7 @@ class UntaggedTests(SearchesTestCase):
         """Who says no to a search that has ended, has not answered that one."""
         first, second = self.begin("a"), self.begin("b")
         self.searches.end(first, 0.1)
-        self.searches.not_found(NotFound("rack-7", "a"))
+        self.searches.not_found(NotFoundReply("rack-7", "a"))
         self.assertEqual(self.only(now=0.2), [second])
 
     def test_asked_again(self) -> None:
@@ -322,9 +322,9 @@ class UntaggedTests(SearchesTestCase):
     def test_who_tags(self) -> None:
         """Who has answered with a tag of ours says nothing to us without one."""
         first, second = self.begin("a"), self.begin("b")
-        self.searches.not_found(NotFound(PEER, "a", first.tag))
-        self.searches.found(Found(OTHER, (HERE,), second.tag))
-        self.searches.found(Found("rack-7", (HERE,), "a tag of nobody's"))
+        self.searches.not_found(NotFoundReply(PEER, "a", first.tag))
+        self.searches.found(FoundReply(OTHER, (HERE,), second.tag))
+        self.searches.found(FoundReply("rack-7", (HERE,), "a tag of nobody's"))
         for name, answers in ((PEER, 0), (OTHER, 0), ("rack-7", 2)):
             self.assertEqual(len(list(self.searches.candidates(name))), answers)
 
@@ -336,10 +336,10 @@ class UntaggedTests(SearchesTestCase):
         for id in "abc":
             self.searches.end(self.begin(id), 0.0)
         for id in "bc":
-            self.searches.not_found(NotFound("rack-7", id))
+            self.searches.not_found(NotFoundReply("rack-7", id))
         self.assertEqual(self.only(), [search])
         for name in (PEER, OTHER, NAME):
-            self.searches.found(Found(name, (HERE,), search.tag))
+            self.searches.found(FoundReply(name, (HERE,), search.tag))
         self.assertEqual(list(self.searches.candidates(PEER)), [search])
         self.assertEqual(list(self.searches.candidates(OTHER)), [])
 
@@ -347,7 +347,7 @@ class UntaggedTests(SearchesTestCase):
         """An untagged no counts for every search for its id and for no other."""
         self.hear("rack-7")
         one, all_, other = self.begin("a"), self.begin("a", everyone=True), self.begin("b")
-        self.assertEqual(self.searches.not_found(NotFound("rack-7", "a")), [one, all_])
+        self.assertEqual(self.searches.not_found(NotFoundReply("rack-7", "a")), [one, all_])
         self.assertEqual([s.is_over for s in (one, all_, other)], [True, True, False])
 
     def test_confirmed(self) -> None:
@@ -384,7 +384,7 @@ class UntaggedTests(SearchesTestCase):
         after = self.begin("b", now=3.0)
         doubts = [self.searches.is_in_doubt(search) for search in (before, after, call)]
         self.assertEqual(doubts, [True, False, False])
-        self.searches.not_found(NotFound("rack-7", "a"))
+        self.searches.not_found(NotFoundReply("rack-7", "a"))
         self.assertFalse(self.searches.is_in_doubt(before))
 
     def test_unchecked_is_bounded(self) -> None:
@@ -393,7 +393,7 @@ class UntaggedTests(SearchesTestCase):
         search = self.begin("a", now=1.0)
         for name in ("p0", "p1", "p2"):
             self.searches.unchecked(name, 2.0)
-            self.searches.not_found(NotFound(name, "a"))
+            self.searches.not_found(NotFoundReply(name, "a"))
         self.assertTrue(self.searches.is_in_doubt(search))
         self.assertFalse(self.searches.is_in_doubt(self.begin("b", now=3.0)))
 
@@ -402,7 +402,7 @@ class UntaggedTests(SearchesTestCase):
         self.patch(module, "DENIED_MAX", 2)
         search = self.begin("a")
         for number in range(5):
-            self.searches.not_found(NotFound(f"p{number}", "a"))
+            self.searches.not_found(NotFoundReply(f"p{number}", "a"))
         self.assertEqual(len(search.denied), 2)
 
 
@@ -420,7 +420,7 @@ class MissesTests(SearchesTestCase):
     def test_found_is_no_miss(self) -> None:
         """A search that found something leaves no miss."""
         search = self.begin("a")
-        self.searches.found(Found(PEER, (HERE,), search.tag))
+        self.searches.found(FoundReply(PEER, (HERE,), search.tag))
         self.searches.end(search, 0.1)
         self.assertFalse(self.searches.is_known_miss("a", 0.1))
 
@@ -428,7 +428,7 @@ class MissesTests(SearchesTestCase):
         """What is found ends the memory of a miss that came first."""
         one, all_ = self.begin("a"), self.begin("a", everyone=True)
         self.searches.end(one, 0.1)
-        self.searches.found(Found(PEER, (HERE,), all_.tag))
+        self.searches.found(FoundReply(PEER, (HERE,), all_.tag))
         self.searches.end(all_, 0.1)
         self.assertFalse(self.searches.is_known_miss("a", 0.1))
 
@@ -482,7 +482,7 @@ class BoundsTests(SearchesTestCase):
         """A search that was answered gives its token back, so known ids are never refused."""
         for number in range(3_000):
             search = self.begin(str(number))
-            self.searches.found(Found(PEER, (HERE,), search.tag))
+            self.searches.found(FoundReply(PEER, (HERE,), search.tag))
             self.searches.end(search, 0.0)
         self.assertEqual(self.miss_until_refused(0.0), 1_000)
 
@@ -502,22 +502,29 @@ class CreditTests(SearchesTestCase):
     @given(
         st.lists(
             st.one_of(
-                st.builds(Found, st.sampled_from([PEER, OTHER]), st.just((HERE,)), st.just("t")),
                 st.builds(
-                    NotFound, st.sampled_from([PEER, OTHER]), st.just("a"), st.just("t") | st.none()
+                    FoundReply, st.sampled_from([PEER, OTHER]), st.just((HERE,)), st.just("t")
                 ),
-                st.builds(NotFound, st.sampled_from([PEER, OTHER]), st.just("b"), st.none()),
+                st.builds(
+                    NotFoundReply,
+                    st.sampled_from([PEER, OTHER]),
+                    st.just("a"),
+                    st.just("t") | st.none(),
+                ),
+                st.builds(NotFoundReply, st.sampled_from([PEER, OTHER]), st.just("b"), st.none()),
             )
         )
     )
-    def test_no_foreign_tag_gives_a_location(self, replies: list[Found | NotFound]) -> None:
+    def test_no_foreign_tag_gives_a_location(
+        self, replies: list[FoundReply | NotFoundReply]
+    ) -> None:
         """Whatever comes under tags that nobody gave out, a search for it finds nothing."""
         searches = Searches(NAME, 0.5)
         search = searches.begin("a", False, 0.0)
         assert search is not None
         for reply in replies:
             searches.heard(reply, 0.0)
-            if isinstance(reply, Found):
+            if isinstance(reply, FoundReply):
                 searches.found(reply)
             else:
                 searches.not_found(reply)

@@ -5,7 +5,13 @@ from unittest.mock import patch
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.errors import NotSigned, Unavailable
-from p2ptwisted.security.http_signatures import HEADERS_MAX, REMEMBERED, WINDOW, Call, Signatures
+from p2ptwisted.security.http_signatures import (
+    HEADERS_MAX,
+    REMEMBERED,
+    WINDOW,
+    HttpSignatures,
+    SignedCall,
+)
 
 METHOD, URL, BODY = "POST", "http://10.0.0.1:5000/api/supernode/register?a=b", b'{"a": 1}'
 
@@ -14,7 +20,7 @@ class SignaturesTests(SynchronousTestCase):
     """Which calls prove to come from a member."""
 
     def setUp(self) -> None:
-        self.signatures = Signatures(b"k" * 32)
+        self.signatures = HttpSignatures(b"k" * 32)
         self.headers = self.signatures.sign(METHOD, URL, BODY)
 
     def check(
@@ -27,8 +33,8 @@ class SignaturesTests(SynchronousTestCase):
         once: bool = False,
         key: bytes = b"k" * 32,
     ) -> None:
-        checking = self.signatures if key == b"k" * 32 else Signatures(key)
-        checking.check(Call(method, url, dict(headers or self.headers)), body, now, once)
+        checking = self.signatures if key == b"k" * 32 else HttpSignatures(key)
+        checking.check(SignedCall(method, url, dict(headers or self.headers)), body, now, once)
 
     def refused(self, **changes: object) -> str:
         return str(self.assertRaises(NotSigned, self.check, **changes))

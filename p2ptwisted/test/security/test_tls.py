@@ -30,13 +30,12 @@ from p2ptwisted.errors import InvalidInput
 from p2ptwisted.security import tls
 from p2ptwisted.security.tls import (
     FILE_MAX,
-    Authority,
     NotProved,
+    TrustedAuthority,
     check_certificate,
     load_authority,
     load_identity,
 )
-
 from p2ptwisted.test.certificates import (
     ADDRESS,
     FOR_ADDRESS,
@@ -81,7 +80,7 @@ class TlsTestCase(SynchronousTestCase):
         self, server: IOpenSSLServerConnectionCreator, address: str = ADDRESS
     ) -> tuple[Talker, Talker]:
         """What becomes of a call there: the client, and the server."""
-        return shake_hands(Authority([self.authority.certificate]), server, address)
+        return shake_hands(TrustedAuthority([self.authority.certificate]), server, address)
 
     def assertSpoken(self, shown: Issued, chain: bytes = b"", address: str = ADDRESS) -> None:
         client, server = self.call(self.identity(shown, chain), address)
@@ -191,7 +190,7 @@ class IdentityOfHostsTests(TlsTestCase):
 
     def test_address_called(self) -> None:
         """What is called by something else than an IPv4 address isn't called at all."""
-        authority = Authority([self.authority.certificate])
+        authority = TrustedAuthority([self.authority.certificate])
         clock = Clock()
         plain = InMemory(self.identity(self.host(FOR_ADDRESS, FOR_SERVERS)), clock)
         for host in ("localhost", "::1", "", "10.0.0", "10.0.0.01"):

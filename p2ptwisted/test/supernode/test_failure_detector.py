@@ -10,13 +10,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from p2ptwisted.client.transport import TIMEOUT
-from p2ptwisted.model import Node, Resource
+from p2ptwisted.model import NodeInfo, ResourceInfo
 from p2ptwisted.supernode.failure_detector import (
     AGAIN,
     BEGUN_AT_ONCE,
     CHECKS_AT_ONCE,
     TOGETHER,
-    Misses,
+    MissCounter,
     Sweep,
 )
 from p2ptwisted.supernode.registry.registry import Registry
@@ -34,7 +34,7 @@ class MissesTests(SynchronousTestCase):
     """How many checks a node may miss."""
 
     def setUp(self) -> None:
-        self.misses = Misses()
+        self.misses = MissCounter()
 
     def test_two_in_a_row(self) -> None:
         """The second miss in a row is one too many."""
@@ -141,7 +141,7 @@ class SweepTestCase(SynchronousTestCase):
 
     def add(self, *locations: str) -> None:
         for location in locations:
-            self.registry.register(Node("", location), [Resource("x", "x")])
+            self.registry.register(NodeInfo("", location), [ResourceInfo("x", "x")])
         self.slices.run()
 
     def pass_time(self, seconds: float) -> None:
@@ -513,8 +513,8 @@ class LogTests(SweepTestCase):
 
     def test_long_name(self) -> None:
         """A node's name is shown as far as it tells it from others, however it is escaped."""
-        self.registry.register(Node("\U000e0001" * 4096, A), [])
-        self.registry.register(Node("name", B), [])
+        self.registry.register(NodeInfo("\U000e0001" * 4096, A), [])
+        self.registry.register(NodeInfo("name", B), [])
         self.slices.run()
         self.nodes.down = {A, B}
         self.start()
@@ -535,7 +535,7 @@ class FailureTests(SweepTestCase):
         self.add(A)
         self.start()
 
-        def broken() -> list[Node]:
+        def broken() -> list[NodeInfo]:
             raise OSError("disk gone")
 
         patch = self.patch(self.registry, "nodes", broken)

@@ -2,14 +2,14 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2ptwisted.supernode.quota import Shares
+from p2ptwisted.supernode.quota import Quota
 
 
 class SharesTests(SynchronousTestCase):
     """Ten of something, of which one user gets four."""
 
     def setUp(self) -> None:
-        self.shares = Shares(10, 4)
+        self.shares = Quota(10, 4)
 
     def test_share(self) -> None:
         """A user begins while it has less than its share, and more when some has ended."""

@@ -32,12 +32,12 @@ from p2ptwisted.model import (
     HeldFile,
     Holders,
     Holding,
-    Node,
+    NodeInfo,
     Registration,
-    Resource,
+    ResourceInfo,
 )
 from p2ptwisted.protocols import sockets
-from p2ptwisted.protocols.datagrams import Found, Request, decode
+from p2ptwisted.protocols.datagrams import FoundReply, SearchRequest, decode
 from p2ptwisted.supernode import service as supernode_module
 from p2ptwisted.supernode.failure_detector import Sweep
 from p2ptwisted.supernode.registry import writer as registry_lists
@@ -46,8 +46,8 @@ from p2ptwisted.supernode.service import (
     LOOKED_AT,
     PEERS_ASKED,
     ISupernodeReactor,
-    Known,
-    Supernode,
+    LocalAnswers,
+    LocalSupernode,
     make_supernode,
 )
 from p2ptwisted.support import locations as addresses
@@ -64,8 +64,8 @@ HERE, CALLER, OTHER = "10.0.0.1", "10.0.0.2", "10.0.0.3"
 NODE = f"{CALLER}:8000"
 ELSEWHERE, ELSEWHERE_TOO = "10.0.0.8:8000", "10.0.0.9:8000"
 
-X, Y = Resource("x", "x.bin", 7), Resource("y", "y.txt")
-PART = Resource("x", "x.bin", 7, partial=True)
+X, Y = ResourceInfo("x", "x.bin", 7), ResourceInfo("y", "y.txt")
+PART = ResourceInfo("x", "x.bin", 7, partial=True)
 
 
 class SupernodeTestCase(SynchronousTestCase):
@@ -83,15 +83,15 @@ class SupernodeTestCase(SynchronousTestCase):
         self.well: set[str] = set()
         self.sweep = Sweep(Clock(), self.registry, self.is_well, self.is_well, 5.0)
         own = OwnLocation(None, lambda: Location("0.0.0.0", 5000))
-        self.known = Known(self.registry, own)
+        self.known = LocalAnswers(self.registry, own)
         self.clock = Clock()
         self.supernode = self.make_with()
 
-    def make_with(self, **bounds: int) -> Supernode:
+    def make_with(self, **bounds: int) -> LocalSupernode:
         """A supernode with these of its module's bounds."""
         for name, value in bounds.items():
             self.patch(supernode_module, name, value)
-        return Supernode(
+        return LocalSupernode(
             self.clock,
             self.registry,
             self.known,
@@ -116,7 +116,7 @@ class SupernodeTestCase(SynchronousTestCase):
         return self.successResultOf(self.begun(work))
 
     def register(
-        self, location: str, *resources: Resource, caller: str = LOOPBACK, name: str = ""
+        self, location: str, *resources: ResourceInfo, caller: str = LOOPBACK, name: str = ""
     ) -> None:
         registration = Registration(location, list(resources), name)
         self.done(self.supernode.register(registration, caller))
@@ -145,12 +145,12 @@ class AddressRuleTests(SupernodeTestCase):
     def test_own(self) -> None:
         """A node may register the address that it calls from."""
         self.register(NODE, X, caller=CALLER, name="rack-2")
-        self.assertEqual(self.supernode.nodes(), [Node("rack-2", NODE)])
+        self.assertEqual(self.supernode.nodes(), [NodeInfo("rack-2", NODE)])
 
     def test_without_a_host(self) -> None:
         """Without a host the location is that of the caller."""
         self.register(":8000", X, caller=CALLER)
-        self.assertEqual(self.supernode.nodes(), [Node("", NODE)])
+        self.assertEqual(self.supernode.nodes(), [NodeInfo("", NODE)])
 
     def test_third_party(self) -> None:
         """Nobody may have a third party called, and the message says what to do."""
@@ -164,7 +164,7 @@ class AddressRuleTests(SupernodeTestCase):
     def test_from_loopback(self) -> None:
         """From this machine any location may be registered."""
         self.register(f"{OTHER}:80", X)
-        self.assertEqual(self.supernode.nodes(), [Node("", f"{OTHER}:80")])
+        self.assertEqual(self.supernode.nodes(), [NodeInfo("", f"{OTHER}:80")])
 
     def test_malformed(self) -> None:
         """A location that is none is refused, whoever calls."""
@@ -178,7 +178,7 @@ class AddressRuleTests(SupernodeTestCase):
         for speak in (self.supernode.heartbeat, self.supernode.goodbye):
             self.assertRaises(NotAllowed, speak, NODE, OTHER)
             self.assertRaises(InvalidInput, speak, "rack:80", CALLER)
-        self.assertEqual(self.supernode.nodes(), [Node("", NODE)])
+        self.assertEqual(self.supernode.nodes(), [NodeInfo("", NODE)])
 
 
 class TrustedTests(SupernodeTestCase):
@@ -189,7 +189,7 @@ class TrustedTests(SupernodeTestCase):
     def test_inside(self) -> None:
         """From a trusted network any location may be registered."""
         self.register("172.16.0.1:80", X, caller=CALLER)
-        self.assertEqual(self.supernode.nodes(), [Node("", "172.16.0.1:80")])
+        self.assertEqual(self.supernode.nodes(), [NodeInfo("", "172.16.0.1:80")])
 
     def test_outside(self) -> None:
         """From any other it may not, a location inside the trusted one included."""
@@ -230,7 +230,7 @@ class MembershipTests(SupernodeTestCase):
         self.done(self.supernode.sweep())
         self.assertEqual(len(self.supernode.nodes()), 2)
         self.done(self.supernode.sweep())
-        self.assertEqual(self.supernode.nodes(), [Node("", NODE)])
+        self.assertEqual(self.supernode.nodes(), [NodeInfo("", NODE)])
 
     def test_signs_of_life(self) -> None:
         """A heartbeat or a registration between two sweeps makes the misses begin again."""
@@ -240,7 +240,7 @@ class MembershipTests(SupernodeTestCase):
         self.done(self.supernode.sweep())
         self.register(NODE, X, caller=CALLER)
         self.done(self.supernode.sweep())
-        self.assertEqual(self.supernode.nodes(), [Node("", NODE)])
+        self.assertEqual(self.supernode.nodes(), [NodeInfo("", NODE)])
 
 
 class RatesTests(SupernodeTestCase):
@@ -463,7 +463,7 @@ class FindTests(SupernodeTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.register(NODE, X, Y, caller=CALLER, name="rack-2")
-        self.register(f"{LOOPBACK}:8000", Resource("z", "x-tra.bin"), name="here")
+        self.register(f"{LOOPBACK}:8000", ResourceInfo("z", "x-tra.bin"), name="here")
         self.overlay.answers = {"far": (ELSEWHERE,), "x": (ELSEWHERE_TOO,)}
 
     def find(self, caller: str = OTHER, **what: Any) -> list[Holding]:
@@ -772,7 +772,7 @@ class MakeSupernodeTests(SynchronousTestCase):
     def test_names(self) -> None:
         """Each calls itself by a UUID of its own in its datagrams."""
         messages = [decode(payload) for payload in self.network.to_group(self.group)]
-        names = {message.name for message in messages if isinstance(message, Request)}
+        names = {message.name for message in messages if isinstance(message, SearchRequest)}
         self.assertEqual(len(names), 2)
         for name in names:
             self.assertEqual(str(uuid.UUID(name)), name)
@@ -835,7 +835,7 @@ class MakeSupernodeTests(SynchronousTestCase):
         peer.send(b"rack-7#tag;20;supernode", self.group)
         self.network.deliver()
         (reply,) = [decode(payload) for payload in peer.payloads() if b"#tag;21;" in payload]
-        assert isinstance(reply, Found)
+        assert isinstance(reply, FoundReply)
         self.assertEqual(reply.locations, ("10.3.0.1:80",))
 
     def test_state(self) -> None:

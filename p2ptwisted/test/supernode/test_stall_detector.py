@@ -2,14 +2,14 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2ptwisted.supernode.stall_detector import LATE_MAX, LEAST, TICK, Lateness
+from p2ptwisted.supernode.stall_detector import LATE_MAX, LEAST, TICK, StallDetector
 
 
 class LatenessTests(SynchronousTestCase):
     """What is known of a process by when its ticks come."""
 
     def setUp(self) -> None:
-        self.lateness = Lateness()
+        self.lateness = StallDetector()
 
     def tick(self, *times: float) -> None:
         for now in times:

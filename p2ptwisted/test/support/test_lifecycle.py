@@ -11,8 +11,8 @@ from zope.interface.verify import verifyObject
 from p2ptwisted.support.lifecycle import (
     Closing,
     InOrder,
-    Signal,
     Starting,
+    Wakeup,
     all_of,
     in_order,
     make_cooperator,
@@ -232,7 +232,7 @@ class SignalTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.signal = Signal(self.clock)
+        self.signal = Wakeup(self.clock)
 
     def wait(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self.signal.wait(5))

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2ptwisted.support.rate_limit import Buckets, TokenBucket
+from p2ptwisted.support.rate_limit import TokenBucket, TokenBuckets
 
 
 def taken(bucket: TokenBucket, now: float) -> int:
@@ -87,14 +87,14 @@ class BucketsTests(SynchronousTestCase):
 
     def test_apart(self) -> None:
         """What one takes the others keep."""
-        buckets = Buckets(1, 1, 10)
+        buckets = TokenBuckets(1, 1, 10)
         self.assertTrue(buckets.of("a").take(0.0))
         self.assertFalse(buckets.of("a").take(0.0))
         self.assertTrue(buckets.of("b").take(0.0))
 
     def test_bounded(self) -> None:
         """The one used least recently is forgotten, and begins anew."""
-        buckets = Buckets(1, 1, 2)
+        buckets = TokenBuckets(1, 1, 2)
         for name in ("a", "b", "a", "c"):
             buckets.of(name).take(0.0)
         self.assertFalse(buckets.of("a").take(0.0))

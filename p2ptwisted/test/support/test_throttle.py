@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2ptwisted.support.throttle import BURST, Throttle
+from p2ptwisted.support.throttle import BURST, RateLimit
 
 
 class ThrottleTests(SynchronousTestCase):
@@ -12,11 +12,11 @@ class ThrottleTests(SynchronousTestCase):
 
     def test_no_bound(self) -> None:
         """Without a rate there is never a wait."""
-        self.assertEqual(Throttle(None).take(1 << 40, 0.0), 0.0)
+        self.assertEqual(RateLimit(None).take(1 << 40, 0.0), 0.0)
 
     def test_rate(self) -> None:
         """Bytes cost as many seconds as they take at the rate."""
-        throttle = Throttle(1000)
+        throttle = RateLimit(1000)
         throttle.take(100, 50.0)
         self.assertAlmostEqual(throttle.take(500, 50.0), 0.5)
         self.assertAlmostEqual(throttle.take(500, 50.0), 1.0)
@@ -24,7 +24,7 @@ class ThrottleTests(SynchronousTestCase):
 
     def test_burst(self) -> None:
         """After a pause, however long, a tenth of a second's worth goes at once."""
-        throttle = Throttle(1000)
+        throttle = RateLimit(1000)
         throttle.take(5000, 0.0)
         self.assertEqual(throttle.take(100, 1e6), 0.0)
         self.assertGreater(throttle.take(1, 1e6), 0.0)
@@ -37,7 +37,7 @@ class ThrottleTests(SynchronousTestCase):
     )
     def test_bound(self, rate: int, starts: list[float], counts: list[int]) -> None:
         """Several that share it and wait as told keep to the rate together."""
-        throttle = Throttle(rate)
+        throttle = RateLimit(rate)
         turns = sorted(starts)
         through = 0
         for count in counts:

@@ -16,7 +16,7 @@ from p2ptwisted.test.node_fakes import one_by_one, open_descriptors
 from p2ptwisted.test.transfer_fakes import (
     LENGTH,
     FakeHolder,
-    Swarm,
+    SwarmClient,
     Wholes,
     busy,
     cut,
@@ -26,8 +26,8 @@ from p2ptwisted.test.transfer_fakes import (
 from p2ptwisted.transfer import attempt, patience
 from p2ptwisted.transfer import piece_picker as plan
 from p2ptwisted.transfer.attempt import PATIENCE
-from p2ptwisted.transfer.download import GIVE_UP, LOOK_UP, TOLD_MAX, TURN, Fetch
-from p2ptwisted.transfer.part_file import BLOCK, Part
+from p2ptwisted.transfer.download import GIVE_UP, LOOK_UP, TOLD_MAX, TURN, Download
+from p2ptwisted.transfer.part_file import BLOCK, PartFile
 from p2ptwisted.transfer.swarm import SOURCES_MAX
 
 CONTENT = bytes(range(8 * LENGTH))
@@ -43,7 +43,7 @@ class FetchCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.patch(pieces, "PIECE_MIN", LENGTH)
         self.clock = Clock()
-        self.swarm = Swarm(self.clock)
+        self.swarm = SwarmClient(self.clock)
         self.listed = Holders(ID, [], [], "file")
         self.problem: Exception | None = None
         self.wholes = Wholes()
@@ -52,8 +52,8 @@ class FetchCase(SynchronousTestCase):
         self.open_before = open_descriptors()
         self.fetch = self.make()
 
-    def make(self, pause: float = 0.0, overwrite: bool = False, id: str = ID) -> Fetch:
-        return Fetch(
+    def make(self, pause: float = 0.0, overwrite: bool = False, id: str = ID) -> Download:
+        return Download(
             self.clock,
             self.swarm,
             one_by_one(self.clock),
@@ -588,10 +588,10 @@ class DiskTests(FetchCase):
     def test_full(self) -> None:
         """A disk that can't be written to ends it at once, and is not the holder's trouble."""
 
-        def write(part: Part, at: int, data: bytes) -> None:
+        def write(part: PartFile, at: int, data: bytes) -> None:
             raise Unavailable("no room")
 
-        self.patch(Part, "write", write)
+        self.patch(PartFile, "write", write)
         self.add("a:1")
         self.assertEqual(self.fails(), "no room")
         self.assertEqual(self.fetch.troubles, {})

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.pieces import MIB, Pieces, every_piece, members
 from p2ptwisted.test.node_fakes import at_once, open_descriptors
-from p2ptwisted.transfer.part_file import JOURNAL, PART, Part
+from p2ptwisted.transfer.part_file import JOURNAL, PART, PartFile
 
 
 def cut(content: bytes) -> Pieces:
@@ -45,14 +45,14 @@ class PartTestCase(SynchronousTestCase):
         self.part_path = self.folder / f"file{PART}"
         self.journal = self.folder / f"file{JOURNAL}"
 
-    def part(self, pieces: Pieces = PIECES, id: str = ID) -> Part:
-        part = Part(self.destination, id, pieces)
+    def part(self, pieces: Pieces = PIECES, id: str = ID) -> PartFile:
+        part = PartFile(self.destination, id, pieces)
         self.addCleanup(part.close)
         for _ in part.reserve():
             pass
         return part
 
-    def receive(self, part: Part, *pieces: int, content: bytes = CONTENT) -> list[bool]:
+    def receive(self, part: PartFile, *pieces: int, content: bytes = CONTENT) -> list[bool]:
         """These pieces come, some bytes at a time."""
         good = []
         for piece in pieces:
@@ -222,7 +222,7 @@ class AgainTests(PartTestCase):
         for at in range(0, good.index(b"\n"), 7):
             self.part_path.write_bytes(b"x")
             self.journal.write_bytes(good[:at] + b"\xd9" + good[at + 1 :])
-            part = Part(self.destination, ID, PIECES)
+            part = PartFile(self.destination, ID, PIECES)
             part.close()
             self.assertEqual(part.have, 0, at)
 
@@ -497,7 +497,7 @@ class TroubleTests(PartTestCase):
         outside.mkdir()
         self.folder = self.folder / "sub"
         self.destination = self.folder / "file"
-        part = Part(self.destination, ID, PIECES, within=self.folder.parent)
+        part = PartFile(self.destination, ID, PIECES, within=self.folder.parent)
         self.addCleanup(part.close)
         self.receive(part, *range(PIECES.count))
         self.folder.rename(self.folder.with_name("moved"))
@@ -507,7 +507,7 @@ class TroubleTests(PartTestCase):
         self.assertEqual(list(outside.iterdir()), [])
         self.assertEqual((self.folder.with_name("moved") / "file").read_bytes(), CONTENT)
         error = self.assertRaises(
-            Unavailable, Part, self.destination, ID, PIECES, within=self.folder.parent
+            Unavailable, PartFile, self.destination, ID, PIECES, within=self.folder.parent
         )
         self.assertIn("a link leads out of the folder", str(error))
 
@@ -562,7 +562,7 @@ class TroubleTests(PartTestCase):
 
     def test_closed_between_slices(self) -> None:
         """Work in slices ends without an error when the part is closed."""
-        for begin in (Part.recheck, Part.reserve):
+        for begin in (PartFile.recheck, PartFile.reserve):
             part = self.part()
             self.receive(part, 0)
             work = begin(part)

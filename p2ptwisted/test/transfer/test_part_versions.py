@@ -10,8 +10,8 @@ from p2ptwisted.errors import Unavailable
 from p2ptwisted.pieces import MIB, Pieces
 from p2ptwisted.test.transfer_fakes import left_of
 from p2ptwisted.transfer import part_versions as module
-from p2ptwisted.transfer.part_file import BLOCK, NoRoom, Part
-from p2ptwisted.transfer.part_versions import Parts
+from p2ptwisted.transfer.part_file import BLOCK, NoRoom, PartFile
+from p2ptwisted.transfer.part_versions import PartVersions
 
 #: Four versions of a resource, of which the first is right.
 CONTENTS = [b"".join(bytes([10 * v + n]) * MIB for n in range(8)) for v in range(4)]
@@ -34,15 +34,15 @@ class PartsTests(SynchronousTestCase):
         self.folder.mkdir()
         self.parts = self.make()
 
-    def make(self) -> Parts:
-        parts = Parts(self.folder / "file", ID)
+    def make(self) -> PartVersions:
+        parts = PartVersions(self.folder / "file", ID)
         self.addCleanup(parts.close)
         return parts
 
     def files(self) -> set[str]:
         return {path.name for path in self.folder.iterdir()}
 
-    def receive(self, version: int, *pieces: int) -> Part:
+    def receive(self, version: int, *pieces: int) -> PartFile:
         """The part of that version, with these pieces of it."""
         part = self.parts.of(VERSIONS[version])
         for piece in pieces:
@@ -62,7 +62,7 @@ class PartsTests(SynchronousTestCase):
 
     def test_name_at_its_longest(self) -> None:
         """Where a name leaves no more room than for a part's journal, that is enough."""
-        longest = Parts(self.folder / ("n" * (255 - len(".part.journal"))), ID)
+        longest = PartVersions(self.folder / ("n" * (255 - len(".part.journal"))), ID)
         self.addCleanup(longest.close)
         for version in VERSIONS:
             longest.of(version)
@@ -139,7 +139,7 @@ class PartsTests(SynchronousTestCase):
         self.receive(1, 1)
         other = self.make()
         self.assertRaises(Unavailable, other.of, VERSIONS[1])
-        self.assertRaises(Unavailable, Parts(self.folder / "file", "x").of, VERSIONS[2])
+        self.assertRaises(Unavailable, PartVersions(self.folder / "file", "x").of, VERSIONS[2])
         part = other.of(VERSIONS[0])
         other.discard(part)
         self.assertIsNotNone(left_of(self.folder / "file", ID))

@@ -12,9 +12,9 @@ from p2ptwisted.transfer.piece_picker import (
     RETRY_MAX,
     STALL,
     TRICKLE,
-    Plan,
-    Rate,
-    Source,
+    Neighbor,
+    PiecePicker,
+    RateMeter,
 )
 
 #: Bytes a second; a piece takes a tenth of a second.
@@ -26,7 +26,7 @@ class RateTests(SynchronousTestCase):
 
     def test_unknown(self) -> None:
         """Before anything has come, nothing is known."""
-        rate = Rate()
+        rate = RateMeter()
         self.assertIsNone(rate.value())
         rate.begin(5.0)
         rate.add(100, 5.0)
@@ -34,7 +34,7 @@ class RateTests(SynchronousTestCase):
 
     def test_steady(self) -> None:
         """A steady rate is what it is, whatever the pauses between requests."""
-        rate = Rate()
+        rate = RateMeter()
         now = 100.0
         for _ in range(50):
             rate.begin(now)
@@ -46,7 +46,7 @@ class RateTests(SynchronousTestCase):
 
     def test_change(self) -> None:
         """Some seconds after a change, the rate is the new one."""
-        rate = Rate()
+        rate = RateMeter()
         rate.begin(0.0)
         for tenth in range(1, 100):
             rate.add(1000 if tenth < 20 else 10, tenth / 10)
@@ -59,17 +59,17 @@ class PlanTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.now = 1000.0
 
-    def plan(self, piece_count: int = 8, have: int = 0) -> Plan:
-        return Plan(Pieces(piece_count * MIB, b""), have, Random(0))
+    def plan(self, piece_count: int = 8, have: int = 0) -> PiecePicker:
+        return PiecePicker(Pieces(piece_count * MIB, b""), have, Random(0))
 
-    def offer(self, plan: Plan, location: str, has: int | None = None) -> Source:
+    def offer(self, plan: PiecePicker, location: str, has: int | None = None) -> Neighbor:
         """A holder, of everything if nothing else is said."""
         return plan.offer(location, every_piece(8) if has is None else has)
 
-    def ask(self, plan: Plan, source: Source) -> list[int]:
+    def ask(self, plan: PiecePicker, source: Neighbor) -> list[int]:
         return list(members(plan.wanted(source, self.now)))
 
-    def send(self, plan: Plan, source: Source, *pieces: int, rate: int = RATE) -> None:
+    def send(self, plan: PiecePicker, source: Neighbor, *pieces: int, rate: int = RATE) -> None:
         """It sends these, at that rate, and they are right."""
         self.assertTrue(plan.started(source, sum(1 << piece for piece in pieces)))
         for piece in pieces:
@@ -81,7 +81,7 @@ class PlanTests(SynchronousTestCase):
 
     def test_what_is_missing(self) -> None:
         """A plan counts what is missing, of the last piece only what it has."""
-        plan = Plan(Pieces(2 * MIB + 5, b""), 0b001)
+        plan = PiecePicker(Pieces(2 * MIB + 5, b""), 0b001)
         self.assertEqual(plan.bytes_missing, MIB + 5)
         self.assertFalse(plan.done)
         source = plan.offer("a", 0b111)
@@ -95,7 +95,7 @@ class PlanTests(SynchronousTestCase):
 
     def test_nothing_missing(self) -> None:
         """An empty resource is done at once, and so is one that is here."""
-        self.assertTrue(Plan(Pieces(0, b"")).done)
+        self.assertTrue(PiecePicker(Pieces(0, b"")).done)
         self.assertTrue(self.plan(have=every_piece(8)).done)
 
     # -- who is asked for what
@@ -263,7 +263,9 @@ class PlanTests(SynchronousTestCase):
 
     # -- what is late
 
-    def late(self, plan: Plan, *, rate: int, sends: int = 0b1111) -> tuple[Source, Source]:
+    def late(
+        self, plan: PiecePicker, *, rate: int, sends: int = 0b1111
+    ) -> tuple[Neighbor, Neighbor]:
         """One source sends, at that rate; another with the usual rate is idle."""
         other, idle = self.offer(plan, "other"), self.offer(plan, "idle")
         self.ask(plan, idle)

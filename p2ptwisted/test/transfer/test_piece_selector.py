@@ -5,19 +5,19 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.pieces import every_piece, members
-from p2ptwisted.transfer.piece_selector import LEVELS, RUN_MAX, Spread
+from p2ptwisted.transfer.piece_selector import LEVELS, RUN_MAX, PieceSelector
 
 
 class SpreadTests(SynchronousTestCase):
     """What a holder sends next."""
 
-    def chosen(self, spread: Spread, pieces: int, client: str) -> list[int]:
+    def chosen(self, spread: PieceSelector, pieces: int, client: str) -> list[int]:
         """What it sends in an answer that is through at once."""
         return list(members(spread.choose(pieces, client)))
 
     def test_alone(self) -> None:
         """A client that is alone gets twice as many pieces each time, in order, up to a bound."""
-        spread, missing, runs = Spread(), every_piece(200), []
+        spread, missing, runs = PieceSelector(), every_piece(200), []
         while missing:
             run = spread.choose(missing, "a")
             self.assertEqual(run & -run, missing & -missing, "not the next ones")
@@ -27,14 +27,14 @@ class SpreadTests(SynchronousTestCase):
 
     def test_several_clients(self) -> None:
         """Clients that take turns get a piece each, and each another one."""
-        spread = Spread()
+        spread = PieceSelector()
         everything = every_piece(6)
         chosen = [self.chosen(spread, everything, client) for client in "abcabc"]
         self.assertEqual(chosen, [[0], [1], [2], [3], [4], [5]])
 
     def test_one_that_asks_while_another_is_served(self) -> None:
         """A client that asks again gets one piece as long as an answer is on its way."""
-        spread = Spread()
+        spread = PieceSelector()
         everything = every_piece(100)
         self.chosen(spread, everything, "a")
         spread.began()
@@ -44,7 +44,7 @@ class SpreadTests(SynchronousTestCase):
 
     def test_least_sent_first(self) -> None:
         """What was sent most rarely goes first, whoever asks."""
-        spread = Spread()
+        spread = PieceSelector()
         self.chosen(spread, 0b0111, "a")
         self.chosen(spread, 0b0110, "b")
         self.assertEqual(self.chosen(spread, 0b0111, "c"), [2])
@@ -52,7 +52,7 @@ class SpreadTests(SynchronousTestCase):
 
     def test_run_is_of_equals(self) -> None:
         """A run ends before a piece that was sent more often, or is not wanted."""
-        spread = Spread()
+        spread = PieceSelector()
         self.chosen(spread, 0b100000, "b")
         for _ in range(3):
             self.chosen(spread, 1 << 40, "a")
@@ -61,7 +61,7 @@ class SpreadTests(SynchronousTestCase):
 
     def test_sent_very_often(self) -> None:
         """However often all have been sent, there is an answer."""
-        spread = Spread()
+        spread = PieceSelector()
         for number in range(3 * LEVELS):
             self.assertEqual(len(self.chosen(spread, 0b11, f"client {number}")), 1)
 
@@ -74,7 +74,7 @@ class SpreadTests(SynchronousTestCase):
     )
     def test_any(self, questions: list[tuple[int, str, bool]]) -> None:
         """An answer is some consecutive pieces of those wanted, the first sent least often."""
-        spread = Spread()
+        spread = PieceSelector()
         sent = [0] * 40
         for pieces, client, is_long in questions:
             run = self.chosen(spread, pieces, client)

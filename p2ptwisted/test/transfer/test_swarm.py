@@ -9,15 +9,15 @@ from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.model import Holders
 from p2ptwisted.support.round_robin import share_of
-from p2ptwisted.test.transfer_fakes import LENGTH, PAUSE, FakeHolder, Swarm, cut, id_of
+from p2ptwisted.test.transfer_fakes import LENGTH, PAUSE, FakeHolder, SwarmClient, cut, id_of
 from p2ptwisted.transfer.swarm import (
     ASKED_MAX,
     ASKING_AT_ONCE,
     CHANGES_MAX,
     GROUPS_MAX,
     SOURCES_MAX,
-    Group,
-    Sources,
+    HolderGroup,
+    Swarm,
 )
 
 CONTENT = bytes(range(4 * LENGTH))
@@ -30,10 +30,10 @@ class SourcesTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.patch(pieces, "PIECE_MIN", LENGTH)
         self.clock = Clock()
-        self.swarm = Swarm(self.clock)
+        self.swarm = SwarmClient(self.clock)
         self.listed = Holders(ID, [], [])
         self.news = 0
-        self.sources = Sources(self.swarm, ID, self.find, self.changed)
+        self.sources = Swarm(self.swarm, ID, self.find, self.changed)
 
     async def find(self, here: bool) -> Holders:
         return self.listed
@@ -53,7 +53,7 @@ class SourcesTests(SynchronousTestCase):
             self.clock.advance(PAUSE)
         return self.successResultOf(looked_up)
 
-    def best(self) -> Group | None:
+    def best(self) -> HolderGroup | None:
         """The group to try first."""
         return next(iter(self.sources.ranked()), None)
 

@@ -22,8 +22,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2ptwisted.pieces import MIB, Pieces, every_piece, members
 from p2ptwisted.transfer.attempt import POLL, SILENCE
 from p2ptwisted.transfer.download import LOOK_UP
-from p2ptwisted.transfer.piece_picker import RETRY_MAX, Plan, Source
-from p2ptwisted.transfer.piece_selector import Spread
+from p2ptwisted.transfer.piece_picker import RETRY_MAX, Neighbor, PiecePicker
+from p2ptwisted.transfer.piece_selector import PieceSelector
 
 #: Bytes a second of a link with 100 Mbit/s.
 LINK = 12.5e6
@@ -129,7 +129,7 @@ class Host:
         self.pieces = pieces
         self.up, self.down = Link(up), Link(down)
         self.has = 0
-        self.spread = Spread()
+        self.spread = PieceSelector()
         self.sent = 0.0
         #: How it behaves; a host that is mute takes requests and never answers.
         self.lies = self.is_off = self.is_mute = self.refuses = False
@@ -164,7 +164,7 @@ class Host:
 class Answer:
     """A run of pieces on its way."""
 
-    def __init__(self, fetching: "Fetching", source: Source, host: Host, chosen: int) -> None:
+    def __init__(self, fetching: "Fetching", source: Neighbor, host: Host, chosen: int) -> None:
         self.links = host.up, fetching.host.down
         self.rate = 0.0
         self.left = 0.0
@@ -258,7 +258,7 @@ class Fetching:
     def __init__(self, host: Host, case: SynchronousTestCase, seed: int = 0) -> None:
         self.host = host
         self.world = host.world
-        self.plan = Plan(host.pieces, host.has, Random(f"{host.location} {seed}"))
+        self.plan = PiecePicker(host.pieces, host.has, Random(f"{host.location} {seed}"))
         #: What has come.
         self.content: dict[int, bytes] = {}
         self.missing_at_first = self.plan.missing
@@ -267,7 +267,7 @@ class Fetching:
         self.answers: list[Answer] = []
         self._case = case
         self._offered: dict[str, int] = {}
-        self._busy: set[Source] = set()
+        self._busy: set[Neighbor] = set()
         self._look_up()
         self.world.later(POLL, self._poll)
         if host.has:
@@ -305,7 +305,7 @@ class Fetching:
             if source not in self._busy:
                 self._ask(source)
 
-    def _ask(self, source: Source) -> None:
+    def _ask(self, source: Neighbor) -> None:
         wanted = self.plan.wanted(source, self.world.now)
         if not wanted:
             return
@@ -321,7 +321,7 @@ class Fetching:
         else:
             self.world.later(ROUND_TRIP, lambda: self._answered(source, host, wanted))
 
-    def _answered(self, source: Source, host: Host, wanted: int) -> None:
+    def _answered(self, source: Neighbor, host: Host, wanted: int) -> None:
         if self.done_at is not None:
             return
         here = wanted & host.has
@@ -332,7 +332,7 @@ class Fetching:
         self._case.assertTrue(self.plan.started(source, chosen))
         self.answers.append(Answer(self, source, host, chosen))
 
-    def take(self, source: Source, piece: int, content: bytes) -> bool:
+    def take(self, source: Neighbor, piece: int, content: bytes) -> bool:
         """A piece is complete; whether it is right."""
         if hashlib.sha256(content).digest() != self.host.pieces.digest(piece):
             self.plan.distrust(source, "it sent a wrong piece")
@@ -354,7 +354,7 @@ class Fetching:
     def _register(self) -> None:
         self.host.holding(0)
 
-    def over(self, source: Source, failed: bool) -> None:
+    def over(self, source: Neighbor, failed: bool) -> None:
         """A request has come to its end."""
         if self.done_at is not None:
             return

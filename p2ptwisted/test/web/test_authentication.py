@@ -16,10 +16,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
-from p2ptwisted.security.http_signatures import HEADERS_MAX, Call, Signatures
+from p2ptwisted.security.http_signatures import HEADERS_MAX, HttpSignatures, SignedCall
 from p2ptwisted.test.fakes import FakeSupernode
 from p2ptwisted.test.node_fakes import Answer, Connection, FakeFetches, FakeNode, work
-from p2ptwisted.web.authentication import Guard
+from p2ptwisted.web.authentication import Authenticator
 from p2ptwisted.web.envelope import ApiRoot, no_content
 from p2ptwisted.web.node_routes import NodeApi
 from p2ptwisted.web.orders import order, reading
@@ -67,13 +67,15 @@ class GuardTests(SynchronousTestCase):
     """Who gets through to the routes of a closed group's member."""
 
     def setUp(self) -> None:
-        self.signatures = Signatures(b"k" * 32)
+        self.signatures = HttpSignatures(b"k" * 32)
         self.use(private=False)
 
     def use(self, private: bool) -> None:
         self.api = Api()
         self.clock = Clock()
-        guard = Guard(self.clock, Signatures(b"k" * 32), private, lambda asker: ADVERTISED)
+        guard = Authenticator(
+            self.clock, HttpSignatures(b"k" * 32), private, lambda asker: ADVERTISED
+        )
         self.treq: Any = StubTreq(ApiRoot(self.api.app, guard))
 
     def call(
@@ -93,7 +95,7 @@ class GuardTests(SynchronousTestCase):
         return int(self.successResultOf(result))
 
     def signed(self, method: str, path: str, body: bytes = b"", key: bytes = b"k" * 32) -> int:
-        headers = Signatures(key).sign(method, HOST + path, body or None)
+        headers = HttpSignatures(key).sign(method, HOST + path, body or None)
         return self.call(method, path, body, headers)
 
     def test_writing(self) -> None:
@@ -153,7 +155,9 @@ class GuardTests(SynchronousTestCase):
 
     def test_usual_port(self) -> None:
         """The port that HTTP has by itself needn't be named."""
-        guard = Guard(self.clock, Signatures(b"k" * 32), False, lambda asker: "10.0.0.1:80")
+        guard = Authenticator(
+            self.clock, HttpSignatures(b"k" * 32), False, lambda asker: "10.0.0.1:80"
+        )
         self.treq = StubTreq(ApiRoot(self.api.app, guard))
         headers = self.signatures.sign("POST", "http://10.0.0.1/thing", None)
         self.assertEqual(self.call("POST", "/thing", headers={**headers, "host": "10.0.0.1"}), 204)
@@ -166,9 +170,11 @@ class GuardTests(SynchronousTestCase):
     def test_long_headers(self) -> None:
         """Headers that are too long to be a member's are refused before anything reads them."""
         read: list[object] = []
-        self.patch(Signatures, "check", lambda *arguments, **_: read.append(arguments))
+        self.patch(HttpSignatures, "check", lambda *arguments, **_: read.append(arguments))
         for name in ("Signature", "Signature-Input", "Content-Digest"):
-            headers: dict[str, Any] = Signatures(b"k" * 32).sign("POST", HOST + "/thing", b"body")
+            headers: dict[str, Any] = HttpSignatures(b"k" * 32).sign(
+                "POST", HOST + "/thing", b"body"
+            )
             self.assertEqual(self.call("POST", "/thing", b"body", headers), 204)
             self.assertEqual(len(read), 1)
             read.clear()
@@ -183,7 +189,7 @@ class GuardTests(SynchronousTestCase):
             signature_algorithm=HMAC_SHA256,
             key_resolver=MappingKeyResolver(private_keys={"group": b"k" * 32}, public_keys={}),
         )
-        call = Call("POST", HOST + "/thing", {"X-Other": "1", "content-type": "text/plain"})
+        call = SignedCall("POST", HOST + "/thing", {"X-Other": "1", "content-type": "text/plain"})
         covered = ("@method", "@authority", "@path", "@query", "x-other", "content-type")
         signer.sign(call, key_id="group", nonce="n", covered_component_ids=covered, body=b"")
         self.assertEqual(self.call("POST", "/thing", b"", call.headers | {"X-Other": "2"}), 401)
@@ -213,7 +219,9 @@ class Members:
         self.supernode, self.node, self.fetches = FakeSupernode(), FakeNode(), FakeFetches()
         self.fetches.start("a")
         self.fetches.started.clear()
-        guard = Guard(self.clock, Signatures(b"k" * 32), False, lambda asker: ADVERTISED)
+        guard = Authenticator(
+            self.clock, HttpSignatures(b"k" * 32), False, lambda asker: ADVERTISED
+        )
         self.roots: dict[str, IResource] = {
             "supernode": SupernodeApi(self.supernode).root(guard),
             "node": NodeApi(self.clock, self.node, self.fetches).root(guard),
@@ -301,7 +309,7 @@ class SpellingTests(SynchronousTestCase):
         members.fetches.start("a:b")
 
         def status(signed: str, sent: str) -> int:
-            headers = Signatures(b"k" * 32).sign("DELETE", f"{HOST}/node/fetch/{signed}", None)
+            headers = HttpSignatures(b"k" * 32).sign("DELETE", f"{HOST}/node/fetch/{signed}", None)
             lines = [f"{name}: {value}" for name, value in headers.items()]
             line = f"DELETE /node/fetch/{sent}".encode()
             return members.answer("node", line, f"Host: {ADVERTISED}", *lines, body=b"").status
@@ -313,7 +321,7 @@ class SpellingTests(SynchronousTestCase):
 
     def test_whole_url(self) -> None:
         """Where the target names a host, that is whom the call is for, whatever Host says."""
-        headers = Signatures(b"k" * 32).sign("GET", f"{HOST}/supernode/xxx", None)
+        headers = HttpSignatures(b"k" * 32).sign("GET", f"{HOST}/supernode/xxx", None)
         lines = [f"{name}: {value}" for name, value in headers.items()]
         for named, host, status in (
             ("10.0.0.1:5000", ADVERTISED, 204),

@@ -15,10 +15,10 @@ from twisted.web.resource import Resource as WebResource
 from twisted.web.server import Request
 
 from p2ptwisted.errors import Unavailable
-from p2ptwisted.interfaces import Giving, IUpload
-from p2ptwisted.model import Resource
+from p2ptwisted.interfaces import ContentSlice, IUpload
+from p2ptwisted.model import ResourceInfo
 from p2ptwisted.node.uploads import Uploads
-from p2ptwisted.support.throttle import Throttle
+from p2ptwisted.support.throttle import RateLimit
 from p2ptwisted.test.node_fakes import (
     TICK,
     Answer,
@@ -65,12 +65,12 @@ class Opening(WebResource):
         file = self.path.open("rb", buffering=0)
         size = self.path.stat().st_size
         self.files.append(file)
-        resource = Resource(ID, self.name, size)
+        resource = ResourceInfo(ID, self.name, size)
         if request.method == b"POST":
-            return SomePieces(self.clock, Giving(resource, file, *self.run, self.begin())).render(
-                request
-            )
-        return Content(self.clock, Giving(resource, file, 0, size, self.begin())).render_GET(
+            return SomePieces(
+                self.clock, ContentSlice(resource, file, *self.run, self.begin())
+            ).render(request)
+        return Content(self.clock, ContentSlice(resource, file, 0, size, self.begin())).render_GET(
             request
         )
 
@@ -495,7 +495,7 @@ class RateTests(ContentCase):
 
     def test_bound_for_all(self) -> None:
         """Two clients together get what --max-upload says."""
-        uploads = Uploads(self.clock, 10, Throttle(256 * 1024))
+        uploads = Uploads(self.clock, 10, RateLimit(256 * 1024))
         self.root.begin = lambda: uploads.begin(CLIENT)
         connections = [self.connect(), self.connect()]
         for connection in connections:
@@ -511,7 +511,7 @@ class RateTests(ContentCase):
 
     def test_ends_once(self) -> None:
         """However an answer ends, its place is free for another, once."""
-        uploads = Uploads(self.clock, 1, Throttle(None))
+        uploads = Uploads(self.clock, 1, RateLimit(None))
         self.root.begin = lambda: uploads.begin(CLIENT)
         for method, value in [
             ("GET", "bytes=0-"),

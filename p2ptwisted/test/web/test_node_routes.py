@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from p2ptwisted.errors import InvalidInput, Unavailable, UnknownResource
-from p2ptwisted.interfaces import IFetches, INode
-from p2ptwisted.model import FetchStatus, HeldFile, Holding, Resource
+from p2ptwisted.interfaces import IDownloads, INode
+from p2ptwisted.model import FetchStatus, HeldFile, Holding, ResourceInfo
 from p2ptwisted.pieces import MIB, Pieces, every_piece
 from p2ptwisted.test.node_fakes import (
     Answer,
@@ -46,8 +46,8 @@ class NodeApiCase(SynchronousTestCase):
         producers_on(self, self.clock)
         self.node = FakeNode()
         self.fetches = FakeFetches()
-        self.node.here[HERE] = Resource(HERE, "sub/here", 5)
-        self.node.here[ALSO] = Resource(ALSO, "älso", 6)
+        self.node.here[HERE] = ResourceInfo(HERE, "sub/here", 5)
+        self.node.here[ALSO] = ResourceInfo(ALSO, "älso", 6)
         self.node.elsewhere[THERE] = Holding(
             THERE,
             HeldFile("10.0.0.3:8000", ["10.0.0.3:8000", "10.0.0.4:8000"], "there", 7),
@@ -122,7 +122,7 @@ class NodeApiTests(NodeApiCase):
     def test_providers(self) -> None:
         """The node and the fetches of these tests are what the routes ask for."""
         verifyObject(INode, self.node)
-        verifyObject(IFetches, self.fetches)
+        verifyObject(IDownloads, self.fetches)
 
     def test_health(self) -> None:
         """A node tells how it is."""
@@ -359,7 +359,7 @@ class PiecesTests(NodeApiCase):
         self.file(HERE, self.content)
         self.digests = [bytes([number]) * 32 for number in range(3)]
         self.node.cut[HERE] = Pieces(len(self.content), b"".join(self.digests)), 0b111
-        self.node.here[HERE] = Resource(HERE, "sub/here", len(self.content))
+        self.node.here[HERE] = ResourceInfo(HERE, "sub/here", len(self.content))
 
     def manifest(self, **changed: object) -> dict[str, object]:
         return {

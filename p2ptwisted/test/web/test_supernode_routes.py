@@ -19,16 +19,16 @@ from p2ptwisted.model import (
     HeldFile,
     Holders,
     Holding,
-    Node,
+    NodeInfo,
     Registration,
-    Resource,
+    ResourceInfo,
 )
 from p2ptwisted.test.fakes import FakeSupernode
 from p2ptwisted.test.node_fakes import Answer as HttpAnswer
 from p2ptwisted.test.node_fakes import Connection
 from p2ptwisted.test.test_model import SHA256
 from p2ptwisted.test.web.test_envelope import Answer, WebTestCase
-from p2ptwisted.web.json_stream import LongList
+from p2ptwisted.web.json_stream import JsonStream
 from p2ptwisted.web.server.site import LimitedSite
 from p2ptwisted.web.supernode_routes import BODY_MAX, SupernodeApi
 
@@ -74,7 +74,7 @@ class FakesTests(SupernodeApiTestCase):
         """The stand-in is an ISupernode, and what the routes make is a resource."""
         verifyClass(ISupernode, FakeSupernode)
         verifyObject(IResource, SupernodeApi(self.supernode).root())
-        verifyObject(IResource, LongList([], "x"))
+        verifyObject(IResource, JsonStream([], "x"))
 
 
 class RegisterTests(SupernodeApiTestCase):
@@ -96,7 +96,7 @@ class RegisterTests(SupernodeApiTestCase):
             )
         )
         registration = Registration(
-            ":8000", [Resource("a", "a.bin", 5), Resource("b", "b")], "rack-1"
+            ":8000", [ResourceInfo("a", "a.bin", 5), ResourceInfo("b", "b")], "rack-1"
         )
         self.assertEqual(self.supernode.calls, [("register", registration, CALLER)])
 
@@ -108,7 +108,7 @@ class RegisterTests(SupernodeApiTestCase):
                 b' [{"id": "a", "name": "a.bin", "size": 5, "partial": true}]}'
             )
         )
-        part = Resource("a", "a.bin", 5, partial=True)
+        part = ResourceInfo("a", "a.bin", 5, partial=True)
         self.assertEqual(
             self.supernode.calls, [("register", Registration(":8000", [part]), CALLER)]
         )
@@ -395,7 +395,7 @@ class AliveTests(SupernodeApiTestCase):
 
     def test_nodes(self) -> None:
         """All nodes, with name and location."""
-        self.supernode.results["nodes"] = [Node("rack-1", NODE), Node("", OTHER)]
+        self.supernode.results["nodes"] = [NodeInfo("rack-1", NODE), NodeInfo("", OTHER)]
         self.assert_data(
             self.both("GET", "/supernode/alive"),
             '{"data":[{"name":"rack-1","location":"10.0.0.1:8000"},'
@@ -408,7 +408,7 @@ class AliveTests(SupernodeApiTestCase):
 
     def test_head(self) -> None:
         """HEAD has the same headers and no body."""
-        self.supernode.results["nodes"] = [Node("", NODE)]
+        self.supernode.results["nodes"] = [NodeInfo("", NODE)]
         answer = self.both("HEAD", "/supernode/alive")
         self.assertEqual((answer.code, answer.body), (200, b""))
         self.assertEqual(answer.header("content-type"), "application/json")
@@ -474,10 +474,10 @@ class LongListTests(SynchronousTestCase):
         request.method = method
         return request
 
-    def rendered(self, items: list[Node]) -> Any:
+    def rendered(self, items: list[NodeInfo]) -> Any:
         """The request when all of a list is written."""
         request = self.request()
-        body = LongList(items, "node").render(request)
+        body = JsonStream(items, "node").render(request)
         if isinstance(body, bytes):
             request.write(body)
             request.finish()
@@ -487,8 +487,8 @@ class LongListTests(SynchronousTestCase):
 
     def test_same_json(self) -> None:
         """Written in slices or at once, a list is the same JSON."""
-        for count in [0, 1, LongList.SLICE, LongList.SLICE + 1, 2 * LongList.SLICE, 2500]:
-            nodes = [Node(f"é{number}", NODE) for number in range(count)]
+        for count in [0, 1, JsonStream.SLICE, JsonStream.SLICE + 1, 2 * JsonStream.SLICE, 2500]:
+            nodes = [NodeInfo(f"é{number}", NODE) for number in range(count)]
             request = self.rendered(nodes)
             self.assertEqual(request.finished, 1)
             self.assertEqual(
@@ -500,7 +500,7 @@ class LongListTests(SynchronousTestCase):
     def test_slices(self) -> None:
         """Each slice waits until the connection can take it."""
         request = self.request()
-        page = LongList([Node("", NODE)] * 2500, "node")
+        page = JsonStream([NodeInfo("", NODE)] * 2500, "node")
         self.assertEqual(page.render(request), NOT_DONE_YET)
         sizes = []
         for _ in range(3):
@@ -512,7 +512,7 @@ class LongListTests(SynchronousTestCase):
         """What is encoded of an item can be something else than the item."""
         for count in [2, 1500]:
             request = self.request()
-            body = LongList(range(count), "number", lambda number: {"n": number}).render(request)
+            body = JsonStream(range(count), "number", lambda number: {"n": number}).render(request)
             while request.producer is not None:
                 request.producer.resumeProducing()
             written = body if isinstance(body, bytes) else b"".join(request.written)
@@ -522,7 +522,7 @@ class LongListTests(SynchronousTestCase):
     def test_client_gone(self) -> None:
         """When the client leaves, the rest is not encoded."""
         request = self.request()
-        LongList([Node("", NODE)] * 2500, "node").render(request)
+        JsonStream([NodeInfo("", NODE)] * 2500, "node").render(request)
         producer = request.producer
         producer.resumeProducing()
         producer.stopProducing()
@@ -532,7 +532,7 @@ class LongListTests(SynchronousTestCase):
     def test_head(self) -> None:
         """HEAD has no body, however long the list."""
         request = self.request(b"HEAD")
-        self.assertEqual(LongList([Node("", NODE)] * 2500, "node").render(request), b"")
+        self.assertEqual(JsonStream([NodeInfo("", NODE)] * 2500, "node").render(request), b"")
         self.assertIsNone(request.producer)
 
 

@@ -19,8 +19,8 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 
 from p2ptwisted.web.server.early_errors import raw_answer
-from p2ptwisted.web.server.idle_timer import Deadline
-from p2ptwisted.web.server.pipelining import PatientChannel
+from p2ptwisted.web.server.idle_timer import IdleTimer
+from p2ptwisted.web.server.pipelining import PipeliningChannel
 from p2ptwisted.web.server.request_body import LimitedRequest
 from p2ptwisted.web.server.settings import BODY_RATE
 
@@ -45,7 +45,7 @@ class _Awaited(enum.Enum):
     END = enum.auto()
 
 
-class LimitedChannel(PatientChannel):
+class LimitedChannel(PipeliningChannel):
     """A connection that its site knows of."""
 
     transport: ITCPTransport
@@ -59,7 +59,7 @@ class LimitedChannel(PatientChannel):
     def connectionMade(self) -> None:
         super().connectionMade()
         self.totalHeadersSize = self.MAX_LENGTH = self.site.limits.header_size
-        self._deadline = Deadline(self.site.reactor, self._late)
+        self._deadline = IdleTimer(self.site.reactor, self._late)
         self._deadline.set(self.site.limits.header_time)
         self.site.connections.add(self, self.getPeer().host)
         transport = self._lowest_transport()

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 _T = TypeVar("_T")
 
 
-class Connections(Generic[_T]):
+class ConnectionTable(Generic[_T]):
     """
     Connections by their clients' addresses.
 

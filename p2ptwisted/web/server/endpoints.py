@@ -22,7 +22,7 @@ from twisted.internet.endpoints import (
 from twisted.internet.interfaces import IStreamServerEndpoint
 
 from p2ptwisted.errors import InvalidInput
-from p2ptwisted.security.tls import Identity, load_identity
+from p2ptwisted.security.tls import ServerIdentity, load_identity
 
 #: The arguments of each kind, in the order in which they may come without their names.
 _ARGUMENTS = {
@@ -64,7 +64,7 @@ class Endpoint:
         except ValueError:
             raise InvalidInput(f"the {name} {text[:80]!r} is not a number") from None
 
-    def identity(self) -> Identity:
+    def identity(self) -> ServerIdentity:
         """The key and the certificate of an `ssl` endpoint. Raises InvalidInput."""
         given = self.arguments
         certificate, chain = given.get("certKey"), given.get("extraCertChain")

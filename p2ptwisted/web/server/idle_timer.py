@@ -5,7 +5,7 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 
-class Deadline:
+class IdleTimer:
     """
     Calls back when its time has come.
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 REQUESTS_A_TURN = 8
 
 
-class PatientChannel(HTTPChannel):
+class PipeliningChannel(HTTPChannel):
     """
     A connection whose next request waits until there is room for its answer.
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from p2ptwisted.web.server.channel import LimitedChannel
 
 
-class Bodies:
+class BodyBudget:
     """
     How many bytes of bodies are kept, in all and by their clients' addresses. Pure.
 
@@ -47,7 +47,7 @@ class LimitedRequest(Request):
     received = 0
     #: Those that are counted, and of which address.
     _kept = 0
-    _bodies: Bodies
+    _bodies: BodyBudget
     _address: str
 
     def _handleStar(self) -> None:

@@ -22,7 +22,7 @@ DESCRIPTORS = 0.75
 
 
 @dataclass(frozen=True)
-class Limits:
+class ServerSettings:
     """What `--connections` and so on say; times are in seconds, sizes in bytes."""
 
     #: At once, in all and from one address.
@@ -42,7 +42,7 @@ class Limits:
     stall_time: float = 30.0
 
 
-def affordable(limits: Limits) -> Limits:
+def affordable(limits: ServerSettings) -> ServerSettings:
     """With so many connections as there are file descriptors for; an address's part is the same."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = max(1, min(limits.connections, int(descriptors * DESCRIPTORS)))

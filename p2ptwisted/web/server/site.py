@@ -13,10 +13,10 @@ from twisted.web.server import Site
 
 from p2ptwisted.support.lifecycle import GRACE
 from p2ptwisted.web.server.channel import LimitedChannel
-from p2ptwisted.web.server.connection_table import Connections
+from p2ptwisted.web.server.connection_table import ConnectionTable
 from p2ptwisted.web.server.early_errors import Full
-from p2ptwisted.web.server.request_body import Bodies, LimitedRequest
-from p2ptwisted.web.server.settings import BODIES_MAX, Limits, affordable
+from p2ptwisted.web.server.request_body import BodyBudget, LimitedRequest
+from p2ptwisted.web.server.settings import BODIES_MAX, ServerSettings, affordable
 
 #: Connections looked at for one that can make room for another: those that still
 #: have something to take from us can't, and are looked at again last.
@@ -37,17 +37,17 @@ class LimitedSite(Site):
         root: IResource,
         body_max: int,
         reactor: IReactorTime,
-        limits: Limits = Limits(),  # noqa: B008  # frozen
+        limits: ServerSettings = ServerSettings(),  # noqa: B008  # frozen
     ) -> None:
         """`body_max`: bytes of a request's body, where the limits say nothing of that."""
         # The channel has a timer of its own for every wait.
         super().__init__(root, timeout=None, reactor=reactor, parsePOSTFormSubmission=False)
         self.body_max = limits.body_size or body_max
         self.limits = affordable(limits)
-        self.connections: Connections[LimitedChannel] = Connections(
+        self.connections: ConnectionTable[LimitedChannel] = ConnectionTable(
             self.limits.connections, self.limits.connections_per_address
         )
-        self.bodies = Bodies(BODIES_MAX)
+        self.bodies = BodyBudget(BODIES_MAX)
         self.stopping = False
         self._all_gone: Deferred[None] | None = None
 

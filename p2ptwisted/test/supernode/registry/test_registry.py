@@ -16,7 +16,7 @@ from zope.interface.verify import verifyObject
 
 from p2ptwisted.errors import InvalidInput, StartError, Unavailable
 from p2ptwisted.interfaces import IRegistry
-from p2ptwisted.model import SUPERNODE_ID, HeldFile, Holders, Holding, Node, Resource
+from p2ptwisted.model import SUPERNODE_ID, HeldFile, Holders, Holding, NodeInfo, ResourceInfo
 from p2ptwisted.supernode.registry import name_search as finding
 from p2ptwisted.supernode.registry import registry as module
 from p2ptwisted.supernode.registry import writer as registry_lists
@@ -26,9 +26,13 @@ from p2ptwisted.support.sqlite import Database
 from p2ptwisted.test.fakes import Slices, open_registry
 from p2ptwisted.test.test_model import SHA256
 
-A, B, C, D = (Node(f"node-{letter}", f"10.0.0.{letter}:8000") for letter in "1234")
+A, B, C, D = (NodeInfo(f"node-{letter}", f"10.0.0.{letter}:8000") for letter in "1234")
 
-X, Y, Z = Resource(SHA256, "x.bin", 1), Resource("y", "y.txt"), Resource("z", "z.iso", 0)
+X, Y, Z = (
+    ResourceInfo(SHA256, "x.bin", 1),
+    ResourceInfo("y", "y.txt"),
+    ResourceInfo("z", "z.iso", 0),
+)
 
 
 class RegistryTestCase(SynchronousTestCase):
@@ -43,7 +47,7 @@ class RegistryTestCase(SynchronousTestCase):
         self.addCleanup(registry.close)
         return registry
 
-    def register(self, node: Node, *resources: Resource) -> None:
+    def register(self, node: NodeInfo, *resources: ResourceInfo) -> None:
         registered = self.registry.register(node, resources)
         self.slices.run()
         self.successResultOf(registered)
@@ -109,8 +113,8 @@ class RegisterTests(RegistryTestCase):
 
     def test_new_name_and_size(self) -> None:
         """A resource that was renamed, or whose size has become known, is shown so."""
-        self.register(A, Resource("x", "old"))
-        self.register(A, Resource("x", "new", 5))
+        self.register(A, ResourceInfo("x", "old"))
+        self.register(A, ResourceInfo("x", "new", 5))
         (found,) = self.registry.holdings(["x"])
         self.assertEqual((found.file.name, found.file.size), ("new", 5))
         self.assertEqual(self.names("old"), [])
@@ -118,33 +122,33 @@ class RegisterTests(RegistryTestCase):
     def test_node_renamed(self) -> None:
         """A node is its location; its name is the last one that it gave."""
         self.register(A, X)
-        self.register(Node("other", A.location), X)
-        self.assertEqual(self.registry.nodes(), [Node("other", A.location)])
+        self.register(NodeInfo("other", A.location), X)
+        self.assertEqual(self.registry.nodes(), [NodeInfo("other", A.location)])
 
     def test_one_id_twice(self) -> None:
         """Of two names with one id in one list, the first counts."""
-        self.register(A, Resource("x", "first"), Resource("x", "second"))
+        self.register(A, ResourceInfo("x", "first"), ResourceInfo("x", "second"))
         (found,) = self.registry.holdings(["x"])
         self.assertEqual(found.file.name, "first")
         self.assertEqual(found.file.locations, [A.location])
 
     def test_case_of_ids(self) -> None:
         """64 hex digits are one id in any case; other tokens are not."""
-        self.register(A, Resource(SHA256.upper(), "x"), Resource("Y", "y"))
+        self.register(A, ResourceInfo(SHA256.upper(), "x"), ResourceInfo("Y", "y"))
         self.assertEqual(self.locations(SHA256), [A.location])
         self.assertEqual(self.locations("y"), [])
 
     def test_id_that_looks_like_bytes(self) -> None:
         """An id that isn't 64 hex digits is never taken for one, whatever its bytes are."""
         token = bytes.fromhex("41" * 32).decode()
-        self.register(A, Resource(token, "text"))
-        self.register(B, Resource("41" * 32, "hash"))
+        self.register(A, ResourceInfo(token, "text"))
+        self.register(B, ResourceInfo("41" * 32, "hash"))
         self.assertEqual(self.locations(token), [A.location])
         self.assertEqual(self.locations("41" * 32), [B.location])
 
     def test_large_size(self) -> None:
         """The largest size that a body may have is kept whole."""
-        self.register(A, Resource("x", "x", 2**63 - 1))
+        self.register(A, ResourceInfo("x", "x", 2**63 - 1))
         self.assertEqual(self.registry.holdings(["x"])[0].file.size, 2**63 - 1)
 
 
@@ -163,8 +167,8 @@ class HoldersTests(RegistryTestCase):
 
     def test_name_of_the_first(self) -> None:
         """The location, name and size are those of the holder that comes first."""
-        self.register(A, Resource("x", "a", 1))
-        self.register(B, Resource("x", "b", 2))
+        self.register(A, ResourceInfo("x", "a", 1))
+        self.register(B, ResourceInfo("x", "b", 2))
         (found,) = self.registry.holdings(["x"])
         self.assertEqual(
             found, Holding("x", HeldFile(B.location, [B.location, A.location], "b", 2))
@@ -201,14 +205,14 @@ class HoldersTests(RegistryTestCase):
         self.assertEqual(len(self.registry.holdings([X.id])[0].file.locations), 3)
         self.assertEqual(len(self.registry.holdings([X.id], 2)[0].file.locations), 2)
 
-    def crowd(self, count: int, *resources: Resource, host: str = "10.0.0.9") -> None:
+    def crowd(self, count: int, *resources: ResourceInfo, host: str = "10.0.0.9") -> None:
         """So many nodes at one address, which come after all others."""
         for port in range(1, count + 1):
-            self.register(Node("", f"{host}:{port}"), *resources)
+            self.register(NodeInfo("", f"{host}:{port}"), *resources)
 
     def test_crowded(self) -> None:
         """However many ports of one address come last, they push out nobody."""
-        part = Resource(Y.id, "part", partial=True)
+        part = ResourceInfo(Y.id, "part", partial=True)
         for node in (A, B, C):
             self.register(node, X, part)
         self.crowd(200, X, part)
@@ -229,8 +233,8 @@ class HoldersTests(RegistryTestCase):
     def test_crowd_that_has_more(self) -> None:
         """What only the later ones of many nodes at one address have is found there."""
         self.crowd(SHARE_MAX + 1, X)
-        last = Node("", f"10.0.0.9:{SHARE_MAX + 2}")
-        self.register(last, Y, Resource("p", "part", partial=True))
+        last = NodeInfo("", f"10.0.0.9:{SHARE_MAX + 2}")
+        self.register(last, Y, ResourceInfo("p", "part", partial=True))
         self.assertEqual(self.locations(Y.id), [last.location])
         self.assertEqual(self.registry.holders("p").partial, [last.location])
         self.assertEqual(len(self.registry.holdings([X.id, Y.id])), 2)
@@ -290,7 +294,7 @@ class SeveralNamesTests(RegistryTestCase):
     def test_name_asked_for(self) -> None:
         """It is told by the name that was asked for, however recently its holder was seen."""
         for node, name in ((A, "data/One.bin"), (B, "other.bin")):
-            self.register(node, Resource("x", name, 7))
+            self.register(node, ResourceInfo("x", name, 7))
         for asked, told in (
             ("One.bin", "data/One.bin"),
             ("one", "data/One.bin"),
@@ -305,7 +309,7 @@ class SeveralNamesTests(RegistryTestCase):
         """It is told by that name also where its holder is one too many to be told."""
         self.patch(module, "FOUND_ANSWER_MAX", 1)
         for node, name in ((A, "one.bin"), (B, "other.bin")):
-            self.register(node, Resource("x", name, 7))
+            self.register(node, ResourceInfo("x", name, 7))
         (found,) = self.find("one")
         self.assertEqual((found.file.name, found.file.locations), ("one.bin", [B.location]))
 
@@ -313,8 +317,8 @@ class SeveralNamesTests(RegistryTestCase):
 class PartialTests(RegistryTestCase):
     """Nodes that have only a part of a resource, and are fetching the rest."""
 
-    PART = Resource("x", "x.bin", 7, partial=True)
-    WHOLE = Resource("x", "x.bin", 7)
+    PART = ResourceInfo("x", "x.bin", 7, partial=True)
+    WHOLE = ResourceInfo("x", "x.bin", 7)
 
     def test_never_a_holder(self) -> None:
         """Who has only a part is not found by any search."""
@@ -348,7 +352,7 @@ class PartialTests(RegistryTestCase):
             (A, self.WHOLE),
             (B, self.PART),
             (C, self.PART),
-            (Node("d", "10.0.0.4:8000"), self.WHOLE),
+            (NodeInfo("d", "10.0.0.4:8000"), self.WHOLE),
         ]:
             self.register(node, resource, Y)
         self.registry.seen(B.location)
@@ -365,7 +369,7 @@ class PartialTests(RegistryTestCase):
     def test_size_where_known(self) -> None:
         """The size is that of whoever knows it."""
         self.register(A, self.PART)
-        self.register(B, Resource("x", "other"))
+        self.register(B, ResourceInfo("x", "other"))
         self.assertEqual(
             self.registry.holders("x"), Holders("x", [B.location], [A.location], "other", 7)
         )
@@ -410,7 +414,7 @@ class RefusalTests(RegistryTestCase):
     def test_invalid_id(self) -> None:
         """One id that isn't one, and nothing of the list is stored, nor the node."""
         for id in ["", "a b", "x" * 129, "é"]:
-            registered = self.registry.register(A, [X, Resource(id, "n")])
+            registered = self.registry.register(A, [X, ResourceInfo(id, "n")])
             self.slices.run()
             error = self.failureResultOf(registered, InvalidInput).value
             self.assertIn("is not a resource id", str(error))
@@ -420,7 +424,7 @@ class RefusalTests(RegistryTestCase):
     def test_invalid_id_keeps_the_earlier_list(self) -> None:
         """A refused list leaves the node's earlier one as it was."""
         self.register(A, X)
-        registered = self.registry.register(A, [Y, Resource("a b", "n")])
+        registered = self.registry.register(A, [Y, ResourceInfo("a b", "n")])
         self.slices.run()
         self.failureResultOf(registered, InvalidInput)
         self.assertEqual(self.locations(X.id), [A.location])
@@ -429,7 +433,7 @@ class RefusalTests(RegistryTestCase):
     def test_invalid_id_at_the_end(self) -> None:
         """Nor is anything stored of a list so long that it is read in slices."""
         self.patch(registry_lists, "READ_SLICE", 2)
-        resources = [*(Resource(str(n), str(n)) for n in range(5)), Resource("a b", "n")]
+        resources = [*(ResourceInfo(str(n), str(n)) for n in range(5)), ResourceInfo("a b", "n")]
         registered = self.registry.register(A, resources)
         self.slices.run()
         self.failureResultOf(registered, InvalidInput)
@@ -437,7 +441,7 @@ class RefusalTests(RegistryTestCase):
 
     def test_reserved_id(self) -> None:
         """No node can hold the id that stands for supernodes."""
-        registered = self.registry.register(A, [Resource(SUPERNODE_ID, "n")])
+        registered = self.registry.register(A, [ResourceInfo(SUPERNODE_ID, "n")])
         self.slices.run()
         error = self.failureResultOf(registered, InvalidInput).value
         self.assertEqual(str(error), "the id 'supernode' is reserved: no node can hold it")
@@ -457,7 +461,7 @@ class RefusalTests(RegistryTestCase):
         self.register(C)
         self.assertEqual(self.registry.nodes(), [A, C])
 
-    def refused(self, node: Node, *resources: Resource, bounded: bool = False) -> str:
+    def refused(self, node: NodeInfo, *resources: ResourceInfo, bounded: bool = False) -> str:
         """What a registration is refused with."""
         registered = self.registry.register(node, resources, bounded)
         self.slices.run()
@@ -494,10 +498,10 @@ class RefusalTests(RegistryTestCase):
     def test_one_address(self) -> None:
         """What is bounded for an address is so for that address alone, whatever its ports."""
         self.patch(registry_lists, "ADDRESS_HOLDINGS_MAX", 2)
-        other_port = Node("other", "10.0.0.1:9")
+        other_port = NodeInfo("other", "10.0.0.1:9")
         self.register(A, X)
         self.assertIn("10.0.0.1 may have no more", self.refused(other_port, X, Y, bounded=True))
-        self.register(Node("like it", "10.0.0.11:8000"), X, Y)
+        self.register(NodeInfo("like it", "10.0.0.11:8000"), X, Y)
         self.register(other_port, X, Y)
         self.register(B, X, Y)
         self.assertIn("10.0.0.2 may have no more", self.refused(B, X, Y, Z, bounded=True))
@@ -522,8 +526,8 @@ class SearchTests(RegistryTestCase):
             "a\nb\tc.txt",
             "NEAR(x, y) OR z",
         ]
-        self.register(A, *(Resource(f"a{n}", name) for n, name in enumerate(self.names_of_a)))
-        self.register(B, Resource("b0", "data/train.csv"), Resource("a1", "data/Test.CSV"))
+        self.register(A, *(ResourceInfo(f"a{n}", name) for n, name in enumerate(self.names_of_a)))
+        self.register(B, ResourceInfo("b0", "data/train.csv"), ResourceInfo("a1", "data/Test.CSV"))
 
     def test_parts(self) -> None:
         """Any part of a name finds it, at the beginning, in the middle and at the end."""
@@ -606,7 +610,7 @@ class SearchTests(RegistryTestCase):
 
     def test_holders_outside_the_name(self) -> None:
         """All holders of what is found come, though another may call it otherwise."""
-        self.register(C, Resource("a0", "renamed"))
+        self.register(C, ResourceInfo("a0", "renamed"))
         self.assertEqual(
             [f.file.locations for f in self.find("train", ids=["a0"])], [[C.location, A.location]]
         )
@@ -643,7 +647,7 @@ class SearchTests(RegistryTestCase):
         self.patch(finding, "SCAN_SLICE", 1)
         self.patch(finding, "INDEX_SLICE", 1)
         self.patch(module, "FIND_SLICE", 1)
-        self.register(C, *(Resource(f"a{n}", name) for n, name in enumerate(self.names_of_a)))
+        self.register(C, *(ResourceInfo(f"a{n}", name) for n, name in enumerate(self.names_of_a)))
         searches: list[tuple[dict[str, Any], set[str]]] = [
             ({"file_name": "train"}, {"a0", "b0"}),
             ({"node_name": B.name}, {"a1", "b0"}),
@@ -662,8 +666,8 @@ class SearchTests(RegistryTestCase):
     def test_gaps(self) -> None:
         """What was removed leaves gaps that cost no slices, and what follows is found."""
         self.patch(finding, "INDEX_SLICE", 2)
-        self.register(C, *(Resource(f"c{n}", "gone.bin") for n in range(100)))
-        self.register(D, Resource("last", "train.last"))
+        self.register(C, *(ResourceInfo(f"c{n}", "gone.bin") for n in range(100)))
+        self.register(D, ResourceInfo("last", "train.last"))
         self.registry.remove(C.location)
         self.slices.run()
         found = self.registry.find("train")
@@ -706,13 +710,15 @@ class WritingTests(RegistryTestCase):
         self.patch(registry_lists, "READ_SLICE", 4)
         self.patch(registry_lists, "WRITE_SLICE", 2)
 
-    def long_list(self, prefix: str, count: int = 10) -> list[Resource]:
-        return [Resource(f"{prefix}{number}", f"{prefix}{number}.bin") for number in range(count)]
+    def long_list(self, prefix: str, count: int = 10) -> list[ResourceInfo]:
+        return [
+            ResourceInfo(f"{prefix}{number}", f"{prefix}{number}.bin") for number in range(count)
+        ]
 
-    def found(self, resources: Sequence[Resource]) -> int:
+    def found(self, resources: Sequence[ResourceInfo]) -> int:
         return len(self.registry.holdings([resource.id for resource in resources]))
 
-    def write_until_seen(self, resources: Sequence[Resource]) -> None:
+    def write_until_seen(self, resources: Sequence[ResourceInfo]) -> None:
         """Do slices until some of a list, and not all of it, is there."""
         while not self.found(resources):
             self.slices.step()
@@ -778,13 +784,13 @@ class WritingTests(RegistryTestCase):
         """Slices are cut by the names' characters too, written and deleted; none is empty."""
         self.patch(registry_lists, "WRITE_SLICE", 100)
         self.patch(registry_lists, "WRITE_CHARACTERS", 10)
-        long = [Resource(f"x{number}", f"{number}" * 8) for number in range(5)]
+        long = [ResourceInfo(f"x{number}", f"{number}" * 8) for number in range(5)]
         seen = set()
         self.registry.register(A, long)
         while self.slices.busy:
             self.slices.step()
             seen.add(self.found(long))
-        self.registry.register(A, [Resource("y", "n" * 20)])
+        self.registry.register(A, [ResourceInfo("y", "n" * 20)])
         while self.slices.busy:
             self.slices.step()
             seen.add(-self.found(long))
@@ -837,7 +843,7 @@ class WritingTests(RegistryTestCase):
 
     def test_failing_write(self) -> None:
         """A slice that can't be written leaves no transaction open, and the caller hears."""
-        registered = self.registry.register(A, [Resource("x", "\ud800")])
+        registered = self.registry.register(A, [ResourceInfo("x", "\ud800")])
         self.slices.run()
         self.failureResultOf(registered, UnicodeEncodeError)
         self.register(A, X)
@@ -893,8 +899,8 @@ class FileTests(RegistryTestCase):
         """A node whose removal was cut short does not come back, and the rest of it goes."""
         self.patch(registry_lists, "WRITE_SLICE", 2)
         self.start()
-        self.register(A, *(Resource(f"x{number}", "x") for number in range(10)))
-        self.register(B, Resource("x0", "x"))
+        self.register(A, *(ResourceInfo(f"x{number}", "x") for number in range(10)))
+        self.register(B, ResourceInfo("x0", "x"))
         self.registry.remove(A.location)
         self.slices.step()
         self.registry.close()
@@ -911,7 +917,7 @@ class FileTests(RegistryTestCase):
         """A list whose writing was cut short is completed by the next one."""
         self.patch(registry_lists, "WRITE_SLICE", 2)
         self.start()
-        resources = [Resource(f"x{number}", "x") for number in range(10)]
+        resources = [ResourceInfo(f"x{number}", "x") for number in range(10)]
         registered = self.registry.register(A, resources)
         while not self.locations("x1"):
             self.slices.step()
@@ -942,7 +948,7 @@ class FileTests(RegistryTestCase):
     def test_damaged_pages(self) -> None:
         """A file damaged further in, seen only when it is used, does not stay in the way either."""
         self.start()
-        resources = [Resource(f"x{number}", f"name {number}") for number in range(2000)]
+        resources = [ResourceInfo(f"x{number}", f"name {number}") for number in range(2000)]
         self.register(A, *resources)
         self.registry.close()
         content = bytearray(self.path.read_bytes())
@@ -961,7 +967,7 @@ class FileTests(RegistryTestCase):
     def test_damaged_in_mid_list(self) -> None:
         """Where the file is lost while a list is written, nobody else is said to have the list."""
         self.start()
-        resources = [Resource(f"x{number}", "name" * 20) for number in range(20_000)]
+        resources = [ResourceInfo(f"x{number}", "name" * 20) for number in range(20_000)]
         self.register(A, *resources)
         self.restart()
         # Its node is looked up, all of its rows are read, and at the end a new one is written.
@@ -999,7 +1005,7 @@ class FileTests(RegistryTestCase):
     def test_parts_after_a_restart(self) -> None:
         """Who has only a part is still known as such after a restart."""
         self.start()
-        self.register(A, Resource("x", "x.bin", 7, partial=True))
+        self.register(A, ResourceInfo("x", "x.bin", 7, partial=True))
         self.restart()
         self.assertEqual(self.locations("x"), [])
         self.assertEqual(self.registry.holders("x").partial, [A.location])
@@ -1042,13 +1048,13 @@ class FileTests(RegistryTestCase):
 NODES = st.sampled_from([A, B, C])
 NAMES = st.sampled_from(["alpha.txt", "beta.txt", "gamma", "al", 'q"q"q', "100%"])
 RESOURCES = st.builds(
-    Resource,
+    ResourceInfo,
     st.sampled_from([SHA256, "y", "z", "w"]),
     NAMES,
     st.none() | st.integers(0, 9),
     st.booleans(),
 )
-Operation = tuple[str, Node, list[Resource]]
+Operation = tuple[str, NodeInfo, list[ResourceInfo]]
 OPERATIONS: st.SearchStrategy[list[Operation]] = st.lists(
     st.tuples(
         st.sampled_from(["register", "register", "remove", "seen"]),
@@ -1063,9 +1069,9 @@ class Model:
     """The same in a dict, the most recently seen node last."""
 
     def __init__(self) -> None:
-        self.lists: dict[str, dict[str, Resource]] = {}
+        self.lists: dict[str, dict[str, ResourceInfo]] = {}
 
-    def apply(self, operation: str, node: Node, resources: Sequence[Resource]) -> None:
+    def apply(self, operation: str, node: NodeInfo, resources: Sequence[ResourceInfo]) -> None:
         location = node.location
         if operation == "register":
             self.lists.pop(location, None)
@@ -1075,7 +1081,7 @@ class Model:
         elif operation == "seen" and location in self.lists:
             self.lists[location] = self.lists.pop(location)
 
-    def held(self, id: str) -> list[tuple[str, Resource]]:
+    def held(self, id: str) -> list[tuple[str, ResourceInfo]]:
         """Who has it or a part of it, the most recently seen first."""
         return [(at, mine[id]) for at, mine in reversed(self.lists.items()) if id in mine]
 
@@ -1161,7 +1167,7 @@ class ModelTests(SynchronousTestCase):
             registry.close()
 
     def apply(
-        self, registry: Registry, operation: str, node: Node, resources: list[Resource]
+        self, registry: Registry, operation: str, node: NodeInfo, resources: list[ResourceInfo]
     ) -> None:
         match operation:
             case "register":

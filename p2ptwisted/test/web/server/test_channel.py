@@ -19,10 +19,10 @@ from p2ptwisted.test.node_fakes import Connection, Transport, log_lines
 from p2ptwisted.test.web.server.test_site import Echo
 from p2ptwisted.web.server.channel import CLOSE_TIME
 from p2ptwisted.web.server.pipelining import REQUESTS_A_TURN
-from p2ptwisted.web.server.settings import BODY_RATE, IDLE_LEAST, Limits, affordable
+from p2ptwisted.web.server.settings import BODY_RATE, IDLE_LEAST, ServerSettings, affordable
 from p2ptwisted.web.server.site import LOOKED_AT, LimitedSite
 
-LIMITS = Limits(
+LIMITS = ServerSettings(
     connections=4,
     connections_per_address=3,
     header_time=2.0,
@@ -447,7 +447,7 @@ class TakingTests(ChannelCase):
 
     def test_crowd_of_takers(self) -> None:
         """Where all do, the next is told to come again, and nothing is cut."""
-        limits = Limits(connections=2 * LOOKED_AT, connections_per_address=2 * LOOKED_AT)
+        limits = ServerSettings(connections=2 * LOOKED_AT, connections_per_address=2 * LOOKED_AT)
         self.site = LimitedSite(self.echo, 1_000, self.clock, limits)
         takers = [self.connect() for _ in range(2 * LOOKED_AT)]
         for connection in takers:
@@ -550,13 +550,13 @@ class LimitsTests(SynchronousTestCase):
     def test_affordable(self) -> None:
         """There are never more connections than a part of what the process may open."""
         self.patch(resource, "getrlimit", lambda _: (1_000, 1_000))
-        most = [affordable(Limits(connections=some)).connections for some in (500, 10_000)]
+        most = [affordable(ServerSettings(connections=some)).connections for some in (500, 10_000)]
         self.assertEqual(most, [500, 750])
 
     def test_affordable_of_address(self) -> None:
         """Where there are fewer than was asked for, so there are of one address; but one."""
         self.patch(resource, "getrlimit", lambda _: (1_000, 1_000))
         for asked, given in [(10_000, 750), (1_000, 75), (1, 1)]:
-            limits = affordable(Limits(10_000, asked))
+            limits = affordable(ServerSettings(10_000, asked))
             self.assertEqual(limits.connections_per_address, given)
-        self.assertEqual(affordable(Limits(500, 100)).connections_per_address, 100)
+        self.assertEqual(affordable(ServerSettings(500, 100)).connections_per_address, 100)

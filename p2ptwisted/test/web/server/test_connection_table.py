@@ -2,7 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2ptwisted.web.server.connection_table import Connections
+from p2ptwisted.web.server.connection_table import ConnectionTable
 
 HERE, THERE = "10.0.0.1", "10.0.0.2"
 
@@ -12,7 +12,7 @@ class ConnectionsTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         #: Four in all, three from one address.
-        self.connections: Connections[str] = Connections(4, 3)
+        self.connections: ConnectionTable[str] = ConnectionTable(4, 3)
 
     def add(self, letters: str, address: str) -> None:
         for letter in letters:

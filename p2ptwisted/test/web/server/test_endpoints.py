@@ -8,10 +8,9 @@ from twisted.internet.testing import MemoryReactor
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.errors import InvalidInput
-from p2ptwisted.security.tls import Identity
-from p2ptwisted.web.server.endpoints import check_endpoint, make_endpoint, parse_endpoint
-
+from p2ptwisted.security.tls import ServerIdentity
 from p2ptwisted.test.certificates import FOR_ADDRESS, FOR_SERVERS, issue
+from p2ptwisted.web.server.endpoints import check_endpoint, make_endpoint, parse_endpoint
 
 
 def refusal(case: SynchronousTestCase, endpoint: str) -> str:
@@ -140,7 +139,7 @@ class SecuredTests(SynchronousTestCase):
             ((port, _, identity, backlog, interface),) = reactor.sslServers
             named = "127.0.0.1" if "interface" in endpoint else ""
             self.assertEqual((port, backlog, interface), (8000, 50, named))
-            self.assertIsInstance(identity, Identity)
+            self.assertIsInstance(identity, ServerIdentity)
 
     def test_readable(self) -> None:
         """None is taken where others can read the key, neither when it is checked nor later."""

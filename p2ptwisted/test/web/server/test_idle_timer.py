@@ -3,7 +3,7 @@
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2ptwisted.web.server.idle_timer import Deadline
+from p2ptwisted.web.server.idle_timer import IdleTimer
 
 
 class DeadlineTests(SynchronousTestCase):
@@ -12,7 +12,7 @@ class DeadlineTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.late: list[float] = []
-        self.deadline = Deadline(self.clock, lambda: self.late.append(self.clock.seconds()))
+        self.deadline = IdleTimer(self.clock, lambda: self.late.append(self.clock.seconds()))
 
     def advance(self, seconds: int) -> None:
         """Second by second, so that what is late shows when it was."""
@@ -55,7 +55,7 @@ class DeadlineTests(SynchronousTestCase):
 
     def test_again(self) -> None:
         """It may be set by what it calls back."""
-        self.deadline = Deadline(self.clock, self.again)
+        self.deadline = IdleTimer(self.clock, self.again)
         self.deadline.set(3)
         self.advance(10)
         self.assertEqual(self.late, [3, 6, 9])

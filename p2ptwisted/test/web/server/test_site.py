@@ -22,8 +22,8 @@ from p2ptwisted.support.locations import Location
 from p2ptwisted.test.node_fakes import Answer, Connection, open_descriptors
 from p2ptwisted.web.server import channel, site
 from p2ptwisted.web.server.listener import WebService
-from p2ptwisted.web.server.request_body import Bodies
-from p2ptwisted.web.server.settings import Limits
+from p2ptwisted.web.server.request_body import BodyBudget
+from p2ptwisted.web.server.settings import ServerSettings
 from p2ptwisted.web.server.site import LimitedSite
 
 BODY_MAX = 1_000
@@ -157,7 +157,7 @@ class BodyTests(SiteCase):
         connection.send(self.head + b"Content-Length: 99999999\r\n\r\n")
         for _ in range(10):
             self.assertTrue(connection.is_open)
-            self.clock.advance(Limits.idle_time / 10)
+            self.clock.advance(ServerSettings.idle_time / 10)
             if connection.is_open:
                 connection.send(b"more")
         self.assertFalse(connection.is_open)
@@ -239,7 +239,7 @@ class AllBodiesTests(SiteCase):
     def test_in_memory(self) -> None:
         """A body takes no file, however long and however it comes: nobody bounds those."""
         self.site.body_max = 1_000_000
-        self.site.bodies = Bodies(4_000_000)
+        self.site.bodies = BodyBudget(4_000_000)
         before = open_descriptors()
         self.send(self.addresses[0], 500_000, 1)
         chunked = self.connect()
@@ -278,7 +278,7 @@ class AllBodiesTests(SiteCase):
             self.echo.finish()
 
         def slow(connection: Connection) -> None:
-            self.clock.advance(Limits.body_time)
+            self.clock.advance(ServerSettings.body_time)
             self.assertEqual(connection.take().status, 408)
 
         for end in (answered, Connection.vanish, slow):
@@ -306,7 +306,7 @@ class AllBodiesTests(SiteCase):
 class SizesTests(SiteCase):
     """Sizes that the user has set."""
 
-    def make(self, limits: Limits) -> None:
+    def make(self, limits: ServerSettings) -> None:
         self.site = LimitedSite(self.echo, BODY_MAX, self.clock, limits)
 
     def post(self, body: bytes, *headers: bytes) -> Answer:
@@ -319,14 +319,14 @@ class SizesTests(SiteCase):
     def test_body(self) -> None:
         """Bodies may be smaller or larger than the routes need by themselves."""
         for most in (BODY_MAX // 2, 2 * BODY_MAX):
-            self.make(Limits(body_size=most))
+            self.make(ServerSettings(body_size=most))
             self.assertEqual(self.post(bytes(most)).status, 200)
             self.assertIn(str(most), self.refusal(self.post(bytes(most + 1)), TOO_LARGE))
 
     def test_headers(self) -> None:
         """So may a request's first line and headers, each line of them and all together."""
         for most in (2_000, 100_000):
-            self.make(Limits(header_size=most))
+            self.make(ServerSettings(header_size=most))
             one, many = [b"X: " + bytes(most // 2).replace(b"\0", b"x")], [b"X: y"] * 100
             self.assertEqual(self.post(b"", *one, *many).status, 200)
             answer = self.post(b"", *one, *one, *many)
@@ -406,9 +406,9 @@ class RequestTests(SiteCase):
             if much.is_open:
                 much.send(b"a" * 1_000)
         self.assertFalse(much.is_open)
-        self.clock.advance(Limits.idle_time / 2)
+        self.clock.advance(ServerSettings.idle_time / 2)
         slow.send(b"a")
-        self.clock.advance(Limits.idle_time)
+        self.clock.advance(ServerSettings.idle_time)
         self.assertFalse(slow.is_open)
 
     def test_several_in_one(self) -> None:
@@ -422,9 +422,9 @@ class RequestTests(SiteCase):
         """A connection is closed that has been without a request for so long."""
         used = self.connect()
         used.ask("GET", "/")
-        self.clock.advance(Limits.idle_time - 1)
+        self.clock.advance(ServerSettings.idle_time - 1)
         used.ask("GET", "/")
-        self.clock.advance(Limits.idle_time - 1)
+        self.clock.advance(ServerSettings.idle_time - 1)
         self.assertTrue(used.is_open)
         self.clock.advance(1)
         self.assertFalse(used.is_open)
