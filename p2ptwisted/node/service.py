@@ -270,7 +270,8 @@ def make_node(
         membership.changed,
     )
     api = NodeApi(reactor, node, fetches, config.trusted_networks)
-    root = api.root(make_authenticator(reactor, config, own_location.towards))
+    authenticator = make_authenticator(reactor, key, config.private, own_location.towards)
+    root = api.root(authenticator)
     web = WebService(reactor, config.endpoint, LimitedSite(root, BODY_MAX, reactor, config.limits))
     cached = [] if cache is None else [Opening(cache.open, cache.close)]
     return in_order(

@@ -307,7 +307,8 @@ def make_supernode(reactor: ISupernodeReactor, config: SupernodeConfig) -> Multi
     supernode = LocalSupernode(
         reactor, registry, known, sweep, overlay, client, config.trusted_networks
     )
-    root = SupernodeApi(supernode).root(make_authenticator(reactor, config, own_location.towards))
+    authenticator = make_authenticator(reactor, key, config.private, own_location.towards)
+    root = SupernodeApi(supernode).root(authenticator)
     web = WebService(reactor, config.endpoint, LimitedSite(root, BODY_MAX, reactor, config.limits))
     return in_order(
         Closing(client.close),

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
 
-from p2ptwisted.config import CommonConfig
 from p2ptwisted.errors import NotSigned
+from p2ptwisted.security.group_key import GroupKey
 from p2ptwisted.security.http_signatures import HEADERS, HEADERS_MAX, HttpSignatures, SignedCall
 
 
@@ -65,15 +65,16 @@ class Authenticator:
 
 
 def make_authenticator(
-    clock: IReactorTime, config: CommonConfig, location: Callable[[str], str]
+    clock: IReactorTime, key: GroupKey | None, private: bool, location: Callable[[str], str]
 ) -> Authenticator | None:
-    """The guard of a closed group's member, at `location`; an open group needs none."""
-    key = config.group_key
-    return (
-        None
-        if key is None
-        else Authenticator(clock, HttpSignatures(key.http), config.private, location)
-    )
+    """
+    Return the authenticator of a closed group's member, or None for an open group.
+
+    `key` is the closed group's key; `private` and `location` are as for Authenticator.
+    """
+    if key is None:
+        return None
+    return Authenticator(clock, HttpSignatures(key.http), private, location)
 
 
 def _proof(request: Request) -> list[bytes]:
