@@ -2,7 +2,7 @@
 What can go wrong that a caller can do something about.
 
 Raised by every part, each with a message fit to be shown to a person as it
-is. `web.envelope` maps them to HTTP statuses; nothing here knows HTTP.
+is. `web.error_responses` maps them to HTTP statuses; nothing here knows HTTP.
 """
 
 

@@ -33,7 +33,7 @@ from p2ptwisted.supernode.registry.schema import SCHEMA
 from p2ptwisted.supernode.service import LocalAnswers, LocalSupernode
 from p2ptwisted.support.locations import Location, OwnLocation
 from p2ptwisted.support.sqlite import Database
-from p2ptwisted.web.envelope import status_of
+from p2ptwisted.web.error_responses import status_of
 
 GROUP = MulticastGroup("239.255.10.1", 4321)
 

@@ -13,7 +13,7 @@ from werkzeug.http import parse_range_header
 from zope.interface import implementer
 
 from p2ptwisted.interfaces import ContentSlice
-from p2ptwisted.web.envelope import error
+from p2ptwisted.web.error_responses import error
 
 #: Bytes read at a time; with Twisted's 64 KiB one curl gets half as much.
 BUFFER = 1024 * 1024

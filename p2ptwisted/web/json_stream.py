@@ -9,7 +9,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
-from p2ptwisted.web.envelope import success
+from p2ptwisted.web.responses import success
 
 _encoder = msgspec.json.Encoder()
 _T = TypeVar("_T")

@@ -25,19 +25,14 @@ from p2ptwisted.model import (
 )
 from p2ptwisted.pieces import encode_set, every_piece
 from p2ptwisted.support.locations import may_name
+from p2ptwisted.web.api_root import ApiRoot
 from p2ptwisted.web.authentication import Authenticator
 from p2ptwisted.web.content import Content, SomePieces
-from p2ptwisted.web.envelope import (
-    ApiRoot,
-    caller,
-    decode_body,
-    error_of,
-    no_content,
-    query_ids,
-    success,
-)
+from p2ptwisted.web.error_responses import error_of
 from p2ptwisted.web.json_stream import JsonStream
 from p2ptwisted.web.orders import reading
+from p2ptwisted.web.request_input import caller, decode_body, query_ids
+from p2ptwisted.web.responses import no_content, success
 
 #: Bytes; the set of the pieces wanted of 1 TiB has 16 KiB.
 BODY_MAX = 64 * 1024
@@ -80,8 +75,9 @@ class NodeApi:
         self._fetches = fetches
         self._trusted = trusted
 
-    def root(self, guard: Authenticator | None = None) -> ApiRoot:
-        return ApiRoot(self.app, guard)
+    def root(self, authenticator: Authenticator | None = None) -> ApiRoot:
+        """Return the root of a site; `authenticator` is as for ApiRoot."""
+        return ApiRoot(self.app, authenticator)
 
     @app.handle_errors(Exception)  # type: ignore[arg-type]  # a Request is all there is
     def on_error(self, request: Request, failure: Failure) -> bytes:

@@ -9,19 +9,13 @@ from twisted.web.server import Request
 from p2ptwisted.errors import InvalidInput
 from p2ptwisted.interfaces import ISupernode
 from p2ptwisted.model import Presence, Registration, parse_id
+from p2ptwisted.web.api_root import ApiRoot
 from p2ptwisted.web.authentication import Authenticator
-from p2ptwisted.web.envelope import (
-    ApiRoot,
-    caller,
-    decode_body,
-    error_of,
-    no_content,
-    query,
-    query_ids,
-    success,
-)
+from p2ptwisted.web.error_responses import error_of
 from p2ptwisted.web.json_stream import JsonStream
 from p2ptwisted.web.orders import order
+from p2ptwisted.web.request_input import caller, decode_body, query, query_ids
+from p2ptwisted.web.responses import no_content, success
 
 #: Bytes; a registration of model.RESOURCES_MAX resources has about 14 MB.
 BODY_MAX = 16 * 1024 * 1024
@@ -40,8 +34,9 @@ class SupernodeApi:
     def __init__(self, supernode: ISupernode) -> None:
         self._supernode = supernode
 
-    def root(self, guard: Authenticator | None = None) -> ApiRoot:
-        return ApiRoot(self.app, guard)
+    def root(self, authenticator: Authenticator | None = None) -> ApiRoot:
+        """Return the root of a site; `authenticator` is as for ApiRoot."""
+        return ApiRoot(self.app, authenticator)
 
     @app.handle_errors(Exception)  # type: ignore[arg-type]  # a Request is all there is
     def on_error(self, request: Request, failure: Failure) -> bytes:

@@ -19,10 +19,11 @@ from twisted.web.server import Request
 from p2ptwisted.security.http_signatures import HEADERS_MAX, HttpSignatures, SignedCall
 from p2ptwisted.test.fakes import FakeSupernode
 from p2ptwisted.test.node_fakes import Answer, Connection, FakeFetches, FakeNode, work
+from p2ptwisted.web.api_root import ApiRoot
 from p2ptwisted.web.authentication import Authenticator
-from p2ptwisted.web.envelope import ApiRoot, no_content
 from p2ptwisted.web.node_routes import NodeApi
 from p2ptwisted.web.orders import order, reading
+from p2ptwisted.web.responses import no_content
 from p2ptwisted.web.server.site import LimitedSite
 from p2ptwisted.web.supernode_routes import SupernodeApi
 
@@ -73,10 +74,10 @@ class GuardTests(SynchronousTestCase):
     def use(self, private: bool) -> None:
         self.api = Api()
         self.clock = Clock()
-        guard = Authenticator(
+        authenticator = Authenticator(
             self.clock, HttpSignatures(b"k" * 32), private, lambda asker: ADVERTISED
         )
-        self.treq: Any = StubTreq(ApiRoot(self.api.app, guard))
+        self.treq: Any = StubTreq(ApiRoot(self.api.app, authenticator))
 
     def call(
         self, method: str, path: str, body: bytes = b"", headers: dict[str, Any] | None = None
@@ -155,10 +156,10 @@ class GuardTests(SynchronousTestCase):
 
     def test_usual_port(self) -> None:
         """The port that HTTP has by itself needn't be named."""
-        guard = Authenticator(
+        authenticator = Authenticator(
             self.clock, HttpSignatures(b"k" * 32), False, lambda asker: "10.0.0.1:80"
         )
-        self.treq = StubTreq(ApiRoot(self.api.app, guard))
+        self.treq = StubTreq(ApiRoot(self.api.app, authenticator))
         headers = self.signatures.sign("POST", "http://10.0.0.1/thing", None)
         self.assertEqual(self.call("POST", "/thing", headers={**headers, "host": "10.0.0.1"}), 204)
 
@@ -219,12 +220,12 @@ class Members:
         self.supernode, self.node, self.fetches = FakeSupernode(), FakeNode(), FakeFetches()
         self.fetches.start("a")
         self.fetches.started.clear()
-        guard = Authenticator(
+        authenticator = Authenticator(
             self.clock, HttpSignatures(b"k" * 32), False, lambda asker: ADVERTISED
         )
         self.roots: dict[str, IResource] = {
-            "supernode": SupernodeApi(self.supernode).root(guard),
-            "node": NodeApi(self.clock, self.node, self.fetches).root(guard),
+            "supernode": SupernodeApi(self.supernode).root(authenticator),
+            "node": NodeApi(self.clock, self.node, self.fetches).root(authenticator),
         }
 
     def answer(self, role: str, line: bytes, *headers: str, body: bytes = BODY) -> Answer:

@@ -22,8 +22,8 @@ from p2ptwisted.test.node_fakes import (
     producers_on,
     work,
 )
-from p2ptwisted.web.envelope import HASH_IDS_MAX
 from p2ptwisted.web.node_routes import NodeApi
+from p2ptwisted.web.request_input import HASH_IDS_MAX
 
 HERE = "a" * 64
 ALSO = "d" * 64

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.test.node_fakes import Connection
 from p2ptwisted.test.web.test_authentication import Api
-from p2ptwisted.web.envelope import ApiRoot
+from p2ptwisted.web.api_root import ApiRoot
 from p2ptwisted.web.server.request_body import LimitedRequest
 from p2ptwisted.web.server.site import LimitedSite
 

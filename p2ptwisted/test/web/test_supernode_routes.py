@@ -27,7 +27,7 @@ from p2ptwisted.test.fakes import FakeSupernode
 from p2ptwisted.test.node_fakes import Answer as HttpAnswer
 from p2ptwisted.test.node_fakes import Connection
 from p2ptwisted.test.test_model import SHA256
-from p2ptwisted.test.web.test_envelope import Answer, WebTestCase
+from p2ptwisted.test.web.cases import Answer, WebTestCase
 from p2ptwisted.web.json_stream import JsonStream
 from p2ptwisted.web.server.site import LimitedSite
 from p2ptwisted.web.supernode_routes import BODY_MAX, SupernodeApi

@@ -1,16 +1,23 @@
-"""Answers to what never became a request."""
+"""
+Errors that are answered before there is a request: to a connection too many,
+and to what a channel refuses. The body of every error is made here.
+"""
 
 from http import HTTPStatus
 from typing import cast
 
+import msgspec
 from twisted.internet.interfaces import ISSLTransport, ITCPTransport
 from twisted.internet.protocol import Protocol
 
-from p2ptwisted.web.envelope import RETRY_AFTER, error_body
+#: Seconds after which a client may try again.
+RETRY_AFTER = 1
+
+_encoder = msgspec.json.Encoder()
 
 
-class Full(Protocol):
-    """What a client meets for whose connection there is no room."""
+class ServerFull(Protocol):
+    """Answers a connection for which there is no room, and closes it."""
 
     def connectionMade(self) -> None:
         transport = cast(ITCPTransport, self.transport)
@@ -27,8 +34,15 @@ class Full(Protocol):
         transport.loseConnection()
 
 
+def error_body(status: HTTPStatus, description: str) -> bytes:
+    """Return the JSON of an error."""
+    return _encoder.encode(
+        {"code": status.value, "name": status.phrase, "description": description}
+    )
+
+
 def raw_answer(status: HTTPStatus, description: str) -> bytes:
-    """An error as it goes through the wire, where there is no request to answer."""
+    """Return an error's status line, headers and body, for where there is no request to answer."""
     body = error_body(status, description)
     lines = [
         f"HTTP/1.1 {status.value} {status.phrase}",

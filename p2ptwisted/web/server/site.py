@@ -14,7 +14,7 @@ from twisted.web.server import Site
 from p2ptwisted.support.lifecycle import GRACE
 from p2ptwisted.web.server.channel import LimitedChannel
 from p2ptwisted.web.server.connection_table import ConnectionTable
-from p2ptwisted.web.server.early_errors import Full
+from p2ptwisted.web.server.early_errors import ServerFull
 from p2ptwisted.web.server.request_body import BodyBudget, LimitedRequest
 from p2ptwisted.web.server.settings import BODIES_MAX, ServerSettings, affordable
 
@@ -59,7 +59,7 @@ class LimitedSite(Site):
             return None
         address = getattr(addr, "host", "")
         if self.connections.is_full(address) and not self._make_room(address):
-            return Full()
+            return ServerFull()
         return super().buildProtocol(addr)
 
     def _make_room(self, address: str) -> bool:
