@@ -6,10 +6,11 @@ Twisted bounds neither a request's body nor the time that it takes.
 import enum
 import socket
 from http import HTTPStatus
-from typing import cast
+from typing import Protocol, cast
 
 from twisted.internet.interfaces import (
     IConsumer,
+    IReactorTime,
     ISystemHandle,
     ITCPTransport,
     ITransport,
@@ -18,15 +19,16 @@ from twisted.internet.protocol import connectionDone
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 
+from p2ptwisted.web.server.connection_table import ConnectionTable
 from p2ptwisted.web.server.early_errors import raw_answer
 from p2ptwisted.web.server.idle_timer import IdleTimer
 from p2ptwisted.web.server.pipelining import PipeliningChannel
-from p2ptwisted.web.server.request_body import LimitedRequest
-from p2ptwisted.web.server.settings import BODY_RATE
+from p2ptwisted.web.server.request_body import BodySite, LimitedRequest
+from p2ptwisted.web.server.settings import BODY_RATE, ServerSettings
 
 #: Bytes that are read and thrown away of a request that is refused, so that
 #: its sender gets to read the answer; then the connection is cut.
-PATIENCE = 256 * 1024 * 1024
+DISCARDED_MAX = 256 * 1024 * 1024
 
 #: Seconds that a connection which is being closed gets to end as it should.
 CLOSE_TIME = 5.0
@@ -45,14 +47,30 @@ class _Awaited(enum.Enum):
     END = enum.auto()
 
 
-class LimitedChannel(PipeliningChannel):
-    """A connection that its site knows of."""
+class ChannelSite(BodySite, Protocol):
+    """What a channel needs of its site."""
 
+    limits: ServerSettings
+    connections: ConnectionTable["LimitedChannel"]
+    #: Whether the site is being closed, so that no connection is kept for another request.
+    stopping: bool
+
+    @property
+    def reactor(self) -> IReactorTime: ...
+
+    def connection_lost(self, channel: "LimitedChannel") -> None:
+        """Forget a connection that has ended."""
+
+
+class LimitedChannel(PipeliningChannel):
+    """A client's connection, bounded by its site's limits."""
+
+    site: ChannelSite
     transport: ITCPTransport
     requests: list[LimitedRequest]
     refused = False
     _awaited = _Awaited.REQUEST
-    _thrown_away = 0
+    _discarded = 0
     #: Bytes of the body under way that had come when it was last looked at.
     _body_seen = 0
 
@@ -79,13 +97,13 @@ class LimitedChannel(PipeliningChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._deadline.stop()
         for request in self.requests:
-            request.forget()
+            request.free_body()
         super().connectionLost(reason)
-        self.site.gone(self)
+        self.site.connection_lost(self)
 
     def dataReceived(self, data: bytes) -> None:
         if self._awaited is _Awaited.END:
-            self.throw_away(len(data))
+            self.discard(len(data))
         elif self._busyReceiving or self.paused:
             super().dataReceived(data)  # Only keeps it.
         else:
@@ -123,7 +141,7 @@ class LimitedChannel(PipeliningChannel):
         super().allContentReceived()
 
     def requestDone(self, request: LimitedRequest) -> None:
-        request.forget()
+        request.free_body()
         if self.site.stopping:
             self.persistent = False
         if self.persistent:
@@ -200,10 +218,10 @@ class LimitedChannel(PipeliningChannel):
             f"than {self.totalHeadersSize} bytes (of many ids, ask for some at a time)",
         )
 
-    def throw_away(self, count: int) -> None:
+    def discard(self, count: int) -> None:
         """So many bytes more have come of what is refused."""
-        self._thrown_away += count
-        if self._thrown_away > PATIENCE:
+        self._discarded += count
+        if self._discarded > DISCARDED_MAX:
             self.transport.abortConnection()
 
     def refuse_body(self) -> None:
@@ -221,9 +239,9 @@ class LimitedChannel(PipeliningChannel):
         # Closing with the rest unread would reset the connection, and the answer with it.
         self._awaited = _Awaited.END
         self._deadline.set(self.site.limits.idle_time)
-        self.throw_away(len(self.clearLineBuffer()))
+        self.discard(len(self.clearLineBuffer()))
         for request in self.requests:
-            self.throw_away(request.forget())
+            self.discard(request.free_body())
         cast(IConsumer, self.transport).unregisterProducer()
         self._networkProducer.resumeProducing()
         if self.isSecure():

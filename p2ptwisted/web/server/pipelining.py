@@ -5,17 +5,12 @@ Twisted pauses only the socket where answers are not taken, and handles all
 the same what has come: as many requests as fit one read, in one turn.
 """
 
-from typing import TYPE_CHECKING
-
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
 from p2ptwisted.web.server.request_body import LimitedRequest
-
-if TYPE_CHECKING:
-    from p2ptwisted.web.server.site import LimitedSite
 
 #: Requests of one connection that are answered in one turn of the reactor.
 REQUESTS_A_TURN = 8
@@ -28,7 +23,6 @@ class PipeliningChannel(HTTPChannel):
     While `paused`, what has come is only kept, and no more is read from the socket.
     """
 
-    site: "LimitedSite"
     #: Requests answered in this turn with more behind them, and what starts the next one.
     _this_turn = 0
     _next_turn: IDelayedCall | None = None
@@ -76,7 +70,7 @@ class PipeliningChannel(HTTPChannel):
     def _continue_soon(self) -> None:
         """In the reactor's next turn, unless the client has first to take what it asked for."""
         if not self._waitingForTransport and self._next_turn is None:
-            self._next_turn = self.site.reactor.callLater(0, self._continue)
+            self._next_turn = self.callLater(0, self._continue)
 
     def _continue(self) -> None:
         """Go on with what came behind the requests that have been answered."""

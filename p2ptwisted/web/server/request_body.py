@@ -1,30 +1,33 @@
-"""The bodies of requests: in memory, and bounded, each and all together."""
+"""
+The bodies of requests: kept in memory, with a limit for each and for all together.
+
+The channel says what becomes of a body that is refused.
+"""
 
 from http import HTTPStatus
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
+from twisted.web.resource import IResource
 from twisted.web.server import Request
-
-if TYPE_CHECKING:
-    from p2ptwisted.web.server.channel import LimitedChannel
 
 
 class BodyBudget:
     """
-    How many bytes of bodies are kept, in all and by their clients' addresses. Pure.
+    Counts the bytes of bodies that are kept, in all and by their clients' addresses. Pure.
 
-    What has come is counted, not what is told: an address takes up nothing
-    by telling of much.
+    Bytes that have come are counted, not those that a Content-Length announces:
+    an address takes up no room by announcing a large body.
     """
 
     def __init__(self, most: int) -> None:
+        """`most`: bytes in all; one address may have half of them."""
         self._most = most
         self._total = 0
         self._by_address: dict[str, int] = {}
 
     def take(self, address: str, count: int) -> bool:
-        """Whether there is room for so many more, which then are counted."""
+        """Count `count` more bytes where there is room for them; returns whether there is."""
         of_address = self._by_address.get(address, 0) + count
         if self._total + count > self._most or of_address > self._most // 2:
             return False
@@ -33,19 +36,52 @@ class BodyBudget:
         return True
 
     def give_back(self, address: str, count: int) -> None:
+        """Count `count` fewer bytes of an address that were taken before."""
         self._total -= count
         self._by_address[address] -= count
         if not self._by_address[address]:
             del self._by_address[address]
 
 
+class BodySite(Protocol):
+    """What a request needs of its channel's site."""
+
+    #: Bytes that a request's body may have.
+    body_max: int
+    bodies: BodyBudget
+
+    def getResourceFor(self, request: Request) -> IResource: ...
+
+
+class BodyChannel(Protocol):
+    """What a request needs of the channel that it comes through."""
+
+    #: Whether the channel has answered with an error and reads no more requests.
+    refused: bool
+
+    @property
+    def site(self) -> BodySite: ...
+
+    def getPeer(self) -> Any:
+        """Return the client's address."""
+
+    def refuse(self, status: HTTPStatus, description: str) -> None:
+        """Answer with an error, and read no more requests."""
+
+    def refuse_body(self) -> None:
+        """Refuse a body that is larger than the site's limit."""
+
+    def discard(self, count: int) -> None:
+        """Count bytes that have come of what is refused."""
+
+
 class LimitedRequest(Request):
     """A request whose body may not grow beyond its site's limit."""
 
-    channel: "LimitedChannel"
+    channel: BodyChannel  # type: ignore[assignment]  # an HTTPChannel that has these too
     #: Bytes of the body that have come.
     received = 0
-    #: Those that are counted, and of which address.
+    #: Those that are counted in the budget, and the address that they are counted for.
     _kept = 0
     _bodies: BodyBudget
     _address: str
@@ -70,12 +106,12 @@ class LimitedRequest(Request):
                 "there are too many bodies under way just now: try again in a moment",
             )
         if channel.refused:
-            channel.throw_away(len(data))
+            channel.discard(len(data))
         else:
             super().handleContentChunk(data)
 
     def _keep(self, count: int) -> bool:
-        """Whether there is room for so many bytes more."""
+        """Count `count` more bytes in the budget; returns whether there is room for them."""
         if not self._kept:
             self._bodies, self._address = self.channel.site.bodies, self.channel.getPeer().host
         if not self._bodies.take(self._address, count):
@@ -83,8 +119,8 @@ class LimitedRequest(Request):
         self._kept += count
         return True
 
-    def forget(self) -> int:
-        """The body is not needed any more; how many bytes were kept, 0 the second time."""
+    def free_body(self) -> int:
+        """Give up the body; returns how many bytes were kept of it, 0 the second time."""
         kept, self._kept = self._kept, 0
         if kept:
             self._bodies.give_back(self._address, kept)

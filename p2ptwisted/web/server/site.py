@@ -76,7 +76,8 @@ class LimitedSite(Site):
             self.connections.idle(idle)
         return False
 
-    def gone(self, channel: LimitedChannel) -> None:
+    def connection_lost(self, channel: LimitedChannel) -> None:
+        """Forget a connection that has ended; `close` waits for the last one."""
         self.connections.remove(channel)
         if not self.connections and self._all_gone is not None:
             self._all_gone.callback(None)

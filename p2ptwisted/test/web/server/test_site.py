@@ -22,13 +22,13 @@ from p2ptwisted.support.locations import Location
 from p2ptwisted.test.node_fakes import Answer, Connection, open_descriptors
 from p2ptwisted.web.server import channel, site
 from p2ptwisted.web.server.listener import WebService
-from p2ptwisted.web.server.request_body import BodyBudget
+from p2ptwisted.web.server.request_body import BodyBudget, BodyChannel
 from p2ptwisted.web.server.settings import ServerSettings
 from p2ptwisted.web.server.site import LimitedSite
 
 BODY_MAX = 1_000
 #: Bytes; a small stand-in for the site's own.
-PATIENCE = 16_000
+DISCARDED_MAX = 16_000
 TOO_LARGE = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
@@ -66,7 +66,7 @@ class SiteCase(SynchronousTestCase):
         self.clock = Clock()
         self.echo = Echo()
         self.site = LimitedSite(self.echo, BODY_MAX, self.clock)
-        self.patch(channel, "PATIENCE", PATIENCE)
+        self.patch(channel, "DISCARDED_MAX", DISCARDED_MAX)
         self.connections: list[Connection] = []
         self.addCleanup(self.disconnect)
 
@@ -164,7 +164,7 @@ class BodyTests(SiteCase):
 
     def test_patience(self) -> None:
         """Some more of it is read and thrown away, so that the sender gets to read the answer."""
-        self.patch(channel, "PATIENCE", 20_000)
+        self.patch(channel, "DISCARDED_MAX", 20_000)
         for make in (self.with_length, self.chunked):
             connection = self.connect()
             self.in_pieces(connection, make(bytes(20_000)))
@@ -172,7 +172,7 @@ class BodyTests(SiteCase):
 
     def test_no_end(self) -> None:
         """A sender who goes on and on is cut off, without waiting for the end."""
-        self.patch(channel, "PATIENCE", 20_000)
+        self.patch(channel, "DISCARDED_MAX", 20_000)
         sent = bytes(20_001)
         for data in (
             self.head + b"Content-Length: 99999999\r\n\r\n" + sent,
@@ -398,7 +398,7 @@ class RequestTests(SiteCase):
 
     def test_rest_without_end(self) -> None:
         """It is not read for ever: neither more than so much nor longer than Limits.idle_time."""
-        self.patch(channel, "PATIENCE", 50_000)
+        self.patch(channel, "DISCARDED_MAX", 50_000)
         much, slow = self.connect(), self.connect()
         for connection in (much, slow):
             connection.send(b"GET /" + b"a" * 20_000)
@@ -555,6 +555,18 @@ class CloseTests(SiteCase):
         self.clock.advance(0)
         self.assertEqual(len(self.echo.bodies), 1)
         self.successResultOf(closed)
+
+
+class NeedsTests(SiteCase):
+    """What the modules below the site's need of it. mypy compares the methods' types."""
+
+    def test_site(self) -> None:
+        """A site has what its channels need, and a channel what its requests need."""
+        needed: channel.ChannelSite = self.site
+        body_channel: BodyChannel = channel.LimitedChannel()
+        self.assertIs(needed.reactor, self.clock)
+        self.assertEqual((needed.body_max, needed.stopping), (BODY_MAX, False))
+        self.assertFalse(body_channel.refused)
 
 
 @implementer(IListeningPort)
