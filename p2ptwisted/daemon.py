@@ -13,16 +13,17 @@ from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorCore, IReactorFromThreads, IReactorTime
 from twisted.internet.task import LoopingCall
-from twisted.logger import ILogObserver, LegacyLogObserverWrapper
+from twisted.logger import ILogObserver
 from twisted.python.components import Componentized
 from twisted.python.usage import Options
-from twisted.scripts._twistd_unix import UnixAppLogger
 
 from p2ptwisted.config import CommonConfig, load_config
 from p2ptwisted.errors import StartError
 from p2ptwisted.support.bounded_log import TELL_EVERY, BoundedLog
 from p2ptwisted.support.escaping import printable
 from p2ptwisted.support.import_path import forget_working_directory
+from p2ptwisted.support.twisted_internals.reactor import set_reactor_clock
+from p2ptwisted.support.twisted_internals.twistd import twistd_log
 
 #: File descriptors of a daemon; what starts child processes may look at each.
 DESCRIPTORS_MAX = 65_536
@@ -48,7 +49,7 @@ def prepare(reactor: IDaemonReactor) -> None:
     Imports: what comes to the working directory meanwhile is no code of ours.
     """
     forget_working_directory()
-    reactor.seconds = time.monotonic  # type: ignore[method-assign]
+    set_reactor_clock(reactor, time.monotonic)
     _have_descriptors()
 
     def stop(number: int, frame: object) -> None:
@@ -215,8 +216,4 @@ def open_twistd_log(twistd: Options) -> ILogObserver | None:
     """
     if twistd.get("logger", "") is not None:
         return None
-    # Private, but there is no other door to what --logfile, --syslog and SIGUSR1 do.
-    observer = UnixAppLogger(twistd)._getLogObserver()
-    if ILogObserver.providedBy(observer):
-        return observer
-    return LegacyLogObserverWrapper(observer)  # syslog's
+    return twistd_log(twistd)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from random import Random
 from typing import cast
 
-from twisted.internet.defer import DebugInfo
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
@@ -22,6 +21,7 @@ from bench.sim.network import Network, Weather
 from bench.sim.older import OlderPeer
 from bench.sim.promises import GIVEN_UP_WITHIN, KNOWN_WITHIN, Broken, Promises
 from bench.sim.questions import Questions
+from p2ptwisted.support.twisted_internals.reactor import take_unhandled
 
 #: Seconds of a history: until all have joined, until the first mishap can come.
 SETTLED, CALM_UNTIL = 4.0, 5.0
@@ -230,10 +230,8 @@ class History:
     def _look_for_errors(self) -> None:
         """Those that nobody took; a Deferred in a ring logs its own only when it is collected."""
         # Collecting all would take a fifth of a history's time.
-        for one in gc.get_objects():
-            if type(one) is DebugInfo and one.failResult is not None:
-                self._fail(one.failResult.getTraceback())
-                one.failResult = None
+        for failure in take_unhandled(gc.get_objects()):
+            self._fail(failure.getTraceback())
 
     def _fail(self, problem: str) -> None:
         if len(self._problems) < PROBLEMS_TOLD:

@@ -22,9 +22,7 @@ from twisted.internet.interfaces import (
     ITransport,
 )
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.logger import ILogObserver, Logger
 from twisted.python.failure import Failure
-from twisted.web._newclient import HEADER, STATUS, HTTP11ClientProtocol, Request
 from twisted.web.client import (
     URI,
     Agent,
@@ -44,6 +42,11 @@ from p2ptwisted.model import UNREADABLE
 from p2ptwisted.security.http_signatures import HttpSignatures
 from p2ptwisted.security.tls import TrustedAuthority
 from p2ptwisted.support.escaping import shown
+from p2ptwisted.support.twisted_internals.http_client import (
+    ExposedClientProtocol,
+    Request,
+    pool_class,
+)
 
 #: Seconds to connect; a host that is up answers in milliseconds.
 CONNECT_TIMEOUT = 2.0
@@ -69,7 +72,6 @@ BUSY_STATUSES = (429, 503)
 #: What comes of a call that was broken off, before or after it was connected.
 _CANCELLED = (CancelledError, ConnectingCancelledError)
 
-_unheard = Logger(observer=cast(ILogObserver, lambda event: None))
 _T = TypeVar("_T")
 
 
@@ -111,7 +113,7 @@ class _Error(msgspec.Struct):
     description: str = ""
 
 
-class _Bounded(HTTP11ClientProtocol):
+class _Bounded(ExposedClientProtocol):
     """A connection that breaks off an answer whose headers have no end."""
 
     transport: ITCPTransport
@@ -119,39 +121,21 @@ class _Bounded(HTTP11ClientProtocol):
 
     def request(self, request: Request) -> Deferred[IResponse]:
         self._headers = 0
-        requested = super().request(request)
-        if self._parser is not None:
-            # Of every "102 Processing" there would be a line in the log.
-            self._parser._log = _unheard
-        return requested
+        return super().request(request)
 
     def dataReceived(self, data: bytes) -> None:
         super().dataReceived(data)
-        parser = self._parser
-        if parser is None or parser.state not in (STATUS, HEADER):
+        if not self.is_reading_headers:
             return
         self._headers += len(data)
         if self._headers > HEADERS_MAX:
             self.transport.abortConnection()
-            if self._state == "WAITING":  # Else the request is yet being sent, and fails so.
-                self._disconnectParser(
-                    Failure(Unavailable(f"an answer with headers of more than {HEADERS_MAX} bytes"))
-                )
+            self.fail_request(
+                Failure(Unavailable(f"an answer with headers of more than {HEADERS_MAX} bytes"))
+            )
 
 
-class _Factory(HTTPConnectionPool._factory):  # type: ignore[misc, valid-type]
-    """Twisted's, without two lines in the log for every connection."""
-
-    noisy = False
-
-    def buildProtocol(self, addr: object) -> _Bounded:
-        return _Bounded(self._quiescentCallback)
-
-
-class _Pool(HTTPConnectionPool):
-    """Twisted's pool, of connections of ours."""
-
-    _factory = _Factory
+_Pool = pool_class(_Bounded)
 
 
 class _Body(Protocol):

@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 
 from p2ptwisted.errors import StartError
 from p2ptwisted.support.locations import address_towards
+from p2ptwisted.support.twisted_internals.reactor import set_read_limit
 
 #: Seconds after which the group is left and joined again, at the next look at the
 #: interfaces (multicast.REFRESH), so a minute at the most: a switch that has forgotten
@@ -60,7 +61,7 @@ class _Socket(DatagramProtocol):
 
     def startProtocol(self) -> None:
         # Twisted's own figure lets thousands be dealt with before anything else.
-        self.transport.maxThroughput = READ_A_TURN  # type: ignore[attr-defined]
+        set_read_limit(self.transport, READ_A_TURN)
 
     def datagramReceived(self, datagram: bytes, addr: UdpAddress) -> None:
         try:

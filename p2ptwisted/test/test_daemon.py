@@ -16,7 +16,6 @@ from unittest.mock import patch
 
 import msgspec
 from twisted.application.service import Application, IService, Service
-from twisted.application.twist._options import TwistOptions
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, Logger, formatEvent
@@ -40,6 +39,7 @@ from p2ptwisted.interfaces import IFolderWatch
 from p2ptwisted.node import tap as node_tap
 from p2ptwisted.supernode import tap as supernode_tap
 from p2ptwisted.support.bounded_log import LINE_BURST, TELL_EVERY
+from p2ptwisted.support.twisted_internals.twistd import twist_options
 
 NODE, SUPERNODE = "p2p-node", "p2p-supernode"
 
@@ -359,7 +359,7 @@ class TwistTests(DaemonCase):
     def test_options(self) -> None:
         """It runs a role, which takes its options there, with the log that it has."""
         for role in OPTIONS:
-            options = TwistOptions()
+            options = twist_options()
             options.parseOptions([role, "--port", "0"])
             self.assertEqual(options.subOptions.config.endpoint, "tcp:0")
             self.assertIsNone(open_twistd_log(options))

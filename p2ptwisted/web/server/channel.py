@@ -19,6 +19,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 
+from p2ptwisted.support.twisted_internals.reactor import has_unsent
 from p2ptwisted.web.server.connection_table import ConnectionTable
 from p2ptwisted.web.server.early_errors import raw_answer
 from p2ptwisted.web.server.idle_timer import IdleTimer
@@ -104,13 +105,13 @@ class LimitedChannel(PipeliningChannel):
     def dataReceived(self, data: bytes) -> None:
         if self._awaited is _Awaited.END:
             self.discard(len(data))
-        elif self._busyReceiving or self.paused:
+        elif self.is_parsing or self.paused:
             super().dataReceived(data)  # Only keeps it.
         else:
             if self._awaited is _Awaited.REQUEST:
                 self._begin()
             super().dataReceived(data)
-            begun = self._buffer or self.requests
+            begun = self.unparsed or self.requests
             if begun and self._awaited is _Awaited.REQUEST and not self.paused:
                 self._begin()  # Behind another.
 
@@ -119,7 +120,7 @@ class LimitedChannel(PipeliningChannel):
             return bool(super().headerReceived(line))
         except ValueError:
             # A length of more digits than Python takes for a number.
-            self._respondToBadRequestAndDisconnect()
+            self.bad_request()
             return False
 
     def allHeadersReceived(self) -> None:
@@ -193,7 +194,7 @@ class LimitedChannel(PipeliningChannel):
 
     def has_unsent(self) -> bool:
         """Whether there is something that the kernel has not taken yet, for it is full."""
-        return bool(getattr(self._lowest_transport(), "dataBuffer", b""))
+        return has_unsent(self._lowest_transport())
 
     def close(self) -> None:
         """Close it, though the other side may not want to."""
@@ -208,10 +209,10 @@ class LimitedChannel(PipeliningChannel):
     # -- being refused
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        self._respondToBadRequestAndDisconnect()
+        self.bad_request()
 
-    def _respondToBadRequestAndDisconnect(self) -> None:
-        # Twisted's own answer has no body; this is its one place to say more.
+    def bad_request(self) -> None:
+        """Refuse what isn't a valid request, or is too large for one."""
         self.refuse(
             HTTPStatus.BAD_REQUEST,
             "this is not a valid HTTP request, or its first line and headers are larger "
@@ -243,7 +244,7 @@ class LimitedChannel(PipeliningChannel):
         for request in self.requests:
             self.discard(request.free_body())
         cast(IConsumer, self.transport).unregisterProducer()
-        self._networkProducer.resumeProducing()
+        self.resume_reading()
         if self.isSecure():
             # Half of TLS can't be closed.
             self.transport.loseConnection()

@@ -8,15 +8,15 @@ the same what has come: as many requests as fit one read, in one turn.
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
 
+from p2ptwisted.support.twisted_internals.http_server import ExposedChannel
 from p2ptwisted.web.server.request_body import LimitedRequest
 
 #: Requests of one connection that are answered in one turn of the reactor.
 REQUESTS_A_TURN = 8
 
 
-class PipeliningChannel(HTTPChannel):
+class PipeliningChannel(ExposedChannel):
     """
     A connection whose next request waits until there is room for its answer.
 
@@ -32,36 +32,36 @@ class PipeliningChannel(HTTPChannel):
 
     def dataReceived(self, data: bytes) -> None:
         # Not where this is called from within, with what was kept.
-        if self._this_turn and not self._busyReceiving:
+        if self._this_turn and not self.is_parsing:
             self._this_turn = 0
         super().dataReceived(data)
 
     def rawDataReceived(self, data: bytes) -> None:
         super().rawDataReceived(data)
-        if self._handlingRequest and self._waitingForTransport:
+        if self.is_handling_request and self.is_write_blocked:
             # Twisted would go on reading, for as long as the answer is not taken.
-            self._networkProducer.pauseProducing()
+            self.pause_reading()
 
     def requestDone(self, request: LimitedRequest) -> None:
         if self.persistent:
-            if self._buffer:
+            if self.unparsed:
                 self._this_turn += 1
-            if self._waitingForTransport or self._this_turn >= REQUESTS_A_TURN:
+            if self.is_write_blocked or self._this_turn >= REQUESTS_A_TURN:
                 self.paused = True
             else:
                 self.is_idle_now()
         # Reads what came of the next one meanwhile.
         super().requestDone(request)
         if self.paused:
-            self._networkProducer.pauseProducing()
+            self.pause_reading()
             self._continue_soon()
 
     def resumeProducing(self) -> None:
         super().resumeProducing()
         if not self.paused:
             return
-        if self._buffer:
-            self._networkProducer.pauseProducing()
+        if self.unparsed:
+            self.pause_reading()
             self._continue_soon()
         else:
             self.paused = False
@@ -69,19 +69,19 @@ class PipeliningChannel(HTTPChannel):
 
     def _continue_soon(self) -> None:
         """In the reactor's next turn, unless the client has first to take what it asked for."""
-        if not self._waitingForTransport and self._next_turn is None:
+        if not self.is_write_blocked and self._next_turn is None:
             self._next_turn = self.callLater(0, self._continue)
 
     def _continue(self) -> None:
         """Go on with what came behind the requests that have been answered."""
         self._next_turn = None
         self.paused = False
-        if self._buffer:
+        if self.unparsed:
             self.dataReceived(b"")
         else:
             self.is_idle_now()
-        if not self.paused and not (self._handlingRequest and self._dataBuffer):
-            self._networkProducer.resumeProducing()
+        if not self.paused and not (self.is_handling_request and self.has_pipelined_data):
+            self.resume_reading()
 
     def loseConnection(self) -> None:
         self._stop()

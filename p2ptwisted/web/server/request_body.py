@@ -8,8 +8,7 @@ from http import HTTPStatus
 from io import BytesIO
 from typing import Any, Protocol
 
-from twisted.web.resource import IResource
-from twisted.web.server import Request
+from p2ptwisted.support.twisted_internals.http_server import ExposedRequest
 
 
 class BodyBudget:
@@ -50,8 +49,6 @@ class BodySite(Protocol):
     body_max: int
     bodies: BodyBudget
 
-    def getResourceFor(self, request: Request) -> IResource: ...
-
 
 class BodyChannel(Protocol):
     """What a request needs of the channel that it comes through."""
@@ -75,7 +72,7 @@ class BodyChannel(Protocol):
         """Count bytes that have come of what is refused."""
 
 
-class LimitedRequest(Request):
+class LimitedRequest(ExposedRequest):
     """A request whose body may not grow beyond its site's limit."""
 
     channel: BodyChannel  # type: ignore[assignment]  # an HTTPChannel that has these too
@@ -85,10 +82,6 @@ class LimitedRequest(Request):
     _kept = 0
     _bodies: BodyBudget
     _address: str
-
-    def _handleStar(self) -> None:
-        # Twisted would answer by itself, whatever the headers are: `*` is a target like others.
-        self.render(self.channel.site.getResourceFor(self))
 
     def gotLength(self, length: int | None) -> None:
         # Twisted puts long ones into temporary files, of which nothing bounds the number.
