@@ -24,7 +24,12 @@ from p2ptwisted.security.tls import TrustedAuthority, load_authority
 from p2ptwisted.support.escaping import printable
 from p2ptwisted.support.locations import parse_supernode_url, split_location
 from p2ptwisted.web.server.endpoints import check_endpoint
-from p2ptwisted.web.server.settings import BODIES_MAX, HEADER_MOST, IDLE_LEAST, ServerSettings
+from p2ptwisted.web.server.settings import (
+    BODIES_MAX,
+    HEADER_SIZE_MAX,
+    IDLE_TIME_MIN,
+    ServerSettings,
+)
 
 EVERYWHERE = IPv4Network("0.0.0.0/0")
 
@@ -63,11 +68,11 @@ class CommonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     multicast_ttl: Annotated[int, Meta(ge=0, le=255)] = 20
     connections: _Count = ServerSettings.connections
     connections_per_address: _Count = ServerSettings.connections_per_address
-    header_size: Annotated[int, Meta(ge=1024, le=HEADER_MOST)] = ServerSettings.header_size
+    header_size: Annotated[int, Meta(ge=1024, le=HEADER_SIZE_MAX)] = ServerSettings.header_size
     body_size: Annotated[int, Meta(ge=1024, le=BODIES_MAX // 2)] | None = ServerSettings.body_size
     header_time: _Seconds = ServerSettings.header_time
     body_time: _Seconds = ServerSettings.body_time
-    idle_time: Annotated[float, Meta(ge=IDLE_LEAST, le=3600)] = ServerSettings.idle_time
+    idle_time: Annotated[float, Meta(ge=IDLE_TIME_MIN, le=3600)] = ServerSettings.idle_time
     stall_time: Annotated[float, Meta(ge=1, le=3600)] = ServerSettings.stall_time
 
     @property
@@ -102,7 +107,7 @@ class CommonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return None if self.ca_file is None else load_authority(Path(self.ca_file))
 
     @property
-    def limits(self) -> ServerSettings:
+    def server_settings(self) -> ServerSettings:
         return msgspec.convert(self, ServerSettings, from_attributes=True)
 
     @property

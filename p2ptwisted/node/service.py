@@ -272,7 +272,9 @@ def make_node(
     api = NodeApi(reactor, node, fetches, config.trusted_networks)
     authenticator = make_authenticator(reactor, key, config.private, own_location.towards)
     root = api.root(authenticator)
-    web = WebService(reactor, config.endpoint, LimitedSite(root, BODY_MAX, reactor, config.limits))
+    web = WebService(
+        reactor, config.endpoint, LimitedSite(root, BODY_MAX, reactor, config.server_settings)
+    )
     cached = [] if cache is None else [Opening(cache.open, cache.close)]
     return in_order(
         *cached,

@@ -309,7 +309,9 @@ def make_supernode(reactor: ISupernodeReactor, config: SupernodeConfig) -> Multi
     )
     authenticator = make_authenticator(reactor, key, config.private, own_location.towards)
     root = SupernodeApi(supernode).root(authenticator)
-    web = WebService(reactor, config.endpoint, LimitedSite(root, BODY_MAX, reactor, config.limits))
+    web = WebService(
+        reactor, config.endpoint, LimitedSite(root, BODY_MAX, reactor, config.server_settings)
+    )
     return in_order(
         Closing(client.close),
         Opening(registry.open, registry.close),

@@ -9,7 +9,7 @@ from twisted.web.server import Request
 from p2ptwisted.web.authentication import Authenticator
 from p2ptwisted.web.error_responses import EXPECTED_ERRORS, expected_error
 from p2ptwisted.web.orders import is_order
-from p2ptwisted.web.origin_check import check_page, is_from_browser
+from p2ptwisted.web.origin_check import check_origin, is_from_browser
 from p2ptwisted.web.request_target import parse_target
 
 
@@ -40,7 +40,7 @@ class ApiRoot(Resource):
             return  # Most calls: which route it is Klein finds out anyway.
         changes = is_order(self._app, request)
         if of_browser:
-            check_page(request, changes)
+            check_origin(request, changes)
         if self._authenticator is not None:
             self._authenticator.check(request, changes)
 

@@ -16,11 +16,11 @@ from p2ptwisted.interfaces import ContentSlice
 from p2ptwisted.web.error_responses import error
 
 #: Bytes read at a time; with Twisted's 64 KiB one curl gets half as much.
-BUFFER = 1024 * 1024
+BLOCK_MAX = 1024 * 1024
 
 #: The same at first, and while there is a bound on the rate to wait for: blocks
 #: that are far between look like a connection that has stalled.
-BLOCK_FIRST = 64 * 1024
+BLOCK_MIN = 64 * 1024
 
 
 class Content(WebResource):
@@ -101,7 +101,7 @@ class _Producer:
         self._upload = giving.upload
         self._left = stop - start
         self._stop = stop
-        self._block = BLOCK_FIRST
+        self._block = BLOCK_MIN
         self._next: IDelayedCall | None = None
         self._due = 0.0
         self._paused = False
@@ -139,7 +139,7 @@ class _Producer:
             return
         self._left -= len(data)
         wait = self._upload.sent(len(data))
-        self._block = BLOCK_FIRST if wait else min(2 * self._block, BUFFER)
+        self._block = BLOCK_MIN if wait else min(2 * self._block, BLOCK_MAX)
         self._due = self._clock.seconds() + wait
         if self._left:
             self.resumeProducing()

@@ -34,7 +34,7 @@ def is_from_browser(request: Request) -> bool:
     return _BROWSER.match(request.getHeader(b"user-agent") or b"") is not None
 
 
-def check_page(request: Request, is_order: bool) -> None:
+def check_origin(request: Request, is_order: bool) -> None:
     """Raises NotAllowed where a page of another site's may have had a browser send this."""
     origin = request.getHeader(b"origin")
     site = request.getHeader(b"sec-fetch-site")

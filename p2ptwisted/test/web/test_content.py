@@ -28,7 +28,7 @@ from p2ptwisted.test.node_fakes import (
     producers_on,
     work,
 )
-from p2ptwisted.web.content import BLOCK_FIRST, BUFFER, Content, SomePieces
+from p2ptwisted.web.content import BLOCK_MAX, BLOCK_MIN, Content, SomePieces
 from p2ptwisted.web.server.site import LimitedSite
 
 ID = "a" * 64
@@ -144,10 +144,10 @@ class WholeTests(ContentCase):
 
     def test_large(self) -> None:
         """A file of several buffers arrives byte for byte."""
-        content = os.urandom(2 * BUFFER + 12_345)
+        content = os.urandom(2 * BLOCK_MAX + 12_345)
         self.path.write_bytes(content)
         self.assertEqual(self.ask().body, content)
-        self.assertEqual(self.ask(Range=f"bytes={BUFFER - 5}-").body, content[BUFFER - 5 :])
+        self.assertEqual(self.ask(Range=f"bytes={BLOCK_MAX - 5}-").body, content[BLOCK_MAX - 5 :])
 
     def test_one_connection(self) -> None:
         """Answers follow each other on one connection, whole ones, ranges and errors."""
@@ -327,7 +327,7 @@ class NameTests(ContentCase):
 class LargeCase(ContentCase):
     """A file of several buffers, on a connection that is not over yet."""
 
-    content = bytes(5 * BUFFER)
+    content = bytes(5 * BLOCK_MAX)
 
     def begin(self, headers: dict[str, str] | None = None) -> Connection:
         """Ask for it, and let the first block of it come."""
@@ -408,7 +408,7 @@ class InterruptedTests(LargeCase):
         self.assert_cut_off(connection)
 
     def assert_cut_off(self, connection: Connection) -> None:
-        os.truncate(self.path, BUFFER)
+        os.truncate(self.path, BLOCK_MAX)
         work(self.clock, 20)
         self.assertFalse(connection.is_open)
         self.assertTrue(self.root.files[-1].closed)
@@ -459,10 +459,10 @@ class RateTests(ContentCase):
         connection.ask("GET", "/")
         self.clock.advance(0)
         (upload,) = self.root.uploads
-        for count in range(1, len(self.content) // BLOCK_FIRST):
-            self.assertEqual(upload.blocks, [BLOCK_FIRST] * count)
+        for count in range(1, len(self.content) // BLOCK_MIN):
+            self.assertEqual(upload.blocks, [BLOCK_MIN] * count)
             self.clock.advance(0.49)
-            self.assertEqual(upload.blocks, [BLOCK_FIRST] * count)
+            self.assertEqual(upload.blocks, [BLOCK_MIN] * count)
             self.clock.advance(0.01)
         self.assertEqual(connection.take().body, self.content)
         self.assertEqual(upload.ends, 1)
@@ -472,10 +472,10 @@ class RateTests(ContentCase):
         """Where nothing holds it back blocks double, so that a large file costs few of them."""
         self.ask()
         blocks = self.root.uploads[-1].blocks
-        self.assertEqual(blocks[:3], [BLOCK_FIRST, 2 * BLOCK_FIRST, 4 * BLOCK_FIRST])
-        self.path.write_bytes(bytes(5 * BUFFER))
+        self.assertEqual(blocks[:3], [BLOCK_MIN, 2 * BLOCK_MIN, 4 * BLOCK_MIN])
+        self.path.write_bytes(bytes(5 * BLOCK_MAX))
         self.ask()
-        self.assertEqual(max(self.root.uploads[-1].blocks), BUFFER)
+        self.assertEqual(max(self.root.uploads[-1].blocks), BLOCK_MAX)
 
     def test_slow_client(self) -> None:
         """A client that pauses while it is held back gets no more for that."""

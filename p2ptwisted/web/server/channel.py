@@ -1,6 +1,8 @@
 """
-One connection of a client's: how slow and how large its requests may be.
-Twisted bounds neither a request's body nor the time that it takes.
+A client's connection: how slow and how large its requests may be.
+
+Twisted bounds neither a request's body nor the time that it takes. What the
+limits are is in `settings`; requests behind others are in `pipelining`.
 """
 
 import enum
@@ -25,33 +27,33 @@ from p2ptwisted.web.server.early_errors import raw_answer
 from p2ptwisted.web.server.idle_timer import IdleTimer
 from p2ptwisted.web.server.pipelining import PipeliningChannel
 from p2ptwisted.web.server.request_body import BodySite, LimitedRequest
-from p2ptwisted.web.server.settings import BODY_RATE, ServerSettings
+from p2ptwisted.web.server.settings import BODY_RATE_MIN, ServerSettings
 
-#: Bytes that are read and thrown away of a request that is refused, so that
-#: its sender gets to read the answer; then the connection is cut.
+#: Bytes that are read and discarded of a request that is refused, so that its
+#: sender gets to read the answer; then the connection is aborted.
 DISCARDED_MAX = 256 * 1024 * 1024
 
-#: Seconds that a connection which is being closed gets to end as it should.
-CLOSE_TIME = 5.0
+#: Seconds that a connection which is being closed gets to end properly; then it is aborted.
+CLOSE_TIMEOUT = 5.0
 
 
 class _Awaited(enum.Enum):
-    """What a client has yet to do."""
+    """What a client has to do next."""
 
     REQUEST = enum.auto()
     HEADERS = enum.auto()
     BODY = enum.auto()
     NOTHING = enum.auto()
-    #: Take the last answer; we close then.
+    #: Take the last answer; then we close.
     LAST_TAKEN = enum.auto()
-    #: Close, for we have.
+    #: Close its side, for ours is closed.
     END = enum.auto()
 
 
 class ChannelSite(BodySite, Protocol):
     """What a channel needs of its site."""
 
-    limits: ServerSettings
+    settings: ServerSettings
     connections: ConnectionTable["LimitedChannel"]
     #: Whether the site is being closed, so that no connection is kept for another request.
     stopping: bool
@@ -64,7 +66,7 @@ class ChannelSite(BodySite, Protocol):
 
 
 class LimitedChannel(PipeliningChannel):
-    """A client's connection, bounded by its site's limits."""
+    """A client's connection, bounded by its site's settings."""
 
     site: ChannelSite
     transport: ITCPTransport
@@ -72,31 +74,31 @@ class LimitedChannel(PipeliningChannel):
     refused = False
     _awaited = _Awaited.REQUEST
     _discarded = 0
-    #: Bytes of the body under way that had come when it was last looked at.
-    _body_seen = 0
+    #: Bytes of the current body that had come when the timer last fired.
+    _body_checked = 0
 
     def connectionMade(self) -> None:
         super().connectionMade()
-        self.totalHeadersSize = self.MAX_LENGTH = self.site.limits.header_size
-        self._deadline = IdleTimer(self.site.reactor, self._late)
-        self._deadline.set(self.site.limits.header_time)
+        self.totalHeadersSize = self.MAX_LENGTH = self.site.settings.header_size
+        self._timer = IdleTimer(self.site.reactor, self._timed_out)
+        self._timer.set(self.site.settings.header_time)
         self.site.connections.add(self, self.getPeer().host)
         transport = self._lowest_transport()
         if ISystemHandle.providedBy(transport):
             # The kernel knows best whether a client still takes what is sent to it.
-            stall = round(self.site.limits.stall_time * 1000)
+            stall = round(self.site.settings.stall_time * 1000)
             handle = cast(socket.socket, transport.getHandle())
             handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stall)
 
     def _lowest_transport(self) -> ITransport:
+        """Return the socket's transport, below TLS."""
         transport: ITransport = self.transport
         while isinstance(transport, ProtocolWrapper):
-            # TLS, below which is the socket.
             transport = cast(ITransport, transport.transport)
         return transport
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._deadline.stop()
+        self._timer.stop()
         for request in self.requests:
             request.free_body()
         super().connectionLost(reason)
@@ -109,11 +111,11 @@ class LimitedChannel(PipeliningChannel):
             super().dataReceived(data)  # Only keeps it.
         else:
             if self._awaited is _Awaited.REQUEST:
-                self._begin()
+                self._request_begins()
             super().dataReceived(data)
             begun = self.unparsed or self.requests
             if begun and self._awaited is _Awaited.REQUEST and not self.paused:
-                self._begin()  # Behind another.
+                self._request_begins()  # Behind another.
 
     def headerReceived(self, line: bytes) -> bool:
         try:
@@ -125,10 +127,10 @@ class LimitedChannel(PipeliningChannel):
 
     def allHeadersReceived(self) -> None:
         if self._awaited is _Awaited.REQUEST:
-            self._begin()  # It came with the one before.
+            self._request_begins()  # It came with the one before.
         self._awaited = _Awaited.BODY
-        self._body_seen = 0
-        self._deadline.set(self.site.limits.body_time)
+        self._body_checked = 0
+        self._timer.set(self.site.settings.body_time)
         if self.length and self.length > self.site.body_max:
             self.refuse_body()
             return
@@ -136,9 +138,9 @@ class LimitedChannel(PipeliningChannel):
 
     def allContentReceived(self) -> None:
         if self.refused:
-            return  # What was kept is not the whole body, so no handler may see it.
+            return  # What was kept is only a part of the body, so no handler may see it.
         self._awaited = _Awaited.NOTHING
-        self._deadline.clear()
+        self._timer.clear()
         super().allContentReceived()
 
     def requestDone(self, request: LimitedRequest) -> None:
@@ -149,43 +151,44 @@ class LimitedChannel(PipeliningChannel):
             self._awaited = _Awaited.REQUEST
         else:
             self._awaited = _Awaited.LAST_TAKEN
-            self._deadline.set(self.site.limits.idle_time)
+            self._timer.set(self.site.settings.idle_time)
         super().requestDone(request)
 
-    def is_idle_now(self) -> None:
-        self._deadline.set(self.site.limits.idle_time)
-        self.site.connections.idle(self)
+    def became_idle(self) -> None:
+        self._timer.set(self.site.settings.idle_time)
+        self.site.connections.mark_idle(self)
 
-    def _begin(self) -> None:
-        """A request has begun to come."""
+    def _request_begins(self) -> None:
+        """Wait for the headers of a request, of which something has come."""
         self._awaited = _Awaited.HEADERS
-        self._deadline.set(self.site.limits.header_time)
-        self.site.connections.busy(self)
+        self._timer.set(self.site.settings.header_time)
+        self.site.connections.mark_busy(self)
 
-    # -- being slow
+    # -- slow clients
 
-    def _late(self) -> None:
-        limits = self.site.limits
+    def _timed_out(self) -> None:
+        """Refuse or close where the client has not done in time what it has to do."""
+        settings = self.site.settings
         if self._awaited is _Awaited.HEADERS:
             self.refuse(
                 HTTPStatus.REQUEST_TIMEOUT,
-                f"the headers were not complete after {limits.header_time:g} s",
+                f"the headers were not complete after {settings.header_time:g} s",
             )
         elif self._awaited is _Awaited.BODY:
             received = self.requests[-1].received
-            if received - self._body_seen >= BODY_RATE * limits.body_time:
-                self._body_seen = received
-                self._deadline.set(limits.body_time)
+            if received - self._body_checked >= BODY_RATE_MIN * settings.body_time:
+                self._body_checked = received
+                self._timer.set(settings.body_time)
                 return
             self.refuse(
                 HTTPStatus.REQUEST_TIMEOUT,
-                f"the body came with less than {BODY_RATE} bytes a second",
+                f"the body came with less than {BODY_RATE_MIN} bytes a second",
             )
         elif self._awaited is _Awaited.END:
             self.transport.abortConnection()
         elif self.has_unsent():
-            # It takes what it asked for; if it doesn't, the kernel will say so.
-            self._deadline.set(limits.idle_time)
+            # It takes what it asked for; if it doesn't, the kernel will say so (TCP_USER_TIMEOUT).
+            self._timer.set(settings.idle_time)
         elif self._awaited is _Awaited.LAST_TAKEN:
             self.transport.abortConnection()
         else:
@@ -193,20 +196,20 @@ class LimitedChannel(PipeliningChannel):
             self.close()
 
     def has_unsent(self) -> bool:
-        """Whether there is something that the kernel has not taken yet, for it is full."""
+        """Whether the kernel's buffer is full, and some of what was written is not in it yet."""
         return has_unsent(self._lowest_transport())
 
     def close(self) -> None:
-        """Close it, though the other side may not want to."""
+        """Close the connection; it is aborted where the client doesn't close its side in time."""
         self._awaited = _Awaited.END
-        self._deadline.set(CLOSE_TIME)
+        self._timer.set(CLOSE_TIMEOUT)
         self.loseConnection()
 
     def forceAbortClient(self) -> None:
         # Twisted writes a line for each into the log.
         self.transport.abortConnection()
 
-    # -- being refused
+    # -- refusals
 
     def lineLengthExceeded(self, line: bytes) -> None:
         self.bad_request()
@@ -220,26 +223,27 @@ class LimitedChannel(PipeliningChannel):
         )
 
     def discard(self, count: int) -> None:
-        """So many bytes more have come of what is refused."""
+        """Count bytes that have come of what is refused; abort the connection at DISCARDED_MAX."""
         self._discarded += count
         if self._discarded > DISCARDED_MAX:
             self.transport.abortConnection()
 
     def refuse_body(self) -> None:
+        """Refuse a body that is larger than the site's limit."""
         self.refuse(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             f"the body is larger than {self.site.body_max} bytes, the most that is taken here",
         )
 
     def refuse(self, status: HTTPStatus, description: str) -> None:
-        """Answer what never became a request, and hear no more of it."""
+        """Answer with an error, and close; what still comes is read and discarded."""
         if self.refused:
             return
         self.refused = True
         self.transport.write(raw_answer(status, description))
         # Closing with the rest unread would reset the connection, and the answer with it.
         self._awaited = _Awaited.END
-        self._deadline.set(self.site.limits.idle_time)
+        self._timer.set(self.site.settings.idle_time)
         self.discard(len(self.clearLineBuffer()))
         for request in self.requests:
             self.discard(request.free_body())

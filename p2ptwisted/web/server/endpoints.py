@@ -1,10 +1,9 @@
 """
-Where a daemon listens: endpoint strings as Twisted writes them, of the few
-kinds that are taken.
+Where a daemon listens: Twisted's endpoint strings, of a few kinds only.
 
-Not all that Twisted and its plugins know. Some, such as `haproxy`, believe
-whoever connects about where he calls from, and loopback is trusted; others
-have TLS that we have no say in.
+Other kinds of Twisted's and its plugins' are refused. Some, such as `haproxy`,
+believe every client about the address that it calls from, and loopback is
+trusted; others have TLS that we have no say in.
 """
 
 import re
@@ -24,7 +23,7 @@ from twisted.internet.interfaces import IStreamServerEndpoint
 from p2ptwisted.errors import InvalidInput
 from p2ptwisted.security.tls import ServerIdentity, load_identity
 
-#: The arguments of each kind, in the order in which they may come without their names.
+#: By kind, the arguments, in the order in which they may be given without names.
 _ARGUMENTS = {
     "tcp": ("port", "interface", "backlog"),
     "ssl": (
@@ -39,25 +38,25 @@ _TAKEN = (
     "or systemd:domain=INET:index=0, all of them over IPv4"
 )
 
-#: Twisted's, for those that are not given.
+#: Twisted's defaults, for arguments that are not given.
 _KEY_FILE, _BACKLOG = "server.pem", "50"
 
-#: What stands between two colons: a backslash takes what follows it as it is.
+#: A part between two colons; a backslash escapes the character behind it.
 _PART = re.compile(r"((?:[^\\:]|\\.)*)(:|\Z)", re.DOTALL)
-#: A name, and what comes after the first equals sign.
+#: A name and a value, with the first equals sign between them.
 _NAMED = re.compile(r"((?:[^\\=]|\\.)*)=(.*)", re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An endpoint string that was understood."""
+    """A parsed endpoint string."""
 
     kind: str
     arguments: dict[str, str]
 
     def number(self, name: str, default: str) -> int:
-        """Raises InvalidInput where the argument is no number."""
+        """Return an argument's value. Raises InvalidInput where it isn't a number."""
         text = self.arguments.get(name, default)
         try:
             return int(text)
@@ -65,7 +64,7 @@ class Endpoint:
             raise InvalidInput(f"the {name} {text[:80]!r} is not a number") from None
 
     def identity(self) -> ServerIdentity:
-        """The key and the certificate of an `ssl` endpoint. Raises InvalidInput."""
+        """Load the key and the certificate of an `ssl` endpoint. Raises InvalidInput."""
         given = self.arguments
         certificate, chain = given.get("certKey"), given.get("extraCertChain")
         return load_identity(
@@ -76,13 +75,13 @@ class Endpoint:
 
 
 def parse_endpoint(text: str) -> Endpoint:
-    """Raises InvalidInput for what isn't an endpoint, and for kinds that aren't taken."""
+    """Parse an endpoint string. Raises InvalidInput where it is wrong, or of a kind not taken."""
     (name, kind), *given = _parts(text)
     kind = kind.lower()
     if name is not None or kind not in _ARGUMENTS:
         raise InvalidInput(f"{text[:80]!r} is not taken: give {_TAKEN}")
     known, arguments = _ARGUMENTS[kind], dict[str, str]()
-    # Those without a name are counted apart from the others.
+    # Arguments without a name are counted apart from the others.
     unnamed = iter(known)
     for name, value in given:
         called = next(unnamed, None) if name is None else name
@@ -100,18 +99,18 @@ def parse_endpoint(text: str) -> Endpoint:
 
 
 def check_endpoint(text: str) -> None:
-    """Raises InvalidInput where it can't be listened at, as far as can be seen beforehand."""
+    """Raise InvalidInput where one can't listen there, as far as can be seen beforehand."""
     endpoint = parse_endpoint(text)
     if endpoint.kind == "ssl":
         endpoint.identity()
 
 
 def make_endpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
-    """What listens there. Raises InvalidInput, and whatever Twisted has to say."""
+    """Make the endpoint that listens there. Raises InvalidInput, and whatever Twisted raises."""
     endpoint = parse_endpoint(text)
     given = endpoint.arguments
     if endpoint.kind == "systemd":
-        # Written once more, so that Twisted reads in it what was read here.
+        # Written again, so that Twisted reads in it what was read here.
         named = (f"{name}={quoteStringArgument(value)}" for name, value in given.items())
         adopted: IStreamServerEndpoint = serverFromString(reactor, ":".join(("systemd", *named)))
         return adopted
@@ -135,7 +134,7 @@ def _check_arguments(endpoint: Endpoint) -> None:
 
 
 def _parts(text: str) -> Iterator[tuple[str | None, str]]:
-    """Each part of an endpoint string: its name, where it has one, and its value."""
+    """Yield the name (None without one) and the value of each part of an endpoint string."""
     position = 0
     while True:
         found = _PART.match(text, position)

@@ -1,4 +1,4 @@
-"""A time limit that is set anew far more often than it is reached."""
+"""A time limit that is set again far more often than it is reached."""
 
 from collections.abc import Callable
 
@@ -7,23 +7,24 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 class IdleTimer:
     """
-    Calls back when its time has come.
+    Calls a function when its time is up.
 
-    It keeps one timer, which is left to run and looked at only when it fires:
-    a timer set and cancelled for each thing that comes in time would cost a
-    request several microseconds each.
+    It keeps one delayed call, which is left to run, and checks the time only
+    when that fires: a delayed call set and cancelled for each event in time
+    would cost a request several microseconds each.
     """
 
-    def __init__(self, clock: IReactorTime, late: Callable[[], object]) -> None:
+    def __init__(self, clock: IReactorTime, timed_out: Callable[[], object]) -> None:
+        """`timed_out` is called, without arguments, when the time is up."""
         self._clock = clock
-        self._late = late
+        self._timed_out = timed_out
         self._due: float | None = None
         self._timer: IDelayedCall | None = None
-        #: When the timer fires, where it runs.
+        #: When the delayed call fires, where there is one.
         self._fires = 0.0
 
     def set(self, seconds: float) -> None:
-        """In so many seconds, and no longer when it was to be."""
+        """Set the time limit to `seconds` from now; an earlier one is forgotten."""
         self._due = self._clock.seconds() + seconds
         if self._timer is None:
             self._start(seconds)
@@ -32,11 +33,11 @@ class IdleTimer:
             self._start(seconds)
 
     def clear(self) -> None:
-        """Not at all, until it is set again."""
+        """Have no time limit until one is set."""
         self._due = None
 
     def stop(self) -> None:
-        """As `clear`, and the timer does not run any more either."""
+        """Have no time limit, and leave no delayed call in the reactor."""
         self._due = None
         if self._timer is not None:
             self._timer.cancel()
@@ -55,4 +56,4 @@ class IdleTimer:
             self._start(rest)
             return
         self._due = None
-        self._late()
+        self._timed_out()

@@ -1,4 +1,4 @@
-"""The service of an HTTP server: it listens while it runs."""
+"""The service of an HTTP server, which listens while it runs."""
 
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address
@@ -25,15 +25,15 @@ class WebService(Service):
         self._location: Location | None = None
 
     def privilegedStartService(self) -> None:
-        """Raises StartError where the port can't be had."""
+        """Listen. Raises StartError where that fails."""
         super().privilegedStartService()
         try:
             listening = make_endpoint(self._reactor, self._endpoint).listen(self._site)
         except Exception as problem:
-            # Whatever else Twisted says of it.
+            # Whatever Twisted raises for an endpoint that it can't make.
             raise StartError(f"--port {self._endpoint}: {problem}") from problem
         failures: list[Failure] = []
-        listening.addCallback(self._listening).addErrback(failures.append)
+        listening.addCallback(self._listens).addErrback(failures.append)
         for failure in failures:
             reason = failure.value
             if isinstance(reason, StartError):
@@ -57,7 +57,7 @@ class WebService(Service):
         super().stopService()
         return Deferred.fromCoroutine(self._close())
 
-    def _listening(self, port: IListeningPort) -> None:
+    def _listens(self, port: IListeningPort) -> None:
         self._port = port
         address = port.getHost()
         if not isinstance(address, IPv4Address):
@@ -67,6 +67,6 @@ class WebService(Service):
         self._location = Location(address.host, address.port)
 
     def listening(self) -> Location:
-        """Where this listens, or did last; to be asked after the start."""
+        """Return where this listens, or did last. Only after the start."""
         assert self._location is not None
         return self._location

@@ -1,8 +1,8 @@
 """
-Requests that a client sends before it has the answers to earlier ones.
+HTTP pipelining: requests that a client sends before it has the answers to earlier ones.
 
-Twisted pauses only the socket where answers are not taken, and handles all
-the same what has come: as many requests as fit one read, in one turn.
+Where answers are not taken, Twisted pauses only the socket, and still handles
+what has come: as many requests as fit one read, in one turn of the reactor.
 """
 
 from twisted.internet.interfaces import IDelayedCall
@@ -12,28 +12,28 @@ from twisted.python.failure import Failure
 from p2ptwisted.support.twisted_internals.http_server import ExposedChannel
 from p2ptwisted.web.server.request_body import LimitedRequest
 
-#: Requests of one connection that are answered in one turn of the reactor.
-REQUESTS_A_TURN = 8
+#: Requests of one connection that are answered in one turn of the reactor, at the most.
+REQUESTS_PER_TURN = 8
 
 
 class PipeliningChannel(ExposedChannel):
     """
     A connection whose next request waits until there is room for its answer.
 
-    While `paused`, what has come is only kept, and no more is read from the socket.
+    While `paused`, what has come is kept unparsed, and nothing is read from the socket.
     """
 
-    #: Requests answered in this turn with more behind them, and what starts the next one.
-    _this_turn = 0
+    #: Requests answered in this turn with more behind them, and the timer of the next turn.
+    _answered_this_turn = 0
     _next_turn: IDelayedCall | None = None
 
-    def is_idle_now(self) -> None:
-        """All that has come is answered, and the transport has room. For subclasses."""
+    def became_idle(self) -> None:
+        """Called when all that has come is answered, and the transport has room. For subclasses."""
 
     def dataReceived(self, data: bytes) -> None:
-        # Not where this is called from within, with what was kept.
-        if self._this_turn and not self.is_parsing:
-            self._this_turn = 0
+        # Not where the parser calls this itself, with what was kept.
+        if self._answered_this_turn and not self.is_parsing:
+            self._answered_this_turn = 0
         super().dataReceived(data)
 
     def rawDataReceived(self, data: bytes) -> None:
@@ -45,16 +45,16 @@ class PipeliningChannel(ExposedChannel):
     def requestDone(self, request: LimitedRequest) -> None:
         if self.persistent:
             if self.unparsed:
-                self._this_turn += 1
-            if self.is_write_blocked or self._this_turn >= REQUESTS_A_TURN:
+                self._answered_this_turn += 1
+            if self.is_write_blocked or self._answered_this_turn >= REQUESTS_PER_TURN:
                 self.paused = True
             else:
-                self.is_idle_now()
+                self.became_idle()
         # Reads what came of the next one meanwhile.
         super().requestDone(request)
         if self.paused:
             self.pause_reading()
-            self._continue_soon()
+            self._schedule_continue()
 
     def resumeProducing(self) -> None:
         super().resumeProducing()
@@ -62,36 +62,36 @@ class PipeliningChannel(ExposedChannel):
             return
         if self.unparsed:
             self.pause_reading()
-            self._continue_soon()
+            self._schedule_continue()
         else:
             self.paused = False
-            self.is_idle_now()
+            self.became_idle()
 
-    def _continue_soon(self) -> None:
-        """In the reactor's next turn, unless the client has first to take what it asked for."""
+    def _schedule_continue(self) -> None:
+        """Go on in the reactor's next turn, unless the client must first take what it asked for."""
         if not self.is_write_blocked and self._next_turn is None:
             self._next_turn = self.callLater(0, self._continue)
 
     def _continue(self) -> None:
-        """Go on with what came behind the requests that have been answered."""
+        """Parse what came behind the requests that have been answered."""
         self._next_turn = None
         self.paused = False
         if self.unparsed:
             self.dataReceived(b"")
         else:
-            self.is_idle_now()
+            self.became_idle()
         if not self.paused and not (self.is_handling_request and self.has_pipelined_data):
             self.resume_reading()
 
     def loseConnection(self) -> None:
-        self._stop()
+        self._cancel_next_turn()
         super().loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._stop()
+        self._cancel_next_turn()
         super().connectionLost(reason)
 
-    def _stop(self) -> None:
+    def _cancel_next_turn(self) -> None:
         if self._next_turn is not None:
             self._next_turn.cancel()
             self._next_turn = None

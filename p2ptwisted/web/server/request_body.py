@@ -1,7 +1,7 @@
 """
 The bodies of requests: kept in memory, with a limit for each and for all together.
 
-The channel says what becomes of a body that is refused.
+What becomes of a body that is refused is the channel's matter.
 """
 
 from http import HTTPStatus

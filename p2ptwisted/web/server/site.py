@@ -1,6 +1,8 @@
 """
-The HTTP server around the routes: whose connections it takes, and how it
-stops. Twisted bounds neither their number nor the end of keep-alive ones.
+The site: which connections it takes, and how it stops.
+
+Twisted bounds neither the number of connections nor the end of keep-alive
+ones. A connection's own limits are in `channel`.
 """
 
 from typing import Any
@@ -16,15 +18,15 @@ from p2ptwisted.web.server.channel import LimitedChannel
 from p2ptwisted.web.server.connection_table import ConnectionTable
 from p2ptwisted.web.server.early_errors import ServerFull
 from p2ptwisted.web.server.request_body import BodyBudget, LimitedRequest
-from p2ptwisted.web.server.settings import BODIES_MAX, ServerSettings, affordable
+from p2ptwisted.web.server.settings import BODIES_MAX, ServerSettings, limited_by_descriptors
 
-#: Connections looked at for one that can make room for another: those that still
-#: have something to take from us can't, and are looked at again last.
-LOOKED_AT = 16
+#: Connections looked at for one that can make room for another: a connection whose
+#: client still has something to take from us can't, and is then looked at last.
+CANDIDATES_MAX = 16
 
 
 class LimitedSite(Site):
-    """A site that bounds bodies and knows its connections."""
+    """A site that bounds its requests and its connections."""
 
     # Not Twisted's own, which could also speak HTTP/2: one protocol, one way to stop it.
     protocol = LimitedChannel  # type: ignore[assignment]
@@ -37,19 +39,19 @@ class LimitedSite(Site):
         root: IResource,
         body_max: int,
         reactor: IReactorTime,
-        limits: ServerSettings = ServerSettings(),  # noqa: B008  # frozen
+        settings: ServerSettings = ServerSettings(),  # noqa: B008  # frozen
     ) -> None:
-        """`body_max`: bytes of a request's body, where the limits say nothing of that."""
-        # The channel has a timer of its own for every wait.
+        """`body_max`: bytes of a request's body, unless the settings have a `body_size`."""
+        # Without Twisted's timeout: the channel has a timer of its own for every wait.
         super().__init__(root, timeout=None, reactor=reactor, parsePOSTFormSubmission=False)
-        self.body_max = limits.body_size or body_max
-        self.limits = affordable(limits)
+        self.body_max = settings.body_size or body_max
+        self.settings = limited_by_descriptors(settings)
         self.connections: ConnectionTable[LimitedChannel] = ConnectionTable(
-            self.limits.connections, self.limits.connections_per_address
+            self.settings.connections, self.settings.connections_per_address
         )
         self.bodies = BodyBudget(BODIES_MAX)
         self.stopping = False
-        self._all_gone: Deferred[None] | None = None
+        self._all_closed: Deferred[None] | None = None
 
     def log(self, request: HTTPRequest) -> None:
         """No access log: a line a request would cost as much as the request."""
@@ -63,43 +65,43 @@ class LimitedSite(Site):
         return super().buildProtocol(addr)
 
     def _make_room(self, address: str) -> bool:
-        """Close the connection that should go for another from there, if one may."""
-        for _ in range(LOOKED_AT):
-            idle = self.connections.to_close(address)
-            if idle is None:
+        """Close an idle connection for another from `address`; returns whether there was one."""
+        for _ in range(CANDIDATES_MAX):
+            candidate = self.connections.next_to_close(address)
+            if candidate is None:
                 return False
-            # It counts until it is gone, which takes its client's doing over TLS.
-            self.connections.busy(idle)
-            if not idle.has_unsent():
-                idle.close()
+            # It counts until it is closed, which over TLS takes its client's doing.
+            self.connections.mark_busy(candidate)
+            if not candidate.has_unsent():
+                candidate.close()
                 return True
-            self.connections.idle(idle)
+            self.connections.mark_idle(candidate)
         return False
 
     def connection_lost(self, channel: LimitedChannel) -> None:
         """Forget a connection that has ended; `close` waits for the last one."""
         self.connections.remove(channel)
-        if not self.connections and self._all_gone is not None:
-            self._all_gone.callback(None)
-            self._all_gone = None
+        if not self.connections and self._all_closed is not None:
+            self._all_closed.callback(None)
+            self._all_closed = None
 
     def close(self) -> Deferred[None]:
-        """Close what is idle, let what is under way finish in time, and cut off the rest."""
+        """Close idle connections, let running requests finish in time, and abort the rest."""
         self.stopping = True
         for channel in self.connections:
             if not channel.requests:
                 channel.close()
         if not self.connections:
             return succeed(None)
-        gone = self._all_gone = Deferred()
-        deadline = self.reactor.callLater(GRACE, self._cut_off)
+        closed = self._all_closed = Deferred()
+        deadline = self.reactor.callLater(GRACE, self._abort_all)
 
-        def all_gone(result: None) -> None:
+        def all_closed(result: None) -> None:
             if deadline.active():
                 deadline.cancel()
 
-        return gone.addCallback(all_gone)
+        return closed.addCallback(all_closed)
 
-    def _cut_off(self) -> None:
+    def _abort_all(self) -> None:
         for channel in self.connections:
             channel.transport.abortConnection()

@@ -17,10 +17,15 @@ from p2ptwisted.client.transport import IDLE
 from p2ptwisted.test import node_fakes
 from p2ptwisted.test.node_fakes import Connection, Transport, log_lines
 from p2ptwisted.test.web.server.test_site import Echo
-from p2ptwisted.web.server.channel import CLOSE_TIME
-from p2ptwisted.web.server.pipelining import REQUESTS_A_TURN
-from p2ptwisted.web.server.settings import BODY_RATE, IDLE_LEAST, ServerSettings, affordable
-from p2ptwisted.web.server.site import LOOKED_AT, LimitedSite
+from p2ptwisted.web.server.channel import CLOSE_TIMEOUT
+from p2ptwisted.web.server.pipelining import REQUESTS_PER_TURN
+from p2ptwisted.web.server.settings import (
+    BODY_RATE_MIN,
+    IDLE_TIME_MIN,
+    ServerSettings,
+    limited_by_descriptors,
+)
+from p2ptwisted.web.server.site import CANDIDATES_MAX, LimitedSite
 
 LIMITS = ServerSettings(
     connections=4,
@@ -143,19 +148,19 @@ class BodyTests(ChannelCase):
     def test_slow(self) -> None:
         """A body that grows by less than the least is refused, and no handler sees it."""
         connection = self.begin(1_000_000)
-        grown = int(BODY_RATE * LIMITS.body_time)
+        grown = int(BODY_RATE_MIN * LIMITS.body_time)
         connection.send(bytes(grown))
         self.clock.advance(LIMITS.body_time)
         self.assertEqual(connection.received(), b"")
         connection.send(bytes(grown - 1))
         self.clock.advance(LIMITS.body_time)
         told = self.refusal(connection, HTTPStatus.REQUEST_TIMEOUT)
-        self.assertIn(f"{BODY_RATE} bytes a second", told)
+        self.assertIn(f"{BODY_RATE_MIN} bytes a second", told)
         self.assertEqual(self.echo.bodies, [])
 
     def test_steady(self) -> None:
         """One that comes with the least there is may take as long as it takes."""
-        grown = int(BODY_RATE * LIMITS.body_time)
+        grown = int(BODY_RATE_MIN * LIMITS.body_time)
         connection = self.begin(20 * grown)
         for _ in range(20):
             self.clock.advance(LIMITS.body_time - 0.1)
@@ -319,17 +324,17 @@ class PipelineTests(ChannelCase):
                 self.clock.callLater(0, look)
 
         self.clock.callLater(0, look)
-        connection.send(GET * (2 * REQUESTS_A_TURN + 1))
+        connection.send(GET * (2 * REQUESTS_PER_TURN + 1))
         self.clock.advance(0)
-        counts = [REQUESTS_A_TURN, 2 * REQUESTS_A_TURN, 2 * REQUESTS_A_TURN + 1]
+        counts = [REQUESTS_PER_TURN, 2 * REQUESTS_PER_TURN, 2 * REQUESTS_PER_TURN + 1]
         self.assertEqual(seen, list(zip(counts, ["paused", "paused", "producing"], strict=True)))
         self.clock.advance(LIMITS.idle_time - 1)
         connection.send(GET)
-        self.assertEqual(self.answers(connection.received()), 2 * REQUESTS_A_TURN + 2)
+        self.assertEqual(self.answers(connection.received()), 2 * REQUESTS_PER_TURN + 2)
 
     def test_just_a_turn(self) -> None:
         """Whether it was just a turn's or one more, the connection is idle then, and hears more."""
-        for count in (REQUESTS_A_TURN, REQUESTS_A_TURN + 1):
+        for count in (REQUESTS_PER_TURN, REQUESTS_PER_TURN + 1):
             connection = self.connect()
             connection.send(GET * count)
             self.clock.advance(0)
@@ -342,13 +347,13 @@ class PipelineTests(ChannelCase):
     def test_behind_slow_ones(self) -> None:
         """The same behind answers that take their time, each of which begins a turn."""
         connection = self.connect()
-        connection.send((SLOW + GET * REQUESTS_A_TURN * 2) * 2)
+        connection.send((SLOW + GET * REQUESTS_PER_TURN * 2) * 2)
         for done in (1, 2):
             self.echo.finish()
-            self.assertLess(len(self.echo.bodies), done * (2 * REQUESTS_A_TURN + 1))
+            self.assertLess(len(self.echo.bodies), done * (2 * REQUESTS_PER_TURN + 1))
             for _ in range(4):
                 self.clock.advance(0)
-        self.assertEqual(self.answers(connection.received()), 2 + 4 * REQUESTS_A_TURN)
+        self.assertEqual(self.answers(connection.received()), 2 + 4 * REQUESTS_PER_TURN)
 
     def test_behind_one_not_taken(self) -> None:
         """Behind an answer that is not taken not more than a bit of what comes is read."""
@@ -378,7 +383,7 @@ class PipelineTests(ChannelCase):
         closed = self.site.close()
         self.clock.advance(0)
         self.clock.advance(0)
-        self.assertEqual(len(self.echo.bodies), REQUESTS_A_TURN)
+        self.assertEqual(len(self.echo.bodies), REQUESTS_PER_TURN)
         self.successResultOf(closed)
         self.assertFalse(connection.is_open)
 
@@ -434,7 +439,7 @@ class TakingTests(ChannelCase):
         idle = self.connect()
         self.patch(idle.transport, "loseConnection", lambda: None)
         self.clock.advance(LIMITS.header_time)
-        self.clock.advance(CLOSE_TIME)
+        self.clock.advance(CLOSE_TIMEOUT)
         self.assertTrue(idle.transport.aborted)
 
     def test_crowd(self) -> None:
@@ -447,9 +452,11 @@ class TakingTests(ChannelCase):
 
     def test_crowd_of_takers(self) -> None:
         """Where all do, the next is told to come again, and nothing is cut."""
-        limits = ServerSettings(connections=2 * LOOKED_AT, connections_per_address=2 * LOOKED_AT)
+        limits = ServerSettings(
+            connections=2 * CANDIDATES_MAX, connections_per_address=2 * CANDIDATES_MAX
+        )
         self.site = LimitedSite(self.echo, 1_000, self.clock, limits)
-        takers = [self.connect() for _ in range(2 * LOOKED_AT)]
+        takers = [self.connect() for _ in range(2 * CANDIDATES_MAX)]
         for connection in takers:
             self.leave(connection, b"some")
         for _ in range(2):
@@ -545,18 +552,23 @@ class LimitsTests(SynchronousTestCase):
 
     def test_idle(self) -> None:
         """Members drop their connections before any server may."""
-        self.assertGreater(IDLE_LEAST, IDLE)
+        self.assertGreater(IDLE_TIME_MIN, IDLE)
 
     def test_affordable(self) -> None:
         """There are never more connections than a part of what the process may open."""
         self.patch(resource, "getrlimit", lambda _: (1_000, 1_000))
-        most = [affordable(ServerSettings(connections=some)).connections for some in (500, 10_000)]
+        most = [
+            limited_by_descriptors(ServerSettings(connections=some)).connections
+            for some in (500, 10_000)
+        ]
         self.assertEqual(most, [500, 750])
 
     def test_affordable_of_address(self) -> None:
         """Where there are fewer than was asked for, so there are of one address; but one."""
         self.patch(resource, "getrlimit", lambda _: (1_000, 1_000))
         for asked, given in [(10_000, 750), (1_000, 75), (1, 1)]:
-            limits = affordable(ServerSettings(10_000, asked))
+            limits = limited_by_descriptors(ServerSettings(10_000, asked))
             self.assertEqual(limits.connections_per_address, given)
-        self.assertEqual(affordable(ServerSettings(500, 100)).connections_per_address, 100)
+        self.assertEqual(
+            limited_by_descriptors(ServerSettings(500, 100)).connections_per_address, 100
+        )

@@ -33,34 +33,34 @@ class ConnectionsTests(SynchronousTestCase):
         """Of all, the one goes that has been idle for the longest."""
         self.add("ab", HERE)
         self.add("cd", THERE)
-        self.assertEqual(self.connections.to_close(HERE), "a")
-        self.connections.busy("a")
-        self.assertEqual(self.connections.to_close(HERE), "b")
-        self.connections.busy("b")
-        self.connections.idle("a")
-        self.assertEqual(self.connections.to_close(THERE), "c")
+        self.assertEqual(self.connections.next_to_close(HERE), "a")
+        self.connections.mark_busy("a")
+        self.assertEqual(self.connections.next_to_close(HERE), "b")
+        self.connections.mark_busy("b")
+        self.connections.mark_idle("a")
+        self.assertEqual(self.connections.next_to_close(THERE), "c")
 
     def test_own(self) -> None:
         """A client that has too many loses its own, though another's has been idle longer."""
         self.add("a", THERE)
         self.add("bcd", HERE)
-        self.assertEqual(self.connections.to_close(HERE), "b")
-        self.assertEqual(self.connections.to_close(THERE), "a")
+        self.assertEqual(self.connections.next_to_close(HERE), "b")
+        self.assertEqual(self.connections.next_to_close(THERE), "a")
 
     def test_all_busy(self) -> None:
         """Where none is idle, none can go."""
         self.add("abc", HERE)
         for letter in "abc":
-            self.connections.busy(letter)
-        self.assertIsNone(self.connections.to_close(HERE))
+            self.connections.mark_busy(letter)
+        self.assertIsNone(self.connections.next_to_close(HERE))
 
     def test_removed(self) -> None:
         """One that is gone makes room, once, and is never idle again."""
         self.add("abc", HERE)
         for _ in range(2):
             self.connections.remove("a")
-        self.connections.idle("a")
+        self.connections.mark_idle("a")
         self.assertFalse(self.connections.is_idle("a"))
         self.assertFalse(self.connections.is_full(HERE))
         self.add("d", HERE)
-        self.assertEqual(self.connections.to_close(HERE), "b")
+        self.assertEqual(self.connections.next_to_close(HERE), "b")
