@@ -1,4 +1,8 @@
-"""Who may call at all: in a closed group, whoever signs with the group's key."""
+"""
+Who may call at all: in a closed group, every caller that signs with the group's key.
+
+What a signature covers is in `security.http_signatures`.
+"""
 
 from collections.abc import Callable
 
@@ -11,7 +15,7 @@ from p2ptwisted.security.http_signatures import HEADERS, HEADERS_MAX, HttpSignat
 
 
 class Authenticator:
-    """Lets the calls of a closed group's members in."""
+    """Lets in the calls that a closed group's members have signed, and no others."""
 
     def __init__(
         self,
@@ -21,9 +25,9 @@ class Authenticator:
         location: Callable[[str], str],
     ) -> None:
         """
-        `private`: reading takes a signature too, not only writing.
+        `private`: reading takes a signature too, not only changing something.
 
-        `location` is what this daemon tells a host of where it is.
+        `location` returns this daemon's own location as a host, given by its address, sees it.
         """
         self._clock = clock
         self._signatures = signatures
@@ -32,16 +36,17 @@ class Authenticator:
 
     def check(self, request: Request, is_order: bool) -> None:
         """
-        Raises NotSigned where the call is not a member's, and Unavailable.
+        Raise NotSigned where a call is not a member's.
 
-        `is_order`: it changes something.
+        Raises Unavailable where so many signatures are remembered that there is
+        no room for another. `is_order`: the call changes something.
         """
         if not is_order and not self._private:
             return
         if not request.requestHeaders.hasHeader(b"signature"):
             # Before anything is done with a body that can be large.
             raise NotSigned("this group is closed, and your call is not signed")
-        if sum(map(len, _proof(request))) > HEADERS_MAX:
+        if sum(map(len, _signature_headers(request))) > HEADERS_MAX:
             # Nor is a long one read only to be refused.
             raise NotSigned(
                 "this group is closed, and the headers that sign your call have more than "
@@ -52,15 +57,15 @@ class Authenticator:
         body = request.content.read()
         request.content.seek(0)
         # What changes something may come only once; reading again does no harm.
-        self._signatures.check(_call(request), body, self._clock.seconds(), once=is_order)
+        self._signatures.check(_signed_call(request), body, self._clock.seconds(), once=is_order)
 
     def _check_addressee(self, request: Request) -> None:
-        """A call that was signed for one member is no order to another who overhears it."""
+        """Raise NotSigned for a call to another member: who overhears it could send it here."""
         host = (request.getHeader(b"host") or b"").decode("latin-1")
-        meant = {host} if ":" in host else {f"{host}:80", f"{host}:443"}
+        addressees = {host} if ":" in host else {f"{host}:80", f"{host}:443"}
         here = request.getHost()
         own = (f"{here.host}:{here.port}", self._location(str(request.getClientAddress().host)))
-        if meant.isdisjoint(own):
+        if addressees.isdisjoint(own):
             raise NotSigned(f"your call is signed for {host[:80]!r}, and this is {own[0]}")
 
 
@@ -77,20 +82,20 @@ def make_authenticator(
     return Authenticator(clock, HttpSignatures(key.http), private, location)
 
 
-def _proof(request: Request) -> list[bytes]:
-    """The headers that prove a call."""
-    return [one for name in HEADERS for one in request.requestHeaders.getRawHeaders(name, ())]
+def _signature_headers(request: Request) -> list[bytes]:
+    """Return the values of the headers that sign a call."""
+    return [value for name in HEADERS for value in request.requestHeaders.getRawHeaders(name, ())]
 
 
-def _call(request: Request) -> SignedCall:
-    """The request as its caller signed it."""
+def _signed_call(request: Request) -> SignedCall:
+    """Return the request as its caller signed it."""
     host = request.getHeader(b"host") or b""
     url = b"http://%b%b" % (host, request.uri)
-    # Of the others only those that the signature names: there may be hundreds.
-    proof = b" ".join(_proof(request)).lower()
+    # Of the other headers only those that the signature names: there may be hundreds.
+    signature = b" ".join(_signature_headers(request)).lower()
     headers = {
         name.decode("latin-1"): ", ".join(value.decode("latin-1") for value in values)
         for name, values in request.requestHeaders.getAllRawHeaders()
-        if name.lower() in HEADERS or b'"%b"' % name.lower() in proof
+        if name.lower() in HEADERS or b'"%b"' % name.lower() in signature
     }
     return SignedCall(request.method.decode("latin-1"), url.decode("latin-1"), headers)

@@ -1,4 +1,4 @@
-"""The content of a resource over HTTP: whole, a range of it, or pieces; straight from the file."""
+"""The content of a resource over HTTP, straight from its file: all of it, a range, or pieces."""
 
 import os
 import re
@@ -15,90 +15,91 @@ from zope.interface import implementer
 from p2ptwisted.interfaces import ContentSlice
 from p2ptwisted.web.error_responses import error
 
-#: Bytes read at a time; with Twisted's 64 KiB one curl gets half as much.
+#: Bytes read at a time, at the most; with Twisted's 64 KiB one curl gets half as much.
 BLOCK_MAX = 1024 * 1024
 
-#: The same at first, and while there is a bound on the rate to wait for: blocks
-#: that are far between look like a connection that has stalled.
+#: Bytes read at a time at first, and while a rate limit makes the upload wait: large
+#: blocks with long pauses between them look like a connection that has stalled.
 BLOCK_MIN = 64 * 1024
 
 
 class Content(WebResource):
-    """The whole of a resource, or a range of it."""
+    """A resource, or a range of it."""
 
     isLeaf = True
 
-    def __init__(self, clock: IReactorTime, giving: ContentSlice) -> None:
+    def __init__(self, clock: IReactorTime, content: ContentSlice) -> None:
         super().__init__()
         self._clock = clock
-        self._giving = giving
+        self._content = content
 
     def render_GET(self, request: Request) -> bytes | int:
-        giving = self._giving
-        size = giving.stop
-        etag = f'"{giving.resource.id}"'
+        content = self._content
+        size = content.stop
+        etag = f'"{content.resource.id}"'
         request.setHeader(b"accept-ranges", b"bytes")
         # A shared file is data: no browser shall take it for a page of the node's.
         request.setHeader(b"content-type", b"application/octet-stream")
         request.setHeader(b"x-content-type-options", b"nosniff")
-        request.setHeader(b"content-disposition", _disposition(giving.resource.name))
+        request.setHeader(b"content-disposition", _disposition(content.resource.name))
         if request.setETag(etag.encode()) is CACHED:
-            return _close(giving)
-        wanted = _range(request, size, etag)
-        if wanted is None:
-            _close(giving)
+            return _close(content)
+        byte_range = _range(request, size, etag)
+        if byte_range is None:
+            _close(content)
             request.setHeader(b"content-range", b"bytes */%d" % size)
             return error(
                 request,
                 HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
                 f"the range is outside of the resource, which has {size} bytes",
             )
-        start, stop = wanted
+        start, stop = byte_range
         if (start, stop) != (0, size):
             _partial(request, start, stop, size)
         request.setHeader(b"content-length", b"%d" % (stop - start))
         if request.method == b"HEAD":
-            return _close(giving)
-        return _send(self._clock, request, giving, start, stop)
+            return _close(content)
+        return _send(self._clock, request, content, start, stop)
 
 
 class SomePieces(WebResource):
-    """The pieces of a resource that its holder has chosen to send."""
+    """The pieces of a resource that its holder has chosen to send, which follow each other."""
 
     isLeaf = True
 
-    def __init__(self, clock: IReactorTime, giving: ContentSlice) -> None:
+    def __init__(self, clock: IReactorTime, content: ContentSlice) -> None:
         super().__init__()
         self._clock = clock
-        self._giving = giving
+        self._content = content
 
     def render(self, request: Request) -> bytes | int:
-        start, stop = self._giving.start, self._giving.stop
+        start, stop = self._content.start, self._content.stop
         request.setHeader(b"content-type", b"application/octet-stream")
-        _partial(request, start, stop, self._giving.resource.size or stop)
+        _partial(request, start, stop, self._content.resource.size or stop)
         request.setHeader(b"content-length", b"%d" % (stop - start))
-        return _send(self._clock, request, self._giving, start, stop)
+        return _send(self._clock, request, self._content, start, stop)
 
 
-#: The last no bytes: what parses a range takes it for all of them.
+#: "The last 0 bytes", which werkzeug's parser takes for all bytes.
 _LAST_NONE = re.compile(rb"bytes=[ \t]*-0+[ \t]*")
 
 
 @implementer(IPushProducer)
 class _Producer:
     """
-    Sends a range of a file, held back where there is a bound on the rate.
+    Sends a range of a file, and waits where there is a rate limit.
 
-    Twisted's own producers are asked for more again and again, which leaves no time to wait.
+    Twisted's own producers (pull producers) are asked for more again and again,
+    which leaves no time to wait.
     """
 
     def __init__(
-        self, clock: IReactorTime, request: Request, giving: ContentSlice, start: int, stop: int
+        self, clock: IReactorTime, request: Request, content: ContentSlice, start: int, stop: int
     ) -> None:
         self._clock = clock
         self._request = request
-        self._file = giving.file
-        self._upload = giving.upload
+        self._file = content.file
+        self._upload = content.upload
         self._left = stop - start
         self._stop = stop
         self._block = BLOCK_MIN
@@ -134,7 +135,7 @@ class _Producer:
             return
         data = self._read()
         if not data:
-            # An end that nobody can take for the real one.
+            # No client can take this end for the content's.
             self._request.channel.forceAbortClient()
             return
         self._left -= len(data)
@@ -145,7 +146,7 @@ class _Producer:
             self.resumeProducing()
         # This may pause us.
         self._request.write(data)
-        # A client that doesn't take the last block is sent something still.
+        # While a client doesn't take the last block, it is still being sent something.
         if not self._left and not self._paused:
             self._finish()
 
@@ -155,7 +156,7 @@ class _Producer:
         self.stopProducing()
 
     def _read(self) -> bytes:
-        """The next block; nothing where the file was cut off or can't be read any more."""
+        """Read the next block; empty where the file was truncated or can't be read any more."""
         try:
             if os.fstat(self._file.fileno()).st_size < self._stop:
                 return b""
@@ -165,43 +166,46 @@ class _Producer:
 
 
 def _send(
-    clock: IReactorTime, request: Request, giving: ContentSlice, start: int, stop: int
+    clock: IReactorTime, request: Request, content: ContentSlice, start: int, stop: int
 ) -> int:
-    request.notifyFinish().addBoth(lambda _: giving.upload.end())
-    _Producer(clock, request, giving, start, stop).start()
+    """Send the bytes from `start` to `stop`; the upload ends with the request."""
+    request.notifyFinish().addBoth(lambda _: content.upload.end())
+    _Producer(clock, request, content, start, stop).start()
     return NOT_DONE_YET
 
 
-def _close(giving: ContentSlice) -> bytes:
-    giving.file.close()
-    giving.upload.end()
+def _close(content: ContentSlice) -> bytes:
+    """Close the file and end the upload, of which nothing is sent; returns an empty body."""
+    content.file.close()
+    content.upload.end()
     return b""
 
 
 def _partial(request: Request, start: int, stop: int, size: int) -> None:
+    """Make the answer a 206 with the bytes from `start` to `stop` of `size`."""
     request.setResponseCode(HTTPStatus.PARTIAL_CONTENT)
     request.setHeader(b"content-range", b"bytes %d-%d/%d" % (start, stop - 1, size))
 
 
 def _range(request: Request, size: int, etag: str) -> tuple[int, int] | None:
     """
-    The first byte to send and the one after the last; None where there is none to send.
+    Return the first byte to send and the one after the last; None where there is none to send.
 
-    The whole file where no range is asked for, where several are, and where
-    the range is meant for another version (RFC 9110, sections 13.1.5 and 14.2).
+    All bytes where no range is asked for, where several are, and where the range
+    is meant for another version (RFC 9110, sections 13.1.5 and 14.2).
     """
-    whole = 0, size
+    everything = 0, size
     header = request.getHeader(b"range")
     if_range = request.getHeader(b"if-range")
     if header is None or request.method == b"HEAD":
-        return whole
+        return everything
     if if_range is not None and if_range.decode("latin-1") != etag:
-        return whole
+        return everything
     if _LAST_NONE.fullmatch(header):
         return None
     parsed = parse_range_header(header.decode("latin-1"))
     if parsed is None or parsed.units != "bytes" or len(parsed.ranges) != 1:
-        return whole
+        return everything
     ((start, stop),) = parsed.ranges
     if start < 0:
         start = max(0, size + start)
@@ -210,10 +214,10 @@ def _range(request: Request, size: int, etag: str) -> tuple[int, int] | None:
 
 
 def _disposition(name: str) -> bytes:
-    """The name that `curl -OJ` saves under: without its folders (RFC 6266)."""
+    """Return the header with the name that `curl -OJ` saves under: without folders (RFC 6266)."""
     base = name.rpartition("/")[2]
     # curl knows only the plain form, which has no way to say more than ASCII.
-    plain = "".join(one if one.isascii() and one.isprintable() else "_" for one in base)
+    plain = "".join(char if char.isascii() and char.isprintable() else "_" for char in base)
     quoted = plain.replace("\\", "_").replace('"', "_")
     encoded = quote(base, safe="")
     return f"attachment; filename=\"{quoted}\"; filename*=UTF-8''{encoded}".encode()

@@ -1,4 +1,4 @@
-"""Answers whose data is a list too long to be encoded at once."""
+"""Successful answers whose data is a list too long to be encoded at once."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
@@ -16,11 +16,11 @@ _T = TypeVar("_T")
 
 
 class JsonStream(Resource, Generic[_T]):
-    """A successful answer whose data is a list too long to be encoded at once."""
+    """A successful answer whose data is a list, encoded in slices where it is long."""
 
     isLeaf = True
 
-    #: Items encoded at a time, between which other requests are answered.
+    #: Items encoded at a time; between slices other requests are answered.
     SLICE = 1_000
 
     def __init__(
@@ -29,7 +29,7 @@ class JsonStream(Resource, Generic[_T]):
         entity: str,
         shown: Callable[[_T], object] = lambda item: item,
     ) -> None:
-        """`shown` makes of an item what is encoded."""
+        """`entity` says what the items are; `shown` returns what is encoded for an item."""
         super().__init__()
         self._items = items
         self._entity = entity
@@ -62,8 +62,8 @@ class _Slices:
         self._slices = slices
 
     def resumeProducing(self) -> None:
-        for some in self._slices:
-            self._request.write(some)
+        for encoded in self._slices:
+            self._request.write(encoded)
             return
         self._request.unregisterProducer()
         self._request.finish()

@@ -1,4 +1,4 @@
-"""The node's routes."""
+"""The node's routes: each decodes a request, calls INode or IDownloads, and encodes the answer."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -34,7 +34,7 @@ from p2ptwisted.web.orders import reading
 from p2ptwisted.web.request_input import caller, decode_body, query_ids
 from p2ptwisted.web.responses import no_content, success
 
-#: Bytes; the set of the pieces wanted of 1 TiB has 16 KiB.
+#: Bytes of a request's body; the set of pieces wanted of a resource of 1 TiB has 16 KiB.
 BODY_MAX = 64 * 1024
 
 ENTITY = "resource"
@@ -43,22 +43,22 @@ _wanted = msgspec.json.Decoder(Wanted)
 _order = msgspec.json.Decoder(FetchOrder)
 
 
-class Here(Struct):
-    """A resource of this node."""
+class LocalResource(Struct):
+    """A resource of this node, in a list of resources."""
 
     id: str
     name: str
 
 
-class Elsewhere(Struct):
-    """A resource that other nodes have."""
+class RemoteResource(Struct):
+    """A resource that other nodes have, in a list of resources."""
 
     id: str
     info: HeldFile
 
 
 class NodeApi:
-    """HTTP to an INode and back."""
+    """The routes of an INode and its IDownloads."""
 
     app = Klein()
 
@@ -66,14 +66,14 @@ class NodeApi:
         self,
         clock: IReactorTime,
         node: INode,
-        fetches: IDownloads,
-        trusted: Sequence[IPv4Network] = (),
+        downloads: IDownloads,
+        trusted_networks: Sequence[IPv4Network] = (),
     ) -> None:
-        """`trusted`: networks whose callers may have this node fetch; loopback always may."""
+        """`trusted_networks`: those whose callers may have this node fetch; loopback always may."""
         self._clock = clock
         self._node = node
-        self._fetches = fetches
-        self._trusted = trusted
+        self._downloads = downloads
+        self._trusted_networks = trusted_networks
 
     def root(self, authenticator: Authenticator | None = None) -> ApiRoot:
         """Return the root of a site; `authenticator` is as for ApiRoot."""
@@ -97,21 +97,21 @@ class NodeApi:
         if ids is None:
             raise InvalidInput("say what to find: hash_ids, ids separated by commas")
         found = await self._node.find(ids, caller(request))
-        return success(request, [_listed(one) for one in found], ENTITY)
+        return success(request, [_listed(resource) for resource in found], ENTITY)
 
     @app.route("/node/resources/<id>", methods=["GET"])
     async def resource(self, request: Request, id: str) -> bytes:
-        found = await self._one(request, id)
+        found = await self._find_one(request, id)
         if isinstance(found, Holding):
             _redirect(request, found, "")
         return success(request, _listed(found), ENTITY)
 
     @app.route("/node/resources/<id>/content", methods=["GET"])
     async def content(self, request: Request, id: str) -> WebResource | bytes:
-        giving = self._node.open(parse_id(id), caller(request))
-        if giving is not None:
-            return Content(self._clock, giving)
-        found = await self._one(request, id)
+        content = self._node.open(parse_id(id), caller(request))
+        if content is not None:
+            return Content(self._clock, content)
+        found = await self._find_one(request, id)
         if isinstance(found, ResourceInfo):
             raise UnknownResource(f"{found.id} has just changed or gone")
         _redirect(request, found, "/content")
@@ -135,46 +135,49 @@ class NodeApi:
 
     @app.route("/node/fetch", methods=["POST"])
     def fetch(self, request: Request) -> bytes:
-        self._only_loopback(request)
-        status = self._fetches.start(parse_id(decode_body(request, _order).id))
+        self._check_trusted(request)
+        status = self._downloads.start(parse_id(decode_body(request, _order).id))
         request.setResponseCode(HTTPStatus.ACCEPTED)
         return success(request, status, "fetch")
 
     @app.route("/node/fetch", methods=["GET"])
     def fetches(self, request: Request) -> WebResource:
-        return JsonStream(self._fetches.all(), "fetch")
+        return JsonStream(self._downloads.all(), "fetch")
 
     @app.route("/node/fetch/<id>", methods=["GET"])
     def fetch_status(self, request: Request, id: str) -> bytes:
-        return success(request, self._fetches.status(parse_id(id)), "fetch")
+        return success(request, self._downloads.status(parse_id(id)), "fetch")
 
     @app.route("/node/fetch/<id>", methods=["DELETE"])
     def cancel(self, request: Request, id: str) -> bytes:
-        self._only_loopback(request)
-        self._fetches.cancel(parse_id(id))
+        self._check_trusted(request)
+        self._downloads.cancel(parse_id(id))
         return no_content(request)
 
-    def _only_loopback(self, request: Request) -> None:
-        if not may_name(caller(request), "", self._trusted):
+    def _check_trusted(self, request: Request) -> None:
+        """Raise NotAllowed where the caller may not have this node fetch."""
+        if not may_name(caller(request), "", self._trusted_networks):
             raise NotAllowed(
                 f"you call from {caller(request)}: only loopback and the node's --trusted-network "
                 "may have it fetch"
             )
 
-    async def _one(self, request: Request, id: str) -> ResourceInfo | Holding:
+    async def _find_one(self, request: Request, id: str) -> ResourceInfo | Holding:
+        """Find a resource here or at others. Raises UnknownResource where nobody has it."""
         for found in await self._node.find([parse_id(id)], caller(request)):
             return found
         raise UnknownResource(f"nobody has {id}")
 
 
-def _listed(found: ResourceInfo | Holding) -> Here | Elsewhere:
+def _listed(found: ResourceInfo | Holding) -> LocalResource | RemoteResource:
+    """Return the entry of a resource in a list."""
     if isinstance(found, ResourceInfo):
-        return Here(found.id, found.name)
-    return Elsewhere(found.id, found.file)
+        return LocalResource(found.id, found.name)
+    return RemoteResource(found.id, found.file)
 
 
 def _redirect(request: Request, found: Holding, rest: str) -> None:
-    """Send the client to a holder, with what is known as the body."""
+    """Redirect the client to a holder; `rest` is what follows the id in the path."""
     request.setResponseCode(HTTPStatus.FOUND)
     scheme = "https" if request.isSecure() else "http"
     url = f"{scheme}://{found.file.location}/api/node/resources/{found.id}{rest}"

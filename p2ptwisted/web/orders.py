@@ -1,4 +1,8 @@
-"""Which calls give an order, and which only read: the route that will run says it."""
+"""
+Orders: the calls that change something, where others only read.
+
+The handler that will run says which it is, by a mark or by its method.
+"""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -28,13 +32,13 @@ def reading(handler: _Handler) -> _Handler:
 
 
 def is_order(app: Klein, request: Request) -> bool:
-    """Whether what will run for a request, of which the target is set, changes something."""
+    """Whether the handler of a request changes something. The request's target must be set."""
     assert request.postpath is not None
     path = b"/".join(request.postpath).decode()
     method = request.method.decode()
     by_method = request.method not in READING
     try:
-        # As Klein does it a moment later.
+        # The same look-up that Klein does a moment later.
         endpoint, _ = app.url_map.bind("", path_info=path, default_method=method).match()
     except HTTPException:
         return by_method  # Nothing will run; but strangers needn't know which routes there are.

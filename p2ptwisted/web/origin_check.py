@@ -1,6 +1,8 @@
 """
-What a browser sends for a page of somebody else's. It may well run on a member's own
-machine or beside it, and it sends what any page tells it to.
+Cross-origin requests: what a browser sends for a page of somebody else's.
+
+The browser may well run on a member's own machine or beside it, and it sends
+what any page has it send.
 """
 
 import re
@@ -11,23 +13,23 @@ from twisted.web.server import Request
 from p2ptwisted.errors import NotAllowed
 from p2ptwisted.web.orders import READING
 
-#: How all browsers begin to name themselves, which no page can change; and PowerShell.
+#: How the User-Agent of every browser begins, which no page can change; and PowerShell's.
 _BROWSER = re.compile(rb"Mozilla/(?!.*PowerShell/)")
 
-#: What only this daemon answers to. A name leads to wherever its owner says, to this
+#: Hosts that lead only to this daemon. A name leads to wherever its owner says, to this
 #: daemon too (DNS rebinding).
 _ADDRESS = re.compile(rb"[0-9.]+|\[[0-9a-f:.]+\]|localhost")
 
-#: Names that nobody outside can own: those without a dot, and under what is kept for
-#: networks of one's own (RFC 6762, RFC 8375, and `internal` by ICANN).
+#: Names that nobody outside can own: those without a dot, and under the domains reserved
+#: for private networks (RFC 6762, RFC 8375, and `internal` by ICANN).
 _NAME = re.compile(rb"[^.]+|.+\.(?:local|home\.arpa|internal)")
 
-#: What a browser says of a request for a page from here, and of one for its user.
+#: Sec-Fetch-Site of a request for a page from here, and of one for the browser's user.
 _OWN_SITE = (b"same-origin", b"none")
 
 
 def is_from_browser(request: Request) -> bool:
-    """Whether a browser sends it: other programs send only what their users tell them to."""
+    """Whether a browser sends a request: other programs send only what their users want."""
     headers = request.requestHeaders
     if headers.hasHeader(b"origin") or headers.hasHeader(b"sec-fetch-site"):
         return True
@@ -35,7 +37,7 @@ def is_from_browser(request: Request) -> bool:
 
 
 def check_origin(request: Request, is_order: bool) -> None:
-    """Raises NotAllowed where a page of another site's may have had a browser send this."""
+    """Raise NotAllowed where a page of another site may have had a browser send this."""
     origin = request.getHeader(b"origin")
     site = request.getHeader(b"sec-fetch-site")
     authority = (request.getHeader(b"host") or b"").lower()
@@ -61,7 +63,7 @@ def check_origin(request: Request, is_order: bool) -> None:
 
 
 def _is_ours(host: bytes) -> bool:
-    """Whether no stranger's page can have this host."""
+    """Whether this host can't be the host of a stranger's page."""
     if _ADDRESS.fullmatch(host) or _NAME.fullmatch(host):
         return True
     return host == socket.gethostname().lower().encode()

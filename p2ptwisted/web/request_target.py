@@ -1,6 +1,7 @@
 """
-The target of a request in its one form, which all go by: who may call, what is run, and
-what an error names. Pure.
+The target of a request, in one form for every use of it. Pure.
+
+Who may call, which route runs, and what an error names all go by this form.
 """
 
 import re
@@ -9,40 +10,40 @@ from typing import NamedTuple
 
 from p2ptwisted.errors import InvalidInput
 
-#: What a Host header may name; Klein can't deal with anything else.
+#: What a Host header may have; Klein fails on anything else.
 _HOST = re.compile(
     rb"(?=.{1,261}\Z)(?:(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?|\[[0-9A-Fa-f:.]{2,45}\])"
     rb"(?::[0-9]{0,5})?"
 )
 
-#: A whole URL, as a proxy is sent it, must be taken by every server (RFC 9112, 3.2.2).
-_WHOLE = re.compile(rb"https?://([^/?]*)", re.IGNORECASE)
+#: An absolute URL, as proxies are sent it; every server must take it (RFC 9112, 3.2.2).
+_ABSOLUTE = re.compile(rb"https?://([^/?]*)", re.IGNORECASE)
 
-#: Parts of the characters that a URL's path has as they are, and `:` in its other spelling,
+#: Segments of the characters that a URL's path has unquoted, and `:` percent-encoded too,
 #: for it is the one character of an id that functions for quoting change.
 _PATH = re.compile(rb"(?:/(?!\.{1,2}(?:/|\Z))(?:[A-Za-z0-9._~!$&'()*+,=:@-]|%3A)+)*/?")
 
-#: What a query has; its values may be percent-encoded.
+#: The characters of a query; its values may be percent-encoded.
 _QUERY = re.compile(rb"[!-~]*")
 
 
 class Target(NamedTuple):
-    """Whom a request is for, and what."""
+    """The host, path and query that a request is for."""
 
     #: The host, with a port where one is named.
     host: bytes
     #: Begins with a slash; nothing in it is percent-encoded.
     path: bytes
-    #: Path and query as they were sent, which is what a signature covers.
+    #: Path and query as they were sent, which a signature covers.
     sent: bytes
 
 
 def parse_target(sent: bytes, hosts: Sequence[bytes]) -> Target:
     """
-    Read what stands between a request's method and its version.
+    Parse what stands between a request's method and its version.
 
-    `hosts` are the values of its Host headers. Raises InvalidInput: what could be read in
-    two ways, or written in two, is no target.
+    `hosts` are the values of its Host headers. Raises InvalidInput for what could
+    be read in two ways, or written in two ways.
     """
     if len(hosts) != 1:
         raise InvalidInput(
@@ -52,12 +53,12 @@ def parse_target(sent: bytes, hosts: Sequence[bytes]) -> Target:
     _check_host(host)
     if b"#" in sent:
         raise InvalidInput("the target has a fragment, which no server is sent: leave out the #")
-    whole = _WHOLE.match(sent)
-    if whole is not None:
-        # Of the two it is the one that counts.
-        host = whole[1]
+    absolute = _ABSOLUTE.match(sent)
+    if absolute is not None:
+        # It counts, not the Host header.
+        host = absolute[1]
         _check_host(host)
-        sent = sent[whole.end() :]
+        sent = sent[absolute.end() :]
         sent = sent if sent.startswith(b"/") else b"/" + sent
     path, _, query = sent.partition(b"?")
     if not path.startswith(b"/"):
@@ -75,6 +76,7 @@ def _check_host(host: bytes) -> None:
 
 
 def _wrong_with(path: bytes) -> str:
+    """Return what is wrong with a path, for a message."""
     if b"%" in path.replace(b"%3A", b""):
         return (
             "the path is percent-encoded: routes and ids (of A-Z a-z 0-9 . _ : -) are written as "

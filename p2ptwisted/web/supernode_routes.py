@@ -1,4 +1,4 @@
-"""The supernode's routes."""
+"""The supernode's routes: each decodes a request, calls ISupernode, and encodes the answer."""
 
 import msgspec
 from klein import Klein
@@ -17,7 +17,7 @@ from p2ptwisted.web.orders import order
 from p2ptwisted.web.request_input import caller, decode_body, query, query_ids
 from p2ptwisted.web.responses import no_content, success
 
-#: Bytes; a registration of model.RESOURCES_MAX resources has about 14 MB.
+#: Bytes of a request's body; a registration of model.RESOURCES_MAX resources has about 14 MB.
 BODY_MAX = 16 * 1024 * 1024
 
 FOUND = "node_resource_location"
@@ -27,7 +27,7 @@ _presence = msgspec.json.Decoder(Presence)
 
 
 class SupernodeApi:
-    """HTTP to an ISupernode and back."""
+    """The routes of an ISupernode."""
 
     app = Klein()
 
