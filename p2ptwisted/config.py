@@ -1,8 +1,9 @@
 """
-What a daemon can be told: the options of both roles, from the command line
-and a TOML file, checked before anything starts.
+Configuration: the options of both roles, from the command line and a TOML
+file, checked before anything starts.
 
-One struct a role; a field is an option, with `_` for `-`.
+Each role has a struct. Each of its fields is an option, with `_` for `-`. Taps,
+services and `cli` import this module; what they build is passed the values.
 """
 
 import re
@@ -31,26 +32,26 @@ from p2ptwisted.web.server.settings import (
     ServerSettings,
 )
 
-EVERYWHERE = IPv4Network("0.0.0.0/0")
+ALL_ADDRESSES = IPv4Network("0.0.0.0/0")
 
-#: Bytes of a configuration file; with every option there is it has a few thousand.
+#: Bytes of a configuration file; one with every option has a few thousand.
 FILE_MAX = 1024 * 1024
 
-#: Digits of a port that is looked at; Python makes no number of more than 4,300.
-DIGITS_MAX = 20
+#: Digits of a port; Python makes no number of more than 4,300.
+PORT_DIGITS_MAX = 20
 
-#: Characters shown of a value, and of the whole line that says what is wrong.
+#: Characters of a message that show a value, and characters of the message.
 SHOWN_MAX, LINE_MAX = 80, 1_000
 
-#: Options whose value is not shown: a key may have been given in place of its file's name.
-_UNSHOWN = frozenset({"group_key_file"})
+#: Options whose value is in no message: a key may have been given in place of its file's name.
+_SECRET = frozenset({"group_key_file"})
 
 #: Bytes a second.
 _Rate = Annotated[int, Meta(ge=1024)]
 _Seconds = Annotated[float, Meta(gt=0, le=3600)]
 _Count = Annotated[int, Meta(ge=1)]
 #: A repeatable option: in a file, a string or a list of them.
-_Several = str | tuple[str, ...]
+_OneOrMore = str | tuple[str, ...]
 
 
 class CommonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,8 +61,8 @@ class CommonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     location: str | None = None
     state: str | None = None
     multicast_group: str = "230.0.0.0:4321"
-    multicast_interface: _Several = ()
-    trusted_network: _Several = ()
+    multicast_interface: _OneOrMore = ()
+    trusted_network: _OneOrMore = ()
     group_key_file: str | None = None
     private: bool = False
     ca_file: str | None = None
@@ -82,7 +83,7 @@ class CommonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if isinstance(port, str):
             if not re.fullmatch("-?[0-9]+", port):
                 return port
-            port = int(port) if len(port) <= DIGITS_MAX else -1
+            port = int(port) if len(port) <= PORT_DIGITS_MAX else -1
         if not 0 <= port < 65536:
             raise InvalidInput(f"{_shown(self.port)} is not a port: ports go from 0 (any) to 65535")
         return f"tcp:{port}"
@@ -94,7 +95,7 @@ class CommonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     @property
     def group_key(self) -> GroupKey | None:
-        """What the members of a closed group prove themselves with. Raises InvalidInput."""
+        """The key of a closed group, or None for an open one. Raises InvalidInput."""
         if self.group_key_file is not None:
             return load_group_key(Path(self.group_key_file))
         if self.private:
@@ -103,15 +104,17 @@ class CommonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     @property
     def authority(self) -> TrustedAuthority | None:
-        """Who signs the certificates, where the group speaks TLS. Raises InvalidInput."""
+        """Who signs certificates, where the group speaks TLS. Raises InvalidInput."""
         return None if self.ca_file is None else load_authority(Path(self.ca_file))
 
     @property
     def server_settings(self) -> ServerSettings:
+        """The limits of the HTTP server."""
         return msgspec.convert(self, ServerSettings, from_attributes=True)
 
     @property
     def state_folder(self) -> Path | None:
+        """The folder for what outlives a restart, or None."""
         return None if self.state is None else Path(self.state)
 
     @property
@@ -129,16 +132,16 @@ class CommonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 "such as 239.255.43.21:4321"
             )
         return MulticastGroup(
-            str(address), number, _several(self.multicast_interface), self.multicast_ttl
+            str(address), number, _as_tuple(self.multicast_interface), self.multicast_ttl
         )
 
     @property
     def trusted_networks(self) -> list[IPv4Network]:
-        """Whose callers are trusted as loopback is. Raises InvalidInput."""
+        """The networks whose callers are trusted as loopback is. Raises InvalidInput."""
         if self.group_key_file is not None:
-            return [EVERYWHERE]  # Their signatures have proved more than addresses do.
+            return [ALL_ADDRESSES]  # The signatures have proved more than addresses do.
         networks = []
-        for text in _several(self.trusted_network):
+        for text in _as_tuple(self.trusted_network):
             try:
                 networks.append(IPv4Network(text))
             except ValueError as error:
@@ -154,12 +157,12 @@ class SupernodeConfig(CommonConfig, frozen=True, kw_only=True, forbid_unknown_fi
     port: int | str = 5000
     sweep_interval: _Seconds = 5.0
     search_timeout: _Seconds = 0.5
-    peer: _Several = ()
+    peer: _OneOrMore = ()
 
     @property
     def peers(self) -> list[tuple[str, int]]:
-        """Hosts and ports of supernodes to ask by HTTP. Raises InvalidInput."""
-        return [parse_supernode_url(url, self.ca_file is not None) for url in _several(self.peer)]
+        """The hosts and ports of supernodes to ask by HTTP. Raises InvalidInput."""
+        return [parse_supernode_url(url, self.ca_file is not None) for url in _as_tuple(self.peer)]
 
 
 class NodeConfig(CommonConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -168,7 +171,7 @@ class NodeConfig(CommonConfig, frozen=True, kw_only=True, forbid_unknown_fields=
     port: int | str = 8000
     name: str | None = None
     resources: str = "resources"
-    supernode: _Several = ()
+    supernode: _OneOrMore = ()
 
     max_upload: _Rate | None = None
     max_download: _Rate | None = None
@@ -190,9 +193,9 @@ class NodeConfig(CommonConfig, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def supernodes(self) -> list[tuple[str, int]]:
-        """Hosts and ports, in order of preference. Raises InvalidInput."""
+        """The supernodes' hosts and ports, in order of preference. Raises InvalidInput."""
         return [
-            parse_supernode_url(url, self.ca_file is not None) for url in _several(self.supernode)
+            parse_supernode_url(url, self.ca_file is not None) for url in _as_tuple(self.supernode)
         ]
 
 
@@ -201,9 +204,10 @@ _Config = TypeVar("_Config", bound=CommonConfig)
 
 def load_config(kind: type[_Config], given: Mapping[str, Any], file: Path | None = None) -> _Config:
     """
-    The configuration in `file`, where there is one, under what is `given` on the command line.
+    Return the configuration; what is `given` on the command line wins over `file`.
 
-    Raises StartError: one line that says where the mistake is and what was expected.
+    Raises StartError, whose message is one line that says where the mistake is
+    and what was expected.
     """
     values: dict[str, Any] = {}
     if file is not None:
@@ -217,6 +221,7 @@ def load_config(kind: type[_Config], given: Mapping[str, Any], file: Path | None
 
 
 def _read(file: Path) -> dict[str, Any]:
+    """Read a TOML file. Raises StartError."""
     try:
         return tomllib.loads(read_file(file, FILE_MAX).content.decode())
     except InvalidInput as error:
@@ -226,14 +231,18 @@ def _read(file: Path) -> dict[str, Any]:
     except RecursionError:
         raise _mistake(f"{file}: not TOML that can be read: nested too deep") from None
     except ValueError:
-        # What Python says of it is about Python.
+        # Python's own message is about a setting of Python's.
         raise _mistake(f"{file}: not TOML that can be read: a number of too many digits") from None
 
 
 def _checked(
     kind: type[_Config], values: Mapping[str, Any], place: str, strict: bool
 ) -> dict[str, Any]:
-    """Values of the right types; `strict` where numbers may not be written as strings."""
+    """
+    Return the values, converted to their options' types. Raises StartError.
+
+    `place` begins a message about a key. `strict`: numbers may not be strings.
+    """
     types = get_type_hints(kind, include_extras=True)
     checked = {}
     for key, value in values.items():
@@ -243,13 +252,17 @@ def _checked(
             checked[key] = msgspec.convert(value, types[key], strict=strict)
         except msgspec.ValidationError as error:
             option = key if strict else key.replace("_", "-")
-            given = "..." if key in _UNSHOWN else _shown(value)
+            given = "..." if key in _SECRET else _shown(value)
             raise _mistake(f"{place}{option} = {given}: {error}") from error
     return checked
 
 
 def _check_meaning(config: CommonConfig, place: Callable[[str], str]) -> None:
-    """Read every option that is more than its type says; `place` tells where a key was given."""
+    """
+    Raise StartError where a value has the right type and is still wrong.
+
+    `place` returns where a key was given, for the message.
+    """
     key = "port"
     try:
         check_endpoint(config.endpoint)
@@ -278,16 +291,16 @@ def _check_meaning(config: CommonConfig, place: Callable[[str], str]) -> None:
 
 
 def _shown(value: object) -> str:
-    """A value as a message shows it: not at full length."""
+    """Return a value as a message shows it, up to SHOWN_MAX characters."""
     try:
         text = repr(value)
     except ValueError:
-        return "a number of very many digits"  # Of which Python makes no text.
+        return "a number of very many digits"  # Python makes no text of it.
     return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}..."
 
 
 def _mistake(text: str) -> StartError:
-    """Whatever is in the text, its message is one line that can be shown."""
+    """Return an error whose message is one line that can be shown, whatever is in the text."""
     line = printable(text)
     return StartError(line if len(line) <= LINE_MAX else f"{line[:LINE_MAX]}...")
 
@@ -296,5 +309,5 @@ def _option(key: str) -> str:
     return "--" + key.replace("_", "-")
 
 
-def _several(value: _Several) -> tuple[str, ...]:
+def _as_tuple(value: _OneOrMore) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else value

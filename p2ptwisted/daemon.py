@@ -1,4 +1,8 @@
-"""What both twistd commands share: their options, and how they refuse to start."""
+"""
+What both twistd commands share: options, the process's set-up, and the outer service.
+
+The options' meaning and defaults are in `config`, what a role does in its `service`.
+"""
 
 import gc
 import resource
@@ -25,7 +29,7 @@ from p2ptwisted.support.import_path import forget_working_directory
 from p2ptwisted.support.twisted_internals.reactor import set_reactor_clock
 from p2ptwisted.support.twisted_internals.twistd import twistd_log
 
-#: File descriptors of a daemon; what starts child processes may look at each.
+#: File descriptors of a daemon, at the most: what starts child processes may look at each.
 DESCRIPTORS_MAX = 65_536
 
 
@@ -35,10 +39,10 @@ class IDaemonReactor(IReactorCore, IReactorFromThreads, IReactorTime):
 
 def prepare(reactor: IDaemonReactor) -> None:
     """
-    What holds for the whole process; to be called before anything is scheduled.
+    Set up the process. To be called before anything is scheduled.
 
     Timers go by the monotonic clock: Twisted's follow the wall clock, and
-    when that is set back an hour, all of them stand still for an hour.
+    when that is set back an hour, they all stand still for an hour.
 
     File descriptors: every connection is one, and the usual limit of 1024 is
     for programs that use select(), which breaks with more.
@@ -46,11 +50,11 @@ def prepare(reactor: IDaemonReactor) -> None:
     SIGTERM is how a daemon is told to end, so ending by it is no failure:
     the status is 0, where Twisted's own handler dies by the signal at last.
 
-    Imports: what comes to the working directory meanwhile is no code of ours.
+    Imports: what others put into the working directory later is not imported.
     """
     forget_working_directory()
     set_reactor_clock(reactor, time.monotonic)
-    _have_descriptors()
+    _raise_descriptor_limit()
 
     def stop(number: int, frame: object) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -60,8 +64,8 @@ def prepare(reactor: IDaemonReactor) -> None:
     reactor.callWhenRunning(signal.signal, signal.SIGTERM, stop)
 
 
-def _have_descriptors() -> None:
-    """As many as the system allows, up to DESCRIPTORS_MAX."""
+def _raise_descriptor_limit() -> None:
+    """Allow as many file descriptors as the system does, up to DESCRIPTORS_MAX."""
     now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = DESCRIPTORS_MAX if most == resource.RLIM_INFINITY else min(most, DESCRIPTORS_MAX)
     if now != resource.RLIM_INFINITY and now < wanted:
@@ -69,14 +73,14 @@ def _have_descriptors() -> None:
 
 
 class RoleOptions(Options):
-    """The options of both roles; what is given lands in `given`, what it comes to in `config`."""
+    """The options of both roles: `given` on the command line, and the `config` made of them."""
 
     role: ClassVar[str]
     config_type: ClassVar[type[CommonConfig]]
     config: Any
     parent: Options
 
-    # No defaults here: only what was given may win over the file. config.py has them.
+    # Without defaults, which are in config.py: only what was given may win over the file.
     common: ClassVar[list[list[str | None]]] = [
         ["location", None, None, "host:port that others are told [the address that leads to them]"],
         ["config", None, None, "a TOML file with any of these options (with _ for -)"],
@@ -117,7 +121,7 @@ class RoleOptions(Options):
         self.append("trusted_network", network)
 
     def append(self, key: str, value: str) -> None:
-        """Take one more value of a repeatable option."""
+        """Add a value of a repeatable option."""
         self.given[key] = (*self.given.get(key, ()), value)
 
     def postOptions(self) -> None:
@@ -130,13 +134,13 @@ class RoleOptions(Options):
         except StartError as error:
             refuse(self.role, error)
         # In the foreground nobody needs a pid file, and two roles in one folder would share it.
-        # (`twist`, the same as `python -m twisted`, has no other way, and neither option.)
+        # (`twist`, that is `python -m twisted`, always stays there, and has neither option.)
         if self.parent.get("nodaemon") and self.parent["pidfile"] == "twistd.pid":
             self.parent["pidfile"] = ""
 
 
 def refuse(role: str, error: StartError) -> NoReturn:
-    """End with status 1 and one line for the user."""
+    """End the process with status 1 and one line for the user."""
     # twistd may have turned sys.stderr into its log by now.
     print(f"{role}: {printable(str(error))}", file=sys.__stderr__)
     raise SystemExit(1)
@@ -144,9 +148,9 @@ def refuse(role: str, error: StartError) -> NoReturn:
 
 class Daemon(Service):
     """
-    A role under twistd: what keeps it from starting ends the process with one line.
+    A role's service under twistd. A StartError ends the process with one line.
 
-    Its log is bounded, unless it is another's than twistd's own (`twistd --logger`).
+    The log is bounded, unless it isn't twistd's own (`twistd --logger`).
     """
 
     def __init__(
@@ -156,24 +160,29 @@ class Daemon(Service):
         clock: IReactorTime,
         open_log: Callable[[], ILogObserver | None],
     ) -> None:
-        """`open_log` is called when twistd is about to begin logging; None: it has another log."""
+        """
+        `role` is the command's name.
+
+        `open_log` is called when twistd is about to begin logging; it returns
+        None where that isn't to twistd's own log.
+        """
         self._role = role
         self._service = service
         self._open_log = open_log
         self._log: BoundedLog | None = None
-        self._telling = LoopingCall(self._tell_left_out)
-        self._telling.clock = clock
+        self._reporting = LoopingCall(self._report_left_out)
+        self._reporting.clock = clock
 
     def setServiceParent(self, parent: object) -> None:
         if isinstance(parent, Componentized):
-            # twistd's application, which twistd asks next for what to log with.
+            # twistd's application, which twistd next asks for its log observer.
             log = self._open_log()
             if log is not None:
                 self._log = BoundedLog(log)
                 parent.setComponent(ILogObserver, self._log)
         super().setServiceParent(parent)
 
-    def _tell_left_out(self) -> None:
+    def _report_left_out(self) -> None:
         if self._log is not None:
             self._log.tell_left_out()
 
@@ -190,19 +199,19 @@ class Daemon(Service):
             self._service.startService()
         except StartError as error:
             refuse(self._role, error)
-        self._telling.start(TELL_EVERY, now=False)
-        # What was imported stays: looking through it again and again for garbage
+        self._reporting.start(TELL_EVERY, now=False)
+        # What was imported stays: going through it for garbage again and again
         # would hold the reactor for 25 ms each time.
         gc.collect()
         gc.freeze()
 
     def stopService(self) -> Deferred[object]:
         super().stopService()
-        if self._telling.running:
-            self._telling.stop()
+        if self._reporting.running:
+            self._reporting.stop()
 
         def stopped(result: object) -> object:
-            self._tell_left_out()
+            self._report_left_out()
             return result
 
         return maybeDeferred(self._service.stopService).addBoth(stopped)
@@ -210,9 +219,9 @@ class Daemon(Service):
 
 def open_twistd_log(twistd: Options) -> ILogObserver | None:
     """
-    The log that twistd writes by itself, as its own options have it.
+    Open the log that twistd writes by itself, as its own options say.
 
-    None with `--logger`, and under `twist` (`python -m twisted`), which has other options.
+    Returns None with `--logger`, and under `twist` (`python -m twisted`), which has other options.
     """
     if twistd.get("logger", "") is not None:
         return None

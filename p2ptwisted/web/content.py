@@ -81,7 +81,7 @@ class SomePieces(WebResource):
 
 
 #: "The last 0 bytes", which werkzeug's parser takes for all bytes.
-_LAST_NONE = re.compile(rb"bytes=[ \t]*-0+[ \t]*")
+_LAST_ZERO = re.compile(rb"bytes=[ \t]*-0+[ \t]*")
 
 
 @implementer(IPushProducer)
@@ -201,7 +201,7 @@ def _range(request: Request, size: int, etag: str) -> tuple[int, int] | None:
         return everything
     if if_range is not None and if_range.decode("latin-1") != etag:
         return everything
-    if _LAST_NONE.fullmatch(header):
+    if _LAST_ZERO.fullmatch(header):
         return None
     parsed = parse_range_header(header.decode("latin-1"))
     if parsed is None or parsed.units != "bytes" or len(parsed.ranges) != 1:

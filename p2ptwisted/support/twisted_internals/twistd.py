@@ -7,7 +7,7 @@ from twisted.scripts._twistd_unix import UnixAppLogger
 
 def twistd_log(options: Options) -> ILogObserver:
     """
-    Return the log that twistd writes by itself, as its own options have it.
+    Return the log that twistd writes by itself, as its own options say.
 
     Missing in Twisted: a public way to what --logfile, --syslog and SIGUSR1 do.
     """
