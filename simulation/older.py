@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from twisted.internet.interfaces import IMulticastTransport
 from twisted.internet.protocol import DatagramProtocol
 
-from bench.sim.clock import Time
-from bench.sim.members import GROUP, NODE_PORT, answer
-from bench.sim.network import Network, Process, Reply
 from p2ptwisted.protocols.datagrams import FOUND, NOT_FOUND, REQUEST
+from simulation.clock import Time
+from simulation.members import GROUP, NODE_PORT, answer
+from simulation.network import Network, Process, Reply
 
 NAME = "older-peer"
 

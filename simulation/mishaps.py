@@ -4,10 +4,10 @@ from collections.abc import Callable
 from random import Random
 from typing import TypeVar
 
-from bench.sim.clock import ProcessClock
-from bench.sim.group import Group
-from bench.sim.members import NodeMember
-from bench.sim.network import Network, Weather
+from simulation.clock import ProcessClock
+from simulation.group import Group
+from simulation.members import NodeMember
+from simulation.network import Network, Weather
 
 #: Mishaps in one history besides those that each has.
 MORE = range(4)

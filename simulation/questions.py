@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from bench.sim.group import Group
-from bench.sim.members import SupernodeMember
-from bench.sim.older import OlderPeer
-from bench.sim.promises import Broken, Promises
 from p2ptwisted.errors import TooMuch, Unavailable
 from p2ptwisted.model import Holders, Holding
+from simulation.group import Group
+from simulation.members import SupernodeMember
+from simulation.older import OlderPeer
+from simulation.promises import Broken, Promises
 
 #: Of the ids asked for while anything may be amiss, those that somebody gave up.
 GONE = 0.1

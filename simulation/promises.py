@@ -9,9 +9,9 @@ from random import Random
 
 from msgspec import UNSET
 
-from bench.sim.clock import Time
-from bench.sim.members import NodeMember, SupernodeMember
 from p2ptwisted.model import Holders, Holding, ResourceInfo
+from simulation.clock import Time
+from simulation.members import NodeMember, SupernodeMember
 
 #: Seconds after which no list and no answer may have who has died: two sweeps of 5 s, a
 #: third where most failed together, and 2 s for each 64 checks that nobody answers.

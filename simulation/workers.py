@@ -14,11 +14,11 @@ from typing import Any
 
 from twisted.python.failure import Failure
 
-from bench.sim.history import History, Outcome
 from p2ptwisted.protocols import datagrams as wire
 from p2ptwisted.protocols import multicast
 from p2ptwisted.support import address_policy as claims
 from p2ptwisted.support import locations as addresses
+from simulation.history import History, Outcome
 
 #: Seconds of a processor for one history, which takes about five.
 CPU_MAX = 300
@@ -78,7 +78,7 @@ def run_all(
     seeds: range, supernodes: int, nodes: int, cpu_max: int, long: bool
 ) -> Iterator[Outcome]:
     """The outcomes as they come."""
-    multiprocessing.get_context("forkserver").set_forkserver_preload(["bench.sim.history"])
+    multiprocessing.get_context("forkserver").set_forkserver_preload(["simulation.history"])
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         running = [pool.submit(run, seed, supernodes, nodes, cpu_max, long) for seed in seeds]
         try:

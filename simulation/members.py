@@ -18,8 +18,6 @@ from twisted.internet.task import Cooperator
 from twisted.logger import Logger
 from twisted.web.iweb import IAgent
 
-from bench.sim.clock import Time
-from bench.sim.network import Network, Process, Reply
 from p2ptwisted.client.api import Client
 from p2ptwisted.errors import UnknownResource
 from p2ptwisted.model import SUPERNODE_ID, Health, Presence, Registration, ResourceInfo
@@ -34,6 +32,8 @@ from p2ptwisted.supernode.service import LocalAnswers, LocalSupernode
 from p2ptwisted.support.locations import Location, OwnLocation
 from p2ptwisted.support.sqlite import Database
 from p2ptwisted.web.envelope import status_of
+from simulation.clock import Time
+from simulation.network import Network, Process, Reply
 
 GROUP = MulticastGroup("239.255.10.1", 4321)
 

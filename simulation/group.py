@@ -3,12 +3,12 @@
 import hashlib
 from random import Random
 
-from bench.sim.clock import Time
-from bench.sim.members import SUPERNODE_PORT, NodeMember, SupernodeMember
-from bench.sim.network import Network
-from bench.sim.older import OlderPeer
-from bench.sim.promises import Memory
 from p2ptwisted.model import ResourceInfo
+from simulation.clock import Time
+from simulation.members import SUPERNODE_PORT, NodeMember, SupernodeMember
+from simulation.network import Network
+from simulation.older import OlderPeer
+from simulation.promises import Memory
 
 #: Of all nodes, those that were given no supernode and have to find one.
 WITHOUT = 0.02

@@ -15,13 +15,13 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
-from bench.sim.clock import ProcessClock, Time
-from bench.sim.group import Group
-from bench.sim.mishaps import Mishaps
-from bench.sim.network import Network, Weather
-from bench.sim.older import OlderPeer
-from bench.sim.promises import GIVEN_UP_WITHIN, KNOWN_WITHIN, Broken, Promises
-from bench.sim.questions import Questions
+from simulation.clock import ProcessClock, Time
+from simulation.group import Group
+from simulation.mishaps import Mishaps
+from simulation.network import Network, Weather
+from simulation.older import OlderPeer
+from simulation.promises import GIVEN_UP_WITHIN, KNOWN_WITHIN, Broken, Promises
+from simulation.questions import Questions
 
 #: Seconds of a history: until all have joined, until the first mishap can come.
 SETTLED, CALM_UNTIL = 4.0, 5.0

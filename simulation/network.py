@@ -19,9 +19,9 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from bench.sim.clock import ProcessClock, Time
 from p2ptwisted.client.transport import CONNECT_TIMEOUT
 from p2ptwisted.protocols.sockets import IMulticastReactor
+from simulation.clock import ProcessClock, Time
 
 Address = tuple[str, int]
 
