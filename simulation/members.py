@@ -22,8 +22,7 @@ from p2ptwisted.client.api import Client
 from p2ptwisted.errors import UnknownResource
 from p2ptwisted.model import SUPERNODE_ID, Health, Presence, Registration, ResourceInfo
 from p2ptwisted.node.membership import Membership
-from p2ptwisted.node.service import DISCOVERY_TIMEOUT
-from p2ptwisted.protocols.multicast import MulticastOverlay
+from p2ptwisted.protocols.multicast import DISCOVERY_TIMEOUT, MulticastOverlay
 from p2ptwisted.protocols.sockets import MulticastGroup
 from p2ptwisted.supernode.failure_detector import Sweep
 from p2ptwisted.supernode.registry.registry import Registry

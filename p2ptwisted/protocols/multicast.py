@@ -50,6 +50,9 @@ from p2ptwisted.support.rate_limit import TokenBucket, TokenBuckets
 #: soon all know each other again after a cut, and no search ends without asking somebody.
 REFRESH = 10.0
 
+#: Seconds for which whoever only asks (a node, `p2p`) looks for supernodes.
+DISCOVERY_TIMEOUT = 0.5
+
 #: Answers a second to untagged requests, and at once: all of the group hear each of them.
 ALOUD_RATE, ALOUD_BURST = 1_000, 2_000
 
