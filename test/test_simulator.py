@@ -18,9 +18,9 @@ from p2ptwisted.protocols.datagrams import FoundReply, SearchRequest
 from p2ptwisted.protocols.multicast import MulticastOverlay
 from p2ptwisted.protocols.searches import Search, Searches
 from p2ptwisted.protocols.sockets import UdpAddress
-from p2ptwisted.supernode import failure_detector as liveness
-from p2ptwisted.supernode.failure_detector import Sweep
+from p2ptwisted.supernode import failure_detector
 from p2ptwisted.supernode.service import LocalSupernode
+from p2ptwisted.supernode.sweep import Sweep
 from simulation import history, workers
 from simulation.history import History, Outcome
 from simulation.members import VirtualClient
@@ -81,7 +81,7 @@ class NoticedTests(SynchronousTestCase):
 
     def test_never_forgotten(self) -> None:
         """A sweep that believes nobody's death."""
-        self.patch(liveness, "MISSES_MAX", 1_000)
+        self.patch(failure_detector, "MISSES_MAX", 1_000)
         self.assertNoticed("dead for")
 
     def test_never_moved(self) -> None:

@@ -24,9 +24,9 @@ from p2ptwisted.protocols.datagram_auth import DatagramAuth
 from p2ptwisted.protocols.http_peers import NamedSupernode, WithNamedSupernodes
 from p2ptwisted.protocols.multicast import MulticastOverlay
 from p2ptwisted.protocols.sockets import IMulticastReactor
-from p2ptwisted.supernode.failure_detector import Sweep
 from p2ptwisted.supernode.quota import Quota
 from p2ptwisted.supernode.registry.registry import LOCATIONS_MAX, make_registry
+from p2ptwisted.supernode.sweep import Sweep
 from p2ptwisted.support.lifecycle import (
     Closing,
     Opening,

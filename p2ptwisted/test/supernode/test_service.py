@@ -39,7 +39,6 @@ from p2ptwisted.model import (
 from p2ptwisted.protocols import sockets
 from p2ptwisted.protocols.datagrams import FoundReply, SearchRequest, decode
 from p2ptwisted.supernode import service as supernode_module
-from p2ptwisted.supernode.failure_detector import Sweep
 from p2ptwisted.supernode.registry import writer as registry_lists
 from p2ptwisted.supernode.registry.registry import LOCATIONS_MAX
 from p2ptwisted.supernode.service import (
@@ -50,6 +49,7 @@ from p2ptwisted.supernode.service import (
     LocalSupernode,
     make_supernode,
 )
+from p2ptwisted.supernode.sweep import Sweep
 from p2ptwisted.support import locations as addresses
 from p2ptwisted.support.locations import Location, OwnLocation
 from p2ptwisted.support.round_robin import share_of
