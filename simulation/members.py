@@ -24,9 +24,10 @@ from p2ptwisted.model import SUPERNODE_ID, Health, Presence, Registration, Resou
 from p2ptwisted.node.membership import Membership
 from p2ptwisted.protocols.multicast import DISCOVERY_TIMEOUT, MulticastOverlay
 from p2ptwisted.protocols.sockets import MulticastGroup
+from p2ptwisted.supernode.local_answers import LocalAnswers
+from p2ptwisted.supernode.local_supernode import LocalSupernode
 from p2ptwisted.supernode.registry.registry import Registry
 from p2ptwisted.supernode.registry.schema import SCHEMA
-from p2ptwisted.supernode.service import LocalAnswers, LocalSupernode
 from p2ptwisted.supernode.sweep import Sweep
 from p2ptwisted.support.locations import Location, OwnLocation
 from p2ptwisted.support.sqlite import Database

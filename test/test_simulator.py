@@ -19,7 +19,7 @@ from p2ptwisted.protocols.multicast import MulticastOverlay
 from p2ptwisted.protocols.searches import Search, Searches
 from p2ptwisted.protocols.sockets import UdpAddress
 from p2ptwisted.supernode import failure_detector
-from p2ptwisted.supernode.service import LocalSupernode
+from p2ptwisted.supernode.local_supernode import LocalSupernode
 from p2ptwisted.supernode.sweep import Sweep
 from simulation import history, workers
 from simulation.history import History, Outcome
