@@ -16,7 +16,8 @@ from p2ptwisted.node import heartbeats
 from p2ptwisted.protocols import multicast
 from p2ptwisted.protocols.datagrams import FoundReply, SearchRequest
 from p2ptwisted.protocols.multicast import MulticastOverlay
-from p2ptwisted.protocols.searches import Search, Searches
+from p2ptwisted.protocols.search import Search
+from p2ptwisted.protocols.searches import Searches
 from p2ptwisted.protocols.sockets import UdpAddress
 from p2ptwisted.supernode import failure_detector
 from p2ptwisted.supernode.local_supernode import LocalSupernode

@@ -112,7 +112,7 @@ class Session:
             config.group,
             f"p2p-{uuid.uuid4()}",
             DISCOVERY_TIMEOUT,
-            seal=None if key is None else DatagramAuth(key),
+            auth=None if key is None else DatagramAuth(key),
             trusted=config.trusted_networks,
         )
         overlay.startService()

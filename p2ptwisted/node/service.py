@@ -227,7 +227,7 @@ def make_node(
         config.group,
         f"node-{uuid.uuid4()}",
         DISCOVERY_TIMEOUT,
-        seal=None if key is None else DatagramAuth(key),
+        auth=None if key is None else DatagramAuth(key),
         trusted=config.trusted_networks,
     )
     # Where the node is, only the web service knows, once it listens; what is

@@ -25,9 +25,6 @@ ASK_AGAIN = 1.0
 #: older program asks its whole group for what it doesn't have.
 HOLD = 0.05
 
-#: Searches that one reply may be about.
-IDS_MAX = 64
-
 #: Questions that wait.
 WAITING_MAX = 1_000
 

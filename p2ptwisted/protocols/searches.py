@@ -1,21 +1,21 @@
 """
-The searches that are under way in the overlay: which question each is, who
-has yet to answer, and when it has ended. Pure; time is an argument.
+All searches of one supernode in the overlay: which are under way, which reply
+belongs to which, which peers are known, and what was not found a moment ago.
+Pure; time is an argument.
 
-The sockets, timers and Deferreds around it are in `multicast`.
+One search is in `search`; the sockets, timers and Deferreds are in `multicast`.
 """
 
 import re
 import secrets
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from itertools import islice
 
 from p2ptwisted.model import SUPERNODE_ID
 from p2ptwisted.protocols.datagrams import FoundReply, NotFoundReply, SearchRequest
+from p2ptwisted.protocols.search import DENIED_MAX, Search
 from p2ptwisted.support.rate_limit import TokenBucket
-from p2ptwisted.support.round_robin import host_of, share_of
 
 #: Seconds a supernode counts as present after it was last heard.
 PEER_MEMORY = 60.0
@@ -33,18 +33,13 @@ MISSES_MAX = 10_000
 #: Searches under way at once.
 SEARCHES_MAX = 4_096
 
-#: Locations gathered by one search, and those of one address among them: no host pushes
-#: the others out with its many ports.
-GATHERED_MAX = 1_000
-GATHERED_SHARE = share_of(GATHERED_MAX)
-
 #: Requests a second that may find nothing, and how many at once: a miss wakes
 #: every supernode of the group for about 0.1 ms. A request that is answered
 #: gives its token back, so only unknown ids are held up.
 MISS_RATE, MISS_BURST = 500, 1_000
 
-#: Seconds that a supernode waits where no other has been heard of.
-LONELY_TIMEOUT = 0.1
+#: Seconds that a search takes at most if no other supernode has been heard.
+NO_PEERS_TIMEOUT = 0.1
 
 #: When a request is sent again, in parts of the search's time: what crosses the
 #: network with one datagram in ten lost each way is then missed once in 4,000 times.
@@ -54,110 +49,10 @@ REPEATS = (0.1, 0.3, 0.5, 0.7)
 #: and searches that are remembered for that.
 LATE, ENDED_MAX = 1.0, 1_000
 
-#: Untagged replies that may be the answer to one search, and are kept in mind until that
-#: is known.
-DOUBTS_MAX = 16
-
-#: Peers whose noes one search remembers; only a flood of made-up names gets there.
-DENIED_MAX = 1_000
-
 #: Bytes; a tag is a reply's only ticket, so it must not be guessed.
 TAG_BYTES = 8
 
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
-
-
-@dataclass(eq=False, slots=True)
-class Search:
-    """One question to the group, however many ask it."""
-
-    id: str
-    tag: str
-    #: Whether it waits for every supernode's answer instead of the first.
-    everyone: bool
-    #: Whether all supernodes can be awaited: where none was known at its start, an
-    #: answer can come from anybody until the time is up, and so where too many were.
-    peers_known: bool
-    #: Those of them that have not answered yet.
-    awaited: set[str]
-    #: Seconds until it ends whatever comes.
-    timeout: float
-    #: When it began.
-    began: float
-    #: A set that keeps its order.
-    locations: dict[str, None] = field(default_factory=dict)
-    #: How many of them are of each address.
-    of_address: dict[str, int] = field(default_factory=dict)
-    #: How many there were when the request was last sent.
-    located: int = 0
-    #: Who has said no.
-    denied: set[str] = field(default_factory=set)
-    #: Location and sender of untagged replies that may be its answer: a set in order.
-    doubts: dict[tuple[str, str], None] = field(default_factory=dict)
-    #: Whether its time is up.
-    is_late: bool = False
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing more need be waited for, but for what `doubts` come to."""
-        if self.is_late or (self.locations and not self.everyone):
-            return True
-        return self.peers_known and not self.awaited
-
-    def deny(self, name: str) -> None:
-        """This peer has said no, so none of its replies was an answer to this."""
-        self.awaited.discard(name)
-        if len(self.denied) < DENIED_MAX:
-            self.denied.add(name)
-        for doubt in [doubt for doubt in self.doubts if doubt[1] == name]:
-            del self.doubts[doubt]
-
-    def doubt(self, location: str, name: str) -> bool:
-        """That untagged reply may be its answer; False where too many are kept in mind."""
-        if len(self.doubts) >= DOUBTS_MAX and (location, name) not in self.doubts:
-            return False
-        self.doubts[location, name] = None
-        return True
-
-    def credit(self, locations: Sequence[str], name: str) -> None:
-        """That peer has answered with these."""
-        self.awaited.discard(name)
-        for location in locations:
-            self._add(location)
-
-    def settle(self, location: str, holds: bool) -> None:
-        """That location has it, or hasn't, so replies that name it are no doubts any more."""
-        names = [name for doubted, name in self.doubts if doubted == location]
-        for name in names:
-            del self.doubts[location, name]
-        if holds:
-            self.awaited.difference_update(names)
-            self._add(location)
-
-    def _add(self, location: str) -> None:
-        host = host_of(location)
-        count = self.of_address.get(host, 0)
-        if (
-            location not in self.locations
-            and len(self.locations) < GATHERED_MAX
-            and count < GATHERED_SHARE
-        ):
-            self.locations[location] = None
-            self.of_address[host] = count + 1
-
-    @property
-    def is_to_be_repeated(self) -> bool:
-        """
-        Whether the request that was sent a while ago is to be sent again.
-
-        It is for those who have not answered; where nobody knows who they are, it
-        is for as long as it brings something new: all whom it reaches answer again.
-        """
-        return self.peers_known or not self.locations or len(self.locations) > self.located
-
-    def repeated(self) -> None:
-        """The request is sent again now."""
-        self.located = len(self.locations)
 
 
 def make_tag() -> str:
@@ -168,14 +63,16 @@ def make_tag() -> str:
 class Searches:
     """All searches of one supernode, the peers it has heard, and its memory of misses."""
 
-    def __init__(self, name: str, timeout: float, lonely_timeout: float = LONELY_TIMEOUT) -> None:
+    def __init__(
+        self, name: str, timeout: float, no_peers_timeout: float = NO_PEERS_TIMEOUT
+    ) -> None:
         """
         `name` is this supernode's own; `timeout` (seconds) bounds every search, and
-        `lonely_timeout` that of one who has heard of nobody.
+        `no_peers_timeout` every search while no peer is known.
         """
         self._name = name
         self._timeout = timeout
-        self._lonely_timeout = min(timeout, lonely_timeout)
+        self._no_peers_timeout = min(timeout, no_peers_timeout)
         self._by_tag: dict[str, Search] = {}
         self._by_question: dict[tuple[str, bool], Search] = {}
         self._peers: OrderedDict[str, float] = OrderedDict()
@@ -218,7 +115,7 @@ class Searches:
         if len(self._by_tag) >= SEARCHES_MAX or not self._bucket.take(now):
             return None
         peers = self.peers(now)
-        timeout = self._timeout if peers else self._lonely_timeout
+        timeout = self._timeout if peers else self._no_peers_timeout
         tag = make_tag()
         known = 0 < len(peers) <= AWAITED_MAX
         search = Search(id, tag, everyone, known, set(peers) if known else set(), timeout, now)

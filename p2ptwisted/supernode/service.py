@@ -54,7 +54,7 @@ def make_supernode(reactor: ISupernodeReactor, config: SupernodeConfig) -> Multi
         config.search_timeout,
         answers=local_answers.locations,
         confirms=lambda location, id: Deferred.fromCoroutine(client.confirms(location, id)),
-        seal=None if key is None else DatagramAuth(key),
+        auth=None if key is None else DatagramAuth(key),
         trusted=config.trusted_networks,
     )
     peers = [

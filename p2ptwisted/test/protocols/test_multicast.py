@@ -20,9 +20,14 @@ from zope.interface.verify import verifyObject
 from p2ptwisted.errors import InvalidInput, StartError, Unavailable
 from p2ptwisted.interfaces import ISearchOverlay
 from p2ptwisted.model import SUPERNODE_ID
-from p2ptwisted.protocols import confirm_limiter as confirming
-from p2ptwisted.protocols import multicast as multicast_module
-from p2ptwisted.protocols import searches, sockets
+from p2ptwisted.protocols import (
+    confirm_limiter,
+    responder,
+    search,
+    searches,
+    sockets,
+    untagged_replies,
+)
 from p2ptwisted.protocols.confirm_limiter import ASK_AGAIN, HOLD
 from p2ptwisted.protocols.datagram_auth import WINDOW, DatagramAuth
 from p2ptwisted.protocols.datagrams import (
@@ -32,14 +37,11 @@ from p2ptwisted.protocols.datagrams import (
     SearchRequest,
     decode,
 )
-from p2ptwisted.protocols.multicast import (
-    REFRESH,
-    Confirms,
-    MulticastOverlay,
-)
+from p2ptwisted.protocols.multicast import REFRESH, MulticastOverlay
 from p2ptwisted.protocols.network_interfaces import LINKS_MAX, addresses_up, check_selection
 from p2ptwisted.protocols.searches import REPEATS
 from p2ptwisted.protocols.sockets import IMulticastReactor, MulticastGroup
+from p2ptwisted.protocols.untagged_replies import Confirms
 from p2ptwisted.security.group_key import GroupKey
 from p2ptwisted.test.fakes import Host, Network, make_peer
 from p2ptwisted.test.node_fakes import log_lines
@@ -94,7 +96,7 @@ class OverlayTestCase(SynchronousTestCase):
         confirms: Confirms | None = None,
         name: str | None = None,
         interfaces: Sequence[str] = (),
-        seal: DatagramAuth | None = None,
+        auth: DatagramAuth | None = None,
     ) -> MulticastOverlay:
         return MulticastOverlay(
             host,
@@ -103,7 +105,7 @@ class OverlayTestCase(SynchronousTestCase):
             TIMEOUT,
             answers=answers,
             confirms=confirms,
-            seal=seal,
+            auth=auth,
             addresses=host.interfaces,
             wall_time=lambda: self.wall_time,
         )
@@ -227,8 +229,8 @@ class ClosedGroupTests(OverlayTestCase):
     def sealed(self, address: str, key: bytes | None) -> MulticastOverlay:
         """A supernode with that key."""
         answers = Holdings(f"{address}:5000", {address: [HELD]})
-        seal = None if key is None else DatagramAuth(GroupKey(key))
-        overlay = self.make(self.network.host(address), answers, seal=seal)
+        auth = None if key is None else DatagramAuth(GroupKey(key))
+        overlay = self.make(self.network.host(address), answers, auth=auth)
         self.start(overlay)
         return overlay
 
@@ -244,21 +246,21 @@ class ClosedGroupTests(OverlayTestCase):
         other = self.sealed(TWO, b"k" * 32)
         self.assertEqual(self.found(other, ONE), (HELD,))
         self.assertEqual(self.found(self.member, TWO), (HELD,))
-        self.assertEqual((self.member.unproved, other.unproved), (0, 0))
+        self.assertEqual((self.member.log.unproved, other.log.unproved), (0, 0))
 
     def test_strangers(self) -> None:
         """Those with another key, or none, are neither answered nor believed; it is counted."""
         for address, key in ((TWO, b"K" * 32), (THREE, None)):
             stranger = self.sealed(address, key)
-            before = self.member.unproved
+            before = self.member.log.unproved
             self.assertEqual(self.found(stranger, ONE), ())
-            self.assertGreater(self.member.unproved, before)
+            self.assertGreater(self.member.log.unproved, before)
             self.assertEqual(self.found(self.member, address), ())
 
     def test_replayed(self) -> None:
         """What was recorded is worth nothing half a minute later."""
         peer = make_peer(self.network.host(TWO), GROUP, TWO)
-        recorded = DatagramAuth(GroupKey(b"k" * 32)).close(
+        recorded = DatagramAuth(GroupKey(b"k" * 32)).seal(
             f"rack-7#t;20;{ONE}".encode(), self.wall_time
         )
         for passed, answers in ((0, 1), (WINDOW + 1, 1)):
@@ -277,7 +279,7 @@ class DroppedTests(OverlayTestCase):
         lines: list[str] = []
         peer = make_peer(self.network.host(TWO), GROUP, TWO)
         for count in counts:
-            while overlay.malformed < count:
+            while overlay.log.malformed < count:
                 peer.send(b"nonsense", GROUP)
                 self.network.deliver()
             with log_lines(LogLevel.info) as some:
@@ -297,8 +299,8 @@ class TooManyRequestsTests(OverlayTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.patch(multicast_module, "TAGGED_BURST", 3)
-        self.patch(multicast_module, "TAGGED_BURST_IN_ALL", 5)
+        self.patch(responder, "TAGGED_BURST", 3)
+        self.patch(responder, "TAGGED_TOTAL_BURST", 5)
         self.holdings = Holdings(f"{ONE}:5000", {"x": [HELD]})
         self.overlay = self.make(self.network.host(ONE), self.holdings)
         self.start(self.overlay)
@@ -329,7 +331,7 @@ class TooManyRequestsTests(OverlayTestCase):
     def test_again(self) -> None:
         """So many a second more are answered from then on."""
         self.answered(TWO, 4)
-        self.network.advance(1 / multicast_module.TAGGED_RATE)
+        self.network.advance(1 / responder.TAGGED_RATE)
         self.assertEqual(self.answered(TWO, 2), 1)
 
     def test_told(self) -> None:
@@ -562,7 +564,7 @@ class TrafficTests(OverlayTestCase):
         self.network.deliver()
         self.assertEqual(answers.asked, [])
         self.assertEqual(len(self.network.sent[mark:]), 2)
-        self.assertEqual(lonely.malformed, 0)
+        self.assertEqual(lonely.log.malformed, 0)
         self.network.advance(0.1)
         self.assertEqual(self.successResultOf(search), ())
 
@@ -597,7 +599,7 @@ class TrafficTests(OverlayTestCase):
         listener.joinGroup("239.255.9.9", ONE)
         stranger.send(b"nonsense", ("239.255.9.9", GROUP[1]))
         self.network.deliver()
-        self.assertEqual(self.first.malformed, 0)
+        self.assertEqual(self.first.log.malformed, 0)
 
 
 class EndTests(OverlayTestCase):
@@ -1053,7 +1055,7 @@ class OlderPeersTests(OverlayTestCase):
 
     def test_confirmations_are_bounded(self) -> None:
         """A flood of untagged replies has no more than so many locations asked at once."""
-        self.patch(confirming, "CONFIRMATIONS_MAX", 3)
+        self.patch(confirm_limiter, "CONFIRMATIONS_MAX", 3)
         self.answers = {"y": Deferred(), "z": Deferred()}
         y, z = self.search("y", "z")
         for number in range(1, 20):
@@ -1067,7 +1069,7 @@ class OlderPeersTests(OverlayTestCase):
 
     def test_confirmations_make_room(self) -> None:
         """One that was answered makes room for the next, though the answer was no answer."""
-        self.patch(confirming, "CONFIRMATIONS_MAX", 1)
+        self.patch(confirm_limiter, "CONFIRMATIONS_MAX", 1)
         first, second = Deferred[bool](), Deferred[bool]()
         self.answers = {"y": first, "z": second}
         _, z = self.search("y", "z")
@@ -1081,7 +1083,7 @@ class OlderPeersTests(OverlayTestCase):
 
     def test_needless_confirmations_make_room(self) -> None:
         """One whose answer no search needs any more is given up for the next."""
-        self.patch(confirming, "CONFIRMATIONS_MAX", 1)
+        self.patch(confirm_limiter, "CONFIRMATIONS_MAX", 1)
         given_up: list[Deferred[bool]] = []
         self.answers = {"y": Deferred(given_up.append), "z": succeed(True)}
         _, z = self.search("y", "z")
@@ -1093,8 +1095,8 @@ class OlderPeersTests(OverlayTestCase):
 
     def test_no_token(self) -> None:
         """A flood that has used up all that may be asked leaves what it hides undecided."""
-        self.patch(confirming, "CONFIRM_BURST", 1)
-        self.patch(confirming, "CONFIRM_RATE", 0.01)
+        self.patch(confirm_limiter, "CONFIRM_BURST", 1)
+        self.patch(confirm_limiter, "CONFIRM_RATE", 0.01)
         self.limited()
         y, z = self.search("y", "z")
         self.say(f"rack-7;21;{HELD}")
@@ -1105,8 +1107,8 @@ class OlderPeersTests(OverlayTestCase):
 
     def test_a_token_in_time(self) -> None:
         """What has to wait for a token is asked when there is one, while the search lasts."""
-        self.patch(confirming, "CONFIRM_BURST", 1)
-        self.patch(confirming, "CONFIRM_RATE", 5)
+        self.patch(confirm_limiter, "CONFIRM_BURST", 1)
+        self.patch(confirm_limiter, "CONFIRM_RATE", 5)
         self.limited()
         self.answers = {"z": succeed(True)}
         _, z = self.search("y", "z")
@@ -1117,8 +1119,8 @@ class OlderPeersTests(OverlayTestCase):
 
     def test_no_token_for_a_yes(self) -> None:
         """What is confirmed takes no token, so whoever has it is never held up."""
-        self.patch(confirming, "CONFIRM_BURST", 1)
-        self.patch(confirming, "CONFIRM_RATE", 0.01)
+        self.patch(confirm_limiter, "CONFIRM_BURST", 1)
+        self.patch(confirm_limiter, "CONFIRM_RATE", 0.01)
         self.limited()
         self.search("other")
         for number in range(20):
@@ -1130,7 +1132,7 @@ class OlderPeersTests(OverlayTestCase):
 
     def test_too_many_ids(self) -> None:
         """One reply has its location asked for so many ids; what is left is undecided."""
-        self.patch(multicast_module, "IDS_MAX", 2)
+        self.patch(untagged_replies, "CANDIDATES_MAX", 2)
         y, _, v = self.search("y", "z", "v")
         self.say(f"rack-7;21;{HELD}")
         self.say("rack-7;22;y")
@@ -1141,7 +1143,7 @@ class OlderPeersTests(OverlayTestCase):
 
     def test_too_many_doubts(self) -> None:
         """So many replies are kept in mind for a search; with more of them it is undecided."""
-        self.patch(searches, "DOUBTS_MAX", 2)
+        self.patch(search, "DOUBTS_MAX", 2)
         self.answers = {"y": Deferred(), "z": Deferred()}
         y, _ = self.search("y", "z")
         for number in range(1, 6):
@@ -1153,7 +1155,7 @@ class OlderPeersTests(OverlayTestCase):
 
     def test_no_room_to_wait(self) -> None:
         """Where no more can wait, what it hides is undecided, unless its peer says no."""
-        self.patch(confirming, "WAITING_MAX", 1)
+        self.patch(confirm_limiter, "WAITING_MAX", 1)
         self.limited()
         _, z, v = self.search("y", "z", "v")
         self.say(f"rack-7;21;{HELD}")
@@ -1177,7 +1179,7 @@ class OlderPeersTests(OverlayTestCase):
 
     def test_answers_aloud_are_bounded(self) -> None:
         """Of a flood of untagged requests only so many are answered; tagged ones all are."""
-        self.patch(multicast_module, "ALOUD_BURST", 2)
+        self.patch(responder, "UNTAGGED_BURST", 2)
         self.overlay = self.supernode(THREE, {"x": [HELD]})
         self.settle()
         self.towards = {TWO: THREE}.__getitem__
@@ -1188,11 +1190,11 @@ class OlderPeersTests(OverlayTestCase):
         replies = [one for one in self.network.sent[mark:] if one.source[0] == THREE]
         aloud = [one for one in replies if one.destination == GROUP]
         self.assertEqual((len(aloud), len(replies) - len(aloud)), (2, 5))
-        self.network.advance(1 / multicast_module.ALOUD_RATE)
+        self.network.advance(1 / responder.UNTAGGED_RATE)
         mark = len(self.network.sent)
         self.say("rack-7;20;x")
         self.assertIn(THREE, [one.source[0] for one in self.network.sent[mark:]])
-        self.assertEqual(self.overlay.excess, 3)
+        self.assertEqual(self.overlay.log.excess, 3)
 
     def test_stop_while_confirming(self) -> None:
         """Stopping gives up the locations that are being asked."""
@@ -1265,7 +1267,7 @@ class MalformedTests(OverlayTestCase):
         for payload in [b"", b"hello", b"p;99;x", b"\xff" * 100, b"p;20;" + b"x" * 1300]:
             self.peer.send(payload, GROUP)
         self.network.deliver()
-        self.assertEqual(self.overlay.malformed, 5)
+        self.assertEqual(self.overlay.log.malformed, 5)
         self.assertEqual(len(self.network.sent[mark:]), 5)
 
     @settings(deadline=None, max_examples=200)
