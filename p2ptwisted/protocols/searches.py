@@ -17,46 +17,46 @@ from p2ptwisted.protocols.datagrams import FoundReply, NotFoundReply, SearchRequ
 from p2ptwisted.protocols.search import DENIED_MAX, Search
 from p2ptwisted.support.rate_limit import TokenBucket
 
-#: Seconds a supernode counts as present after it was last heard.
+#: Seconds for which a supernode counts as present after it was last heard.
 PEER_MEMORY = 60.0
 
-#: Supernodes remembered; only a flood of made-up names gets there.
+#: Supernodes remembered at most; only a flood of made-up names gets there.
 PEERS_MAX = 1_000
 
-#: Supernodes whose answers a search awaits; where more are known it takes its whole time.
+#: Supernodes whose answers a search awaits; if more are known it lasts until its timeout.
 AWAITED_MAX = 100
 
-#: Seconds a miss is remembered.
+#: Seconds for which a miss is remembered, and how many are.
 MISS_MEMORY = 1.0
 MISSES_MAX = 10_000
 
 #: Searches under way at once.
 SEARCHES_MAX = 4_096
 
-#: Requests a second that may find nothing, and how many at once: a miss wakes
-#: every supernode of the group for about 0.1 ms. A request that is answered
-#: gives its token back, so only unknown ids are held up.
+#: Searches a second that may find nothing, and how many at once: a miss wakes
+#: every supernode of the group for about 0.1 ms. A search that finds something
+#: gives its token back, so only searches for unknown ids are held up.
 MISS_RATE, MISS_BURST = 500, 1_000
 
 #: Seconds that a search takes at most if no other supernode has been heard.
 NO_PEERS_TIMEOUT = 0.1
 
-#: When a request is sent again, in parts of the search's time: what crosses the
-#: network with one datagram in ten lost each way is then missed once in 4,000 times.
+#: When a request is sent again, in parts of the search's timeout: on a network that loses one
+#: datagram in ten each way, an answer is then missed once in 4,000 times.
 REPEATS = (0.1, 0.3, 0.5, 0.7)
 
 #: Seconds after the end of a search in which a reply to it may still come, without a tag;
 #: and searches that are remembered for that.
 LATE, ENDED_MAX = 1.0, 1_000
 
-#: Bytes; a tag is a reply's only ticket, so it must not be guessed.
+#: Bytes of a tag. It is all that a reply proves itself with, so it must not be guessed.
 TAG_BYTES = 8
 
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 
 
 def make_tag() -> str:
-    """One that nobody guesses, new each time."""
+    """Returns a new tag that nobody can guess."""
     return secrets.token_hex(TAG_BYTES)
 
 
@@ -91,12 +91,12 @@ class Searches:
         return len(self._by_tag)
 
     def is_for_supernodes(self, message: FoundReply) -> bool:
-        """Whether it answers a search for supernodes, which only a tag can say."""
+        """Whether the message answers a search for supernodes, which only its tag can say."""
         search = self._by_tag.get(message.tag or "")
         return search is not None and search.id == SUPERNODE_ID
 
     def peers(self, now: float) -> list[str]:
-        """The supernodes heard from in the last minute."""
+        """Returns the names of the supernodes heard within PEER_MEMORY."""
         while self._peers and next(iter(self._peers.values())) <= now - PEER_MEMORY:
             self._peers.popitem(last=False)
         return list(self._peers)
@@ -104,14 +104,15 @@ class Searches:
     # -- asking
 
     def is_known_miss(self, id: str, now: float) -> bool:
+        """Whether a search for `id` found nothing a moment ago (MISS_MEMORY)."""
         return self._misses.get(id, now) > now
 
     def joined(self, id: str, everyone: bool) -> Search | None:
-        """The search under way that asks just this."""
+        """Returns the search under way that asks just this, if there is one."""
         return self._by_question.get((id, everyone))
 
     def begin(self, id: str, everyone: bool, now: float) -> Search | None:
-        """A new search; None where too much is being asked already."""
+        """Returns a new search; None if too many are under way or find nothing."""
         if len(self._by_tag) >= SEARCHES_MAX or not self._bucket.take(now):
             return None
         peers = self.peers(now)
@@ -124,7 +125,7 @@ class Searches:
         return search
 
     def end(self, search: Search, now: float) -> bool:
-        """Close a search; False where it had ended already."""
+        """Close a search. Returns False if it had ended already."""
         if self._by_tag.pop(search.tag, None) is None:
             return False
         del self._by_question[(search.id, search.everyone)]
@@ -147,10 +148,10 @@ class Searches:
 
     def heard(self, message: SearchRequest | FoundReply | NotFoundReply, now: float) -> None:
         """
-        Note that the sender is a supernode, where the message shows it.
+        Note that the sender is a supernode, if the message shows that.
 
-        Whoever answers is one, and whoever asks; only a node that looks for
-        a supernode asks too, and does so under a name that is not a UUID.
+        Whoever answers or asks is a supernode. The exception is a node that looks for a
+        supernode: it asks under a name that is not a UUID.
         """
         if (
             isinstance(message, SearchRequest)
@@ -164,7 +165,7 @@ class Searches:
             self._peers.popitem(last=False)
 
     def found(self, message: FoundReply) -> Search | None:
-        """Credit a tagged found reply to the search it answers; returns that, if there is one."""
+        """Credit a tagged found reply to the search that it answers, and return that, if any."""
         search = self._by_tag.get(message.tag or "")
         if search is not None:
             self._tags(message.name)
@@ -172,7 +173,7 @@ class Searches:
         return search
 
     def not_found(self, message: NotFoundReply) -> list[Search]:
-        """Credit a not-found reply to the searches it answers; returns them."""
+        """Credit a not-found reply to the searches that it answers, and return them."""
         if message.tag is not None:
             search = self._by_tag.get(message.tag)
             searches = [search] if search is not None and search.id == message.id else []
@@ -188,7 +189,7 @@ class Searches:
         return searches
 
     def of(self, id: str) -> list[Search]:
-        """All searches for an id."""
+        """Returns the searches under way for an id: none, one or two."""
         both = (self.joined(id, everyone) for everyone in (False, True))
         return [search for search in both if search is not None]
 
@@ -198,15 +199,15 @@ class Searches:
         if len(self._tagging) > PEERS_MAX:
             self._tagging.popitem(last=False)
 
-    # -- being answered without a tag: a found doesn't say what it is about
+    # -- being answered without a tag: a found reply then doesn't say what it is about
 
     def candidates(self, name: str) -> Iterator[Search]:
         """
-        What an untagged found of that peer may be about: the searches for resources, the
-        oldest first, to which it hasn't said no. None where it has answered with our tags:
-        then what it says without them is for others.
+        Returns the searches that an untagged found reply of that peer may be about.
 
-        A search for supernodes doesn't count: whoever knows its id knows tags.
+        These are the searches for resources, the oldest first, to which it hasn't said no. If
+        it has answered with our tags there are none: what it says without them is for others.
+        A search for supernodes doesn't count: whoever knows the reserved id knows tags.
         """
         if name in self._tagging:
             return
@@ -216,10 +217,12 @@ class Searches:
 
     def only_candidates(self, name: str, now: float) -> list[Search]:
         """
-        The searches for one id that an untagged found of that peer must be about; none where
-        it may be about several ids, be they of searches that ended a moment ago.
+        Returns the searches that an untagged found reply of that peer must be about.
+
+        There are none if it may be about several ids, of which some may be those of searches
+        that ended a moment ago.
         """
-        # There can be two for one id.
+        # There can be two searches for one id.
         candidates = list(islice(self.candidates(name), 3))
         if len({search.id for search in candidates}) != 1:
             return []
@@ -231,21 +234,21 @@ class Searches:
         return candidates
 
     def confirmed(self, id: str, location: str, holds: bool) -> list[Search]:
-        """A location has said whether it has that; returns the searches for it."""
+        """Note whether a location holds `id`, as it said, and return the searches for that."""
         searches = self.of(id)
         for search in searches:
             search.settle(location, holds)
         return searches
 
     def unchecked(self, name: str, now: float) -> None:
-        """An untagged found of that peer can't be looked into: who knows what it is about."""
+        """Note that an untagged found reply of that peer can't be checked: it may be anything."""
         self._unchecked[name] = now
         self._unchecked.move_to_end(name)
         if len(self._unchecked) > PEERS_MAX:
             _, self._unchecked_others = self._unchecked.popitem(last=False)
 
     def is_in_doubt(self, search: Search) -> bool:
-        """Whether an untagged found may be its answer, or may have been."""
+        """Whether an untagged found reply may be the answer to the search, or have been it."""
         if search.id == SUPERNODE_ID:
             return False
         if search.doubts or search.began <= self._unchecked_others:

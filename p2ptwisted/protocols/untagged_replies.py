@@ -84,7 +84,7 @@ class UntaggedReplies:
             self._searches.unchecked(name, now)
         location, found, unknown = locations[0], [], []
         for search in candidates[:CANDIDATES_MAX] if self._confirms is not None else ():
-            holds = self._limiter.told((location, search.id), now)
+            holds = self._limiter.answer((location, search.id), now)
             if holds:
                 search.credit([location], name)
                 found.append(search)

@@ -28,7 +28,7 @@ from p2ptwisted.protocols import (
     sockets,
     untagged_replies,
 )
-from p2ptwisted.protocols.confirm_limiter import ASK_AGAIN, HOLD
+from p2ptwisted.protocols.confirm_limiter import ANSWER_MEMORY, HOLD_DELAY
 from p2ptwisted.protocols.datagram_auth import WINDOW, DatagramAuth
 from p2ptwisted.protocols.datagrams import (
     DATAGRAM_MAX,
@@ -38,7 +38,7 @@ from p2ptwisted.protocols.datagrams import (
     decode,
 )
 from p2ptwisted.protocols.multicast import REFRESH, MulticastOverlay
-from p2ptwisted.protocols.network_interfaces import LINKS_MAX, addresses_up, check_selection
+from p2ptwisted.protocols.network_interfaces import INTERFACES_MAX, addresses_up, check_selection
 from p2ptwisted.protocols.searches import REPEATS
 from p2ptwisted.protocols.sockets import IMulticastReactor, MulticastGroup
 from p2ptwisted.protocols.untagged_replies import Confirms
@@ -867,7 +867,7 @@ class OlderPeersTests(OverlayTestCase):
         y, z = self.search("y", "z")
         self.answers = {"y": Deferred(), "z": Deferred()}
         self.say(f"rack-7;21;{HELD}")
-        self.network.advance(HOLD)
+        self.network.advance(HOLD_DELAY)
         self.assertEqual(self.asked, [(HELD, "y"), (HELD, "z")])
         self.assertNoResult(y)
         self.answers["y"].callback(False)
@@ -882,7 +882,7 @@ class OlderPeersTests(OverlayTestCase):
         self.say(f"rack-7;21;{HELD}")
         self.assertEqual(self.successResultOf(y), (HELD,))
         self.say("rack-7;22;z")
-        self.network.advance(HOLD)
+        self.network.advance(HOLD_DELAY)
         self.assertEqual(self.asked, [(HELD, "y"), (HELD, "v")])
 
     def test_denied(self) -> None:
@@ -911,7 +911,7 @@ class OlderPeersTests(OverlayTestCase):
         self.search("y", "z")
         self.say(f"rack-7;21;{HELD}")
         self.search("v")
-        self.network.advance(HOLD)
+        self.network.advance(HOLD_DELAY)
         self.assertEqual(self.asked, [(HELD, "y"), (HELD, "z")])
 
     def test_confirmed_before(self) -> None:
@@ -926,7 +926,7 @@ class OlderPeersTests(OverlayTestCase):
             self.say(f"rack-7;21;{HELD}")
             self.assertEqual(self.successResultOf(y), (HELD,))
         self.assertEqual(self.asked, [(HELD, "y")])
-        self.network.advance(ASK_AGAIN)
+        self.network.advance(ANSWER_MEMORY)
         self.answers = {"y": succeed(True)}
         (y,) = self.search("y")
         self.search("v")
@@ -975,17 +975,17 @@ class OlderPeersTests(OverlayTestCase):
             self.answers["z"].callback(False)
             self.assertEqual(self.successResultOf(y), found)
             self.assertEqual(self.successResultOf(z), ())
-            self.network.advance(ASK_AGAIN)
+            self.network.advance(ANSWER_MEMORY)
 
     def test_held_to_the_end(self) -> None:
         """What could wait a moment is asked at once when there is no moment left."""
         self.say("rack-7;22;whatever")
         self.answers = {"z": succeed(True)}
         _, z = self.search("y", "z")
-        self.network.advance(TIMEOUT - HOLD / 2)
+        self.network.advance(TIMEOUT - HOLD_DELAY / 2)
         self.say(f"rack-7;21;{HELD}")
         self.assertEqual(self.asked, [(HELD, "y")])
-        self.network.advance(HOLD / 2)
+        self.network.advance(HOLD_DELAY / 2)
         self.assertEqual(self.successResultOf(z), (HELD,))
 
     def test_no_longer(self) -> None:
@@ -996,7 +996,7 @@ class OlderPeersTests(OverlayTestCase):
         self.network.advance(TIMEOUT)
         self.search("v")
         self.say(f"rack-7;21;{ALSO_HELD}")
-        self.network.advance(HOLD)
+        self.network.advance(HOLD_DELAY)
         self.assertNotIn((ALSO_HELD, "y"), self.asked)
         self.answers["y"].callback(False)
         self.assertEqual(self.successResultOf(y), ())
@@ -1074,7 +1074,7 @@ class OlderPeersTests(OverlayTestCase):
         self.answers = {"y": first, "z": second}
         _, z = self.search("y", "z")
         self.say(f"rack-7;21;{HELD}")
-        self.network.advance(HOLD)
+        self.network.advance(HOLD_DELAY)
         self.assertEqual(self.asked, [(HELD, "y")])
         first.errback(Unavailable("gone"))
         self.assertEqual(self.asked, [(HELD, "y"), (HELD, "z")])
@@ -1089,7 +1089,7 @@ class OlderPeersTests(OverlayTestCase):
         _, z = self.search("y", "z")
         self.say(f"rack-7;21;{HELD}")
         self.say("rack-7;22;y")
-        self.network.advance(HOLD)
+        self.network.advance(HOLD_DELAY)
         self.assertEqual(given_up, [self.answers["y"]])
         self.assertEqual(self.successResultOf(z), (HELD,))
 
@@ -1171,10 +1171,10 @@ class OlderPeersTests(OverlayTestCase):
             self.say(f"rack-7;21;{HELD}")
         self.network.advance(TIMEOUT)
         self.assertEqual(self.asked, [(HELD, "y"), (HELD, "z")])
-        self.network.advance(ASK_AGAIN)
+        self.network.advance(ANSWER_MEMORY)
         self.search("v", "y")
         self.say(f"rack-7;21;{HELD}")
-        self.network.advance(HOLD)
+        self.network.advance(HOLD_DELAY)
         self.assertEqual(self.asked[2:], [(HELD, "v"), (HELD, "y")])
 
     def test_answers_aloud_are_bounded(self) -> None:
@@ -1202,7 +1202,7 @@ class OlderPeersTests(OverlayTestCase):
         self.search("y", "z")
         self.answers = {"y": Deferred(cancelled.append), "z": Deferred(cancelled.append)}
         self.say(f"rack-7;21;{HELD}")
-        self.network.advance(HOLD)
+        self.network.advance(HOLD_DELAY)
         self.overlays.remove(self.overlay)
         self.overlay.stopService()
         self.network.advance(0)
@@ -1551,12 +1551,12 @@ class LinksTests(SynchronousTestCase):
 
     def test_too_many(self) -> None:
         """Of hundreds, as a host of containers has, the first are taken, loopback not first."""
-        for number in range(LINKS_MAX):
+        for number in range(INTERFACES_MAX):
             self.addresses[f"veth{number}"] = [Link(socket.AF_INET, f"10.9.0.{number + 1}")]
         states = {name: State(True) for name in self.addresses}
         self.patch(psutil, "net_if_stats", lambda: states)
         found = addresses_up()
-        self.assertEqual(len(found), LINKS_MAX)
+        self.assertEqual(len(found), INTERFACES_MAX)
         self.assertNotIn("127.0.0.1", found)
 
     def test_check(self) -> None:
