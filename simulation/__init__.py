@@ -1,1 +1,1 @@
-"""Random histories of the real code on a virtual clock and network, each repeated by its seed."""
+"""Runs the real code through random histories on a virtual clock and network, by seed."""

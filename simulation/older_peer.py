@@ -1,6 +1,6 @@
 """
-A peer of another program in a virtual group: supernode and node in one. It knows
-the three datagrams without tags, and says all that it says to the whole group.
+A peer of an older program in a virtual group: supernode and node in one. It knows
+the three datagrams without tags, and sends all its replies to the group.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ NAME = "older-peer"
 
 
 class OlderPeer(DatagramProtocol):
-    """Answers for its own resources, by datagram and by HTTP, and asks nothing."""
+    """Answers for its own resources, by datagram and over HTTP, and asks nothing."""
 
     transport: IMulticastTransport
 
