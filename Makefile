@@ -42,7 +42,7 @@ check unit system: $(READY)
 SEED :=
 
 simulation: $(READY)
-	@$(BIN)/python -m bench.sim $(addprefix --seed ,$(SEED))
+	@$(BIN)/python -m simulation $(addprefix --seed ,$(SEED))
 
 # Seconds for each target.
 SECONDS := 600

@@ -26,8 +26,9 @@ from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.model import Holders, Holding, ResourceInfo, parse_id
 from p2ptwisted.pieces import Pieces
-from p2ptwisted.supernode.failure_detector import Sweep
-from p2ptwisted.supernode.service import LocalAnswers, LocalSupernode
+from p2ptwisted.supernode.local_answers import LocalAnswers
+from p2ptwisted.supernode.local_supernode import LocalSupernode
+from p2ptwisted.supernode.sweep import Sweep
 from p2ptwisted.support.locations import Location, OwnLocation, parse_location
 from p2ptwisted.test.fakes import FakeOverlay, open_registry
 from p2ptwisted.test.node_fakes import (

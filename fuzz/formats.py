@@ -49,15 +49,15 @@ def check_datagram(data: bytes) -> None:
             assert str(parse_location(location)) == location
 
 
-_seal = DatagramAuth(GroupKey(b"k" * 32))
-_sealed = {_seal.close(one.encode(), NOW): one.encode() for one in DATAGRAMS}
-_of_others = DatagramAuth(GroupKey(b"o" * 32)).close(DATAGRAMS[0].encode(), NOW)
-_of_old = _seal.close(DATAGRAMS[0].encode(), NOW - WINDOW - 1)
+_auth = DatagramAuth(GroupKey(b"k" * 32))
+_sealed = {_auth.seal(one.encode(), NOW): one.encode() for one in DATAGRAMS}
+_of_others = DatagramAuth(GroupKey(b"o" * 32)).seal(DATAGRAMS[0].encode(), NOW)
+_of_old = _auth.seal(DATAGRAMS[0].encode(), NOW - WINDOW - 1)
 
 
 def check_seal(data: bytes) -> None:
     """Nothing opens but what was closed with the key, and lately."""
-    assert _seal.open(data, NOW) == _sealed.get(data)
+    assert _auth.open(data, NOW) == _sealed.get(data)
 
 
 _CALL = SignedCall("POST", "http://10.0.0.1:5000/api/supernode/register?a=b")

@@ -50,10 +50,10 @@ def datagrams(known: str, chance: random.Random) -> Iterator[bytes]:
 
 def half_sealed(kinds: Iterator[bytes], key: Path) -> Iterator[bytes]:
     """These, every kind in turn as a member would send it, and as one who isn't."""
-    seal = DatagramAuth(load_group_key(key))
+    auth = DatagramAuth(load_group_key(key))
     for number, datagram in enumerate(kinds):
         is_sealed = (number + number // KINDS) % 2
-        yield seal.close(datagram, time.time()) if is_sealed else datagram
+        yield auth.seal(datagram, time.time()) if is_sealed else datagram
 
 
 def has_answer(sender: socket.socket) -> bool:

@@ -267,7 +267,7 @@ class ClosedGroupTests(ClosedGroupCase):
         told += [ran.stdout.encode(), ran.stderr.encode()]
         group = Speaker(self, self.group)
         group.say(b"x;20;y;1.0")
-        group.say(DatagramAuth(load_group_key(other_key)).close(b"x;20;y", time.time()))
+        group.say(DatagramAuth(load_group_key(other_key)).seal(b"x;20;y", time.time()))
         for member in members:
             process = psutil.Process(member.pid)
             for one in (process, *process.children(recursive=True)):
@@ -307,18 +307,18 @@ class SealTests(ClosedGroupCase):
         super().setUp()
         self.supernode = self.start_supernode(*self.keyed())
         self.speaker = Speaker(self, self.group)
-        self.seal = DatagramAuth(load_group_key(self.key))
-        self.other_seal = DatagramAuth(load_group_key(self.make_key("other-key")))
+        self.auth = DatagramAuth(load_group_key(self.key))
+        self.other_auth = DatagramAuth(load_group_key(self.make_key("other-key")))
 
     def bad(self, datagram: bytes) -> Iterator[bytes]:
         """What nothing proves, or no longer."""
         now = time.time()
         yield datagram
         yield datagram + b";"
-        yield self.other_seal.close(datagram, now)
+        yield self.other_auth.seal(datagram, now)
         for off in (TOO_FAR, -TOO_FAR):
-            yield self.seal.close(datagram, now + off)
-        good = self.seal.close(datagram, now)
+            yield self.auth.seal(datagram, now + off)
+        good = self.auth.seal(datagram, now)
         yield good[:-1] + (b"0" if good[-1:] != b"0" else b"1")
         yield good[:-1]
         yield good.replace(b"#", b"#0", 1)
@@ -328,9 +328,9 @@ class SealTests(ClosedGroupCase):
         """Only what a member has sealed, lately, is answered."""
         for datagram in self.bad(b"stranger#bad;20;supernode"):
             self.speaker.say(datagram)
-        self.speaker.say(self.seal.close(b"member#good;20;supernode", time.time()))
+        self.speaker.say(self.auth.seal(b"member#good;20;supernode", time.time()))
         # All are dealt with in their order, so this would not be the first answer.
-        reply = self.seal.open(self.speaker.hear(), time.time()) or b""
+        reply = self.auth.open(self.speaker.hear(), time.time()) or b""
         name, code, location = reply.decode().split(";")
         self.assertEqual((name.partition("#")[2], code), ("good", "21"))
         self.assertEqual(location, self.supernode.location)
@@ -340,14 +340,14 @@ class SealTests(ClosedGroupCase):
         asked = []
 
         def answer(request: bytes) -> Iterator[bytes]:
-            opened = (self.seal.open(request, time.time()) or b";20;").decode()
+            opened = (self.auth.open(request, time.time()) or b";20;").decode()
             name, _, id = opened.split(";")
             asked.append(id)
             found = f"member#{name.partition('#')[2]};21;127.0.0.1:9".encode()
             if id == "forged":
                 yield from self.bad(found)
             elif id == "found":
-                yield self.seal.close(found, time.time())
+                yield self.auth.seal(found, time.time())
 
         Answerer(self, self.group, answer)
         search = "/api/supernode/search"

@@ -50,7 +50,7 @@ class LogTests(SystemTestCase):
         for line in lines:
             self.assertTrue(line.isprintable(), line)
         for module, count in (
-            ("p2ptwisted.supernode.failure_detector", NODES),
+            ("p2ptwisted.supernode.sweep", NODES),
             ("LimitedRequest", WARNED),
         ):
             of_this = [line.partition("] ")[2] for line in lines if f"{module}#info] " in line]

@@ -14,7 +14,7 @@ GROUP = "239.255.10.3"
 #: Seconds for which the switch remembers a member that it hears nothing of.
 REMEMBERED = 10.0
 
-#: Seconds after which every supernode has joined anew (protocols.sockets.RENEW), and some.
+#: Seconds after which every supernode has joined again (sockets.REJOIN_INTERVAL), and some.
 RENEWED_WITHIN = 65.0
 
 #: Seconds after the last word of anybody in which that is told: a minute and a look each 10 s.

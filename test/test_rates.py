@@ -5,7 +5,7 @@ from collections.abc import Callable
 from http.client import HTTPConnection
 
 from p2ptwisted.node.service import FORWARD_BURST, FORWARD_RATE
-from p2ptwisted.supernode.service import (
+from p2ptwisted.supernode.local_supernode import (
     HOLDERS_BURST,
     HOLDERS_RATE,
     MISS_BURST,

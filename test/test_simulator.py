@@ -11,19 +11,20 @@ from itertools import islice
 from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
 
-from bench.sim import history, workers
-from bench.sim.history import History, Outcome
-from bench.sim.members import VirtualClient
 from p2ptwisted.model import SUPERNODE_ID, Holding
 from p2ptwisted.node import heartbeats
 from p2ptwisted.protocols import multicast
 from p2ptwisted.protocols.datagrams import FoundReply, SearchRequest
 from p2ptwisted.protocols.multicast import MulticastOverlay
-from p2ptwisted.protocols.searches import Search, Searches
+from p2ptwisted.protocols.search import Search
+from p2ptwisted.protocols.searches import Searches
 from p2ptwisted.protocols.sockets import UdpAddress
-from p2ptwisted.supernode import failure_detector as liveness
-from p2ptwisted.supernode.failure_detector import Sweep
-from p2ptwisted.supernode.service import LocalSupernode
+from p2ptwisted.supernode import failure_detector
+from p2ptwisted.supernode.local_supernode import LocalSupernode
+from p2ptwisted.supernode.sweep import Sweep
+from simulation import history, workers
+from simulation.history import History, Outcome
+from simulation.members import VirtualClient
 from tools.run_tests import read_check
 
 from .daemons import CHECKOUT
@@ -81,7 +82,7 @@ class NoticedTests(SynchronousTestCase):
 
     def test_never_forgotten(self) -> None:
         """A sweep that believes nobody's death."""
-        self.patch(liveness, "MISSES_MAX", 1_000)
+        self.patch(failure_detector, "MISSES_MAX", 1_000)
         self.assertNoticed("dead for")
 
     def test_never_moved(self) -> None:
@@ -180,7 +181,7 @@ class WorkersTests(SynchronousTestCase):
     def test_endless(self) -> None:
         """One that takes too long is ended, and named with how to repeat it."""
         ran = subprocess.run(
-            [sys.executable, "-m", "bench.sim", "--histories=2", "--seed=7", "--cpu=1"],
+            [sys.executable, "-m", "simulation", "--histories=2", "--seed=7", "--cpu=1"],
             cwd=CHECKOUT,
             capture_output=True,
             text=True,
@@ -207,7 +208,9 @@ class ReadCheckTests(SynchronousTestCase):
     """What the run of all tests says of a check that failed."""
 
     def test_ending(self) -> None:
-        self.assertEqual(read_check("bench.sim", "", 0).passed, 1)
-        self.assertEqual(read_check("bench.sim", "", 2).failed, ["bench.sim: ended with status 2"])
-        killed = read_check("bench.sim", "", -signal.SIGKILL)
-        self.assertEqual(killed.failed, ["bench.sim: ended by SIGKILL"])
+        self.assertEqual(read_check("simulation", "", 0).passed, 1)
+        self.assertEqual(
+            read_check("simulation", "", 2).failed, ["simulation: ended with status 2"]
+        )
+        killed = read_check("simulation", "", -signal.SIGKILL)
+        self.assertEqual(killed.failed, ["simulation: ended by SIGKILL"])

@@ -173,7 +173,7 @@ STEPS: Mapping[str, Sequence[Step]] = {
         _tool(read_check, "mypy"),
         _bandit("p2ptwisted", "twisted"),
         # What starts programs and makes things up, on a developer's own machine: the gravest only.
-        _bandit("-lll", "tools", "bench", "fuzz", "test", "setup.py"),
+        _bandit("-lll", "tools", "simulation", "bench", "fuzz", "test", "setup.py"),
         _tool(read_check, "towncrier", "build", "--draft", "--version", "next"),
         _tool(read_check, "tools.check_package"),
     ],
@@ -181,8 +181,8 @@ STEPS: Mapping[str, Sequence[Step]] = {
     "system": _system_tests(),
     # The same ones every time: what fails is the change's doing. Others by `make simulation`.
     "simulation": [
-        _reckoning("bench.sim", "--seed", "1"),
-        _reckoning("bench.sim", "--seed", "1", "--long", *_SMALL),
+        _reckoning("simulation", "--seed", "1"),
+        _reckoning("simulation", "--seed", "1", "--long", *_SMALL),
     ],
     "fuzz": [_reckoning("fuzz", "--seconds", "60", "--others", "5", *_FUZZED)],
 }

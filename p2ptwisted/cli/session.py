@@ -19,9 +19,9 @@ from p2ptwisted.client.transport import Refused
 from p2ptwisted.config import CommonConfig
 from p2ptwisted.errors import InvalidInput, Unavailable, UnknownResource
 from p2ptwisted.model import SUPERNODE_ID, Holders, Holding, NodeInfo, parse_id
-from p2ptwisted.node.service import DISCOVERY_TIMEOUT, INodeReactor
+from p2ptwisted.node.service import INodeReactor
 from p2ptwisted.protocols.datagram_auth import DatagramAuth
-from p2ptwisted.protocols.multicast import MulticastOverlay
+from p2ptwisted.protocols.multicast import DISCOVERY_TIMEOUT, MulticastOverlay
 from p2ptwisted.protocols.network_interfaces import check_selection
 from p2ptwisted.support.escaping import shown
 from p2ptwisted.support.lifecycle import all_of
@@ -112,7 +112,7 @@ class Session:
             config.group,
             f"p2p-{uuid.uuid4()}",
             DISCOVERY_TIMEOUT,
-            seal=None if key is None else DatagramAuth(key),
+            auth=None if key is None else DatagramAuth(key),
             trusted=config.trusted_networks,
         )
         overlay.startService()

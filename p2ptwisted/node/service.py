@@ -28,7 +28,7 @@ from p2ptwisted.node.membership import Membership
 from p2ptwisted.node.uploads import Uploads
 from p2ptwisted.pieces import Pieces, decode_set, every_piece
 from p2ptwisted.protocols.datagram_auth import DatagramAuth
-from p2ptwisted.protocols.multicast import MulticastOverlay
+from p2ptwisted.protocols.multicast import DISCOVERY_TIMEOUT, MulticastOverlay
 from p2ptwisted.protocols.sockets import IMulticastReactor
 from p2ptwisted.support.lifecycle import (
     Closing,
@@ -47,10 +47,6 @@ from p2ptwisted.web.authentication import make_authenticator
 from p2ptwisted.web.node_routes import BODY_MAX, NodeApi
 from p2ptwisted.web.server.listener import WebService
 from p2ptwisted.web.server.site import LimitedSite
-
-#: Seconds to look for a supernode by multicast.
-DISCOVERY_TIMEOUT = 0.5
-
 
 #: Ids a second that are asked of the supernode for one address and that nobody has, and at
 #: once; those that are found give their token back. All come out of this node's own share
@@ -231,7 +227,7 @@ def make_node(
         config.group,
         f"node-{uuid.uuid4()}",
         DISCOVERY_TIMEOUT,
-        seal=None if key is None else DatagramAuth(key),
+        auth=None if key is None else DatagramAuth(key),
         trusted=config.trusted_networks,
     )
     # Where the node is, only the web service knows, once it listens; what is

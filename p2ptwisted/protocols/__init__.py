@@ -1,1 +1,1 @@
-"""What travels between supernodes: the datagram format and the protocol that speaks it."""
+"""How supernodes search each other and nodes find supernodes: datagrams and the overlay."""

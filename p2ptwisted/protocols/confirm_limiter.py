@@ -1,7 +1,9 @@
 """
-What the locations of untagged replies are asked: whether they have what is being
-searched for. Anybody can send such replies, so it is bounded how often and how
-many at once. Pure; time is an argument.
+Limits how often the locations in untagged replies are asked whether they hold what
+is searched for, and how many at once: anybody can send such replies. Pure; time is
+an argument.
+
+`untagged_replies` asks the questions that this lets through.
 """
 
 from collections import OrderedDict
@@ -9,60 +11,58 @@ from collections.abc import Callable
 
 from p2ptwisted.support.rate_limit import TokenBucket
 
-#: Questions a second, and at once, that may come to nothing; each is a call over HTTP. One
-#: that is answered with yes gives its token back: whoever has what is searched for is a
-#: member of the group, and no third party.
+#: Questions a second that may not be answered with yes, and how many at once; each is a call
+#: over HTTP. A yes gives its token back: whoever has what is searched for is a member of the
+#: group, and no third party.
 CONFIRM_RATE, CONFIRM_BURST = 100, 200
 
-#: Questions that are being asked at once.
+#: Questions asked at once.
 CONFIRMATIONS_MAX = 64
 
-#: Seconds for which an answer counts, and in which the same is not asked again.
-ASK_AGAIN = 1.0
+#: Seconds for which an answer counts, and in which the same question is not asked again.
+ANSWER_MEMORY = 1.0
 
-#: Seconds that a question waits which is not the likeliest: a peer answers in the order in
-#: which it is asked, so by then it has mostly said no to the others, and a node of the
-#: older program asks its whole group for what it doesn't have.
-HOLD = 0.05
+#: Seconds that a question waits if it is not the likeliest. A peer answers in the order in
+#: which it is asked, so by then it has mostly said no to the others; and a node of the older
+#: program asks its whole group for what it doesn't have.
+HOLD_DELAY = 0.05
 
-#: Searches that one reply may be about.
-IDS_MAX = 64
-
-#: Questions that wait.
+#: Questions that wait to be asked.
 WAITING_MAX = 1_000
 
 #: Answers remembered.
-TOLD_MAX = 10_000
+ANSWERS_MAX = 10_000
 
-#: A location, and the id that it may have.
+#: A location, and the id that it may hold.
 Question = tuple[str, str]
 
 
 class ConfirmLimiter:
-    """The questions that wait, those that are being asked, and what was answered of late."""
+    """Keeps the questions that wait, those being asked, and the latest answers."""
 
     def __init__(self) -> None:
         self._bucket = TokenBucket(CONFIRM_RATE, CONFIRM_BURST)
-        #: Those to be asked as soon as there is room, the oldest first.
+        #: Questions to be asked as soon as there is room, the oldest first.
         self._due: OrderedDict[Question, None] = OrderedDict()
-        #: When those are due that wait a moment first, the oldest first.
+        #: Questions that wait for HOLD_DELAY, with when they are due; the oldest first.
         self._held: OrderedDict[Question, float] = OrderedDict()
         self._asking: set[Question] = set()
-        #: When each was answered, and what: None where there was no answer. The oldest first.
-        self._told: OrderedDict[Question, tuple[float, bool | None]] = OrderedDict()
+        #: By question, when it was answered and how: None for no answer. The oldest first.
+        self._answers: OrderedDict[Question, tuple[float, bool | None]] = OrderedDict()
 
-    def told(self, question: Question, now: float) -> bool | None:
-        """What was answered within the last second; None where that is not known."""
-        at, holds = self._told.get(question, (0.0, None))
-        return holds if now < at + ASK_AGAIN else None
+    def answer(self, question: Question, now: float) -> bool | None:
+        """Returns what was answered within ANSWER_MEMORY; None if that is not known."""
+        at, holds = self._answers.get(question, (0.0, None))
+        return holds if now < at + ANSWER_MEMORY else None
 
     def want(self, question: Question, now: float, hold: bool = False) -> bool:
         """
-        Have it asked, after a moment where `hold`; False where too many wait.
+        Put a question in the queue; with `hold`, it is due only after HOLD_DELAY.
 
-        One that was asked in vain just now isn't asked again yet.
+        Returns False if too many wait. A question that had no answer just now isn't asked
+        again yet.
         """
-        if self.is_asking(question) or question in self._due or self._was_in_vain(question, now):
+        if self.is_asking(question) or question in self._due or self._had_no_answer(question, now):
             return True
         if question in self._held:
             if not hold:
@@ -72,13 +72,13 @@ class ConfirmLimiter:
         if len(self._due) + len(self._held) >= WAITING_MAX:
             return False
         if hold:
-            self._held[question] = now + HOLD
+            self._held[question] = now + HOLD_DELAY
         else:
             self._due[question] = None
         return True
 
     def next(self, now: float, is_wanted: Callable[[Question], bool]) -> Question | None:
-        """The one to be asked now, if any; those that nobody wants any more are dropped."""
+        """Returns the question to ask now, if any; those not wanted any more are dropped."""
         while self._held and next(iter(self._held.values())) <= now:
             question, _ = self._held.popitem(last=False)
             self._due[question] = None
@@ -94,7 +94,7 @@ class ConfirmLimiter:
         return None
 
     def wait(self, now: float) -> float | None:
-        """Seconds until the next can be asked; None where that is not a matter of time."""
+        """Returns the seconds until `next` has one; None if that is not a matter of time."""
         if self.is_full:
             return None
         if self._due:
@@ -104,28 +104,28 @@ class ConfirmLimiter:
         return None
 
     def answered(self, question: Question, holds: bool | None, now: float) -> None:
-        """What came of one that was asked; None where there was no answer."""
+        """Note the answer to a question that was asked; None if there was none."""
         self._asking.discard(question)
         if holds:
             self._bucket.give_back()
-        self._told[question] = now, holds
-        self._told.move_to_end(question)
-        if len(self._told) > TOLD_MAX:
-            self._told.popitem(last=False)
+        self._answers[question] = now, holds
+        self._answers.move_to_end(question)
+        if len(self._answers) > ANSWERS_MAX:
+            self._answers.popitem(last=False)
 
     @property
     def is_full(self) -> bool:
-        """Whether none can be asked before another was answered, or is given up."""
+        """Whether no question can be asked before another is answered or canceled."""
         return len(self._asking) >= CONFIRMATIONS_MAX
 
     def is_asking(self, question: Question) -> bool:
-        """Whether it is being asked."""
+        """Whether the question is being asked."""
         return question in self._asking
 
     def is_open(self, question: Question) -> bool:
-        """Whether it waits, or is being asked."""
+        """Whether the question waits or is being asked."""
         return question in self._asking or question in self._due or question in self._held
 
-    def _was_in_vain(self, question: Question, now: float) -> bool:
-        at, holds = self._told.get(question, (now - ASK_AGAIN, True))
-        return holds is None and now < at + ASK_AGAIN
+    def _had_no_answer(self, question: Question, now: float) -> bool:
+        at, holds = self._answers.get(question, (now - ANSWER_MEMORY, True))
+        return holds is None and now < at + ANSWER_MEMORY

@@ -1,6 +1,6 @@
 """
-The seal of a closed group's datagrams: a fourth field with the time and an
-HMAC-SHA-256 over all that comes before. Pure; the wall time is an argument.
+The seal on a closed group's datagrams: a fourth field with the time and an
+HMAC-SHA-256 over everything before it. Pure; the wall time is an argument.
 
     <name>;20;<id>;<seconds since 1970>.<64 hex digits>
 """
@@ -11,10 +11,10 @@ import re
 from p2ptwisted.protocols.datagrams import DATAGRAM_MAX
 from p2ptwisted.security.group_key import GroupKey
 
-#: Seconds by which a datagram's time may differ from ours, either way.
+#: Seconds by which a datagram's time may differ from ours, before or after.
 WINDOW = 30.0
 
-#: Bytes of the seal of any datagram, at the most.
+#: Bytes of a seal at most.
 SEAL_MAX = 78
 
 _SEALED = re.compile(
@@ -23,18 +23,18 @@ _SEALED = re.compile(
 
 
 class DatagramAuth:
-    """Seals datagrams and opens sealed ones, with the key of a group."""
+    """Seals datagrams and opens sealed ones, with the key of a closed group."""
 
     def __init__(self, key: GroupKey) -> None:
         self._key = key.datagrams
 
-    def close(self, datagram: bytes, now: float) -> bytes:
-        """The datagram with its seal; `now` in seconds since 1970."""
+    def seal(self, datagram: bytes, now: float) -> bytes:
+        """Returns the datagram with a seal; `now` is in seconds since 1970."""
         signed = b"%b;%d" % (datagram, int(now))
         return b"%b.%b" % (signed, self._mac(signed))
 
     def open(self, sealed: bytes, now: float) -> bytes | None:
-        """The datagram in it; None where it has no seal, a wrong one or an old one."""
+        """Returns the datagram without its seal; None if the seal is missing, wrong or too old."""
         if len(sealed) > DATAGRAM_MAX + SEAL_MAX:
             return None
         parts = _SEALED.fullmatch(sealed)

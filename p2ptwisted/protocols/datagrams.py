@@ -1,13 +1,13 @@
 """
-The datagrams between supernodes: bytes to messages and back. Pure.
+The datagrams between supernodes: their format, and its encoder and decoder. Pure.
 
     <name>;20;<id>          who has this resource?
     <name>;21;<location>    found: the holder's host:port
     <name>;22;<id>          not found here
 
 Ours add a tag to the name (`<uuid>#<tag>`), which a reply repeats, and may
-name several locations in one reply, separated by commas. docs/protocol.md has
-the whole of it.
+name several locations in one reply, separated by commas. The full description
+is docs/protocol.md.
 """
 
 import re
@@ -41,7 +41,7 @@ class SearchRequest:
 
 @dataclass(frozen=True, slots=True)
 class FoundReply:
-    """`21`: these hold it; which search it answers, only the tag says."""
+    """`21`: these locations hold it. Only the tag says which search it answers."""
 
     name: str
     locations: tuple[str, ...]
@@ -62,9 +62,9 @@ Message = SearchRequest | FoundReply | NotFoundReply
 
 def encode(message: Message) -> bytes:
     """
-    The datagram of a message.
+    Returns the datagram of a message.
 
-    Raises InvalidInput where it would not decode to the same message again.
+    Raises InvalidInput if it would not decode to the same message again.
     """
     sender = message.name if message.tag is None else f"{message.name}#{message.tag}"
     match message:
@@ -80,7 +80,7 @@ def encode(message: Message) -> bytes:
 
 
 def decode(datagram: bytes) -> Message | None:
-    """The message of a datagram; None where it is malformed. Never raises."""
+    """Returns the message of a datagram; None if it is malformed. Never raises."""
     if len(datagram) > DATAGRAM_MAX:
         return None
     try:

@@ -1,6 +1,6 @@
 """
-Supernodes that are named, asked over HTTP beside those that multicast
-reaches: for networks that multicast doesn't cross, or has stopped crossing.
+Supernodes given by name (`--peer`), which are asked over HTTP in addition to those
+that multicast reaches: for networks that multicast doesn't cross, or no longer.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,48 +18,47 @@ from p2ptwisted.interfaces import ISearchOverlay
 from p2ptwisted.model import SUPERNODE_ID
 
 #: Seconds to wait for the answer of a peer.
-TIMEOUT = 1.0
+ANSWER_TIMEOUT = 1.0
 
-#: Seconds for which one that didn't answer is left alone: it would hold up every search.
-REST = 5.0
+#: Seconds for which a peer that didn't answer is not asked: it would hold up every search.
+RETRY_DELAY = 5.0
 
 _log = Logger()
 
 
 class NamedSupernode:
-    """One named supernode."""
+    """A supernode given by name, asked over HTTP."""
 
     def __init__(
         self, clock: IReactorTime, client: Client, resolved: Callable[[], Awaitable[str]]
     ) -> None:
-        """`resolved` gives its location, and may raise InvalidInput."""
+        """`resolved` returns its location, and may raise InvalidInput."""
         self._clock = clock
         self._client = client
         self._resolved = resolved
-        self._rests_until = 0.0
-        self._told = False
+        self._retry_at = 0.0
+        self._has_warned = False
 
     async def holders(self, id: str) -> Sequence[str]:
         """
-        Who holds a resource there; for the reserved id, where it is itself.
+        Returns who holds a resource there; for the reserved id, its own location.
 
-        Raises Unavailable where it is well and too busy to say; one that can't be asked
-        has nothing.
+        If it can't be asked that is nobody. Raises Unavailable if it is too busy to answer.
         """
-        if self._clock.seconds() < self._rests_until:
+        if self._clock.seconds() < self._retry_at:
             return ()
         try:
             asked = Deferred.fromCoroutine(self._ask(id))
-            locations = await asked.addTimeout(TIMEOUT, self._clock)
+            locations = await asked.addTimeout(ANSWER_TIMEOUT, self._clock)
         except (InvalidInput, Refused, TimeoutError, Unavailable) as error:
             if isinstance(error, Refused) and error.status in BUSY_STATUSES:
                 raise Unavailable(f"a --peer has too much to do: {error}") from None
-            self._rests_until = self._clock.seconds() + REST
-            if not self._told:
+            self._retry_at = self._clock.seconds() + RETRY_DELAY
+            if not self._has_warned:
                 _log.warn("A --peer can't be asked: {error}; trying on", error=error)
-            self._told = True
+            self._has_warned = True
             return ()
-        self._told = False
+        self._has_warned = False
         return locations
 
     async def _ask(self, id: str) -> Sequence[str]:
@@ -70,38 +69,38 @@ class NamedSupernode:
 
 @implementer(ISearchOverlay)
 class WithNamedSupernodes:
-    """An ISearchOverlay that asks named supernodes beside another overlay."""
+    """An ISearchOverlay that asks named supernodes in addition to another overlay."""
 
     def __init__(self, overlay: ISearchOverlay, peers: Sequence[NamedSupernode]) -> None:
         self._overlay = overlay
         self._peers = peers
 
     def search(self, id: str) -> Deferred[tuple[str, ...]]:
-        return self._ask(self._overlay.search(id), id, everyone=False)
+        return self._search(self._overlay.search(id), id, everyone=False)
 
     def search_all(self, id: str) -> Deferred[tuple[str, ...]]:
-        return self._ask(self._overlay.search_all(id), id, everyone=True)
+        return self._search(self._overlay.search_all(id), id, everyone=True)
 
-    def _ask(
+    def _search(
         self, multicast: Deferred[tuple[str, ...]], id: str, everyone: bool
     ) -> Deferred[tuple[str, ...]]:
         peers = [Deferred.fromCoroutine(peer.holders(id)) for peer in self._peers]
-        asking = [multicast, *(asked.addCallback(tuple[str, ...]) for asked in peers)]
-        return _Gathering(asking, everyone).result
+        answers = [multicast, *(answer.addCallback(tuple[str, ...]) for answer in peers)]
+        return _Gathering(answers, everyone).result
 
 
 class _Gathering:
-    """Several answers made one: the first with anything in it, or all of them together."""
+    """Combines several answers: the first with anything in it, or all of them."""
 
-    def __init__(self, asking: Sequence[Deferred[tuple[str, ...]]], everyone: bool) -> None:
-        self._left = list(asking)
+    def __init__(self, answers: Sequence[Deferred[tuple[str, ...]]], everyone: bool) -> None:
+        self._open = list(answers)
         self._everyone = everyone
         self._locations: dict[str, None] = {}
         self._failure: Failure | None = None
-        self._over = False
+        self._is_over = False
         self.result: Deferred[tuple[str, ...]] = Deferred(lambda _: self._stop())
-        for one in asking:
-            one.addCallbacks(self._add, self._failed).addBoth(self._answered, one)
+        for answer in answers:
+            answer.addCallbacks(self._add, self._failed).addBoth(self._answered, answer)
 
     def _add(self, locations: tuple[str, ...]) -> None:
         self._locations |= dict.fromkeys(locations)
@@ -110,11 +109,11 @@ class _Gathering:
         if not failure.check(CancelledError):
             self._failure = failure
 
-    def _answered(self, result: object, one: Deferred[tuple[str, ...]]) -> None:
-        self._left.remove(one)
-        if self._over:
+    def _answered(self, result: object, answer: Deferred[tuple[str, ...]]) -> None:
+        self._open.remove(answer)
+        if self._is_over:
             return
-        if (self._locations and not self._everyone) or not self._left:
+        if (self._locations and not self._everyone) or not self._open:
             self._end()
 
     def _end(self) -> None:
@@ -125,6 +124,6 @@ class _Gathering:
             self.result.callback(tuple(self._locations))
 
     def _stop(self) -> None:
-        self._over = True
-        for one in list(self._left):
-            one.cancel()
+        self._is_over = True
+        for answer in list(self._open):
+            answer.cancel()

@@ -1,4 +1,4 @@
-"""The network interfaces that the overlay speaks through."""
+"""The network interfaces of this machine that the overlay uses."""
 
 import socket
 from collections.abc import Sequence
@@ -8,29 +8,29 @@ import psutil
 from p2ptwisted.errors import InvalidInput
 from p2ptwisted.support.locations import parse_host
 
-#: Interfaces spoken through at once; a container host can have hundreds.
-LINKS_MAX = 32
+#: Interfaces used at once; a container host can have hundreds.
+INTERFACES_MAX = 32
 
 
 def check_selection(selected: Sequence[str]) -> None:
-    """Raises InvalidInput where one of these is neither an interface's name nor its address."""
+    """Raises InvalidInput if one of these is neither an interface's name nor an address."""
     known = set(psutil.net_if_addrs())
-    for link in selected:
+    for interface in selected:
         try:
-            parse_host(link)
+            parse_host(interface)
         except InvalidInput:
-            if link not in known:
+            if interface not in known:
                 raise InvalidInput(
-                    f"{link[:80]}: no such interface; there are {', '.join(sorted(known))}"
+                    f"{interface[:80]}: no such interface; there are {', '.join(sorted(known))}"
                 ) from None
 
 
 def addresses_up(selected: Sequence[str] = ()) -> list[str]:
     """
-    The IPv4 address of every interface that is up, or of the selected ones.
+    Returns the IPv4 address of every interface that is up, or of the selected ones.
 
-    `selected` holds interfaces' names or addresses. Loopback comes last:
-    what reaches other machines comes first where there are too many.
+    `selected` holds names or addresses of interfaces. Loopback comes last, so that if
+    there are too many, those that reach other machines are used.
     """
     states = psutil.net_if_stats()
     addresses = []
@@ -42,4 +42,4 @@ def addresses_up(selected: Sequence[str] = ()) -> list[str]:
             own = [address for address in own if name in selected or address in selected]
         addresses.extend(own[:1])
     addresses.sort(key=lambda address: address.startswith("127."))
-    return addresses[:LINKS_MAX]
+    return addresses[:INTERFACES_MAX]

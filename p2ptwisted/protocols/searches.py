@@ -1,181 +1,78 @@
 """
-The searches that are under way in the overlay: which question each is, who
-has yet to answer, and when it has ended. Pure; time is an argument.
+All searches of one supernode in the overlay: which are under way, which reply
+belongs to which, which peers are known, and what was not found a moment ago.
+Pure; time is an argument.
 
-The sockets, timers and Deferreds around it are in `multicast`.
+One search is in `search`; the sockets, timers and Deferreds are in `multicast`.
 """
 
 import re
 import secrets
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from itertools import islice
 
 from p2ptwisted.model import SUPERNODE_ID
 from p2ptwisted.protocols.datagrams import FoundReply, NotFoundReply, SearchRequest
+from p2ptwisted.protocols.search import DENIED_MAX, Search
 from p2ptwisted.support.rate_limit import TokenBucket
-from p2ptwisted.support.round_robin import host_of, share_of
 
-#: Seconds a supernode counts as present after it was last heard.
+#: Seconds for which a supernode counts as present after it was last heard.
 PEER_MEMORY = 60.0
 
-#: Supernodes remembered; only a flood of made-up names gets there.
+#: Supernodes remembered at most; only a flood of made-up names gets there.
 PEERS_MAX = 1_000
 
-#: Supernodes whose answers a search awaits; where more are known it takes its whole time.
+#: Supernodes whose answers a search awaits; if more are known it lasts until its timeout.
 AWAITED_MAX = 100
 
-#: Seconds a miss is remembered.
+#: Seconds for which a miss is remembered, and how many are.
 MISS_MEMORY = 1.0
 MISSES_MAX = 10_000
 
 #: Searches under way at once.
 SEARCHES_MAX = 4_096
 
-#: Locations gathered by one search, and those of one address among them: no host pushes
-#: the others out with its many ports.
-GATHERED_MAX = 1_000
-GATHERED_SHARE = share_of(GATHERED_MAX)
-
-#: Requests a second that may find nothing, and how many at once: a miss wakes
-#: every supernode of the group for about 0.1 ms. A request that is answered
-#: gives its token back, so only unknown ids are held up.
+#: Searches a second that may find nothing, and how many at once: a miss wakes
+#: every supernode of the group for about 0.1 ms. A search that finds something
+#: gives its token back, so only searches for unknown ids are held up.
 MISS_RATE, MISS_BURST = 500, 1_000
 
-#: Seconds that a supernode waits where no other has been heard of.
-LONELY_TIMEOUT = 0.1
+#: Seconds that a search takes at most if no other supernode has been heard.
+NO_PEERS_TIMEOUT = 0.1
 
-#: When a request is sent again, in parts of the search's time: what crosses the
-#: network with one datagram in ten lost each way is then missed once in 4,000 times.
+#: When a request is sent again, in parts of the search's timeout: on a network that loses one
+#: datagram in ten each way, an answer is then missed once in 4,000 times.
 REPEATS = (0.1, 0.3, 0.5, 0.7)
 
 #: Seconds after the end of a search in which a reply to it may still come, without a tag;
 #: and searches that are remembered for that.
 LATE, ENDED_MAX = 1.0, 1_000
 
-#: Untagged replies that may be the answer to one search, and are kept in mind until that
-#: is known.
-DOUBTS_MAX = 16
-
-#: Peers whose noes one search remembers; only a flood of made-up names gets there.
-DENIED_MAX = 1_000
-
-#: Bytes; a tag is a reply's only ticket, so it must not be guessed.
+#: Bytes of a tag. It is all that a reply proves itself with, so it must not be guessed.
 TAG_BYTES = 8
 
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 
 
-@dataclass(eq=False, slots=True)
-class Search:
-    """One question to the group, however many ask it."""
-
-    id: str
-    tag: str
-    #: Whether it waits for every supernode's answer instead of the first.
-    everyone: bool
-    #: Whether all supernodes can be awaited: where none was known at its start, an
-    #: answer can come from anybody until the time is up, and so where too many were.
-    peers_known: bool
-    #: Those of them that have not answered yet.
-    awaited: set[str]
-    #: Seconds until it ends whatever comes.
-    timeout: float
-    #: When it began.
-    began: float
-    #: A set that keeps its order.
-    locations: dict[str, None] = field(default_factory=dict)
-    #: How many of them are of each address.
-    of_address: dict[str, int] = field(default_factory=dict)
-    #: How many there were when the request was last sent.
-    located: int = 0
-    #: Who has said no.
-    denied: set[str] = field(default_factory=set)
-    #: Location and sender of untagged replies that may be its answer: a set in order.
-    doubts: dict[tuple[str, str], None] = field(default_factory=dict)
-    #: Whether its time is up.
-    is_late: bool = False
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing more need be waited for, but for what `doubts` come to."""
-        if self.is_late or (self.locations and not self.everyone):
-            return True
-        return self.peers_known and not self.awaited
-
-    def deny(self, name: str) -> None:
-        """This peer has said no, so none of its replies was an answer to this."""
-        self.awaited.discard(name)
-        if len(self.denied) < DENIED_MAX:
-            self.denied.add(name)
-        for doubt in [doubt for doubt in self.doubts if doubt[1] == name]:
-            del self.doubts[doubt]
-
-    def doubt(self, location: str, name: str) -> bool:
-        """That untagged reply may be its answer; False where too many are kept in mind."""
-        if len(self.doubts) >= DOUBTS_MAX and (location, name) not in self.doubts:
-            return False
-        self.doubts[location, name] = None
-        return True
-
-    def credit(self, locations: Sequence[str], name: str) -> None:
-        """That peer has answered with these."""
-        self.awaited.discard(name)
-        for location in locations:
-            self._add(location)
-
-    def settle(self, location: str, holds: bool) -> None:
-        """That location has it, or hasn't, so replies that name it are no doubts any more."""
-        names = [name for doubted, name in self.doubts if doubted == location]
-        for name in names:
-            del self.doubts[location, name]
-        if holds:
-            self.awaited.difference_update(names)
-            self._add(location)
-
-    def _add(self, location: str) -> None:
-        host = host_of(location)
-        count = self.of_address.get(host, 0)
-        if (
-            location not in self.locations
-            and len(self.locations) < GATHERED_MAX
-            and count < GATHERED_SHARE
-        ):
-            self.locations[location] = None
-            self.of_address[host] = count + 1
-
-    @property
-    def is_to_be_repeated(self) -> bool:
-        """
-        Whether the request that was sent a while ago is to be sent again.
-
-        It is for those who have not answered; where nobody knows who they are, it
-        is for as long as it brings something new: all whom it reaches answer again.
-        """
-        return self.peers_known or not self.locations or len(self.locations) > self.located
-
-    def repeated(self) -> None:
-        """The request is sent again now."""
-        self.located = len(self.locations)
-
-
 def make_tag() -> str:
-    """One that nobody guesses, new each time."""
+    """Returns a new tag that nobody can guess."""
     return secrets.token_hex(TAG_BYTES)
 
 
 class Searches:
     """All searches of one supernode, the peers it has heard, and its memory of misses."""
 
-    def __init__(self, name: str, timeout: float, lonely_timeout: float = LONELY_TIMEOUT) -> None:
+    def __init__(
+        self, name: str, timeout: float, no_peers_timeout: float = NO_PEERS_TIMEOUT
+    ) -> None:
         """
         `name` is this supernode's own; `timeout` (seconds) bounds every search, and
-        `lonely_timeout` that of one who has heard of nobody.
+        `no_peers_timeout` every search while no peer is known.
         """
         self._name = name
         self._timeout = timeout
-        self._lonely_timeout = min(timeout, lonely_timeout)
+        self._no_peers_timeout = min(timeout, no_peers_timeout)
         self._by_tag: dict[str, Search] = {}
         self._by_question: dict[tuple[str, bool], Search] = {}
         self._peers: OrderedDict[str, float] = OrderedDict()
@@ -194,12 +91,12 @@ class Searches:
         return len(self._by_tag)
 
     def is_for_supernodes(self, message: FoundReply) -> bool:
-        """Whether it answers a search for supernodes, which only a tag can say."""
+        """Whether the message answers a search for supernodes, which only its tag can say."""
         search = self._by_tag.get(message.tag or "")
         return search is not None and search.id == SUPERNODE_ID
 
     def peers(self, now: float) -> list[str]:
-        """The supernodes heard from in the last minute."""
+        """Returns the names of the supernodes heard within PEER_MEMORY."""
         while self._peers and next(iter(self._peers.values())) <= now - PEER_MEMORY:
             self._peers.popitem(last=False)
         return list(self._peers)
@@ -207,18 +104,19 @@ class Searches:
     # -- asking
 
     def is_known_miss(self, id: str, now: float) -> bool:
+        """Whether a search for `id` found nothing a moment ago (MISS_MEMORY)."""
         return self._misses.get(id, now) > now
 
     def joined(self, id: str, everyone: bool) -> Search | None:
-        """The search under way that asks just this."""
+        """Returns the search under way that asks just this, if there is one."""
         return self._by_question.get((id, everyone))
 
     def begin(self, id: str, everyone: bool, now: float) -> Search | None:
-        """A new search; None where too much is being asked already."""
+        """Returns a new search; None if too many are under way or find nothing."""
         if len(self._by_tag) >= SEARCHES_MAX or not self._bucket.take(now):
             return None
         peers = self.peers(now)
-        timeout = self._timeout if peers else self._lonely_timeout
+        timeout = self._timeout if peers else self._no_peers_timeout
         tag = make_tag()
         known = 0 < len(peers) <= AWAITED_MAX
         search = Search(id, tag, everyone, known, set(peers) if known else set(), timeout, now)
@@ -227,7 +125,7 @@ class Searches:
         return search
 
     def end(self, search: Search, now: float) -> bool:
-        """Close a search; False where it had ended already."""
+        """Close a search. Returns False if it had ended already."""
         if self._by_tag.pop(search.tag, None) is None:
             return False
         del self._by_question[(search.id, search.everyone)]
@@ -250,10 +148,10 @@ class Searches:
 
     def heard(self, message: SearchRequest | FoundReply | NotFoundReply, now: float) -> None:
         """
-        Note that the sender is a supernode, where the message shows it.
+        Note that the sender is a supernode, if the message shows that.
 
-        Whoever answers is one, and whoever asks; only a node that looks for
-        a supernode asks too, and does so under a name that is not a UUID.
+        Whoever answers or asks is a supernode. The exception is a node that looks for a
+        supernode: it asks under a name that is not a UUID.
         """
         if (
             isinstance(message, SearchRequest)
@@ -267,7 +165,7 @@ class Searches:
             self._peers.popitem(last=False)
 
     def found(self, message: FoundReply) -> Search | None:
-        """Credit a tagged found reply to the search it answers; returns that, if there is one."""
+        """Credit a tagged found reply to the search that it answers, and return that, if any."""
         search = self._by_tag.get(message.tag or "")
         if search is not None:
             self._tags(message.name)
@@ -275,7 +173,7 @@ class Searches:
         return search
 
     def not_found(self, message: NotFoundReply) -> list[Search]:
-        """Credit a not-found reply to the searches it answers; returns them."""
+        """Credit a not-found reply to the searches that it answers, and return them."""
         if message.tag is not None:
             search = self._by_tag.get(message.tag)
             searches = [search] if search is not None and search.id == message.id else []
@@ -291,7 +189,7 @@ class Searches:
         return searches
 
     def of(self, id: str) -> list[Search]:
-        """All searches for an id."""
+        """Returns the searches under way for an id: none, one or two."""
         both = (self.joined(id, everyone) for everyone in (False, True))
         return [search for search in both if search is not None]
 
@@ -301,15 +199,15 @@ class Searches:
         if len(self._tagging) > PEERS_MAX:
             self._tagging.popitem(last=False)
 
-    # -- being answered without a tag: a found doesn't say what it is about
+    # -- being answered without a tag: a found reply then doesn't say what it is about
 
     def candidates(self, name: str) -> Iterator[Search]:
         """
-        What an untagged found of that peer may be about: the searches for resources, the
-        oldest first, to which it hasn't said no. None where it has answered with our tags:
-        then what it says without them is for others.
+        Returns the searches that an untagged found reply of that peer may be about.
 
-        A search for supernodes doesn't count: whoever knows its id knows tags.
+        These are the searches for resources, the oldest first, to which it hasn't said no. If
+        it has answered with our tags there are none: what it says without them is for others.
+        A search for supernodes doesn't count: whoever knows the reserved id knows tags.
         """
         if name in self._tagging:
             return
@@ -319,10 +217,12 @@ class Searches:
 
     def only_candidates(self, name: str, now: float) -> list[Search]:
         """
-        The searches for one id that an untagged found of that peer must be about; none where
-        it may be about several ids, be they of searches that ended a moment ago.
+        Returns the searches that an untagged found reply of that peer must be about.
+
+        There are none if it may be about several ids, of which some may be those of searches
+        that ended a moment ago.
         """
-        # There can be two for one id.
+        # There can be two searches for one id.
         candidates = list(islice(self.candidates(name), 3))
         if len({search.id for search in candidates}) != 1:
             return []
@@ -334,21 +234,21 @@ class Searches:
         return candidates
 
     def confirmed(self, id: str, location: str, holds: bool) -> list[Search]:
-        """A location has said whether it has that; returns the searches for it."""
+        """Note whether a location holds `id`, as it said, and return the searches for that."""
         searches = self.of(id)
         for search in searches:
             search.settle(location, holds)
         return searches
 
     def unchecked(self, name: str, now: float) -> None:
-        """An untagged found of that peer can't be looked into: who knows what it is about."""
+        """Note that an untagged found reply of that peer can't be checked: it may be anything."""
         self._unchecked[name] = now
         self._unchecked.move_to_end(name)
         if len(self._unchecked) > PEERS_MAX:
             _, self._unchecked_others = self._unchecked.popitem(last=False)
 
     def is_in_doubt(self, search: Search) -> bool:
-        """Whether an untagged found may be its answer, or may have been."""
+        """Whether an untagged found reply may be the answer to the search, or have been it."""
         if search.id == SUPERNODE_ID:
             return False
         if search.doubts or search.began <= self._unchecked_others:

@@ -1,10 +1,10 @@
 """
-The sockets of a multicast group: on every interface, as they come and go.
+The UDP sockets for a multicast group, on every interface, as interfaces come and go.
 
 Every interface has a socket of its own on a free port, from which datagrams
-leave through that interface; replies come back to it. The group's own port is
-heard by one more, bound to the group's address, so that other groups'
-datagrams on that port don't reach it.
+leave through that interface; replies come back to it. One more socket listens on
+the group's port; it is bound to the group's address, so that datagrams to other
+groups on that port don't reach it.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,11 +22,11 @@ from p2ptwisted.support.locations import address_towards
 from p2ptwisted.support.twisted_internals.reactor import set_read_limit
 
 #: Seconds after which the group is left and joined again, at the next look at the
-#: interfaces (multicast.REFRESH), so a minute at the most: a switch that has forgotten
-#: who is in it (nobody asks where there is no querier) hears it anew.
-RENEW = 50.0
+#: interfaces (multicast.REFRESH), so after a minute at most: a switch that has forgotten
+#: who is in the group (nobody asks where there is no IGMP querier) learns it again.
+REJOIN_INTERVAL = 50.0
 
-#: Bytes that are read of one socket in a turn of the reactor, about a hundred datagrams,
+#: Bytes read from one socket in a turn of the reactor. That is about a hundred datagrams,
 #: which take some milliseconds: a flood holds up nothing else for longer.
 READ_A_TURN = 8 * 1024
 
@@ -41,17 +41,17 @@ class IMulticastReactor(IReactorMulticast, IReactorTime):
 
 @dataclass(frozen=True)
 class MulticastGroup:
-    """Where the supernodes meet, and through what they speak to it."""
+    """A multicast group, and the interfaces through which it is reached."""
 
     address: str
     port: int
-    #: Names or addresses; none for every one that is up.
+    #: Names or addresses of interfaces; empty for all that are up.
     interfaces: Sequence[str] = ()
     ttl: int = 20
 
 
 class _Socket(DatagramProtocol):
-    """A socket that hands on what it hears."""
+    """A UDP socket that passes on what it receives."""
 
     noisy = False
     transport: IMulticastTransport
@@ -60,7 +60,7 @@ class _Socket(DatagramProtocol):
         self._received = received
 
     def startProtocol(self) -> None:
-        # Twisted's own figure lets thousands be dealt with before anything else.
+        # Twisted's default lets thousands be handled before anything else.
         set_read_limit(self.transport, READ_A_TURN)
 
     def datagramReceived(self, datagram: bytes, addr: UdpAddress) -> None:
@@ -81,7 +81,7 @@ class _Socket(DatagramProtocol):
 
 
 class GroupSockets:
-    """All sockets with which one peer speaks to a group, and hears it."""
+    """All sockets with which a peer sends to a group and listens to it."""
 
     def __init__(
         self,
@@ -90,20 +90,25 @@ class GroupSockets:
         received: Callable[[bytes, UdpAddress], None],
         addresses: Callable[[Sequence[str]], list[str]],
     ) -> None:
-        """`addresses` gives those of the interfaces that are up, of all or of the selected."""
+        """
+        `received` is called with every datagram and where it came from.
+
+        `addresses` returns the addresses of the interfaces that are up, of all or of those
+        selected by name or address.
+        """
         self._reactor = reactor
         self._group = group
         self._received = received
         self._addresses = addresses
         self._listener: _Socket | None = None
-        #: By an interface's address, the socket, and when the group was joined through it.
-        self._askers: dict[str, _Socket] = {}
+        #: By an interface's address, its socket, and when the group was joined through it.
+        self._senders: dict[str, _Socket] = {}
         self._joined: dict[str, float] = {}
-        #: Whether it was told that there is no interface.
-        self._told = False
+        #: Whether it was logged that there is no interface.
+        self._has_warned = False
 
     def listen(self) -> None:
-        """Hear the group. Raises StartError where its port can't be listened on."""
+        """Listen to the group. Raises StartError if its port can't be listened on."""
         listener = _Socket(self._received)
         try:
             self._reactor.listenMulticast(
@@ -119,66 +124,67 @@ class GroupSockets:
     def refresh(self) -> None:
         """Follow the interfaces that came and went, and renew the memberships."""
         present = self._addresses(self._group.interfaces)
-        for gone in self._askers.keys() - set(present):
-            self._askers.pop(gone).close()
-            # Or joining again, when it is back, would fail.
+        for gone in self._senders.keys() - set(present):
+            self._senders.pop(gone).close()
+            # Otherwise joining again would fail when the interface is back.
             self._leave(gone)
-        if not present and not self._told:
+        if not present and not self._has_warned:
             _log.warn("No network interface to search through; looking for one on and on")
-        self._told = not present
+        self._has_warned = not present
         for address in present:
-            if address not in self._askers:
+            if address not in self._senders:
                 self._open(address)
             else:
-                # One that was made anew with its old address is another to the kernel.
+                # An interface recreated with its old address is another one to the kernel.
                 self._leave_through(address).addErrback(lambda _: None)
-                self._renew(address)
+                self._rejoin(address)
 
     def close(self) -> Deferred[list[object]]:
-        sockets = list(self._askers.values())
+        """Close all sockets; fires when they are closed."""
+        sockets = list(self._senders.values())
         if self._listener is not None:
             sockets.append(self._listener)
-        self._askers, self._listener = {}, None
+        self._senders, self._listener = {}, None
         return gatherResults([socket.close() for socket in sockets])
 
     # -- sending
 
     def send(self, datagram: bytes, destination: UdpAddress) -> None:
-        """To one host; any socket will do, for the route to it decides."""
-        for asker in self._askers.values():
-            asker.write(datagram, destination)
+        """Send to one host, from any socket: the route decides the interface."""
+        for sender in self._senders.values():
+            sender.write(datagram, destination)
             break
 
     def send_to_group(self, datagram: bytes, towards: str | None = None) -> None:
-        """Through every interface, or through the one that leads `towards` a host."""
-        leading = self._askers.get(address_towards(towards)) if towards is not None else None
-        for asker in [leading] if leading else self._askers.values():
-            asker.write(datagram, (self._group.address, self._group.port))
+        """Send to the group through every interface, or through the one `towards` a host."""
+        leading = self._senders.get(address_towards(towards)) if towards is not None else None
+        for sender in [leading] if leading else self._senders.values():
+            sender.write(datagram, (self._group.address, self._group.port))
 
     # -- interfaces
 
     def _open(self, address: str) -> None:
-        asker = _Socket(self._received)
+        sender = _Socket(self._received)
         try:
-            self._reactor.listenMulticast(0, asker)
+            self._reactor.listenMulticast(0, sender)
         except CannotListenError:
             _log.failure("No socket for multicast through {address}", address=address)
             return
-        self._askers[address] = asker
-        asker.transport.setTTL(self._group.ttl)
-        self._leave_through(address).addErrback(self._unusable, address)
+        self._senders[address] = sender
+        sender.transport.setTTL(self._group.ttl)
+        self._leave_through(address).addErrback(self._log_unusable, address)
         self._join(address)
 
     def _leave_through(self, address: str) -> Deferred[object]:
-        """Have the datagrams of that interface's socket leave through it."""
-        return maybeDeferred(self._askers[address].transport.setOutgoingInterface, address)
+        """Make the datagrams of an interface's socket leave through that interface."""
+        return maybeDeferred(self._senders[address].transport.setOutgoingInterface, address)
 
     def _join(self, address: str) -> None:
         if self._listener is not None:
             self._joined[address] = self._reactor.seconds()
             maybeDeferred(
                 self._listener.transport.joinGroup, self._group.address, address
-            ).addErrback(self._unusable, address)
+            ).addErrback(self._log_unusable, address)
 
     def _leave(self, address: str) -> Deferred[None]:
         if self._listener is None:
@@ -187,11 +193,11 @@ class GroupSockets:
             self._listener.transport.leaveGroup, self._group.address, address
         ).addErrback(lambda _: None)
 
-    def _renew(self, address: str) -> None:
+    def _rejoin(self, address: str) -> None:
         if self._listener is None:
             return
-        if self._reactor.seconds() - self._joined[address] >= RENEW:
+        if self._reactor.seconds() - self._joined[address] >= REJOIN_INTERVAL:
             self._leave(address).addCallback(lambda _: self._join(address))
 
-    def _unusable(self, failure: Failure, address: str) -> None:
+    def _log_unusable(self, failure: Failure, address: str) -> None:
         _log.info("No multicast through {address}: {error}", address=address, error=failure.value)

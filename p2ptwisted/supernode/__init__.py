@@ -1,1 +1,1 @@
-"""A supernode: its registry, the sweep of its nodes, and what it answers."""
+"""A supernode: its registry, the sweep of its nodes, and the answers to searches."""

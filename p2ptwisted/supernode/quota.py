@@ -1,29 +1,35 @@
-"""How much of something bounded is in use, and by whom. Pure."""
+"""Limits how much of something is in use, in all and by each user. Pure."""
 
 
 class Quota:
     """
-    Lets use begin while there is room, for each user and in all. What has
-    begun may go beyond it: of one user no more than its share counts in all,
-    so that one alone never fills it.
+    Lets a use begin while there is room, for its user and in all.
+
+    A use that has begun may exceed the limits. Of one user no more than its share counts
+    in all, so that one user alone never takes all the room.
     """
 
-    def __init__(self, most: int, share: int) -> None:
-        self._most = most
+    def __init__(self, limit: int, share: int) -> None:
+        """`limit` is for all users together, `share` for each user that is bounded."""
+        self._limit = limit
         self._share = share
         self._used = 0
         self._by_user: dict[str, int] = {}
 
     def begin(self, user: str, count: int, bounded: bool = True) -> bool:
-        """Begin to use so much, where there is room; `bounded`: with no more than a share."""
+        """
+        Begin a use of `count`, if there is room. Returns False if there is none.
+
+        A `bounded` user has room only up to its share.
+        """
         used = self._by_user.get(user, 0)
-        if self._used >= self._most or (bounded and used >= self._share):
+        if self._used >= self._limit or (bounded and used >= self._share):
             return False
         self._add(user, count, bounded)
         return True
 
     def end(self, user: str, count: int, bounded: bool = True) -> None:
-        """It is used no longer; the same as was said at the beginning."""
+        """End a use; the arguments are the same as at its beginning."""
         self._add(user, -count, bounded)
 
     def _add(self, user: str, count: int, bounded: bool) -> None:

@@ -1,4 +1,4 @@
-"""`twistd p2p-supernode`."""
+"""The command `twistd p2p-supernode`: its options, and the service that it runs."""
 
 from typing import cast
 
@@ -11,7 +11,7 @@ from p2ptwisted.supernode.service import ISupernodeReactor, make_supernode
 
 
 class Options(RoleOptions):
-    """The options of a supernode."""
+    """The command-line options of a supernode."""
 
     role = "p2p-supernode"
     config_type = SupernodeConfig
@@ -28,7 +28,7 @@ class Options(RoleOptions):
 
 
 def makeService(options: Options) -> IService:
-    """The service that twistd runs."""
+    """Returns the service that twistd runs."""
     prepare(cast(IDaemonReactor, reactor))
     service = make_supernode(cast(ISupernodeReactor, reactor), options.config)
     clock = cast(IDaemonReactor, reactor)

@@ -1,1 +1,1 @@
-"""Which node holds which resource, in SQLite: the tables, what writes them, the searches."""
+"""The registry: which node holds which resource, in SQLite. Its tables, writer and searches."""

@@ -1,6 +1,6 @@
 """
-Searches of the registry by a part of a file's name, by a node's name, or both:
-which ids they find. In slices, for each may have to look at every row.
+Finds the ids of resources by part of a file's name, by a node's name, or both.
+In slices, because a search may have to read every row.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,13 +11,13 @@ from p2ptwisted.support.sqlite import Database
 #: Ids found by one search.
 FOUND_MAX = 1_000
 
-#: Rows looked at in a slice: where the index of names tells which, and where it can't.
+#: Rows read in a slice: with the index of names, and without it.
 INDEX_SLICE, SCAN_SLICE = 10_000, 2_000
 
-#: The index of names needs so many characters of one.
+#: Characters of a name that the (trigram) index of names needs at least.
 INDEXED_LENGTH = 3
 
-#: By id, in the order in which they were found, a row that says so.
+#: For each id, in the order in which they were found, the number of a row that matches.
 Found = dict[Key, int]
 
 
@@ -28,7 +28,11 @@ def find(
     node_name: str | None,
     ids: Sequence[str] | None,
 ) -> Iterator[None]:
-    """Fill `found`, with at most FOUND_MAX ids."""
+    """
+    Search in slices, and fill `found` with at most FOUND_MAX ids.
+
+    What is given must all match: part of a file's name, a node's name, ids.
+    """
     conditions = [f"h.partial IN (0, {SPARE})", "n.location IS NOT NULL"]
     values = list[Key]()
     if node_name is not None:
@@ -43,8 +47,8 @@ def find(
         rows = _among(database, ids, " AND ".join(conditions), values)
     else:
         rows = _of_nodes(database, node_name)
-    for some in rows:
-        for key, holding in some:
+    for slice_rows in rows:
+        for key, holding in slice_rows:
             found.setdefault(key, holding)
             if len(found) >= FOUND_MAX:
                 return
@@ -55,7 +59,7 @@ _Rows = Iterator[list[tuple[Key, int]]]
 
 
 def _named(database: Database, part: str, conditions: str, values: Sequence[Key]) -> _Rows:
-    """What is called so, by row; the index of names doesn't know short parts."""
+    """Returns the matching rows by part of a name; the index of names can't find short parts."""
     if "\0" in part:
         # No file has such a name, and the index's query would end there.
         return
@@ -66,11 +70,11 @@ def _named(database: Database, part: str, conditions: str, values: Sequence[Key]
         size, matches = INDEX_SLICE, "names MATCH ?"
         source, row = "names CROSS JOIN holdings h ON h.holding = names.rowid", "names.rowid"
         part = '"' + part.replace('"', '""') + '"'
-    # What comes while it looks need not be found.
+    # What is registered while this searches need not be found.
     ((end,),) = database.rows("SELECT max(holding) FROM holdings")
     last = 0
     while end is not None and last < end:
-        # Rows that are gone leave gaps, which can be wide.
+        # Deleted rows leave gaps, which can be wide.
         ((first,),) = database.rows("SELECT min(holding) FROM holdings WHERE holding > ?", (last,))
         if first is None:
             return
@@ -87,6 +91,7 @@ def _named(database: Database, part: str, conditions: str, values: Sequence[Key]
 
 
 def _among(database: Database, ids: Sequence[str], conditions: str, values: Sequence[Key]) -> _Rows:
+    """Returns a matching row for each of `ids`."""
     for id in ids:
         yield database.rows(
             "SELECT h.id, h.holding FROM holdings h CROSS JOIN nodes n USING (node) "
@@ -96,7 +101,7 @@ def _among(database: Database, ids: Sequence[str], conditions: str, values: Sequ
 
 
 def _of_nodes(database: Database, name: str | None) -> _Rows:
-    """What these nodes have, or all nodes where no name is given."""
+    """Returns the rows of the nodes with that name, or of all nodes if it is None."""
     for (node,) in database.rows(
         "SELECT node FROM nodes WHERE location IS NOT NULL AND name = coalesce(?, name)", (name,)
     ):

@@ -1,20 +1,20 @@
-"""What the registry's database has in it: its tables, and how an id is stored there."""
+"""The tables of the registry's database, and how an id is stored in them."""
 
 from p2ptwisted.support.sqlite import Database
 
-#: Leaf pages of the name index merged at a time, after each slice that was written. Left to
-#: itself it merges many at once: up to 97 ms, where a slice takes 5.
+#: Leaf pages of the name index merged at a time, after each slice that was written. If SQLite
+#: merges by itself it does many at once: up to 97 ms, where a slice takes 5.
 MERGE_PAGES = 16
 
-#: A level of the name index is merged from so many segments on.
+#: Segments from which on a level of the name index is merged.
 MERGE_FROM = 8
 
-#: Segments of one level at which it would merge by itself, all at once.
-MERGE_BY_ITSELF = 1_000
+#: Segments of one level at which SQLite would merge by itself, all at once.
+CRISIS_MERGE = 1_000
 
-#: Added to a holding's `partial` where its address has many nodes (fair.SHARE_MAX) that are
-#: older: it is found after all others, so that thousands of ports of one address cost a
-#: look-up, and hide, no more than a few.
+#: Added to a holding's `partial` where its address has many older nodes (round_robin.SHARE_MAX):
+#: it is found after all others, so that thousands of ports of one address cost a look-up no more
+#: than a few would, and hide no other holders.
 SPARE = 2
 
 SCHEMA = f"""
@@ -49,14 +49,14 @@ INSERT INTO sqlite_sequence (name, seq) SELECT 'nodes', abs(random() % 16000000)
     WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'nodes');
 INSERT INTO names (names, rank) VALUES ('automerge', 0);
 INSERT INTO names (names, rank) VALUES ('usermerge', {MERGE_FROM});
-INSERT INTO names (names, rank) VALUES ('crisismerge', {MERGE_BY_ITSELF});
+INSERT INTO names (names, rank) VALUES ('crisismerge', {CRISIS_MERGE});
 """  # nosec B608  # two numbers of this module's
 
 Key = bytes | str
 
 
 def key_of(id: str) -> Key:
-    """What a canonical id is stored as: half the size for a SHA-256."""
+    """Returns what a canonical id is stored as: for a SHA-256 its 32 bytes, half the size."""
     if len(id) == 64:
         try:
             return bytes.fromhex(id)
@@ -66,9 +66,10 @@ def key_of(id: str) -> Key:
 
 
 def id_of(key: Key) -> str:
+    """Returns the canonical id that is stored as `key`."""
     return key.hex() if isinstance(key, bytes) else key
 
 
 def merge_names(database: Database) -> None:
-    """Keep the name index in few segments, a little at a time."""
+    """Merge a few pages of the name index, so that its segments stay few."""
     database.change("INSERT INTO names (names, rank) VALUES ('merge', ?)", (MERGE_PAGES,))

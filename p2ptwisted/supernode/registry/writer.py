@@ -1,6 +1,6 @@
 """
-The lists of a supernode's nodes, as they are written to the registry's tables and
-deleted from them: only what differs, in slices, for a list can be very long.
+Writes the lists of a supernode's nodes to the registry's tables, and deletes them:
+only what differs, and in slices, because a list can be very long.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,45 +15,45 @@ from p2ptwisted.support.sqlite import Database
 #: Nodes of one supernode; each costs a health check every sweep.
 NODES_MAX = 10_000
 
-#: Resources of all nodes together, each counted once for every node that has it.
+#: Resources of all nodes together; each counts once for every node that has it.
 HOLDINGS_MAX = 5_000_000
 
-#: What the nodes at one address may have of these, where an address is bounded.
+#: The share of these for the nodes at one address, where addresses are bounded.
 ADDRESS_NODES_MAX, ADDRESS_HOLDINGS_MAX = 1_000, 2_500_000
 
-#: Rows, and characters of their names, that are written at a time: at most 10 ms, for a
-#: name of 4,096 characters as for many short ones.
+#: Rows, and characters of their names, written at a time: at most 10 ms, both for a name
+#: of 4,096 characters and for many short ones.
 WRITE_SLICE, WRITE_CHARACTERS = 100, 4_000
 
 #: Rows read at a time.
 READ_SLICE = 2_000
 
-#: A name, and the values of a statement about the row that has it.
-_Named = tuple[str, tuple[object, ...]]
+#: A file's name, and the values of a statement that writes or deletes its row.
+_NamedValues = tuple[str, tuple[object, ...]]
 
 _T = TypeVar("_T")
 
 
 class RegistryWriter:
-    """Each node's row, and those of what it holds."""
+    """Writes each node's row and the rows of what it holds."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
-        #: How often any node was seen; each has the number of the last time.
+        #: How often any node was seen; a node's `seen` is the count at its last time.
         self._counter = 0
         #: Whether there may be holdings that are SPARE.
         self.has_spare = False
 
     def open(self) -> list[int]:
-        """The rows of nodes that were removed, and whose lists are still to be deleted."""
+        """Returns the rows of nodes that were removed and whose lists are still to be deleted."""
         ((self._counter,),) = self._db.rows("SELECT coalesce(max(seen), 0) FROM nodes")
-        # Of those of an earlier run, nobody knows.
+        # An earlier run may have left some.
         self.has_spare = self._counter > 0
         rows = self._db.rows("SELECT node FROM nodes WHERE location IS NULL")
         return [node for (node,) in rows]
 
     def seen(self, location: str) -> bool:
-        """The node there is the one that was seen last; whether there is one."""
+        """Make the node at `location` the most recently seen; returns False if there is none."""
         self._counter += 1
         changed = self._db.change(
             "UPDATE nodes SET seen = ? WHERE location = ?", (self._counter, location)
@@ -63,10 +63,14 @@ class RegistryWriter:
     def replace(
         self, node: NodeInfo, resources: Sequence[ResourceInfo], bounded: bool
     ) -> Iterator[None]:
-        """Turn what is stored for the node into this list. Raises InvalidInput, Unavailable."""
+        """
+        Replace what is stored for the node by this list, in slices.
+
+        `bounded`: with the limits for one address, too. Raises InvalidInput and Unavailable.
+        """
         wanted: dict[Key, ResourceInfo] = {}
-        for some in slices(resources, READ_SLICE):
-            for resource in some:
+        for part in slices(resources, READ_SLICE):
+            for resource in part:
                 wanted.setdefault(_checked_key(resource.id), resource)
             yield
         count = len(wanted)
@@ -92,23 +96,27 @@ class RegistryWriter:
         self._db.change("UPDATE nodes SET held = ? WHERE node = ?", (count, row))
 
     def hide(self, location: str) -> list[int]:
-        """Have no search see the node there any more; its row, if any, is to be deleted."""
-        # What it held goes in slices; without a location it is not found meanwhile.
+        """
+        Hide the node at `location` from all searches.
+
+        Returns its row, if there is one, which the caller has to delete.
+        """
+        # What it held is deleted in slices; without a location it is not found meanwhile.
         rows = self._db.rows(
             "UPDATE nodes SET location = NULL WHERE location = ? RETURNING node", (location,)
         )
         return [node for (node,) in rows]
 
     def delete(self, node: int) -> Iterator[None]:
-        """Delete what a removed node held, then its row."""
+        """Delete what the removed node at that row held, then the row itself, in slices."""
         for rows in self._rows_of(node):
             yield from self._delete([(name, (holding,)) for holding, _, name, _, _ in rows])
         self._db.change("DELETE FROM nodes WHERE node = ?", (node,))
 
-    # -- bits
+    # -- rows
 
     def _upsert(self, node: NodeInfo, count: int, bounded: bool) -> int:
-        """The node's row, which may come to have so many holdings. Raises Unavailable."""
+        """Returns the node's row, with room for `count` holdings. Raises Unavailable."""
         known = self._db.rows("SELECT held FROM nodes WHERE location = ?", (node.location,))
         more = count - known[0][0] if known else count
         if more > 0 or not known:
@@ -119,14 +127,14 @@ class RegistryWriter:
                 (node.location, node.name, self._counter),
             )
         ((row,),) = self._db.rows(
-            # Until it is written there can be as many as before.
+            # Until the new list is written there can be as many holdings as before.
             "UPDATE nodes SET name = ?, held = max(held, ?) WHERE location = ? RETURNING node",
             (node.name, count, node.location),
         )
         return int(row)
 
     def _check_room(self, location: str, nodes: int, holdings: int, bounded: bool) -> None:
-        """Raises Unavailable where there can't be so many more."""
+        """Raises Unavailable if so many more nodes and holdings are too many."""
         ((here, held),) = self._db.rows("SELECT count(location), total(held) FROM nodes")
         if here + nodes > NODES_MAX:
             raise Unavailable(f"this supernode has {here} nodes and takes no more")
@@ -145,7 +153,7 @@ class RegistryWriter:
             raise Unavailable(f"{host} may have no more than {ADDRESS_HOLDINGS_MAX} resources here")
 
     def _is_spare(self, row: int, location: str) -> bool:
-        """Whether as many nodes as an address may have among the first were there before it."""
+        """Whether SHARE_MAX older nodes have the node's address, so that its holdings are SPARE."""
         ((older,),) = self._db.rows(
             "SELECT count(*) FROM (SELECT 1 FROM nodes "
             "WHERE location > ? AND location < ? AND node < ? LIMIT ?)",
@@ -165,12 +173,12 @@ class RegistryWriter:
             yield rows
             last = rows[-1][0]
 
-    def _delete(self, rows: Sequence[_Named]) -> Iterator[None]:
+    def _delete(self, rows: Sequence[_NamedValues]) -> Iterator[None]:
         yield from self._write("DELETE FROM holdings WHERE holding = ?", rows)
 
-    def _write(self, statement: str, rows: Sequence[_Named]) -> Iterator[None]:
-        for some in _written_together(rows):
-            self._db.change_many(statement, some)
+    def _write(self, statement: str, rows: Sequence[_NamedValues]) -> Iterator[None]:
+        for part in _write_slices(rows):
+            self._db.change_many(statement, part)
             yield
             merge_names(self._db)
             yield
@@ -178,32 +186,33 @@ class RegistryWriter:
 
 
 def _range_of(host: str) -> tuple[str, str]:
-    """What all locations at that address lie between."""
+    """Returns two strings between which all locations at that address sort."""
     # A colon comes after all digits, and before a semicolon.
     return f"{host}:", f"{host};"
 
 
-def _written_together(rows: Sequence[_Named]) -> Iterator[list[tuple[object, ...]]]:
-    """These in slices: it is the names that take long, for they are indexed."""
-    some: list[tuple[object, ...]] = []
+def _write_slices(rows: Sequence[_NamedValues]) -> Iterator[list[tuple[object, ...]]]:
+    """Cut into slices by the length of the names: they take longest, because they are indexed."""
+    part: list[tuple[object, ...]] = []
     characters = 0
     for name, values in rows:
-        if some and (len(some) >= WRITE_SLICE or characters + len(name) > WRITE_CHARACTERS):
-            yield some
-            some, characters = [], 0
-        some.append(values)
+        if part and (len(part) >= WRITE_SLICE or characters + len(name) > WRITE_CHARACTERS):
+            yield part
+            part, characters = [], 0
+        part.append(values)
         characters += len(name)
-    if some:
-        yield some
+    if part:
+        yield part
 
 
 def slices(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
-    """These, so many at a time."""
+    """Cut into slices of `size` items; the last may be shorter."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
 
 
 def _checked_key(id: str) -> Key:
+    """Returns the key of an id that a node may hold. Raises InvalidInput."""
     id = parse_id(id)
     if id == SUPERNODE_ID:
         raise InvalidInput(f"the id {SUPERNODE_ID!r} is reserved: no node can hold it")

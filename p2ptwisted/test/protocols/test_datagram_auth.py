@@ -15,8 +15,8 @@ class SealTests(SynchronousTestCase):
     """Which datagrams of a closed group are believed."""
 
     def setUp(self) -> None:
-        self.seal = DatagramAuth(GroupKey(b"k" * 32))
-        self.sealed = self.seal.close(DATAGRAM, NOW)
+        self.auth = DatagramAuth(GroupKey(b"k" * 32))
+        self.sealed = self.auth.seal(DATAGRAM, NOW)
 
     def test_opened(self) -> None:
         """Whoever has the key gets the datagram out again."""
@@ -24,8 +24,8 @@ class SealTests(SynchronousTestCase):
 
     def test_line_end(self) -> None:
         """Also one that ends with a line end, as a person's does."""
-        sealed = self.seal.close(b"rack-7;20;some-id\r\n", NOW)
-        self.assertEqual(self.seal.open(sealed, NOW), b"rack-7;20;some-id\r\n")
+        sealed = self.auth.seal(b"rack-7;20;some-id\r\n", NOW)
+        self.assertEqual(self.auth.open(sealed, NOW), b"rack-7;20;some-id\r\n")
 
     def test_fourth_field(self) -> None:
         """The seal is one more field after the three."""
@@ -34,7 +34,7 @@ class SealTests(SynchronousTestCase):
 
     def test_no_seal(self) -> None:
         """A datagram without a seal is not believed."""
-        self.assertIs(self.seal.open(DATAGRAM, NOW), None)
+        self.assertIs(self.auth.open(DATAGRAM, NOW), None)
 
     def test_other_key(self) -> None:
         """Nor one that was sealed with another key."""
@@ -44,21 +44,21 @@ class SealTests(SynchronousTestCase):
         """Nor one of which any byte was changed: name, id, time or seal."""
         for at, byte in enumerate(self.sealed):
             changed = self.sealed[:at] + bytes([byte ^ 1]) + self.sealed[at + 1 :]
-            self.assertIs(self.seal.open(changed, NOW), None, changed)
+            self.assertIs(self.auth.open(changed, NOW), None, changed)
 
     def test_replayed(self) -> None:
         """Nor one that comes late; a clock that is a little off does no harm."""
-        self.assertEqual(self.seal.open(self.sealed, NOW + WINDOW - 1), DATAGRAM)
-        self.assertIs(self.seal.open(self.sealed, NOW + WINDOW + 1), None)
+        self.assertEqual(self.auth.open(self.sealed, NOW + WINDOW - 1), DATAGRAM)
+        self.assertIs(self.auth.open(self.sealed, NOW + WINDOW + 1), None)
 
     def test_from_the_future(self) -> None:
         """Nor one that is ahead of its time by more than clocks may differ."""
-        self.assertEqual(self.seal.open(self.sealed, NOW - WINDOW + 1), DATAGRAM)
-        self.assertIs(self.seal.open(self.sealed, NOW - WINDOW - 1), None)
+        self.assertEqual(self.auth.open(self.sealed, NOW - WINDOW + 1), DATAGRAM)
+        self.assertIs(self.auth.open(self.sealed, NOW - WINDOW - 1), None)
 
     @given(st.binary(max_size=300))
     def test_any_bytes(self, datagram: bytes) -> None:
         """Any bytes are refused without an exception, and come back from under a seal."""
-        self.assertIs(self.seal.open(datagram, NOW), None)
+        self.assertIs(self.auth.open(datagram, NOW), None)
         if b"\n" not in datagram:
-            self.assertEqual(self.seal.open(self.seal.close(datagram, NOW), NOW), datagram)
+            self.assertEqual(self.auth.open(self.auth.seal(datagram, NOW), NOW), datagram)

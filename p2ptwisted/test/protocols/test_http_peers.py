@@ -10,7 +10,12 @@ from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import InvalidInput, Unavailable
 from p2ptwisted.interfaces import ISearchOverlay
 from p2ptwisted.model import SUPERNODE_ID, Holders
-from p2ptwisted.protocols.http_peers import REST, TIMEOUT, NamedSupernode, WithNamedSupernodes
+from p2ptwisted.protocols.http_peers import (
+    ANSWER_TIMEOUT,
+    RETRY_DELAY,
+    NamedSupernode,
+    WithNamedSupernodes,
+)
 
 HELD, ALSO_HELD = "10.0.0.1:8000", "10.0.0.2:8000"
 ONE, TWO = "10.9.0.1:5000", "10.9.0.2:5000"
@@ -134,7 +139,7 @@ class WithPeersTests(SynchronousTestCase):
         search = self.overlay.search("x")
         self.multicast.answer.callback(())
         self.client.answers[ONE].callback(holders())
-        self.clock.advance(TIMEOUT)
+        self.clock.advance(ANSWER_TIMEOUT)
         self.assertEqual(self.successResultOf(search), ())
 
     def test_dead_peer_rests(self) -> None:
@@ -151,7 +156,7 @@ class WithPeersTests(SynchronousTestCase):
             self.assertEqual(self.client.asked, [(TWO, "x")])
             self.client.answers[TWO].callback(holders(HELD))
             self.assertEqual(self.successResultOf(again), (HELD,))
-            self.clock.advance(REST)
+            self.clock.advance(RETRY_DELAY)
 
     def test_busy_peer(self) -> None:
         """A peer that has too much to do has not said that nobody has it, and is asked again."""

@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.model import SUPERNODE_ID
+from p2ptwisted.protocols import search as search_module
 from p2ptwisted.protocols import searches as module
 from p2ptwisted.protocols.datagrams import FoundReply, Message, NotFoundReply, SearchRequest
-from p2ptwisted.protocols.searches import Search, Searches
+from p2ptwisted.protocols.search import GATHERED_MAX, GATHERED_SHARE, Search
+from p2ptwisted.protocols.searches import Searches
 
 NAME = "11111111-1111-4111-8111-111111111111"
 PEER = "22222222-2222-4222-8222-222222222222"
@@ -198,28 +200,28 @@ class EndingTests(SearchesTestCase):
     def test_repeated(self) -> None:
         """Until known supernodes have answered; of unknown ones as long as that brings more."""
         unknown = self.begin("a", everyone=True)
-        self.assertTrue(unknown.is_to_be_repeated)
-        unknown.repeated()
-        self.assertTrue(unknown.is_to_be_repeated)
+        self.assertTrue(unknown.should_repeat)
+        unknown.mark_repeated()
+        self.assertTrue(unknown.should_repeat)
         self.searches.found(FoundReply(PEER, (HERE,), unknown.tag))
-        self.assertTrue(unknown.is_to_be_repeated)
-        unknown.repeated()
-        self.assertFalse(unknown.is_to_be_repeated)
+        self.assertTrue(unknown.should_repeat)
+        unknown.mark_repeated()
+        self.assertFalse(unknown.should_repeat)
         self.searches.found(FoundReply(OTHER, (THERE,), unknown.tag))
-        self.assertTrue(unknown.is_to_be_repeated)
+        self.assertTrue(unknown.should_repeat)
         self.hear(PEER, OTHER)
         known = self.begin("b", everyone=True)
         self.searches.found(FoundReply(PEER, (HERE,), known.tag))
-        known.repeated()
-        self.assertTrue(known.is_to_be_repeated)
+        known.mark_repeated()
+        self.assertTrue(known.should_repeat)
 
     def test_locations_are_bounded(self) -> None:
         """One search gathers so many locations and no more."""
         search = self.begin("a", everyone=True)
-        for number in range(module.GATHERED_MAX + 5):
+        for number in range(GATHERED_MAX + 5):
             location = f"10.0.{number // 250}.{number % 250}:80"
             self.searches.found(FoundReply(PEER, (location,), search.tag))
-        self.assertEqual(len(search.locations), module.GATHERED_MAX)
+        self.assertEqual(len(search.locations), GATHERED_MAX)
 
     def test_address_has_a_share(self) -> None:
         """Of one address it gathers a few, so that nobody's ports push out the others."""
@@ -227,7 +229,7 @@ class EndingTests(SearchesTestCase):
         for number in range(1_000):
             self.searches.found(FoundReply(PEER, (f"10.0.0.1:{number + 1}",), search.tag))
         self.searches.found(FoundReply(OTHER, (THERE,), search.tag))
-        self.assertEqual(len(search.locations), module.GATHERED_SHARE + 1)
+        self.assertEqual(len(search.locations), GATHERED_SHARE + 1)
         self.assertIn(THERE, search.locations)
 
 
@@ -399,7 +401,8 @@ class UntaggedTests(SearchesTestCase):
 
     def test_noes_are_bounded(self) -> None:
         """A flood of noes by made-up names is remembered no further than that."""
-        self.patch(module, "DENIED_MAX", 2)
+        for patched in (search_module, module):
+            self.patch(patched, "DENIED_MAX", 2)
         search = self.begin("a")
         for number in range(5):
             self.searches.not_found(NotFoundReply(f"p{number}", "a"))

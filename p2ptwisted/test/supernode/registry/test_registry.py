@@ -17,9 +17,8 @@ from zope.interface.verify import verifyObject
 from p2ptwisted.errors import InvalidInput, StartError, Unavailable
 from p2ptwisted.interfaces import IRegistry
 from p2ptwisted.model import SUPERNODE_ID, HeldFile, Holders, Holding, NodeInfo, ResourceInfo
-from p2ptwisted.supernode.registry import name_search as finding
+from p2ptwisted.supernode.registry import name_search, writer
 from p2ptwisted.supernode.registry import registry as module
-from p2ptwisted.supernode.registry import writer as registry_lists
 from p2ptwisted.supernode.registry.registry import Registry
 from p2ptwisted.support.round_robin import SHARE_MAX, share_of
 from p2ptwisted.support.sqlite import Database
@@ -432,7 +431,7 @@ class RefusalTests(RegistryTestCase):
 
     def test_invalid_id_at_the_end(self) -> None:
         """Nor is anything stored of a list so long that it is read in slices."""
-        self.patch(registry_lists, "READ_SLICE", 2)
+        self.patch(writer, "READ_SLICE", 2)
         resources = [*(ResourceInfo(str(n), str(n)) for n in range(5)), ResourceInfo("a b", "n")]
         registered = self.registry.register(A, resources)
         self.slices.run()
@@ -448,7 +447,7 @@ class RefusalTests(RegistryTestCase):
 
     def test_too_many_nodes(self) -> None:
         """So many nodes and no more; those there are still register, and one gone makes room."""
-        self.patch(registry_lists, "NODES_MAX", 2)
+        self.patch(writer, "NODES_MAX", 2)
         self.register(A, X)
         self.register(B)
         registered = self.registry.register(C, [X])
@@ -469,7 +468,7 @@ class RefusalTests(RegistryTestCase):
 
     def test_too_many_resources(self) -> None:
         """So many in all and no more; a refused list leaves the earlier one, and who goes frees."""
-        self.patch(registry_lists, "HOLDINGS_MAX", 3)
+        self.patch(writer, "HOLDINGS_MAX", 3)
         self.register(A, X, Y)
         self.register(B, X)
         self.assertIn("no more than 3 resources", self.refused(B, X, Y))
@@ -484,7 +483,7 @@ class RefusalTests(RegistryTestCase):
 
     def test_half_written_list_counts(self) -> None:
         """While a shorter list takes the place of a longer one, there can be as many as before."""
-        self.patch(registry_lists, "HOLDINGS_MAX", 3)
+        self.patch(writer, "HOLDINGS_MAX", 3)
         self.register(A, X, Y, Z)
         shorter = self.registry.register(A, [X])
         self.slices.step()
@@ -497,7 +496,7 @@ class RefusalTests(RegistryTestCase):
 
     def test_one_address(self) -> None:
         """What is bounded for an address is so for that address alone, whatever its ports."""
-        self.patch(registry_lists, "ADDRESS_HOLDINGS_MAX", 2)
+        self.patch(writer, "ADDRESS_HOLDINGS_MAX", 2)
         other_port = NodeInfo("other", "10.0.0.1:9")
         self.register(A, X)
         self.assertIn("10.0.0.1 may have no more", self.refused(other_port, X, Y, bounded=True))
@@ -626,8 +625,8 @@ class SearchTests(RegistryTestCase):
 
     def test_bound(self) -> None:
         """An answer has so many holdings and no more, whether or not the index found them."""
-        self.patch(finding, "FOUND_MAX", 3)
-        self.patch(finding, "SCAN_SLICE", 2)
+        self.patch(name_search, "FOUND_MAX", 3)
+        self.patch(name_search, "SCAN_SLICE", 2)
         for part in ["data", ".t", "."]:
             self.assertLessEqual(len(self.find(part)), 3)
         self.assertEqual(len(self.find(".")), 3)
@@ -635,7 +634,7 @@ class SearchTests(RegistryTestCase):
 
     def test_short_parts_in_slices(self) -> None:
         """Names that are looked for without the index are read in slices, to the last."""
-        self.patch(finding, "SCAN_SLICE", 1)
+        self.patch(name_search, "SCAN_SLICE", 1)
         found = self.registry.find("tr")
         self.slices.step()
         self.assertNoResult(found)
@@ -644,8 +643,8 @@ class SearchTests(RegistryTestCase):
 
     def test_slices(self) -> None:
         """So are all others, whatever is looked for, and none is left out or comes twice."""
-        self.patch(finding, "SCAN_SLICE", 1)
-        self.patch(finding, "INDEX_SLICE", 1)
+        self.patch(name_search, "SCAN_SLICE", 1)
+        self.patch(name_search, "INDEX_SLICE", 1)
         self.patch(module, "FIND_SLICE", 1)
         self.register(C, *(ResourceInfo(f"a{n}", name) for n, name in enumerate(self.names_of_a)))
         searches: list[tuple[dict[str, Any], set[str]]] = [
@@ -665,7 +664,7 @@ class SearchTests(RegistryTestCase):
 
     def test_gaps(self) -> None:
         """What was removed leaves gaps that cost no slices, and what follows is found."""
-        self.patch(finding, "INDEX_SLICE", 2)
+        self.patch(name_search, "INDEX_SLICE", 2)
         self.register(C, *(ResourceInfo(f"c{n}", "gone.bin") for n in range(100)))
         self.register(D, ResourceInfo("last", "train.last"))
         self.registry.remove(C.location)
@@ -677,7 +676,7 @@ class SearchTests(RegistryTestCase):
 
     def test_gone_caller(self) -> None:
         """A search that nobody waits for looks no further, and makes room."""
-        self.patch(finding, "SCAN_SLICE", 1)
+        self.patch(name_search, "SCAN_SLICE", 1)
         self.patch(module, "FINDS_MAX", 1)
         found = self.registry.find("tr")
         found.cancel()
@@ -707,8 +706,8 @@ class WritingTests(RegistryTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.patch(registry_lists, "READ_SLICE", 4)
-        self.patch(registry_lists, "WRITE_SLICE", 2)
+        self.patch(writer, "READ_SLICE", 4)
+        self.patch(writer, "WRITE_SLICE", 2)
 
     def long_list(self, prefix: str, count: int = 10) -> list[ResourceInfo]:
         return [
@@ -782,8 +781,8 @@ class WritingTests(RegistryTestCase):
 
     def test_long_names(self) -> None:
         """Slices are cut by the names' characters too, written and deleted; none is empty."""
-        self.patch(registry_lists, "WRITE_SLICE", 100)
-        self.patch(registry_lists, "WRITE_CHARACTERS", 10)
+        self.patch(writer, "WRITE_SLICE", 100)
+        self.patch(writer, "WRITE_CHARACTERS", 10)
         long = [ResourceInfo(f"x{number}", f"{number}" * 8) for number in range(5)]
         seen = set()
         self.registry.register(A, long)
@@ -897,7 +896,7 @@ class FileTests(RegistryTestCase):
 
     def test_half_deleted_node(self) -> None:
         """A node whose removal was cut short does not come back, and the rest of it goes."""
-        self.patch(registry_lists, "WRITE_SLICE", 2)
+        self.patch(writer, "WRITE_SLICE", 2)
         self.start()
         self.register(A, *(ResourceInfo(f"x{number}", "x") for number in range(10)))
         self.register(B, ResourceInfo("x0", "x"))
@@ -915,7 +914,7 @@ class FileTests(RegistryTestCase):
 
     def test_half_written_list(self) -> None:
         """A list whose writing was cut short is completed by the next one."""
-        self.patch(registry_lists, "WRITE_SLICE", 2)
+        self.patch(writer, "WRITE_SLICE", 2)
         self.start()
         resources = [ResourceInfo(f"x{number}", "x") for number in range(10)]
         registered = self.registry.register(A, resources)
@@ -972,7 +971,7 @@ class FileTests(RegistryTestCase):
         self.restart()
         # Its node is looked up, all of its rows are read, and at the end a new one is written.
         self.registry.register(A, [*resources, Y])
-        for _ in range(len(resources) // registry_lists.READ_SLICE + 3):
+        for _ in range(len(resources) // writer.READ_SLICE + 3):
             self.slices.step()
         size = self.path.stat().st_size
         with self.path.open("r+b") as file:
@@ -1124,10 +1123,10 @@ class ModelTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         # So small that every list takes several slices.
-        self.patch(registry_lists, "WRITE_SLICE", 1)
-        self.patch(registry_lists, "READ_SLICE", 2)
-        self.patch(finding, "SCAN_SLICE", 2)
-        self.patch(finding, "INDEX_SLICE", 2)
+        self.patch(writer, "WRITE_SLICE", 1)
+        self.patch(writer, "READ_SLICE", 2)
+        self.patch(name_search, "SCAN_SLICE", 2)
+        self.patch(name_search, "INDEX_SLICE", 2)
 
     @settings(deadline=None)
     @given(OPERATIONS)

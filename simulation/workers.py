@@ -1,4 +1,4 @@
-"""Histories in processes of their own, as many at once as there are processors."""
+"""Runs histories in child processes, as many at once as there are processors."""
 
 import faulthandler
 import gc
@@ -14,19 +14,17 @@ from typing import Any
 
 from twisted.python.failure import Failure
 
-from bench.sim.history import History, Outcome
-from p2ptwisted.protocols import datagrams as wire
-from p2ptwisted.protocols import multicast
-from p2ptwisted.support import address_policy as claims
-from p2ptwisted.support import locations as addresses
+from p2ptwisted.protocols import datagrams, multicast
+from p2ptwisted.support import address_policy, locations
+from simulation.history import History, Outcome
 
-#: Seconds of a processor for one history, which takes about five.
+#: Seconds of processor time for one history, which takes about five.
 CPU_MAX = 300
 
-#: Seconds more until one that doesn't end by that is killed.
+#: Seconds more until a process that doesn't end by then is killed.
 CPU_GRACE = 10
 
-#: Datagrams that are remembered with what they say.
+#: Decoded and encoded datagrams that are cached.
 DATAGRAMS_MAX = 10_000
 
 
@@ -38,32 +36,32 @@ def live(seed: int, supernodes: int, nodes: int, long: bool = False) -> Outcome:
         return Outcome(seed, Failure().getTraceback())
 
 
-def _work(told: Connection, cpu_max: int, *life: Any) -> None:
-    """The whole life of a process."""
-    # Where it hangs is told on stderr before it ends.
+def _work(outcomes: Connection, cpu_max: int, *life: Any) -> None:
+    """Run in a child process: live through a history and send its outcome."""
+    # If it hangs, this prints where on stderr before the process ends.
     faulthandler.register(signal.SIGXCPU, chain=True)
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_max, cpu_max + CPU_GRACE))
     gc.disable()  # A third of its time would go there.
-    # All pure; every request is read by all supernodes, and much is repeated.
-    decode = lru_cache(DATAGRAMS_MAX)(wire.decode)
-    encode = lru_cache(DATAGRAMS_MAX)(wire.encode)
-    vars(wire).update(decode=decode)
+    # All of these are pure; every request is decoded by all supernodes, and much is repeated.
+    decode = lru_cache(DATAGRAMS_MAX)(datagrams.decode)
+    encode = lru_cache(DATAGRAMS_MAX)(datagrams.encode)
+    vars(datagrams).update(decode=decode)
     vars(multicast).update(decode=decode, encode=encode)
-    vars(claims).update(parse_location=lru_cache(DATAGRAMS_MAX)(addresses.parse_location))
-    told.send(live(*life))
+    vars(address_policy).update(parse_location=lru_cache(DATAGRAMS_MAX)(locations.parse_location))
+    outcomes.send(live(*life))
 
 
 def run(
     seed: int, supernodes: int, nodes: int, cpu_max: int = CPU_MAX, long: bool = False
 ) -> Outcome:
-    """What comes of a history in a process of its own, which may die."""
+    """Run a history in a child process, which may die, and return its outcome."""
     context = multiprocessing.get_context("forkserver")
-    heard, told = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(told, cpu_max, seed, supernodes, nodes, long))
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(sender, cpu_max, seed, supernodes, nodes, long))
     process.start()
-    told.close()
+    sender.close()
     try:
-        outcome = heard.recv()
+        outcome = receiver.recv()
     except EOFError:
         outcome = None
     process.join()
@@ -77,8 +75,8 @@ def run(
 def run_all(
     seeds: range, supernodes: int, nodes: int, cpu_max: int, long: bool
 ) -> Iterator[Outcome]:
-    """The outcomes as they come."""
-    multiprocessing.get_context("forkserver").set_forkserver_preload(["bench.sim.history"])
+    """Run a history for each seed, and yield the outcomes as they come."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload(["simulation.history"])
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         running = [pool.submit(run, seed, supernodes, nodes, cpu_max, long) for seed in seeds]
         try:

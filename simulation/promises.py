@@ -1,6 +1,6 @@
 """
-What is promised of a group, and watched in every history: no wrong answer,
-the dead forgotten in time, the living known again once the network is whole.
+What a group promises, checked in every history: no answer is wrong, dead nodes are
+forgotten in time, and living nodes are known again once the network is whole.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,49 +9,49 @@ from random import Random
 
 from msgspec import UNSET
 
-from bench.sim.clock import Time
-from bench.sim.members import NodeMember, SupernodeMember
 from p2ptwisted.model import Holders, Holding, ResourceInfo
+from simulation.clock import Time
+from simulation.members import NodeMember, SupernodeMember
 
-#: Seconds after which no list and no answer may have who has died: two sweeps of 5 s, a
-#: third where most failed together, and 2 s for each 64 checks that nobody answers.
+#: Seconds after which no list and no answer may have a dead node: two sweeps of 5 s, a
+#: third if most nodes failed together, and 2 s for each 64 checks that nobody answers.
 FORGOTTEN_WITHIN = 20.0
 
-#: Seconds after which no answer may have what a living node gave up: it may be at another
-#: supernode by then, which takes a silence of 12 s to notice, and the next sweep; in bad
-#: weather some more.
+#: Seconds after which no answer may have what a living node gave up. It may be at another
+#: supernode by then, which takes a silence of 12 s to notice and the next sweep, and some
+#: more in bad weather.
 GIVEN_UP_WITHIN = 33.0
 
-#: Seconds after the network is whole again until every living node is found.
+#: Seconds after the network is whole again within which every living node is found.
 KNOWN_WITHIN = 15.0
 
 #: Seconds that an answer can be on its way: a search's 0.5 s, and the network's.
 ON_ITS_WAY = 1.0
 
-#: Ids that somebody gave up, asked of every supernode at a time.
+#: Ids of given-up resources that every supernode is asked for at a time.
 LOST_ASKED = 50
 
 
-class Broken(AssertionError):
-    """A promise was not kept."""
+class BrokenPromise(AssertionError):
+    """Raised when a promise is not kept."""
 
 
 @dataclass
-class Memory:
-    """What is true, and until when what is true no longer was: of what each location holds."""
+class GroundTruth:
+    """What each location really holds, and until when it held what it no longer holds."""
 
     time: Time
-    #: What there is or was, by id.
+    #: All resources that exist or existed, by id.
     resources: dict[str, ResourceInfo] = field(default_factory=dict)
     #: By location, the ids that it holds.
     held: dict[str, frozenset[str]] = field(default_factory=dict)
-    #: When what it holds no longer was given up.
+    #: By location and id, when what is no longer held was given up.
     lost: dict[tuple[str, str], float] = field(default_factory=dict)
-    #: When those that are dead died, by location.
+    #: By location, when a dead node died.
     died: dict[str, float] = field(default_factory=dict)
 
     def holds(self, location: str, resources: Iterable[ResourceInfo]) -> None:
-        """The living node there holds these from now on, and nothing else."""
+        """Note that the living node there holds these from now on, and nothing else."""
         self.died.pop(location, None)
         held = {one.id: one for one in resources}
         for id in sorted(self.held.get(location, frozenset()) - held.keys()):
@@ -60,6 +60,7 @@ class Memory:
         self.held[location] = frozenset(held)
 
     def dies(self, location: str) -> None:
+        """Note that the node there is dead."""
         self.holds(location, ())
         self.died[location] = self.time.now
 
@@ -69,42 +70,42 @@ class Memory:
 
 
 class Promises:
-    """Checks what members say against what is true; raises Broken."""
+    """Checks what members say against the truth; raises BrokenPromise."""
 
     def __init__(
-        self, memory: Memory, supernodes: Sequence[SupernodeMember], random: Random
+        self, truth: GroundTruth, supernodes: Sequence[SupernodeMember], random: Random
     ) -> None:
-        self._memory = memory
+        self._truth = truth
         self._random = random
         self._supernodes = supernodes
-        #: The most seconds that anything dead was still listed.
+        #: The most seconds for which a dead node was still listed.
         self.latest_forgotten = 0.0
-        #: The most seconds that anything that a living node gave up was still answered.
+        #: The most seconds for which anything that a living node gave up was still in an answer.
         self.latest_given_up = 0.0
 
     def found(self, holding: Holding) -> None:
-        """An answer of the group's is right."""
+        """Check the answer to a search."""
         file = holding.file
         self._is_described(holding.id, file.name, file.size)
         if not file.locations or file.location != file.locations[0]:
-            raise Broken(f"{holding} is not at the first of its locations")
+            raise BrokenPromise(f"{holding} is not at the first of its locations")
         self._are_holders(holding.id, file.locations)
 
     def holders(self, holders: Holders) -> None:
-        """So is a list of holders; nobody has a part of anything."""
+        """Check a list of holders; nobody has a part of anything."""
         self._is_described(holders.id, holders.name, holders.size)
         if holders.partial:
-            raise Broken(f"{holders.partial} have no part of {holders.id}")
+            raise BrokenPromise(f"{holders.partial} have no part of {holders.id}")
         self._are_holders(holders.id, holders.locations)
 
     def _is_described(self, id: str, name: object, size: object) -> None:
-        true = self._memory.resources[id]
+        true = self._truth.resources[id]
         if name not in (UNSET, None, true.name) or size not in (UNSET, None, true.size):
-            raise Broken(f"{true} is told to be {name!r} of {size!r} bytes")
+            raise BrokenPromise(f"{true} is told to be {name!r} of {size!r} bytes")
 
     def _are_holders(self, id: str, locations: Sequence[str]) -> None:
         for location in locations:
-            if id not in self._memory.held.get(location, ()):
+            if id not in self._truth.held.get(location, ()):
                 believing = (
                     supernode.awake_since
                     for supernode in self._supernodes
@@ -113,60 +114,68 @@ class Promises:
                 self._was_holder(location, id, max(believing, default=0.0))
 
     def given_up(self) -> bool:
-        """No supernode answers for what was given up long ago; whether none for any of it."""
+        """
+        Check that no supernode gives in answers what was given up long ago.
+
+        Returns whether none gives anything that was given up.
+        """
         given_up = True
-        ids = list(dict.fromkeys(id for _, id in self._memory.lost))
+        ids = list(dict.fromkeys(id for _, id in self._truth.lost))
         asked = self._random.sample(ids, min(LOST_ASKED, len(ids)))
         for supernode in self._supernodes:
             if not supernode.is_awake:
                 continue
             for holding in supernode.registry.holdings(asked):
                 for location in holding.file.locations:
-                    if holding.id not in self._memory.held.get(location, ()):
+                    if holding.id not in self._truth.held.get(location, ()):
                         self._was_holder(location, holding.id, supernode.awake_since)
                         given_up = False
         return given_up
 
     def _was_holder(self, location: str, id: str, awake_since: float) -> None:
         """
-        The location had it a moment ago.
+        Check that the location had it a moment ago.
 
-        Whoever stood still, or begins again with what it knew, has to look
-        first: `awake_since` is when those began who still believe it.
+        A supernode that was frozen, or restarted with its state, has to check its nodes first:
+        `awake_since` is since when the supernodes that still believe it are awake.
         """
-        now = self._memory.time.now
-        lost, died = self._memory.lost.get((location, id)), self._memory.died.get(location)
+        now = self._truth.time.now
+        lost, died = self._truth.lost.get((location, id)), self._truth.died.get(location)
         if lost is None:
-            raise Broken(f"{location} never held {id}")
+            raise BrokenPromise(f"{location} never held {id}")
         late = now - max(lost, died or 0.0, awake_since)
         if died is None:
             self.latest_given_up = max(self.latest_given_up, late)
         if late > (GIVEN_UP_WITHIN if died is None else FORGOTTEN_WITHIN):
             what = "gave up" if died is None else "died with"
-            raise Broken(f"{location} {what} {id} {now - lost:.1f} s ago")
+            raise BrokenPromise(f"{location} {what} {id} {now - lost:.1f} s ago")
 
     def forgotten(self) -> bool:
-        """No supernode lists a node that has been dead for long; whether none any that is dead."""
+        """
+        Check that no supernode lists a node that has been dead for long.
+
+        Returns whether none lists any dead node.
+        """
         forgotten = True
-        now = self._memory.time.now
+        now = self._truth.time.now
         for supernode in self._supernodes:
             if not supernode.is_awake:
                 continue
             for node in supernode.registry.nodes():
-                died = self._memory.died.get(node.location)
+                died = self._truth.died.get(node.location)
                 if died is None:
                     continue
                 forgotten = False
                 late = now - max(died, supernode.awake_since)
                 self.latest_forgotten = max(self.latest_forgotten, late)
                 if late > FORGOTTEN_WITHIN:
-                    raise Broken(
+                    raise BrokenPromise(
                         f"{supernode.process.location} lists {node.location}, dead for {late:.1f} s"
                     )
         return forgotten
 
     def unknown(self, nodes: Sequence[NodeMember]) -> list[str]:
-        """What the living have and their supernodes don't know of."""
+        """Returns, in words, what these living nodes have that their supernodes don't know of."""
         at: dict[str, list[NodeMember]] = {
             supernode.process.location: []
             for supernode in self._supernodes

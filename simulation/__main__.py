@@ -1,26 +1,27 @@
 """
-Run histories: `python -m bench.sim [--histories N] [--seed OF_THE_FIRST]`, as many at
-once as there are processors. Prints the seed of each that breaks a promise, or whose
-process dies or takes too long, as soon as it does. Without a seed it is the day's, so
-that every day sees other histories.
+Run histories: `python -m simulation [--histories N] [--seed OF_THE_FIRST]`, as many at
+once as there are processors. Prints the seed of each history that breaks a promise, or
+whose process dies or takes too long, as soon as it does. Without a seed it takes the
+day's, so that every day sees other histories.
 """
 
 import argparse
 import sys
 import time
 
-from bench.sim.workers import CPU_MAX, run_all
+from simulation.workers import CPU_MAX, run_all
 
-#: The histories that `make test` runs, and the group in each.
+#: Histories that `make test` runs, and the supernodes and nodes of the group in each.
 HISTORIES, SUPERNODES, NODES = 200, 50, 1_000
 
-#: So many seeds belong to each day.
+#: Seeds for each day.
 SEEDS_A_DAY = 1_000
 
 
 def main(arguments: list[str]) -> int:
+    """Run the histories, and return the exit status: 1 if any of them broke a promise."""
     today = int(time.strftime("%Y%m%d", time.gmtime())) * SEEDS_A_DAY
-    parser = argparse.ArgumentParser(prog="python -m bench.sim", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m simulation", description=__doc__)
     parser.add_argument("--histories", type=int, default=HISTORIES, help="[%(default)s]")
     parser.add_argument("--seed", type=int, default=today, help="of the first [%(default)s]")
     parser.add_argument("--supernodes", type=int, default=SUPERNODES, help="[%(default)s]")
@@ -36,7 +37,7 @@ def main(arguments: list[str]) -> int:
         if outcome.problem:
             print(
                 f"seed {outcome.seed}: {outcome.problem}\n"
-                f"  again: python -m bench.sim --histories 1 --seed {outcome.seed} "
+                f"  again: python -m simulation --histories 1 --seed {outcome.seed} "
                 f"--supernodes {given.supernodes} --nodes {given.nodes}{' --long' * given.long}",
                 flush=True,
             )

@@ -1,6 +1,6 @@
 """
-A peer of another program in a virtual group: supernode and node in one. It knows
-the three datagrams without tags, and says all that it says to the whole group.
+A peer of an older program in a virtual group: supernode and node in one. It knows
+the three datagrams without tags, and sends all its replies to the group.
 """
 
 from collections.abc import Sequence
@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from twisted.internet.interfaces import IMulticastTransport
 from twisted.internet.protocol import DatagramProtocol
 
-from bench.sim.clock import Time
-from bench.sim.members import GROUP, NODE_PORT, answer
-from bench.sim.network import Network, Process, Reply
 from p2ptwisted.protocols.datagrams import FOUND, NOT_FOUND, REQUEST
+from simulation.clock import Time
+from simulation.members import GROUP, NODE_PORT, answer
+from simulation.network import Network, Process, Reply
 
 NAME = "older-peer"
 
 
 class OlderPeer(DatagramProtocol):
-    """Answers for its own resources, by datagram and by HTTP, and asks nothing."""
+    """Answers for its own resources, by datagram and over HTTP, and asks nothing."""
 
     transport: IMulticastTransport
 

@@ -1,9 +1,9 @@
 """
-A virtual network: hosts with one address each, which lose, delay, repeat and
-reorder what they send each other, and can be cut apart.
+A virtual network of hosts with one address each. It loses, delays, repeats and
+reorders what they send each other, and can be partitioned.
 
-Datagrams are carried as they are. Calls are carried as a whole, for TCP
-repeats what is lost: there a loss is a delay.
+Datagrams are carried as they are. A call (an HTTP request and its answer) is never
+lost, because TCP repeats what is lost: there a loss is a delay.
 """
 
 from collections.abc import Callable, Coroutine, Mapping
@@ -19,57 +19,58 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from bench.sim.clock import ProcessClock, Time
 from p2ptwisted.client.transport import CONNECT_TIMEOUT
 from p2ptwisted.protocols.sockets import IMulticastReactor
+from simulation.clock import ProcessClock, Time
 
 Address = tuple[str, int]
 
 #: An answer to a call: a status of HTTP and a body.
 Reply = tuple[int, bytes]
 
-#: What answers calls: method, path, body, and the address of who calls.
+#: A function that answers calls: method, path, body, and the address of the caller.
 Serve = Callable[[str, str, bytes | None, str], Coroutine[Deferred[Any], Any, Reply]]
 
-#: The lowest port that a host gives where any will do.
+#: The lowest port that a host gives when any port will do.
 FIRST_FREE_PORT = 40_000
 
-#: Seconds until TCP sends again what was lost; Linux's least.
-RESENT_AFTER = 0.2
+#: Seconds until TCP sends again what was lost; the least on Linux.
+RETRANSMIT_DELAY = 0.2
 
 
 @dataclass(frozen=True)
 class Weather:
-    """What the network does to what it carries; in parts of 1, and seconds."""
+    """How the network treats what it carries; in parts of 1, and seconds."""
 
     loss: float = 0.0
-    twice: float = 0.0
-    #: It takes any time between these, so that what was sent later can be sooner.
+    duplicated: float = 0.0
+    #: A delivery takes any time between these, so that what was sent later can arrive sooner.
     soonest: float = 0.0001
     latest: float = 0.001
 
 
-#: A cut: by address, the half of the network that it is in.
+#: A network partition: by address, the part of the network that the host is in.
 Cut = Mapping[str, int]
 
 
 class Network:
-    """All processes, the weather between them, and who is cut off from whom."""
+    """All processes, the weather between them, and the cuts."""
 
     def __init__(self, time: Time, random: Random) -> None:
-        #: The weather where there is no worse; of what is worse, the last that came counts.
+        #: The usual weather, and spells of worse weather, of which the latest counts.
         self.usual = Weather()
         self.bad: list[Weather] = []
-        #: Those who are in different halves of any cut don't reach each other.
+        #: Hosts in different parts of any cut don't reach each other.
         self.cuts: list[Cut] = []
-        #: By address, what runs there, or ran there last; none where the machine is off.
+        #: By address, the process that runs there, or ran last; none if the machine is off.
         self.processes: dict[str, Process] = {}
-        #: Datagrams that arrived, and calls that were made.
+        #: How many datagrams arrived, and how many calls were made.
         self.datagrams = self.calls = 0
         self._random = random
-        #: What neither freezes nor dies: the cables, and the kernels of the hosts.
+        #: The clock of what neither freezes nor dies: the cables, and the hosts' kernels.
         self._cables = ProcessClock(time)
-        #: In the order in which they joined, so that a seed always says the same.
+        #: By group, the sockets in the order in which they joined, so that a seed always
+        #: gives the same history.
         self._members: dict[Address, dict[Socket, None]] = {}
 
     @property
@@ -77,12 +78,13 @@ class Network:
         return self.bad[-1] if self.bad else self.usual
 
     def mend(self) -> None:
-        """No cut and no weather any more."""
+        """End all cuts and all weather."""
         self.usual = Weather()
         self.bad.clear()
         self.cuts.clear()
 
     def reaches(self, one: str, other: str) -> bool:
+        """Whether no cut is between two addresses."""
         return all(cut.get(one) == cut.get(other) for cut in self.cuts)
 
     def _delay(self) -> float:
@@ -98,7 +100,7 @@ class Network:
         self._members.get(group, {}).pop(socket, None)
 
     def carry(self, sender: "Process", port: int, payload: bytes, to: Address) -> None:
-        """Take a datagram to all who hear it, but its sender, who would only drop it."""
+        """Deliver a datagram to all who hear it but its sender, who would only drop it."""
         group = self._members.get(to)
         weather, chance, source = self.weather, self._random.random, (sender.address, port)
         soonest, span = weather.soonest, weather.latest - weather.soonest
@@ -110,9 +112,9 @@ class Network:
                 continue
             if chance() < weather.loss:
                 continue
-            for _ in range(1 + (chance() < weather.twice)):
+            for _ in range(1 + (chance() < weather.duplicated)):
                 self.datagrams += 1
-                process.certainly(soonest + span * chance(), socket.hear, payload, source)
+                process.call_fixed(soonest + span * chance(), socket.hear, payload, source)
 
     def _bound(self, to: Address) -> "list[Socket]":
         process = self.processes.get(to[0])
@@ -124,7 +126,7 @@ class Network:
     def call(
         self, caller: "Process", to: Address, method: str, path: str, body: bytes | None
     ) -> Deferred[Reply]:
-        """What the process there answers; fails where none listens, or can be reached."""
+        """Fires with the answer of the process there; fails if none listens or is reachable."""
         answered: Deferred[Reply] = Deferred()
         self.calls += 1
 
@@ -135,8 +137,8 @@ class Network:
             if process.is_dead or process.port != to[1] or process.serve is None:
                 send_back(fail(ConnectionRefusedError()))
                 return
-            # A frozen process has its connections taken by its kernel, and hears of them later.
-            process.certainly(0, begin, process.serve)
+            # The kernel accepts a frozen process's connections; the process sees them later.
+            process.call_fixed(0, begin, process.serve)
 
         def begin(serve: Serve) -> None:
             send_back(Deferred.fromCoroutine(serve(method, path, body, caller.address)))
@@ -146,21 +148,21 @@ class Network:
 
         def sent(result: Any) -> None:
             if self.reaches(caller.address, to[0]):
-                caller.certainly(self._call_delay(), came_back, result)
+                caller.call_fixed(self._call_delay(), came_back, result)
 
         def came_back(result: Any) -> None:
             if not answered.called:
                 answered.callback(result)
 
         if self.reaches(caller.address, to[0]) and to[0] in self.processes:
-            self._cables.certainly(self._call_delay(), arrived)
+            self._cables.call_fixed(self._call_delay(), arrived)
         else:
-            caller.certainly(CONNECT_TIMEOUT, came_back, Failure(TimeoutError()))
+            caller.call_fixed(CONNECT_TIMEOUT, came_back, Failure(TimeoutError()))
         return answered
 
     def _call_delay(self) -> float:
-        """The seconds that a message takes in TCP."""
-        seconds, wait, loss = self._delay(), RESENT_AFTER, self.weather.loss
+        """Returns the seconds that a message takes over TCP."""
+        seconds, wait, loss = self._delay(), RETRANSMIT_DELAY, self.weather.loss
         while self._random.random() < loss:
             seconds += wait
             wait *= 2
@@ -169,10 +171,10 @@ class Network:
 
 @implementer(IMulticastReactor)
 class Process(ProcessClock):
-    """A process on a host of its own: a reactor with a clock, datagrams, and calls."""
+    """A process on a host of its own: a reactor with a clock, datagrams and calls."""
 
     def __init__(self, time: Time, network: Network, address: str, port: int) -> None:
-        """It listens for calls on `port` as soon as `serve` is set."""
+        """It accepts calls on `port` as soon as `serve` is set."""
         super().__init__(time)
         self.network = network
         self.address = address
@@ -188,7 +190,7 @@ class Process(ProcessClock):
         return f"{self.address}:{self.port}"
 
     def kill(self, with_host: bool = False) -> None:
-        """End it at once; `with_host`: nothing there refuses calls any more, either."""
+        """End it at once; `with_host`: its machine is off then, and doesn't refuse calls either."""
         super().kill()
         for socket in list(self.sockets.values()):
             socket.close()
@@ -260,7 +262,7 @@ class Socket:
         return 1
 
     def setLoopbackMode(self, mode: bool) -> None:
-        """Nobody hears himself here."""
+        """No process hears itself here."""
 
     def getLoopbackMode(self) -> bool:
         return False

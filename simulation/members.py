@@ -1,9 +1,9 @@
 """
-The members of a virtual group: a supernode and a node, made of the real
-registry, sweep, overlay, membership and client, on a process that is not real.
+The members of a virtual group: supernodes and nodes made of the real registry,
+sweep, overlay, membership and client, on virtual processes.
 
-Between client and routes stands no HTTP: of a call go its method, path and
-JSON, which is what the client makes and understands.
+There is no HTTP between client and routes: a call has the method, path and JSON that
+the client makes and understands.
 """
 
 import uuid
@@ -18,22 +18,22 @@ from twisted.internet.task import Cooperator
 from twisted.logger import Logger
 from twisted.web.iweb import IAgent
 
-from bench.sim.clock import Time
-from bench.sim.network import Network, Process, Reply
 from p2ptwisted.client.api import Client
 from p2ptwisted.errors import UnknownResource
 from p2ptwisted.model import SUPERNODE_ID, Health, Presence, Registration, ResourceInfo
 from p2ptwisted.node.membership import Membership
-from p2ptwisted.node.service import DISCOVERY_TIMEOUT
-from p2ptwisted.protocols.multicast import MulticastOverlay
+from p2ptwisted.protocols.multicast import DISCOVERY_TIMEOUT, MulticastOverlay
 from p2ptwisted.protocols.sockets import MulticastGroup
-from p2ptwisted.supernode.failure_detector import Sweep
+from p2ptwisted.supernode.local_answers import LocalAnswers
+from p2ptwisted.supernode.local_supernode import LocalSupernode
 from p2ptwisted.supernode.registry.registry import Registry
 from p2ptwisted.supernode.registry.schema import SCHEMA
-from p2ptwisted.supernode.service import LocalAnswers, LocalSupernode
+from p2ptwisted.supernode.sweep import Sweep
 from p2ptwisted.support.locations import Location, OwnLocation
 from p2ptwisted.support.sqlite import Database
 from p2ptwisted.web.error_responses import status_of
+from simulation.clock import Time
+from simulation.network import Network, Process, Reply
 
 GROUP = MulticastGroup("239.255.10.1", 4321)
 
@@ -43,14 +43,14 @@ SUPERNODE_PORT, NODE_PORT = 5000, 8000
 SWEEP_INTERVAL, SEARCH_TIMEOUT = 5.0, 0.5
 
 
-#: How a supernode asks another for the holders that it knows by itself.
+#: The query with which a supernode asks another for the holders in its own registry.
 HERE = "?here=1"
 
 _log = Logger()
 
 
 class VirtualClient(Client):
-    """The client, with a virtual network where HTTP would be."""
+    """The client, on the virtual network instead of HTTP."""
 
     def __init__(self, process: Process) -> None:
         super().__init__(process, cast(IAgent, None))
@@ -67,7 +67,7 @@ class VirtualClient(Client):
 
 
 class _Disk(Database):
-    """A state folder, which outlives those who open it."""
+    """A state folder, which outlives the processes that open it."""
 
     def __init__(self) -> None:
         super().__init__(None, "registry", SCHEMA)
@@ -78,20 +78,20 @@ class _Disk(Database):
 
 
 class _Registry(Registry):
-    """A registry that remembers when it forgot a node."""
+    """A registry that records when it removed a node."""
 
     def __init__(self, process: Process, database: Database) -> None:
         super().__init__(_one_step_at_a_time(process), database)
         self._process = process
-        self.forgot: dict[str, float] = {}
+        self.removed_at: dict[str, float] = {}
 
     def remove(self, location: str) -> bool:
-        self.forgot[location] = self._process.seconds()
+        self.removed_at[location] = self._process.seconds()
         return super().remove(location)
 
 
 class SupernodeMember:
-    """A supernode, which can be killed and started again, with or without what it knew."""
+    """A supernode, which can be killed and restarted, with or without its state."""
 
     def __init__(self, time: Time, network: Network, address: str, random: Random) -> None:
         self._time = time
@@ -103,7 +103,7 @@ class SupernodeMember:
 
     def _begin(self) -> None:
         process = self.process = Process(self._time, self._network, self._address, SUPERNODE_PORT)
-        #: When it began, or thawed: what it believed before may be out of date.
+        #: When it started or thawed: what it believed before may be out of date.
         self.awake_since = self._time.now
         self.registry = _Registry(process, self._database)
         self.registry.open()
@@ -111,17 +111,19 @@ class SupernodeMember:
         sweep = self._sweep = Sweep(
             process, self.registry, client.is_well, client.has_supernode, SWEEP_INTERVAL
         )
-        known = LocalAnswers(self.registry, _own_location(process))
+        local_answers = LocalAnswers(self.registry, _own_location(process))
         overlay = self._overlay = MulticastOverlay(
             process,
             GROUP,
             _name(self._random),
             SEARCH_TIMEOUT,
-            answers=known.locations,
+            answers=local_answers.locations,
             confirms=lambda location, id: Deferred.fromCoroutine(client.confirms(location, id)),
             addresses=lambda _: [self._address],
         )
-        self.supernode = LocalSupernode(process, self.registry, known, sweep, overlay, client)
+        self.supernode = LocalSupernode(
+            process, self.registry, local_answers, sweep, overlay, client
+        )
         process.serve = self._serve
         sweep.startService()
         overlay.startService()
@@ -131,20 +133,20 @@ class SupernodeMember:
         return not (self.process.is_dead or self.process.is_frozen)
 
     def believed(self, location: str, id: str, within: float) -> bool:
-        """Whether it believes that who is there has it, or did so many seconds ago."""
-        forgot = self.registry.forgot.get(location)
-        return (forgot is not None and self._time.now - forgot < within) or (
+        """Whether it believes, or did less than `within` seconds ago, that the node has `id`."""
+        removed_at = self.registry.removed_at.get(location)
+        return (removed_at is not None and self._time.now - removed_at < within) or (
             location in self.registry.holders(id).locations
         )
 
     def thaw(self) -> None:
-        """Go on, where it stands still."""
+        """Let it go on, if it is frozen."""
         if self.process.is_frozen:
             self.process.thaw()
             self.awake_since = self._time.now
 
     def restart(self, with_state: bool) -> None:
-        """Begin again after a kill, with what was in the state folder, or with nothing."""
+        """Start it again after a kill, with its state folder or an empty one."""
         if not with_state:
             self._database.close()
             self._database = _Disk()
@@ -176,7 +178,7 @@ class SupernodeMember:
 
 
 class NodeMember:
-    """A node that shares what it is told to share."""
+    """A node that shares a given list of resources."""
 
     def __init__(self, time: Time, network: Network, address: str, random: Random) -> None:
         self._time = time
@@ -187,7 +189,7 @@ class NodeMember:
         self._is_leaving = False
 
     def start(self, given: Sequence[str], resources: Sequence[ResourceInfo]) -> None:
-        """Begin, or begin again after a kill; `given` are the supernodes in its options."""
+        """Start it, also again after a kill; `given` are the supernodes in its options."""
         self.resources = list(resources)
         process = self.process = Process(self._time, self._network, self._address, NODE_PORT)
         overlay = MulticastOverlay(
@@ -213,16 +215,16 @@ class NodeMember:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it is of the group: neither dead nor stopping."""
+        """Whether it is a member of the group: neither dead nor stopping."""
         return not (self.process.is_dead or self._is_leaving)
 
     def leave(self) -> None:
-        """Stop politely, for good."""
+        """Stop it with a goodbye, for good."""
         self._is_leaving = True
         self.membership.stopService().addCallback(lambda _: self.process.kill())
 
     def share(self, resources: Sequence[ResourceInfo]) -> None:
-        """Share these from now on, instead."""
+        """Replace what it shares."""
         self.resources = list(resources)
         self.membership.changed()
 
@@ -239,12 +241,12 @@ class NodeMember:
 
 
 def answer(data: object) -> Reply:
-    """A success, as the client understands it."""
+    """Returns the reply of a success, as the client understands it."""
     return 200, msgspec.json.encode({"data": data})
 
 
 def _refusal(what: str, error: Exception) -> Reply:
-    """What the routes would make of it; a mistake of the code's own is logged, as theirs is."""
+    """Returns the reply that the routes would make of it; an unexpected error is logged, too."""
     status = status_of(error)
     if status is None:
         _log.failure("{what} failed", what=what)
@@ -253,7 +255,7 @@ def _refusal(what: str, error: Exception) -> Reply:
 
 
 def _one_step_at_a_time(process: Process) -> Cooperator:
-    """A Cooperator that doesn't look at the real clock, so that a seed always says the same."""
+    """Returns a Cooperator without the real clock, so that a seed always gives the same history."""
     return Cooperator(
         terminationPredicateFactory=lambda: lambda: True,
         scheduler=lambda step: process.callLater(0, step),

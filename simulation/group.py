@@ -1,36 +1,36 @@
-"""The members of one history, what they share, and the note that is taken of it."""
+"""The members of one history, what they share, and the record of that."""
 
 import hashlib
 from random import Random
 
-from bench.sim.clock import Time
-from bench.sim.members import SUPERNODE_PORT, NodeMember, SupernodeMember
-from bench.sim.network import Network
-from bench.sim.older import OlderPeer
-from bench.sim.promises import Memory
 from p2ptwisted.model import ResourceInfo
+from simulation.clock import Time
+from simulation.members import SUPERNODE_PORT, NodeMember, SupernodeMember
+from simulation.network import Network
+from simulation.older_peer import OlderPeer
+from simulation.promises import GroundTruth
 
-#: Of all nodes, those that were given no supernode and have to find one.
-WITHOUT = 0.02
+#: The part of all nodes that are given no supernode and have to discover one.
+DISCOVERING = 0.02
 
-#: Resources that a node shares; of these every fourth is one that others have too.
+#: How many resources a node shares; every fourth is one that others have too.
 SHARED = range(1, 6)
 
-#: Resources that only a peer of another program has.
-OLDER = 20
+#: Resources that only a peer of an older program has.
+OLDER_RESOURCES = 20
 
 
 class Group:
-    """Supernodes from the beginning; the nodes come one after the other."""
+    """Supernodes from the beginning, and nodes that join one after the other."""
 
     def __init__(
         self, time: Time, network: Network, random: Random, supernodes: int, nodes: int
     ) -> None:
-        """`nodes` are those to come."""
+        """`nodes`: how many will join."""
         self._time = time
         self._network = network
         self._random = random
-        self.memory = Memory(time)
+        self.truth = GroundTruth(time)
         self.supernodes = [
             SupernodeMember(time, network, _address(1, number), self._fork())
             for number in range(supernodes)
@@ -42,63 +42,65 @@ class Group:
         for supernode in self.supernodes:
             supernode.close()
 
-    # -- who is there
+    # -- members
 
     def awake(self) -> list[SupernodeMember]:
-        """The supernodes that can be asked."""
+        """Returns the supernodes that can be asked."""
         return [one for one in self.supernodes if one.is_awake]
 
     def alive(self) -> list[NodeMember]:
+        """Returns the nodes that are alive, frozen ones too."""
         return [one for one in self.nodes if one.is_alive]
 
     def active(self) -> list[NodeMember]:
-        """Those that are alive and don't stand still."""
+        """Returns the nodes that are alive and not frozen."""
         return [one for one in self.nodes if one.is_alive and not one.process.is_frozen]
 
-    # -- what becomes of them
+    # -- changes
 
     def add_older_peer(self) -> OlderPeer:
-        """A peer of another program, with what nobody else has."""
-        resources = [_resource(f"older-{number}") for number in range(OLDER)]
+        """Add a peer of an older program, with resources that nobody else has."""
+        resources = [_resource(f"older-{number}") for number in range(OLDER_RESOURCES)]
         ids = [one.id for one in resources]
         peer = OlderPeer(self._time, self._network, _address(3, 0), ids)
-        self.memory.holds(peer.location, resources)
+        self.truth.holds(peer.location, resources)
         return peer
 
     def add_node(self) -> None:
+        """Start another node."""
         number = len(self.nodes)
         node = NodeMember(self._time, self._network, _address(2, number), self._fork())
         self.nodes.append(node)
         self._start(node, f"node-{number}")
 
     def restart(self, node: NodeMember) -> None:
-        """It comes back, with other files and other supernodes in its options."""
+        """Restart a node, with other files and other supernodes in its options."""
         self._start(node, f"again at {self._time.now}")
 
     def _start(self, node: NodeMember, names: str) -> None:
         node.start(self._some_supernodes(), self._some_resources(names))
-        self.memory.holds(node.process.location, node.resources)
+        self.truth.holds(node.process.location, node.resources)
 
     def change(self, node: NodeMember) -> None:
-        """What it shares is replaced."""
+        """Replace what a node shares."""
         node.share(self._some_resources(f"{node.process.location} at {self._time.now}"))
-        self.memory.holds(node.process.location, node.resources)
+        self.truth.holds(node.process.location, node.resources)
 
     def kill(self, node: NodeMember, with_host: bool) -> None:
         node.process.kill(with_host)
-        self.memory.dies(node.process.location)
+        self.truth.dies(node.process.location)
 
     def leave(self, node: NodeMember) -> None:
-        """It stops politely."""
+        """Stop a node with a goodbye."""
         node.leave()
-        self.memory.dies(node.process.location)
+        self.truth.dies(node.process.location)
 
-    # -- what they are given
+    # -- random options and resources
 
     def _some_supernodes(self) -> list[str]:
-        """The locations of those that a node is given; of none for a few."""
+        """Returns the locations that a node has in its options; for a few there are none."""
         random = self._random
-        count = 0 if random.random() < WITHOUT else random.choice((1, 2, 3))
+        count = 0 if random.random() < DISCOVERING else random.choice((1, 2, 3))
         given = random.sample(range(len(self.supernodes)), min(count, len(self.supernodes)))
         return [f"{_address(1, one)}:{SUPERNODE_PORT}" for one in given]
 
@@ -110,7 +112,7 @@ class Group:
         ]
 
     def _fork(self) -> Random:
-        """Chances of its own, so that one part's don't change another's."""
+        """Returns another random generator, so that no part changes the chances of another."""
         return Random(self._random.getrandbits(64))
 
 

@@ -1,30 +1,30 @@
-"""What happens to a group on networks: cuts, bad weather, deaths, standstills and changes."""
+"""The mishaps of a group: network cuts, bad weather, deaths, freezes and changes."""
 
 from collections.abc import Callable
 from random import Random
 from typing import TypeVar
 
-from bench.sim.clock import ProcessClock
-from bench.sim.group import Group
-from bench.sim.members import NodeMember
-from bench.sim.network import Network, Weather
+from simulation.clock import ProcessClock
+from simulation.group import Group
+from simulation.members import NodeMember
+from simulation.network import Network, Weather
 
-#: Mishaps in one history besides those that each has.
+#: Mishaps in one history in addition to those that each has.
 MORE = range(4)
 
-#: How many nodes one mishap befalls; at the most half of them.
-BEFALLEN = (1, 2, 5, 20, 100)
+#: How many nodes one mishap affects; at most half of them.
+AFFECTED = (1, 2, 5, 20, 100)
 
 _T = TypeVar("_T")
 
 
 class Mishaps:
-    """Lets them happen to a group until peace."""
+    """Makes mishaps happen to a group until peace."""
 
     def __init__(
         self, clock: ProcessClock, network: Network, group: Group, random: Random, peace: float
     ) -> None:
-        """`peace`: from when on, in seconds, there is time to be known; nobody comes back later."""
+        """`peace`: when the mishaps end, in seconds; no member comes back after that."""
         self._clock = clock
         self._network = network
         self._group = group
@@ -32,7 +32,7 @@ class Mishaps:
         self._peace = peace
 
     def plan(self, begin: float, end: float) -> None:
-        """Choose which there are and when; one of each of the worst in any case."""
+        """Choose which mishaps happen and when; each of the worst happens at least once."""
         random = self._random
         worst = (self._cut, self._bad_weather, self._kill_supernode, self._kill_nodes)
         others = (
@@ -46,7 +46,7 @@ class Mishaps:
             self._clock.callLater(random.uniform(begin, end) - self._clock.seconds(), mishap)
 
     def make_peace(self) -> None:
-        """Whatever can be mended is mended; the dead stay dead."""
+        """Mend what can be mended; the dead stay dead."""
         self._network.mend()
         for supernode in self._group.supernodes:
             supernode.thaw()
@@ -56,7 +56,7 @@ class Mishaps:
     # -- of the network
 
     def _cut(self) -> None:
-        """The network falls into two halves for a while."""
+        """Partition the network into two parts for a while."""
         part = self._random.uniform(0.1, 0.5)
         cut = {address: int(self._random.random() < part) for address in self._network.processes}
         self._for_a_while(self._network.cuts, cut, self._random.uniform(1, 30))
@@ -69,7 +69,7 @@ class Mishaps:
         self._for_a_while(self._network.bad, weather, random.uniform(5, 20))
 
     def _for_a_while(self, all: list[_T], one: _T, seconds: float) -> None:
-        """Have it among all of its kind for so long, or until peace."""
+        """Add `one` to `all` of its kind for so many seconds, or until peace."""
         all.append(one)
 
         def ends() -> None:
@@ -81,7 +81,7 @@ class Mishaps:
     # -- of supernodes
 
     def _kill_supernode(self) -> None:
-        """One dies, with its machine or without, and perhaps comes back."""
+        """Kill a supernode, with or without its machine; perhaps it comes back."""
         awake, random = self._group.awake(), self._random
         if len(awake) < 2:
             return
@@ -119,7 +119,7 @@ class Mishaps:
 
     def _some_nodes(self) -> list[NodeMember]:
         active = self._group.active()
-        return self._random.sample(active, min(self._random.choice(BEFALLEN), len(active) // 2))
+        return self._random.sample(active, min(self._random.choice(AFFECTED), len(active) // 2))
 
     # -- bits
 

@@ -1,8 +1,8 @@
 """
-Virtual time: one queue of all that is to happen, and a clock for each process,
-which can be killed and frozen.
+Virtual time: one queue of all calls to come, and a clock for each process, which
+can be killed and frozen.
 
-Twisted's own Clock sorts all its calls at every new one; here are ten thousands.
+Twisted's own Clock sorts all its calls whenever one is added; here are tens of thousands.
 """
 
 import heapq
@@ -15,8 +15,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
 
-class _Certain:
-    """What nobody calls off or puts off: most of all that happens, at half the price."""
+class _FixedCall:
+    """A call that is never canceled or postponed: most are, and it costs half as much."""
 
     __slots__ = ("args", "called", "func", "time")
 
@@ -33,7 +33,7 @@ class _Certain:
         return self.time
 
 
-_Call = DelayedCall | _Certain
+_Call = DelayedCall | _FixedCall
 
 
 class Time:
@@ -51,18 +51,18 @@ class Time:
         heapq.heappush(self._queue, (due, next(self._order), call, owner))
 
     def run_until(self, end: float) -> None:
-        """Let all happen that is due until then, in order."""
+        """Make all calls that are due until then, in order."""
         queue = self._queue
         while queue and queue[0][0] <= end:
             due, _, call, owner = heapq.heappop(queue)
             if call.called or call.cancelled or owner.is_dead:
                 continue
             if call.getTime() > due:
-                self.put(call, owner)  # It was put off meanwhile.
+                self.put(call, owner)  # It was postponed meanwhile.
             elif owner.is_frozen:
                 owner.held.append(call)
             else:
-                # What was held up is late; time doesn't go back for it.
+                # A call that was held up is late; time doesn't go back for it.
                 self.now = max(self.now, due)
                 call.called = 1
                 call.func(*call.args, **call.kw)
@@ -71,13 +71,13 @@ class Time:
 
 @implementer(IReactorTime)
 class ProcessClock:
-    """The clock of one process: what is due while it is frozen happens when it thaws."""
+    """The clock of one process: calls that are due while it is frozen are made when it thaws."""
 
     def __init__(self, time: Time) -> None:
         self.time = time
         self.is_dead = False
         self.is_frozen = False
-        #: What became due while it was frozen, in order.
+        #: Calls that became due while it was frozen, in order.
         self.held: list[_Call] = []
 
     def seconds(self) -> float:
@@ -98,10 +98,10 @@ class ProcessClock:
         self.time.put(call, self)
         return call
 
-    def certainly(self, delay: float, callable: Callable[..., Any], *args: object) -> None:
-        """The same for what is never called off."""
+    def call_fixed(self, delay: float, callable: Callable[..., Any], *args: object) -> None:
+        """As `callLater`, for a call that is never canceled or postponed."""
         due = self.time.now + delay
-        self.time.put_at(due, _Certain(due, callable, args), self)
+        self.time.put_at(due, _FixedCall(due, callable, args), self)
 
     def _put(self, call: DelayedCall) -> None:
         self.time.put(call, self)
@@ -110,19 +110,21 @@ class ProcessClock:
         raise NotImplementedError("nothing in a daemon asks for it")
 
     def freeze(self) -> None:
+        """Hold all calls until it thaws."""
         self.is_frozen = True
 
     def thaw(self) -> None:
+        """Make the calls that were held, and go on."""
         self.is_frozen = False
         held, self.held = self.held, []
         for call in held:
             self.time.put(call, self)
 
     def kill(self) -> None:
-        """Nothing of it ever happens again."""
+        """Drop all calls, for good."""
         self.is_dead = True
         self.held.clear()
 
 
 def _ignore(call: DelayedCall) -> None:
-    """A call that was called off is dropped when its time comes."""
+    """A canceled call is dropped when its time comes."""

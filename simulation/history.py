@@ -1,6 +1,6 @@
 """
-One history: a group that begins, to which a seed lets happen what happens on
-networks, and which is then left in peace.
+One history: a group starts, mishaps chosen by a seed happen to it, and then it is
+left in peace.
 """
 
 import gc
@@ -14,36 +14,36 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
-from bench.sim.clock import ProcessClock, Time
-from bench.sim.group import Group
-from bench.sim.mishaps import Mishaps
-from bench.sim.network import Network, Weather
-from bench.sim.older import OlderPeer
-from bench.sim.promises import GIVEN_UP_WITHIN, KNOWN_WITHIN, Broken, Promises
-from bench.sim.questions import Questions
 from p2ptwisted.support.twisted_internals.reactor import take_unhandled
+from simulation.clock import ProcessClock, Time
+from simulation.group import Group
+from simulation.mishaps import Mishaps
+from simulation.network import Network, Weather
+from simulation.older_peer import OlderPeer
+from simulation.promises import GIVEN_UP_WITHIN, KNOWN_WITHIN, BrokenPromise, Promises
+from simulation.questions import Questions
 
 #: Seconds of a history: until all have joined, until the first mishap can come.
 SETTLED, CALM_UNTIL = 4.0, 5.0
 
-#: Seconds of a history until the last mishap, and the same of one that is so long that
-#: whatever happens once a minute happens in it.
+#: Seconds of a history until the last mishap; and the same of a long one, in which
+#: everything happens that happens once a minute.
 MISHAPS_UNTIL, LONG_UNTIL = 20.0, 120.0
 
-#: Every so manieth seed's group has a peer of another program.
-OLDER_EACH = 5
+#: One in so many seeds has a group with a peer of an older program.
+OLDER_EVERY = 5
 
-#: Seconds from the last mishap until peace, of asking for what all have in the end, of asking
-#: for what an older peer has, and for the last answers.
+#: Seconds from the last mishap until peace; then, at the end, of asking for what all have, of
+#: asking for what an older peer has, and of waiting for the last answers.
 MENDING, ASKING, ASKING_OLDER, LAST = 2.0, 3.0, 2.0, 1.0
 
 #: Seconds of peace, at least, before the last questions: until then a supernode may not have
-#: heard of another (multicast.REFRESH). And for how many of these all must be as it should:
-#: a sweep's and a heartbeat's 5 s, and some more.
+#: heard of another (multicast.REFRESH). And for how many of these all must be well: a sweep's
+#: and a heartbeat's 5 s, and some more.
 PEACE, STEADY = 11.0, 6.0
 
-#: Seconds between two looks at whether the dead and what was given up are forgotten, and in
-#: peace all known: then, and before.
+#: Seconds between two checks that the dead and what was given up are forgotten and, in peace,
+#: that all living nodes are known: in peace, and before it.
 LOOK, LOOK_AMISS = 1, 2
 
 #: Seconds between two questions of a kind: while all is well, and while mishaps happen.
@@ -53,24 +53,24 @@ SEARCH_AMISS, BURST_AMISS, HOLDERS_AMISS = 0.5, 2.5, 5.0
 #: Seconds between two bursts with something of an older peer's.
 BURST_OLDER = 0.2
 
-#: What weather there is where there is no worse, at the most; in parts of 1, and seconds.
-USUAL_LOSS, USUAL_TWICE, USUAL_LATEST = 0.002, 0.005, 0.005
+#: The usual weather at its worst; in parts of 1, and seconds.
+USUAL_LOSS, USUAL_DUPLICATED, USUAL_LATEST = 0.002, 0.005, 0.005
 
-#: Of what is asked for and there, the part that must be found, whatever happens.
+#: The part of what is asked for and there that must be found, whatever happens.
 FOUND = 0.6
 
-#: Problems of one history that are told: an error that nobody took is logged in two events.
-PROBLEMS_TOLD = 2
+#: Problems of one history that are reported: an unhandled error is logged in two events.
+PROBLEMS_MAX = 2
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a history came to; times in seconds."""
+    """The result of a history; times in seconds."""
 
     seed: int
     #: Why it is a failure; empty where it is none.
     problem: str
-    #: Ids that were asked for and that somebody had; how many of them were found, or not.
+    #: How many ids were asked for that somebody had; how many were found, and how many not.
     asked: int = 0
     answers: int = 0
     misses: int = 0
@@ -92,29 +92,29 @@ class History:
         self.seed = seed
         self._random = Random(seed)
         self._time = Time()
-        #: On whose time mishaps happen and the observer asks.
+        #: The clock of the mishaps and the questions.
         self._clock = ProcessClock(self._time)
         self._network = Network(self._time, self._fork())
         self._trace = hashlib.sha256()
-        #: What went wrong first, and next, which may say more.
+        #: What went wrong first, and next, because that may say more.
         self._problems: list[str] = []
         self._known_within = 0.0
-        #: What is asked while anything may be amiss.
+        #: The calls of the questions that are asked amid mishaps.
         self._asked_amiss: list[IDelayedCall] = []
         self._last_mishap = LONG_UNTIL if long else MISHAPS_UNTIL
         self._peace = self._last_mishap + MENDING
         self._group = Group(self._time, self._network, self._fork(), supernodes, nodes)
         self._older: OlderPeer | None = None
         self._mishaps = Mishaps(self._clock, self._network, self._group, self._fork(), self._peace)
-        self._promises = Promises(self._group.memory, self._group.supernodes, self._fork())
+        self._promises = Promises(self._group.truth, self._group.supernodes, self._fork())
         self._questions = Questions(
-            self._group, self._promises, self._fork(), self._fail, self._told
+            self._group, self._promises, self._fork(), self._fail, self._record
         )
         for _ in range(nodes):
             self._at(self._random.uniform(0, SETTLED / 2), self._group.add_node)
 
     def run(self) -> Outcome:
-        """Live through it all; never raises."""
+        """Run it all, and return the outcome; never raises."""
         observer = cast(ILogObserver, self._log)
         globalLogPublisher.addObserver(observer)
         try:
@@ -147,14 +147,14 @@ class History:
     # -- what is to come
 
     def _plan(self) -> None:
-        """All that happens until peace, and what is asked meanwhile and later."""
+        """Schedule all that happens until peace, and what is asked until then and later."""
         random, questions = self._random, self._questions
         self._network.usual = Weather(
             random.uniform(0, USUAL_LOSS),
-            random.uniform(0, USUAL_TWICE),
+            random.uniform(0, USUAL_DUPLICATED),
             latest=random.uniform(0.001, USUAL_LATEST),
         )
-        if self.seed % OLDER_EACH == 2:
+        if self.seed % OLDER_EVERY == 2:
             self._older = self._group.add_older_peer()
         self._at(SETTLED, setattr, questions, "all_is_well", True)
         self._ask_often(SETTLED, CALM_UNTIL)
@@ -170,7 +170,7 @@ class History:
         ]
 
     def _become_well(self) -> None:
-        """Have peace last until all has been as it should for a while."""
+        """Let peace last until all has been well for a while."""
         amiss = self._time.now
         while self._time.now < max(self._peace + PEACE, amiss + STEADY):
             self._time.run_until(self._time.now + LOOK)
@@ -179,7 +179,7 @@ class History:
             if unknown:
                 self._known_within = peace + LOOK
                 if peace >= KNOWN_WITHIN:
-                    raise Broken(f"{len(unknown)} unknown after {peace} s: {unknown[:5]}")
+                    raise BrokenPromise(f"{len(unknown)} unknown after {peace} s: {unknown[:5]}")
             if unknown or not self._is_forgotten():
                 amiss = self._time.now
         for question in self._asked_amiss:
@@ -187,12 +187,16 @@ class History:
                 question.cancel()
 
     def _is_forgotten(self) -> bool:
-        """Whether all is that is no longer so; raises Broken where it is so no longer for long."""
+        """
+        Whether all supernodes have forgotten the dead and what was given up.
+
+        Raises BrokenPromise if any should have long ago.
+        """
         forgotten, given_up = self._promises.forgotten(), self._promises.given_up()
         return forgotten and given_up
 
     def _ask_at_last(self) -> None:
-        """Ask for what all have, and in the end for what an older peer has, and be answered."""
+        """Ask for what all have, then for what an older peer has, and wait for the answers."""
         until = self._time.now + ASKING
         self._questions.all_is_well = True
         self._at(self._time.now, self._questions.holders)
@@ -201,7 +205,7 @@ class History:
             since, until = until, until + ASKING_OLDER
             self._each(BURST_OLDER, since, until, self._questions.burst, self._older)
         self._time.run_until(until)
-        # What is asked from now on may stay open.
+        # Questions asked from now on may stay open.
         self._questions.all_is_well = False
         self._time.run_until(until + LAST)
 
@@ -212,35 +216,35 @@ class History:
     def _end(self) -> None:
         asked, answers = self._questions.asked, self._questions.answers
         if self._questions.open:
-            raise Broken(f"{self._questions.open} questions are not answered")
+            raise BrokenPromise(f"{self._questions.open} questions are not answered")
         if answers < asked * FOUND:
-            raise Broken(f"only {answers} of {asked} were found")
+            raise BrokenPromise(f"only {answers} of {asked} were found")
 
     # -- what is noticed
 
-    def _told(self, found: object) -> None:
+    def _record(self, found: object) -> None:
         self._trace.update(f"{self._time.now} {found}\n".encode())
 
     def _log(self, event: LogEvent) -> None:
-        """A mistake that a daemon would log and survive is a failure here."""
+        """Fail for an error that a daemon would log and survive."""
         if event["log_level"] is LogLevel.critical:
             failure = event.get("log_failure")
             self._fail(formatEvent(event) if failure is None else failure.getTraceback())
 
     def _look_for_errors(self) -> None:
-        """Those that nobody took; a Deferred in a ring logs its own only when it is collected."""
+        """Fail for unhandled errors; a Deferred in a cycle logs its own only when collected."""
         # Collecting all would take a fifth of a history's time.
         for failure in take_unhandled(gc.get_objects()):
             self._fail(failure.getTraceback())
 
     def _fail(self, problem: str) -> None:
-        if len(self._problems) < PROBLEMS_TOLD:
+        if len(self._problems) < PROBLEMS_MAX:
             self._problems.append(f"at {self._time.now:.3f} s: {problem}")
 
     # -- bits
 
     def _fork(self) -> Random:
-        """Chances of its own, so that one part's don't change another's."""
+        """Returns another random generator, so that no part changes the chances of another."""
         return Random(self._random.getrandbits(64))
 
     def _at(self, seconds: float, what: Callable[..., object], *arguments: object) -> IDelayedCall:
@@ -254,7 +258,7 @@ class History:
         what: Callable[..., object],
         *arguments: object,
     ) -> list[IDelayedCall]:
-        """From then until before then, again and again."""
+        """Make calls at an interval, from `since` until before `until`."""
         return [
             self._at(since + number * interval, what, *arguments)
             for number in range(round((until - since) / interval))

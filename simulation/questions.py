@@ -1,6 +1,6 @@
 """
-What supernodes are asked during a history, as nodes ask them, and what is
-expected of the answers: right always, and complete where nothing is amiss.
+The questions that nodes ask supernodes during a history. Answers must be right
+always, and complete while all is well.
 """
 
 from collections.abc import Callable, Coroutine, Sequence
@@ -10,15 +10,15 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from bench.sim.group import Group
-from bench.sim.members import SupernodeMember
-from bench.sim.older import OlderPeer
-from bench.sim.promises import Broken, Promises
 from p2ptwisted.errors import TooMuch, Unavailable
 from p2ptwisted.model import Holders, Holding
+from simulation.group import Group
+from simulation.members import SupernodeMember
+from simulation.older_peer import OlderPeer
+from simulation.promises import BrokenPromise, Promises
 
-#: Of the ids asked for while anything may be amiss, those that somebody gave up.
-GONE = 0.1
+#: The part of the ids asked for amid mishaps that somebody gave up.
+GIVEN_UP = 0.1
 
 #: Ids in one burst; a node asks for up to 200, each of which is a search of its own.
 BURST = 5
@@ -34,49 +34,49 @@ class Questions:
         group: Group,
         promises: Promises,
         random: Random,
-        failed: Callable[[str], None],
-        told: Callable[[object], None],
+        fail: Callable[[str], None],
+        record: Callable[[object], None],
     ) -> None:
-        """`failed` is told what is wrong, and `told` all that is answered."""
+        """`fail` is called with what is wrong, `record` with every answer."""
         self._group = group
         self._promises = promises
         self._random = random
-        self._failed = failed
-        self._told = told
-        #: Whether all is well, so that whatever a living node has must be found.
+        self._fail = fail
+        self._record = record
+        #: Whether all is well, so that everything that a living node has must be found.
         self.all_is_well = False
-        #: Ids that were asked for and that a living node had, and how many of them were
-        #: found, or not, or not looked for, for want of time or of room.
+        #: How many ids were asked for that a living node had; how many of them were found,
+        #: how many not, and how many weren't looked for, because of too little time or room.
         self.asked = self.answers = self.misses = self.refused = 0
-        #: Questions that must be answered and are not yet.
+        #: How many questions must be answered and are not yet.
         self.open = 0
 
     # -- asking
 
     def search(self) -> None:
-        """One id."""
+        """Search for one id."""
         id = self._some_id()
         self._ask([id], lambda supernode, caller: self._search(supernode, id, caller))
 
     def burst(self, older: OlderPeer | None = None) -> None:
-        """Several ids at once, two of them the older peer's where there is one."""
+        """Search for several ids at once, two of them the older peer's if there is one."""
         ids = [self._some_id() for _ in range(BURST)]
         if older is not None:
-            # So that its second answer comes when another search is left.
+            # Its second answer comes while another search is still under way.
             for place in self._random.sample(range(BURST), 2):
                 ids[place] = self._random.choice(older.ids)
         ids = list(dict.fromkeys(ids))
         self._ask(ids, lambda supernode, caller: supernode.supernode.find(caller, ids=ids))
 
     def holders(self) -> None:
-        """All holders of one id."""
+        """Ask for all holders of one id."""
         id = self._some_id()
         self._ask([id], lambda supernode, caller: self._holders(supernode, id, caller))
 
     def _some_id(self) -> str:
-        """What anybody has; of what is gone a part, while that may be a mishap's work."""
-        random, lost = self._random, self._group.memory.lost
-        if lost and not self.all_is_well and random.random() < GONE:
+        """Returns an id that a living node has or, amid mishaps, now and then one given up."""
+        random, lost = self._random, self._group.truth.lost
+        if lost and not self.all_is_well and random.random() < GIVEN_UP:
             return random.choice(list(lost))[1]
         while not (node := random.choice(self._group.nodes)).is_alive:
             pass  # At least half of them are, and a list of those would take longer.
@@ -104,23 +104,25 @@ class Questions:
             return
         supernode, node = self._random.choice(awake), self._random.choice(self._group.nodes)
         must = self.all_is_well
-        sought = [id for id in ids if self._group.memory.is_held(id)]
+        sought = [id for id in ids if self._group.truth.is_held(id)]
         self.asked += len(sought)
         self.open += must
 
         def answered(found: Sequence[Holding | Holders]) -> None:
-            self._told(found)
+            self._record(found)
             self._check(ids, found)
             missed = set(sought) - {one.id for one in found}
             self.answers += len(sought) - len(missed)
-            self.misses += sum(map(self._group.memory.is_held, missed))
+            self.misses += sum(map(self._group.truth.is_held, missed))
             if must and missed:
-                raise Broken(f"{supernode.process.location} finds nobody with {sorted(missed)}")
+                raise BrokenPromise(
+                    f"{supernode.process.location} finds nobody with {sorted(missed)}"
+                )
 
         def unanswered(failure: Failure) -> None:
             self.refused += len(sought)
             if must or not failure.check(Unavailable, TooMuch):
-                self._failed(failure.getTraceback())
+                self._fail(failure.getTraceback())
 
         def done(result: object) -> None:
             self.open -= must
@@ -129,9 +131,9 @@ class Questions:
         asked.addCallback(answered).addErrback(unanswered).addBoth(done)
 
     def _check(self, ids: Sequence[str], found: Sequence[Holding | Holders]) -> None:
-        """It answers what was asked, in that order, and is right."""
+        """Check that it answers what was asked, in that order, and is right."""
         if [one.id for one in found] != [id for id in ids if any(id == one.id for one in found)]:
-            raise Broken(f"asked for {ids}: {found}")
+            raise BrokenPromise(f"asked for {ids}: {found}")
         for one in found:
             if isinstance(one, Holders):
                 self._promises.holders(one)

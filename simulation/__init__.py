@@ -1,0 +1,1 @@
+"""Runs the real code through random histories on a virtual clock and network, by seed."""
