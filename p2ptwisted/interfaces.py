@@ -14,6 +14,7 @@ from zope.interface import Attribute, Interface
 
 from p2ptwisted.model import (
     FetchStatus,
+    FileStamp,
     Health,
     Holders,
     Holding,
@@ -21,7 +22,6 @@ from p2ptwisted.model import (
     Registration,
     ResourceInfo,
 )
-from p2ptwisted.node.folder_walk import FileStamp
 from p2ptwisted.pieces import Digests, Pieces
 
 
@@ -178,9 +178,9 @@ class IDownloads(Interface):
 class IHasher(Interface):
     """Makes the digests of files."""
 
-    def hash(folder: Path, name: str, signature: FileStamp) -> Deferred[Digests]:
+    def hash(folder: Path, name: str, stamp: FileStamp) -> Deferred[Digests]:
         """
-        Those of the file of that name in the folder, where it is the one with that signature.
+        Those of the file of that name in the folder, where it is the one with that stamp.
 
         Fails with FileNotFoundError where it is not, or no longer; with
         OSError where it can't be read.

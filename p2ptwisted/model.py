@@ -5,8 +5,9 @@ These are also the JSON shapes of both HTTP APIs: msgspec decodes and checks
 them in one pass and names the field in its message. Nothing here does IO.
 """
 
+import os
 import re
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType
 
@@ -49,6 +50,23 @@ def parse_id(text: str) -> str:
         f"{shown!r} ({len(text)} characters) is not a resource id: "
         "an id has 1 to 128 characters of A-Z a-z 0-9 . _ : -"
     )
+
+
+class FileStamp(NamedTuple):
+    """What `stat` says of a file that changes whenever its content does."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> "FileStamp":
+        """The stamp of the file with that status."""
+        return cls(
+            status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        )
 
 
 class ResourceInfo(Struct, frozen=True, omit_defaults=True, gc=False):

@@ -15,7 +15,7 @@ from twisted.internet import reactor
 from twisted.internet.protocol import ProcessProtocol
 from twisted.trial.unittest import TestCase
 
-from p2ptwisted.node.folder_walk import FileStamp
+from p2ptwisted.model import FileStamp
 from p2ptwisted.node.hash_pool import WORKER, HashPool, IPoolReactor
 from p2ptwisted.support.child_process import start_child
 from p2ptwisted.test.node_fakes import ProcessReactor
@@ -107,7 +107,7 @@ class ChildTests(TestCase):
         #: Relative, and not in UTF-8.
         self.path = Path(os.fsdecode(b"\xff"))
         self.path.write_bytes(b"content")
-        self.signature = FileStamp.of(self.path.stat())
+        self.stamp = FileStamp.of(self.path.stat())
 
     def patch_environment(self, variable: str, value: str) -> None:
         before = os.environ.get(variable)
@@ -136,15 +136,15 @@ class ChildTests(TestCase):
         pool = HashPool(self.reactor, 1)
         pool.startService()
         try:
-            digests = await pool.hash(self.path.parent, self.path.name, self.signature)
+            digests = await pool.hash(self.path.parent, self.path.name, self.stamp)
         finally:
             await pool.stopService()
         self.assertEqual(digests.id, id_of(b"content"))
 
     async def test_follower(self) -> None:
         """So does one that follows a part."""
-        whole = follower(self.reactor)(self.path, self.path.stat(), self.signature.size)
-        whole.grown(self.signature.size)
+        whole = follower(self.reactor)(self.path, self.path.stat(), self.stamp.size)
+        whole.grown(self.stamp.size)
         self.assertEqual(await whole.digest(), id_of(b"content"))
 
 

@@ -6,7 +6,7 @@ restart hashes only what has changed. It may be lost at any time.
 import zlib
 from pathlib import Path
 
-from p2ptwisted.node.folder_walk import FileStamp
+from p2ptwisted.model import FileStamp
 from p2ptwisted.pieces import Digests
 from p2ptwisted.support.sqlite import Database
 
@@ -36,7 +36,7 @@ _TRIM = "DELETE FROM digests WHERE rowid IN (SELECT rowid FROM digests ORDER BY 
 
 
 class DigestCache:
-    """Digests by signature."""
+    """Digests by stamp."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -50,16 +50,16 @@ class DigestCache:
     def close(self) -> None:
         self._db.close()
 
-    def get(self, signature: FileStamp) -> Digests | None:
-        key = _key(signature)
+    def get(self, stamp: FileStamp) -> Digests | None:
+        key = _key(stamp)
         for id, pieces, known in self._db.rows(_LOOK_UP, key):
             are_bytes = isinstance(id, bytes) and isinstance(pieces, bytes)
             if are_bytes and _sum(key, id, pieces) == known:
                 return Digests(id.hex(), pieces)
         return None
 
-    def put(self, signature: FileStamp, digests: Digests) -> None:
-        key = _key(signature)
+    def put(self, stamp: FileStamp, digests: Digests) -> None:
+        key = _key(stamp)
         # An inode has one content at a time: what it had before is no use.
         same = "DELETE FROM digests WHERE device = ? AND inode = ?"
         self._count -= self._db.change(same, key[:2])
@@ -73,9 +73,9 @@ class DigestCache:
             self._count -= self._db.change(_TRIM, (TRIM,))
 
 
-def _key(signature: FileStamp) -> list[int]:
+def _key(stamp: FileStamp) -> list[int]:
     """What SQLite can hold: some file systems use all 64 bits of an inode's number."""
-    return [number - 2**64 if number >= 2**63 else number for number in signature]
+    return [number - 2**64 if number >= 2**63 else number for number in stamp]
 
 
 def _sum(key: list[int], id: bytes, pieces: bytes) -> int:

@@ -5,19 +5,17 @@ Left out: hidden files and folders, parts of transfers, what is not a regular fi
 named in UTF-8, and whatever a symbolic link leads to outside the folder.
 """
 
-import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
-from p2ptwisted.model import NAME_MAX
+from p2ptwisted.model import NAME_MAX, FileStamp
 from p2ptwisted.support.safe_open import (
     LeadsOut,
     folder_beneath,
     link_status,
-    open_beneath,
     open_folder,
 )
 
@@ -25,27 +23,11 @@ from p2ptwisted.support.safe_open import (
 UNFINISHED = (".part", ".part.journal")
 
 
-class FileStamp(NamedTuple):
-    """What changes when a file does."""
-
-    device: int
-    inode: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-
-    @classmethod
-    def of(cls, status: os.stat_result) -> "FileStamp":
-        return cls(
-            status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-        )
-
-
 class Entry(NamedTuple):
     """A file of the folder; its name is the path relative to the folder, with `/`."""
 
     name: str
-    signature: FileStamp
+    stamp: FileStamp
 
 
 def walk(
@@ -116,24 +98,3 @@ def _can_be_told(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return len(name) <= NAME_MAX
-
-
-def open_unchanged(folder: Path, name: str, signature: FileStamp) -> BinaryIO:
-    """
-    The file of that name in the folder, opened, where it is still the one with that signature.
-
-    Raises OSError, FileNotFoundError among them where it is another one now.
-    """
-    root = open_folder(folder)
-    try:
-        file = open_beneath(root, name)
-    finally:
-        os.close(root)
-    if FileStamp.of(os.fstat(file)) != signature:
-        os.close(file)
-        raise FileNotFoundError(errno.ENOENT, "has changed", name)
-    return open(file, "rb", buffering=0)
-
-
-def is_unchanged(file: BinaryIO, signature: FileStamp) -> bool:
-    return FileStamp.of(os.fstat(file.fileno())) == signature

@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from p2ptwisted.interfaces import IHasher
-from p2ptwisted.node.folder_walk import FileStamp
+from p2ptwisted.model import FileStamp
 from p2ptwisted.node.hash_worker import Job, Result
 from p2ptwisted.pieces import Digests
 from p2ptwisted.support.child_process import start_child
@@ -60,7 +60,7 @@ class _Task:
 
     @property
     def is_large(self) -> bool:
-        return self.job.signature.size >= LARGE
+        return self.job.stamp.size >= LARGE
 
 
 @implementer(IHasher)
@@ -75,9 +75,9 @@ class HashPool(Service):
         self._large: deque[_Task] = deque()
         self._again: IDelayedCall | None = None
 
-    def hash(self, folder: Path, name: str, signature: FileStamp) -> Deferred[Digests]:
+    def hash(self, folder: Path, name: str, stamp: FileStamp) -> Deferred[Digests]:
         # Absolute, for a child's working directory is not ours.
-        job = Job(os.fsencode(folder.absolute()), os.fsencode(name), signature)
+        job = Job(os.fsencode(folder.absolute()), os.fsencode(name), stamp)
         task = _Task(job)
         (self._large if task.is_large else self._small).append(task)
         self._give_out()

@@ -16,8 +16,9 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from p2ptwisted.node.folder_walk import FileStamp, is_unchanged, open_unchanged
+from p2ptwisted.model import FileStamp
 from p2ptwisted.pieces import Digests, piece_size
+from p2ptwisted.support.safe_open import is_unchanged, open_unchanged
 
 #: Bytes read at a time.
 BLOCK = 1024 * 1024
@@ -32,7 +33,7 @@ class Job(Struct, frozen=True, array_like=True):
     #: Both as the file system has them, for JSON has only what is Unicode.
     folder: bytes
     name: bytes
-    signature: FileStamp
+    stamp: FileStamp
 
 
 class Result(Struct, frozen=True, array_like=True):
@@ -43,15 +44,15 @@ class Result(Struct, frozen=True, array_like=True):
     error: int = 0
 
 
-def hash_file(folder: Path, name: str, signature: FileStamp) -> Digests:
+def hash_file(folder: Path, name: str, stamp: FileStamp) -> Digests:
     """
-    The digests of a file of a folder that is, and stays, the one with that signature.
+    The digests of a file of a folder that is, and stays, the one with that stamp.
 
     Raises OSError, FileNotFoundError among them where it is another one.
     """
-    length = piece_size(signature.size)
+    length = piece_size(stamp.size)
     whole, pieces = hashlib.sha256(), bytearray()
-    with open_unchanged(folder, name, signature) as file:
+    with open_unchanged(folder, name, stamp) as file:
         piece, left = hashlib.sha256(), length
         while data := file.read(min(BLOCK, left)):
             whole.update(data)
@@ -62,7 +63,7 @@ def hash_file(folder: Path, name: str, signature: FileStamp) -> Digests:
                 piece, left = hashlib.sha256(), length
         if left < length:
             pieces += piece.digest()
-        if not is_unchanged(file, signature):
+        if not is_unchanged(file, stamp):
             raise FileNotFoundError(errno.ENOENT, "changed while it was hashed", name)
     return Digests(whole.hexdigest(), bytes(pieces))
 
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str]) -> None:
         job = decoder.decode(line)
         try:
             folder, name = Path(os.fsdecode(job.folder)), os.fsdecode(job.name)
-            digests = hash_file(folder, name, job.signature)
+            digests = hash_file(folder, name, job.stamp)
             result = Result(digests.id, digests.pieces.hex())
         except OSError as error:
             result = Result("", "", error.errno or errno.EIO)

@@ -24,12 +24,13 @@ from zope.interface import implementer
 
 from p2ptwisted.errors import UnknownResource
 from p2ptwisted.interfaces import IFolderWatch, IHasher, ILibrary
-from p2ptwisted.model import ResourceInfo
+from p2ptwisted.model import FileStamp, ResourceInfo
 from p2ptwisted.node.digest_cache import DigestCache
-from p2ptwisted.node.folder_walk import Entry, FileStamp, open_unchanged, walk
+from p2ptwisted.node.folder_walk import Entry, walk
 from p2ptwisted.node.hash_pool import LARGE
 from p2ptwisted.pieces import Digests, Pieces
 from p2ptwisted.support.escaping import shown
+from p2ptwisted.support.safe_open import open_unchanged
 
 #: Seconds between two scans where a watch tells of changes, and where none does.
 RESCAN_WATCHED, RESCAN_UNWATCHED = 30.0, 1.0
@@ -139,13 +140,13 @@ class Library(Service):
 
         `status` is of that very file: another may stand at `path` by now.
         """
-        signature = FileStamp.of(status)
+        stamp = FileStamp.of(status)
         name = path.relative_to(self.folder).as_posix()
         self._forget(name)
         if self._cache is not None:
-            self._cache.put(signature, digests)
-        self._pending[name] = signature
-        self._keep(name, signature, digests)
+            self._cache.put(stamp, digests)
+        self._pending[name] = stamp
+        self._keep(name, stamp, digests)
 
     def watch(self, changed: Callable[[], None]) -> None:
         self._watchers.append(changed)
@@ -212,7 +213,7 @@ class Library(Service):
         for entry in walk(self.folder, entered):
             if entry is not None:
                 unseen.discard(entry.name)
-                age = self._wall_time() - entry.signature.mtime_ns / 1e9
+                age = self._wall_time() - entry.stamp.mtime_ns / 1e9
                 # A time in the future says nothing.
                 if 0 <= age < SETTLE and not self._is_known(entry):
                     self._hinted = True
@@ -224,15 +225,15 @@ class Library(Service):
             self._forget(name)
 
     def _is_known(self, entry: Entry) -> bool:
-        signature, _ = self._files.get(entry.name, (self._pending.get(entry.name), None))
-        return signature == entry.signature
+        stamp, _ = self._files.get(entry.name, (self._pending.get(entry.name), None))
+        return stamp == entry.stamp
 
     def _found(self, entry: Entry) -> None:
         if self._is_known(entry):
             return
         self._forget(entry.name)
-        self._pending[entry.name] = entry.signature
-        self._hash(entry.name, entry.signature)
+        self._pending[entry.name] = entry.stamp
+        self._hash(entry.name, entry.stamp)
 
     def _forget(self, name: str) -> None:
         self._pending.pop(name, None)
@@ -243,34 +244,34 @@ class Library(Service):
 
     # -- hashing
 
-    def _hash(self, name: str, signature: FileStamp) -> None:
-        known = self._cache.get(signature) if self._cache is not None else None
+    def _hash(self, name: str, stamp: FileStamp) -> None:
+        known = self._cache.get(stamp) if self._cache is not None else None
         if known is not None:
-            self._keep(name, signature, known)
+            self._keep(name, stamp, known)
             return
 
-        kind = int(signature.size >= LARGE)
-        self._waiting[kind].append((name, signature))
+        kind = int(stamp.size >= LARGE)
+        self._waiting[kind].append((name, stamp))
         self._hash_next(kind)
 
     def _hash_next(self, kind: int) -> None:
         """Give the hasher what it has room for."""
         while self._waiting[kind] and self._hashing[kind] < HASHING_MAX:
-            name, signature = self._waiting[kind].popleft()
+            name, stamp = self._waiting[kind].popleft()
             # It may have changed or gone while it waited.
-            if self._pending.get(name) == signature:
+            if self._pending.get(name) == stamp:
                 self._hashing[kind] += 1
-                self._hash_now(name, signature, kind)
+                self._hash_now(name, stamp, kind)
 
-    def _hash_now(self, name: str, signature: FileStamp, kind: int) -> None:
+    def _hash_now(self, name: str, stamp: FileStamp, kind: int) -> None:
         def hashed(digests: Digests) -> None:
             if self._cache is not None:
-                self._cache.put(signature, digests)
-            self._keep(name, signature, digests)
+                self._cache.put(stamp, digests)
+            self._keep(name, stamp, digests)
 
         def failed(failure: Failure) -> None:
             if failure.check(FileNotFoundError):
-                if self._pending.get(name) == signature:
+                if self._pending.get(name) == stamp:
                     del self._pending[name]
                     self.hint()
                 return
@@ -281,14 +282,14 @@ class Library(Service):
                 name=shown(name),
                 error=shown(str(failure.value)),
             )
-            self._keep(name, signature, None)
+            self._keep(name, stamp, None)
 
         def ended(result: object) -> object:
             self._hashing[kind] -= 1
             self._hash_next(kind)
             return result
 
-        hashing = self._hasher.hash(self.folder, name, signature)
+        hashing = self._hasher.hash(self.folder, name, stamp)
         hashing.addBoth(ended)
         hashing.addCallbacks(hashed, failed)
         hashing.addCallback(lambda _: self._check_first_scan())
@@ -296,11 +297,11 @@ class Library(Service):
             lambda failure: _log.failure("Hashing {name} failed", failure=failure, name=shown(name))
         )
 
-    def _keep(self, name: str, signature: FileStamp, digests: Digests | None) -> None:
-        if self._pending.get(name) != signature:
+    def _keep(self, name: str, stamp: FileStamp, digests: Digests | None) -> None:
+        if self._pending.get(name) != stamp:
             return  # It has changed or gone since; the scan that saw it knows better.
         del self._pending[name]
-        self._files[name] = signature, digests
+        self._files[name] = stamp, digests
         if digests is not None:
             self._names.setdefault(digests.id, set()).add(name)
             self._list(digests.id)

@@ -11,6 +11,9 @@ import os
 import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
+
+from p2ptwisted.model import FileStamp
 
 #: For each opening: a pipe without a writer must not hold us up, no terminal
 #: become ours, and no child process inherit it.
@@ -163,3 +166,25 @@ def _itself(descriptor: int) -> str:
 def _check_regular(file: int, name: str | Path) -> None:
     if not stat.S_ISREG(os.fstat(file).st_mode):
         raise NotRegular(errno.EINVAL, "is no regular file", os.fspath(name))
+
+
+def open_unchanged(folder: Path, name: str, stamp: FileStamp) -> BinaryIO:
+    """
+    The file of that name beneath a folder, opened to be read, if it still has that stamp.
+
+    Raises OSError, FileNotFoundError among them where it has another.
+    """
+    root = open_folder(folder)
+    try:
+        file = open_beneath(root, name)
+    finally:
+        os.close(root)
+    if FileStamp.of(os.fstat(file)) != stamp:
+        os.close(file)
+        raise FileNotFoundError(errno.ENOENT, "has changed", name)
+    return open(file, "rb", buffering=0)
+
+
+def is_unchanged(file: BinaryIO, stamp: FileStamp) -> bool:
+    """Whether an open file still has that stamp."""
+    return FileStamp.of(os.fstat(file.fileno())) == stamp

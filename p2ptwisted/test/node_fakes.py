@@ -52,6 +52,7 @@ from p2ptwisted.interfaces import (
 )
 from p2ptwisted.model import (
     FetchStatus,
+    FileStamp,
     Health,
     Holders,
     Holding,
@@ -59,7 +60,6 @@ from p2ptwisted.model import (
     Registration,
     ResourceInfo,
 )
-from p2ptwisted.node.folder_walk import FileStamp
 from p2ptwisted.node.hash_pool import IPoolReactor
 from p2ptwisted.node.hash_worker import Job, Result, hash_file
 from p2ptwisted.pieces import Digests, Pieces
@@ -137,10 +137,10 @@ class FakeHasher:
         self.unreadable: set[str] = set()
         self._waiting: list[tuple[Path, str, FileStamp, Deferred[Digests]]] = []
 
-    def hash(self, folder: Path, name: str, signature: FileStamp) -> Deferred[Digests]:
+    def hash(self, folder: Path, name: str, stamp: FileStamp) -> Deferred[Digests]:
         self.given.append(Path(name).name)
         done: Deferred[Digests] = Deferred()
-        self._waiting.append((folder, name, signature, done))
+        self._waiting.append((folder, name, stamp, done))
         return done
 
     def work(self, *names: str) -> None:
@@ -148,13 +148,13 @@ class FakeHasher:
         chosen = [one for one in self._waiting if not names or Path(one[1]).name in names]
         for one in chosen:
             self._waiting.remove(one)
-            folder, name, signature, done = one
-            execute(self._hash, folder, name, signature).chainDeferred(done)
+            folder, name, stamp, done = one
+            execute(self._hash, folder, name, stamp).chainDeferred(done)
 
-    def _hash(self, folder: Path, name: str, signature: FileStamp) -> Digests:
+    def _hash(self, folder: Path, name: str, stamp: FileStamp) -> Digests:
         if Path(name).name in self.unreadable:
             raise PermissionError(EACCES, "Permission denied", name)
-        return hash_file(folder, name, signature)
+        return hash_file(folder, name, stamp)
 
 
 @implementer(ILibrary)
@@ -694,7 +694,7 @@ class FakeProcess:
         self.names.pop(0)
         try:
             folder, name = Path(os.fsdecode(job.folder)), os.fsdecode(job.name)
-            digests = hash_file(folder, name, job.signature)
+            digests = hash_file(folder, name, job.stamp)
             result = Result(digests.id, digests.pieces.hex())
         except OSError as error:
             result = Result("", "", error.errno or 0)

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from p2ptwisted.model import FileStamp
 from p2ptwisted.node import digest_cache as hash_cache
 from p2ptwisted.node.digest_cache import DigestCache, make_cache
-from p2ptwisted.node.folder_walk import FileStamp
 from p2ptwisted.pieces import Digests
 
 
-def signature(inode: int, mtime: int = 1, device: int = 1) -> FileStamp:
+def stamp(inode: int, mtime: int = 1, device: int = 1) -> FileStamp:
     return FileStamp(device, inode, 5, mtime, mtime)
 
 
@@ -40,7 +40,7 @@ class CacheTests(SynchronousTestCase):
 
     def known(self, *inodes: int) -> list[int]:
         """Those of these that are remembered."""
-        return [inode for inode in inodes if self.cache.get(signature(inode)) is not None]
+        return [inode for inode in inodes if self.cache.get(stamp(inode)) is not None]
 
     def test_without_a_folder(self) -> None:
         """Without a state folder there is nothing to remember in."""
@@ -49,16 +49,16 @@ class CacheTests(SynchronousTestCase):
     def test_remembered(self) -> None:
         """Digests come back as they were put, of no piece, of one and of many, after a restart."""
         for inode, pieces in enumerate((0, 1, 1_000)):
-            self.cache.put(signature(inode), digests(b"%d" % inode, pieces))
+            self.cache.put(stamp(inode), digests(b"%d" % inode, pieces))
         for _ in range(2):
             for inode, pieces in enumerate((0, 1, 1_000)):
-                self.assertEqual(self.cache.get(signature(inode)), digests(b"%d" % inode, pieces))
+                self.assertEqual(self.cache.get(stamp(inode)), digests(b"%d" % inode, pieces))
             self.restart()
 
     def test_damaged(self) -> None:
         """Digests of which any byte has changed on the disk are not believed."""
         known = digests(b"content", 2)
-        self.cache.put(signature(1), known)
+        self.cache.put(stamp(1), known)
         self.cache.close()
         file = self.state / "digests.sqlite"
         good = file.read_bytes()
@@ -66,14 +66,14 @@ class CacheTests(SynchronousTestCase):
         for at in range(begin, begin + 20 + 3 * 32 + 4):
             file.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
             cache = self.open()
-            self.assertIn(cache.get(signature(1)), (None, known))
+            self.assertIn(cache.get(stamp(1)), (None, known))
             cache.close()
         file.write_bytes(good)
         self.cache = self.open()
-        self.assertEqual(self.cache.get(signature(1)), known)
+        self.assertEqual(self.cache.get(stamp(1)), known)
 
     def test_any_difference(self) -> None:
-        """A signature that differs in any number is another file's."""
+        """A stamp that differs in any number is another file's."""
         self.cache.put(FileStamp(1, 2, 3, 4, 5), digests(b"x"))
         for place in range(5):
             numbers = [1, 2, 3, 4, 5]
@@ -83,12 +83,12 @@ class CacheTests(SynchronousTestCase):
 
     def test_one_content_at_a_time(self) -> None:
         """What an inode had before is forgotten; the same number on another device is not."""
-        self.cache.put(signature(1, mtime=1), digests(b"old"))
-        self.cache.put(signature(1, mtime=1, device=2), digests(b"other"))
-        self.cache.put(signature(1, mtime=2), digests(b"new"))
-        self.assertIs(self.cache.get(signature(1, mtime=1)), None)
-        self.assertEqual(self.cache.get(signature(1, mtime=2)), digests(b"new"))
-        self.assertEqual(self.cache.get(signature(1, mtime=1, device=2)), digests(b"other"))
+        self.cache.put(stamp(1, mtime=1), digests(b"old"))
+        self.cache.put(stamp(1, mtime=1, device=2), digests(b"other"))
+        self.cache.put(stamp(1, mtime=2), digests(b"new"))
+        self.assertIs(self.cache.get(stamp(1, mtime=1)), None)
+        self.assertEqual(self.cache.get(stamp(1, mtime=2)), digests(b"new"))
+        self.assertEqual(self.cache.get(stamp(1, mtime=1, device=2)), digests(b"other"))
 
     def test_large_numbers(self) -> None:
         """Inodes and devices may have all 64 bits, and times may be before 1970."""
@@ -103,15 +103,15 @@ class CacheTests(SynchronousTestCase):
         self.patch(hash_cache, "TRIM", 3)
         inodes = [7, 1, 9, 3, 8, 2, 6, 4, 5, 0]
         for inode in inodes:
-            self.cache.put(signature(inode), digests(b"x"))
+            self.cache.put(stamp(inode), digests(b"x"))
         self.assertEqual(self.known(*inodes), inodes)
-        self.cache.put(signature(11), digests(b"x"))
+        self.cache.put(stamp(11), digests(b"x"))
         self.assertEqual(self.known(*inodes, 11), [*inodes[3:], 11])
         for inode in (12, 13):
-            self.cache.put(signature(inode), digests(b"x"))
+            self.cache.put(stamp(inode), digests(b"x"))
         self.assertEqual(self.known(*inodes, 11, 12, 13), [*inodes[3:], 11, 12, 13])
         self.restart()
-        self.cache.put(signature(14), digests(b"x"))
+        self.cache.put(stamp(14), digests(b"x"))
         self.assertEqual(self.known(*inodes, 11, 12, 13, 14), [*inodes[6:], 11, 12, 13, 14])
 
     def test_replacing_is_no_growth(self) -> None:
@@ -119,7 +119,7 @@ class CacheTests(SynchronousTestCase):
         self.patch(hash_cache, "FILES_MAX", 3)
         self.patch(hash_cache, "TRIM", 1)
         for inode in (1, 2):
-            self.cache.put(signature(inode), digests(b"x"))
+            self.cache.put(stamp(inode), digests(b"x"))
         for mtime in range(20):
-            self.cache.put(signature(3, mtime), digests(b"%d" % mtime))
+            self.cache.put(stamp(3, mtime), digests(b"%d" % mtime))
         self.assertEqual(self.known(1, 2), [1, 2])

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2ptwisted.node import folder_walk as scanning
-from p2ptwisted.node.folder_walk import FileStamp, is_unchanged, open_unchanged, walk
+from p2ptwisted.model import FileStamp
+from p2ptwisted.node import folder_walk
+from p2ptwisted.node.folder_walk import walk
 from p2ptwisted.test.node_fakes import open_descriptors
 
 
@@ -46,13 +47,13 @@ class WalkTests(FolderCase):
         """A folder with nothing in it has no files, and is no error."""
         self.assertEqual(self.names(), [])
 
-    def test_signature(self) -> None:
-        """An entry comes with the signature that the file has now."""
+    def test_stamp(self) -> None:
+        """An entry comes with the stamp that the file has now."""
         path = self.put("a", b"12345")
         (entry,) = walk(self.folder, lambda folder: None)
         assert entry is not None
-        self.assertEqual(entry.signature, FileStamp.of(path.stat()))
-        self.assertEqual(entry.signature.size, 5)
+        self.assertEqual(entry.stamp, FileStamp.of(path.stat()))
+        self.assertEqual(entry.stamp.size, 5)
 
     def test_hidden(self) -> None:
         """Hidden files are left out, and hidden folders with all that is in them."""
@@ -152,7 +153,7 @@ class WalkTests(FolderCase):
 
         self.patch(os, "readlink", swap)
         found = [entry for entry in walk(self.folder, lambda folder: None) if entry is not None]
-        self.assertEqual({entry.signature for entry in found}, {FileStamp.of(real.stat())})
+        self.assertEqual({entry.stamp for entry in found}, {FileStamp.of(real.stat())})
 
     def test_folder_swapped_for_a_link(self) -> None:
         """A folder that is a link by the time when it is listed leads nowhere."""
@@ -181,7 +182,7 @@ class WalkTests(FolderCase):
         (self.folder / "sub").rename(self.folder / ".moved")
         (self.folder / "sub").symlink_to(private)
         found += walking
-        inodes = {entry.signature.inode for entry in found if entry is not None}
+        inodes = {entry.stamp.inode for entry in found if entry is not None}
         self.assertFalse(inodes & {path.stat().st_ino for path in private.iterdir()})
 
     def test_few_open_at_once(self) -> None:
@@ -243,7 +244,7 @@ class WalkTests(FolderCase):
 
     def test_long_name(self) -> None:
         """A path of more characters than a registration may have is left out."""
-        self.patch(scanning, "NAME_MAX", 8)
+        self.patch(folder_walk, "NAME_MAX", 8)
         for name in ("12345678", "123456789", "sub/5678", "sub/56789"):
             self.put(name)
         self.assertEqual(self.names(), ["12345678", "sub/5678"])
@@ -300,99 +301,3 @@ class WalkTests(FolderCase):
         next(walking)
         del walking
         self.assertEqual(open_descriptors(), before)
-
-
-class OpenUnchangedTests(FolderCase):
-    """Opening a file only as the one that was seen."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.path = self.put("a", b"as it was")
-        self.signature = FileStamp.of(self.path.stat())
-        self.before = open_descriptors()
-
-    def assert_refused(self) -> None:
-        """It can't be opened, and nothing stays open from trying."""
-        self.assertRaises(OSError, open_unchanged, self.folder, "a", self.signature)
-        self.assertEqual(open_descriptors(), self.before)
-
-    def test_unchanged(self) -> None:
-        """The file is opened for reading, from its beginning."""
-        with open_unchanged(self.folder, "a", self.signature) as file:
-            self.assertEqual(file.read(), b"as it was")
-
-    def test_written(self) -> None:
-        """A file that was written to is not the same any more."""
-        self.path.write_bytes(b"as it is now")
-        self.assert_refused()
-
-    def test_same_size_and_time(self) -> None:
-        """Neither the size nor a time set back hides that a file was replaced."""
-        other = self.put("b", b"AS IT WAS")
-        os.utime(other, ns=(self.signature.mtime_ns, self.signature.mtime_ns))
-        other.rename(self.path)
-        self.assert_refused()
-
-    def test_same_inode_size_and_time(self) -> None:
-        """A file that was overwritten in place, its time set back, still shows it by its ctime."""
-        self.path.write_bytes(b"AS IT WAS")
-        os.utime(self.path, ns=(self.signature.mtime_ns, self.signature.mtime_ns))
-        self.assert_refused()
-
-    def test_gone(self) -> None:
-        """A file that is gone can't be opened."""
-        self.path.unlink()
-        self.assert_refused()
-
-    def test_link_outside(self) -> None:
-        """A link that took the file's place leads nowhere."""
-        secret = self.outside / "secret"
-        secret.write_bytes(b"as it was")
-        self.path.unlink()
-        self.path.symlink_to(secret)
-        self.assert_refused()
-
-    def test_seen_outside(self) -> None:
-        """Nor is it opened where what was seen is what the link leads to."""
-        secret = self.outside / "secret"
-        secret.write_bytes(b"secret")
-        self.path.unlink()
-        self.path.symlink_to(secret)
-        self.signature = FileStamp.of(secret.stat())
-        self.assert_refused()
-
-    def test_folder_above_is_a_link(self) -> None:
-        """Nor one beneath a folder that a link has taken the place of."""
-        secret = self.outside / "private" / "a"
-        secret.parent.mkdir()
-        secret.write_bytes(b"secret")
-        (self.folder / "sub").symlink_to(secret.parent)
-        self.assertRaises(
-            OSError, open_unchanged, self.folder, "sub/a", FileStamp.of(secret.stat())
-        )
-
-    def test_link_inside(self) -> None:
-        """A link that leads to a file of the folder is opened as that file."""
-        (self.folder / "link").symlink_to("a")
-        with open_unchanged(self.folder, "link", self.signature) as file:
-            self.assertEqual(file.read(), b"as it was")
-
-    def test_pipe(self) -> None:
-        """A pipe that took the file's place is refused at once, without waiting for a writer."""
-        self.path.unlink()
-        os.mkfifo(self.path)
-        self.assert_refused()
-
-    def test_folder(self) -> None:
-        """A folder that took the file's place is refused, and not left open."""
-        self.path.unlink()
-        self.path.mkdir()
-        self.assert_refused()
-
-    def test_changed_while_open(self) -> None:
-        """A change after the opening can be told from the open file."""
-        with open_unchanged(self.folder, "a", self.signature) as file:
-            self.assertTrue(is_unchanged(file, self.signature))
-            with self.path.open("ab") as writer:
-                writer.write(b" and more")
-            self.assertFalse(is_unchanged(file, self.signature))

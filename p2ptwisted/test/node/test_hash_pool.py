@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from p2ptwisted.interfaces import IHasher
-from p2ptwisted.node.folder_walk import FileStamp
+from p2ptwisted.model import FileStamp
 from p2ptwisted.node.hash_pool import IDLE, JOBS_AHEAD, LARGE, RETRY, HashPool
 from p2ptwisted.pieces import Digests
 from p2ptwisted.test.node_fakes import FakeProcess, ProcessReactor, log_lines

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
+from p2ptwisted.model import FileStamp
 from p2ptwisted.node import hash_worker as hashing
-from p2ptwisted.node.folder_walk import FileStamp
 from p2ptwisted.node.hash_worker import (
     BLOCK,
     NICENESS,
@@ -78,43 +78,43 @@ class HashFileTests(HashingCase):
 
     def test_another_file(self) -> None:
         """A file that is no longer the one it was, or gone, is a FileNotFoundError."""
-        signature = self.put(b"as it was")
+        stamp = self.put(b"as it was")
         self.put(b"as it is now")
         before = open_descriptors()
-        self.assertRaises(FileNotFoundError, hash_file, self.path.parent, self.path.name, signature)
+        self.assertRaises(FileNotFoundError, hash_file, self.path.parent, self.path.name, stamp)
         self.path.unlink()
-        self.assertRaises(FileNotFoundError, hash_file, self.path.parent, self.path.name, signature)
+        self.assertRaises(FileNotFoundError, hash_file, self.path.parent, self.path.name, stamp)
         self.assertEqual(open_descriptors(), before)
 
     def test_link_out_of_the_folder(self) -> None:
         """Nothing outside of the folder is hashed, though it is just what was to be hashed."""
-        signature = self.put(b"a secret of the node's")
+        stamp = self.put(b"a secret of the node's")
         shared = self.path.with_name("shared")
         shared.mkdir()
         (shared / "link").symlink_to(self.path)
-        self.assertRaises(FileNotFoundError, hash_file, shared, "link", signature)
+        self.assertRaises(FileNotFoundError, hash_file, shared, "link", stamp)
 
     def test_changed_while_hashed(self) -> None:
         """A file that changes while it is hashed has no digest at all."""
-        signature = self.put(bytes(BLOCK + 5))
+        stamp = self.put(bytes(BLOCK + 5))
 
-        def changed(file: io.FileIO, signature: FileStamp) -> bool:
+        def changed(file: io.FileIO, stamp: FileStamp) -> bool:
             with self.path.open("ab") as other:
                 other.write(b"more")
-            return FileStamp.of(os.fstat(file.fileno())) == signature
+            return FileStamp.of(os.fstat(file.fileno())) == stamp
 
         self.patch(hashing, "is_unchanged", changed)
         error = self.assertRaises(
-            FileNotFoundError, hash_file, self.path.parent, self.path.name, signature
+            FileNotFoundError, hash_file, self.path.parent, self.path.name, stamp
         )
         self.assertEqual(error.errno, errno.ENOENT)
 
     def test_not_readable(self) -> None:
         """A folder, say, in the file's place is an OSError."""
-        signature = self.put(b"")
+        stamp = self.put(b"")
         self.path.unlink()
         self.path.mkdir()
-        self.assertRaises(OSError, hash_file, self.path.parent, self.path.name, signature)
+        self.assertRaises(OSError, hash_file, self.path.parent, self.path.name, stamp)
         self.assertRaises(
             OSError, hash_file, self.path.parent, self.path.name, FileStamp.of(self.path.stat())
         )
@@ -136,8 +136,8 @@ class ChildTests(HashingCase):
         main([])
         return [msgspec.json.decode(line, type=Result) for line in written.getvalue().splitlines()]
 
-    def job(self, path: Path, signature: FileStamp) -> Job:
-        return Job(os.fsencode(path.parent), os.fsencode(path.name), signature)
+    def job(self, path: Path, stamp: FileStamp) -> Job:
+        return Job(os.fsencode(path.parent), os.fsencode(path.name), stamp)
 
     def test_jobs(self) -> None:
         """Each job is answered by a line, in their order, whatever a name is made of."""

@@ -5,14 +5,17 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from p2ptwisted.model import FileStamp
 from p2ptwisted.support import safe_open as beneath
 from p2ptwisted.support.safe_open import (
     LeadsOut,
     NotRegular,
     folder_beneath,
+    is_unchanged,
     open_beneath,
     open_folder,
     open_regular,
+    open_unchanged,
 )
 from p2ptwisted.test.node_fakes import at_once, open_descriptors
 
@@ -170,3 +173,103 @@ class FolderBeneathTests(BeneathCase):
         (self.outside / "link").symlink_to(self.folder)
         self.assertRaises(OSError, open_folder, self.outside / "link")
         os.close(open_folder(self.outside / "link", follow=True))
+
+
+class OpenUnchangedTests(SynchronousTestCase):
+    """Opening a file only as the one that was seen."""
+
+    def setUp(self) -> None:
+        self.outside = Path(self.mktemp()).resolve()
+        self.folder = self.outside / "shared"
+        self.folder.mkdir(parents=True)
+        self.path = self.folder / "a"
+        self.path.write_bytes(b"as it was")
+        self.stamp = FileStamp.of(self.path.stat())
+        self.before = open_descriptors()
+
+    def assert_refused(self) -> None:
+        """It can't be opened, and nothing stays open from trying."""
+        self.assertRaises(OSError, open_unchanged, self.folder, "a", self.stamp)
+        self.assertEqual(open_descriptors(), self.before)
+
+    def test_unchanged(self) -> None:
+        """The file is opened for reading, from its beginning."""
+        with open_unchanged(self.folder, "a", self.stamp) as file:
+            self.assertEqual(file.read(), b"as it was")
+
+    def test_written(self) -> None:
+        """A file that was written to is not the same any more."""
+        self.path.write_bytes(b"as it is now")
+        self.assert_refused()
+
+    def test_same_size_and_time(self) -> None:
+        """Neither the size nor a time set back hides that a file was replaced."""
+        other = self.folder / "b"
+        other.write_bytes(b"AS IT WAS")
+        os.utime(other, ns=(self.stamp.mtime_ns, self.stamp.mtime_ns))
+        other.rename(self.path)
+        self.assert_refused()
+
+    def test_same_inode_size_and_time(self) -> None:
+        """A file that was overwritten in place, its time set back, still shows it by its ctime."""
+        self.path.write_bytes(b"AS IT WAS")
+        os.utime(self.path, ns=(self.stamp.mtime_ns, self.stamp.mtime_ns))
+        self.assert_refused()
+
+    def test_gone(self) -> None:
+        """A file that is gone can't be opened."""
+        self.path.unlink()
+        self.assert_refused()
+
+    def test_link_outside(self) -> None:
+        """A link that took the file's place leads nowhere."""
+        secret = self.outside / "secret"
+        secret.write_bytes(b"as it was")
+        self.path.unlink()
+        self.path.symlink_to(secret)
+        self.assert_refused()
+
+    def test_seen_outside(self) -> None:
+        """Nor is it opened where what was seen is what the link leads to."""
+        secret = self.outside / "secret"
+        secret.write_bytes(b"secret")
+        self.path.unlink()
+        self.path.symlink_to(secret)
+        self.stamp = FileStamp.of(secret.stat())
+        self.assert_refused()
+
+    def test_folder_above_is_a_link(self) -> None:
+        """Nor one beneath a folder that a link has taken the place of."""
+        secret = self.outside / "private" / "a"
+        secret.parent.mkdir()
+        secret.write_bytes(b"secret")
+        (self.folder / "sub").symlink_to(secret.parent)
+        self.assertRaises(
+            OSError, open_unchanged, self.folder, "sub/a", FileStamp.of(secret.stat())
+        )
+
+    def test_link_inside(self) -> None:
+        """A link that leads to a file of the folder is opened as that file."""
+        (self.folder / "link").symlink_to("a")
+        with open_unchanged(self.folder, "link", self.stamp) as file:
+            self.assertEqual(file.read(), b"as it was")
+
+    def test_pipe(self) -> None:
+        """A pipe that took the file's place is refused at once, without waiting for a writer."""
+        self.path.unlink()
+        os.mkfifo(self.path)
+        self.assert_refused()
+
+    def test_folder(self) -> None:
+        """A folder that took the file's place is refused, and not left open."""
+        self.path.unlink()
+        self.path.mkdir()
+        self.assert_refused()
+
+    def test_changed_while_open(self) -> None:
+        """A change after the opening can be told from the open file."""
+        with open_unchanged(self.folder, "a", self.stamp) as file:
+            self.assertTrue(is_unchanged(file, self.stamp))
+            with self.path.open("ab") as writer:
+                writer.write(b" and more")
+            self.assertFalse(is_unchanged(file, self.stamp))
