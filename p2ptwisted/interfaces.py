@@ -6,6 +6,7 @@ with a stand-in, and another provider (another overlay, another store) fits in.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from os import stat_result
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -155,6 +156,13 @@ class ILibrary(Interface):
         Raises UnknownResource where it isn't here, or no longer as it was.
         """
 
+    def adopt(path: Path, status: stat_result, digests: Digests) -> None:
+        """
+        Add a file that has come into the folder, with the digests that are known of it.
+
+        `status` is of that very file: another may stand at `path` by now.
+        """
+
     def watch(changed: Callable[[], None]) -> None:
         """Have `changed` called whenever the list has changed."""
 
@@ -176,13 +184,16 @@ class IDownloads(Interface):
 
 
 class IHasher(Interface):
-    """Makes the digests of files."""
+    """Hashes files."""
+
+    def is_large(size: int) -> bool:
+        """Whether a file of so many bytes waits among the large ones, apart from the small."""
 
     def hash(folder: Path, name: str, stamp: FileStamp) -> Deferred[Digests]:
         """
-        Those of the file of that name in the folder, where it is the one with that stamp.
+        The digests of the file of that name in the folder, if it has that stamp.
 
-        Fails with FileNotFoundError where it is not, or no longer; with
+        Fails with FileNotFoundError where it has another, or has another in the end; with
         OSError where it can't be read.
         """
 

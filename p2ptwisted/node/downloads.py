@@ -13,18 +13,14 @@ from zope.interface import implementer
 
 from p2ptwisted.client.api import Client
 from p2ptwisted.errors import Unavailable, UnknownResource
-from p2ptwisted.interfaces import IDownloads, IFileDigest
+from p2ptwisted.interfaces import IDownloads, IFileDigest, ILibrary
 from p2ptwisted.model import FetchStatus, Holders, ResourceInfo
-from p2ptwisted.node.library import Library
 from p2ptwisted.pieces import Digests
 from p2ptwisted.support.lifecycle import GRACE
 from p2ptwisted.support.throttle import RateLimit
-from p2ptwisted.transfer.download import Download
+from p2ptwisted.transfer.download import RUNNING_MAX, Download
 from p2ptwisted.transfer.part_file import PartFile
 from p2ptwisted.transfer.safe_names import place
-
-#: Fetches that run at once; more would only share the same link.
-RUNNING_MAX = 4
 
 #: Fetches remembered: waiting, running and ended ones.
 FETCHES_MAX = 1_000
@@ -52,7 +48,7 @@ class Downloads(Service):
         client: Client,
         cooperator: Cooperator,
         whole: Callable[[Path, os.stat_result, int], IFileDigest],
-        library: Library,
+        library: ILibrary,
         find: Callable[[str, bool], Awaitable[Holders]],
         throttle: RateLimit,
         changed: Callable[[], None],

@@ -75,6 +75,9 @@ class HashPool(Service):
         self._large: deque[_Task] = deque()
         self._again: IDelayedCall | None = None
 
+    def is_large(self, size: int) -> bool:
+        return size >= LARGE
+
     def hash(self, folder: Path, name: str, stamp: FileStamp) -> Deferred[Digests]:
         # Absolute, for a child's working directory is not ours.
         job = Job(os.fsencode(folder.absolute()), os.fsencode(name), stamp)

@@ -27,7 +27,6 @@ from p2ptwisted.interfaces import IFolderWatch, IHasher, ILibrary
 from p2ptwisted.model import FileStamp, ResourceInfo
 from p2ptwisted.node.digest_cache import DigestCache
 from p2ptwisted.node.folder_walk import Entry, walk
-from p2ptwisted.node.hash_pool import LARGE
 from p2ptwisted.pieces import Digests, Pieces
 from p2ptwisted.support.escaping import shown
 from p2ptwisted.support.safe_open import open_unchanged
@@ -135,11 +134,6 @@ class Library(Service):
         return Pieces(resource.size, digests.pieces)
 
     def adopt(self, path: Path, status: os.stat_result, digests: Digests) -> None:
-        """
-        A file has come into the folder whose digests are known.
-
-        `status` is of that very file: another may stand at `path` by now.
-        """
         stamp = FileStamp.of(status)
         name = path.relative_to(self.folder).as_posix()
         self._forget(name)
@@ -250,7 +244,7 @@ class Library(Service):
             self._keep(name, stamp, known)
             return
 
-        kind = int(stamp.size >= LARGE)
+        kind = int(self._hasher.is_large(stamp.size))
         self._waiting[kind].append((name, stamp))
         self._hash_next(kind)
 

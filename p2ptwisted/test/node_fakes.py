@@ -60,7 +60,7 @@ from p2ptwisted.model import (
     Registration,
     ResourceInfo,
 )
-from p2ptwisted.node.hash_pool import IPoolReactor
+from p2ptwisted.node.hash_pool import LARGE, IPoolReactor
 from p2ptwisted.node.hash_worker import Job, Result, hash_file
 from p2ptwisted.pieces import Digests, Pieces
 from p2ptwisted.web.server.site import LimitedSite
@@ -137,6 +137,9 @@ class FakeHasher:
         self.unreadable: set[str] = set()
         self._waiting: list[tuple[Path, str, FileStamp, Deferred[Digests]]] = []
 
+    def is_large(self, size: int) -> bool:
+        return size >= LARGE
+
     def hash(self, folder: Path, name: str, stamp: FileStamp) -> Deferred[Digests]:
         self.given.append(Path(name).name)
         done: Deferred[Digests] = Deferred()
@@ -169,6 +172,8 @@ class FakeLibrary:
         self.contents: dict[str, bytes] = {}
         #: By id, how it is cut.
         self.cut: dict[str, Pieces] = {}
+        #: The files that have come into the folder, and their digests.
+        self.adopted: list[tuple[Path, Digests]] = []
         self._watchers: list[Callable[[], None]] = []
 
     def resources(self) -> list[ResourceInfo]:
@@ -184,6 +189,12 @@ class FakeLibrary:
         if id not in self.contents:
             raise UnknownResource(id)
         return io.BytesIO(self.contents[id])
+
+    def adopt(self, path: Path, status: os.stat_result, digests: Digests) -> None:
+        if not os.path.samestat(status, path.lstat()):
+            raise AssertionError("it is another file")
+        self.adopted.append((path, digests))
+        self.listed.append(ResourceInfo(digests.id, path.name, path.stat().st_size))
 
     def watch(self, changed: Callable[[], None]) -> None:
         self._watchers.append(changed)

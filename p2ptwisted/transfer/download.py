@@ -25,6 +25,9 @@ from p2ptwisted.transfer.part_versions import PartVersions
 from p2ptwisted.transfer.piece_picker import PiecePicker, RateMeter
 from p2ptwisted.transfer.swarm import HolderGroup, Swarm
 
+#: Downloads that run at once; more would only share the same link.
+RUNNING_MAX = 4
+
 #: Seconds between two look-ups of all holders.
 LOOK_UP = 2.0
 

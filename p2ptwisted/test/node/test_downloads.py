@@ -1,8 +1,6 @@
 """Tests of `p2ptwisted.node.downloads`: a node's fetches, from holders in memory, on a Clock."""
 
-import os
 from pathlib import Path
-from typing import cast
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -13,38 +11,19 @@ from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.interfaces import IDownloads
 from p2ptwisted.model import FetchStatus, Holders, ResourceInfo
 from p2ptwisted.node import downloads as fetches
-from p2ptwisted.node.downloads import RUNNING_MAX, Downloads
-from p2ptwisted.node.library import Library
+from p2ptwisted.node.downloads import Downloads
 from p2ptwisted.pieces import Digests
 from p2ptwisted.support.lifecycle import GRACE
 from p2ptwisted.support.throttle import RateLimit
-from p2ptwisted.test.node_fakes import one_by_one, open_descriptors
+from p2ptwisted.test.node_fakes import FakeLibrary, one_by_one, open_descriptors
 from p2ptwisted.test.transfer_fakes import LENGTH, FakeHolder, SwarmClient, Wholes, cut, id_of
+from p2ptwisted.transfer.download import RUNNING_MAX
 from p2ptwisted.transfer.target_folder import TargetFolder
 
 CONTENT = bytes(range(8 * LENGTH))
 ID = id_of(CONTENT)
 
 STEP = 0.01
-
-
-class Shelf:
-    """What a library is to fetches."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir()
-        self.here: dict[str, ResourceInfo] = {}
-        self.adopted: list[tuple[Path, Digests]] = []
-
-    def get(self, id: str) -> ResourceInfo | None:
-        return self.here.get(id)
-
-    def adopt(self, path: Path, status: os.stat_result, digests: Digests) -> None:
-        if not os.path.samestat(status, path.lstat()):
-            raise AssertionError("it is another file")
-        self.adopted.append((path, digests))
-        self.here[digests.id] = ResourceInfo(digests.id, path.name, path.stat().st_size)
 
 
 class FetchesCase(SynchronousTestCase):
@@ -54,7 +33,9 @@ class FetchesCase(SynchronousTestCase):
         self.patch(pieces, "PIECE_MIN", LENGTH)
         self.clock = Clock()
         self.swarm = SwarmClient(self.clock)
-        self.shelf = Shelf(Path(self.mktemp()))
+        self.library = FakeLibrary()
+        self.library.folder = Path(self.mktemp())
+        self.library.folder.mkdir()
         self.names: dict[str, str] = {}
         self.problem: Exception | None = None
         #: What was shared each time that something changed.
@@ -74,7 +55,7 @@ class FetchesCase(SynchronousTestCase):
             self.swarm,
             one_by_one(self.clock),
             Wholes(),
-            cast(Library, self.shelf),
+            self.library,
             self.find,
             throttle,
             lambda: self.announced.append(self.fetches.resources()),
@@ -127,9 +108,9 @@ class FetchesTests(FetchesCase):
                 ID, "done", "file", len(CONTENT), len(CONTENT), holders={f"{ID}:1": len(CONTENT)}
             ),
         )
-        path = self.shelf.folder / "file"
+        path = self.library.folder / "file"
         self.assertEqual(path.read_bytes(), CONTENT)
-        self.assertEqual(self.shelf.adopted, [(path, Digests(ID, cut(CONTENT).digests))])
+        self.assertEqual(self.library.adopted, [(path, Digests(ID, cut(CONTENT).digests))])
         self.nothing_left()
 
     def test_once(self) -> None:
@@ -146,7 +127,7 @@ class FetchesTests(FetchesCase):
     def test_here(self) -> None:
         """What is here already is done at once, and nobody is asked for it."""
         holder = self.add()
-        self.shelf.here[ID] = ResourceInfo(ID, "mine", 5)
+        self.library.change(ResourceInfo(ID, "mine", 5))
         self.assertEqual(self.fetches.start(ID), FetchStatus(ID, "done", "mine", 5, 5))
         self.pass_by(1)
         self.assertEqual(holder.polled, 0)
@@ -203,7 +184,7 @@ class FetchesTests(FetchesCase):
 
     def test_no_path_shown(self) -> None:
         """Where the folder is on this machine is nobody's business; what is in it may be told."""
-        folder = self.shelf.folder = self.shelf.folder.resolve()
+        folder = self.library.folder = self.library.folder.resolve()
         holder = self.add(name="sub/file")
 
         def error() -> str:
@@ -258,9 +239,9 @@ class FetchesTests(FetchesCase):
 
     def test_link_out_of_the_folder(self) -> None:
         """A link that has come after the place was chosen leads the file nowhere else."""
-        outside = self.shelf.folder.with_name("outside")
+        outside = self.library.folder.with_name("outside")
         outside.mkdir()
-        (self.shelf.folder / "sub").symlink_to(outside.absolute())
+        (self.library.folder / "sub").symlink_to(outside.absolute())
         self.patch(fetches, "place", lambda folder, name, id: folder / "sub" / "file")
         self.add()
         self.fetches.start(ID)
@@ -312,7 +293,7 @@ class SharingTests(FetchesCase):
         self.assertEqual(self.state(), "cancelled")
         self.assertEqual(self.announced, [[self.part()], []])
         self.assertIsNone(self.fetches.part(ID))
-        self.assertTrue((self.shelf.folder / "file.part").exists())
+        self.assertTrue((self.library.folder / "file.part").exists())
         self.nothing_left()
         self.fetches.start(ID)
         self.pass_by(0.05)
@@ -389,7 +370,7 @@ class ManyTests(FetchesCase):
         self.add()
         self.fetches.start(ID)
         self.assertEqual([one.id for one in self.fetches.all()], [*ids[1:], ID])
-        del self.shelf.here[ids[1]]
+        self.library.change(*(one for one in self.library.listed if one.id != ids[1]))
         self.fetches.start(ids[1])
         self.assertEqual([one.id for one in self.fetches.all()], [*ids[1:], ID])
 
@@ -419,4 +400,4 @@ class ManyTests(FetchesCase):
         for _ in range(RUNNING_MAX):
             self.clock.advance(0.01)
         self.nothing_left()
-        self.assertEqual(list(self.shelf.folder.iterdir()), [])
+        self.assertEqual(list(self.library.folder.iterdir()), [])
