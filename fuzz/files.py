@@ -16,7 +16,8 @@ from p2ptwisted.model import NodeInfo, ResourceInfo
 from p2ptwisted.pieces import MIB, Pieces
 from p2ptwisted.test.fakes import open_registry
 from p2ptwisted.test.node_fakes import one_by_one, work
-from p2ptwisted.transfer.part_file import JOURNAL, PART, PartFile
+from p2ptwisted.transfer.part_file import PartFile
+from p2ptwisted.transfer.part_names import JOURNAL, PART
 
 #: A resource of three pieces.
 _SIZE = 2 * MIB + 5

@@ -17,7 +17,7 @@ from p2ptwisted.protocols.datagrams import DATAGRAM_MAX, LOCATIONS_MAX, FoundRep
 from p2ptwisted.security.group_key import GroupKey, load_group_key
 from p2ptwisted.security.http_signatures import HttpSignatures, SignedCall
 from p2ptwisted.support.locations import parse_location
-from p2ptwisted.transfer.part_file import JOURNAL, PART
+from p2ptwisted.transfer.part_names import JOURNAL, PART
 from p2ptwisted.transfer.safe_names import DEVICES, flat_name, place
 
 ID = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"

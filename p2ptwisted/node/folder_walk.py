@@ -18,9 +18,7 @@ from p2ptwisted.support.safe_open import (
     link_status,
     open_folder,
 )
-
-#: What is still on its way, by us or by others.
-UNFINISHED = (".part", ".part.journal")
+from p2ptwisted.transfer.part_names import UNFINISHED
 
 
 class Entry(NamedTuple):

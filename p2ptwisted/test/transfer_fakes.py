@@ -16,7 +16,7 @@ from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.interfaces import IFileDigest
 from p2ptwisted.pieces import Pieces, every_piece, members
-from p2ptwisted.transfer.part_file import earlier
+from p2ptwisted.transfer.earlier_parts import read_earlier
 from p2ptwisted.transfer.part_journal import Journal
 from p2ptwisted.transfer.target_folder import TargetFolder
 
@@ -41,7 +41,7 @@ def left_of(destination: Path, id: str) -> Journal | None:
     """What an earlier fetch of that resource has left at its first part; None: nothing."""
     folder = TargetFolder(destination.parent)
     try:
-        return earlier(folder, destination, id, 0)
+        return read_earlier(folder, destination, id, 0)
     finally:
         folder.close()
 

@@ -20,10 +20,11 @@ from p2ptwisted.model import Holders
 from p2ptwisted.support.escaping import shown
 from p2ptwisted.support.lifecycle import Wakeup
 from p2ptwisted.transfer.attempt import PATIENCE, Attempt, Lies, Means, Useless
-from p2ptwisted.transfer.part_file import NoRoom, PartFile
+from p2ptwisted.transfer.part_file import PartFile
 from p2ptwisted.transfer.part_versions import PartVersions
 from p2ptwisted.transfer.piece_picker import PiecePicker, RateMeter
 from p2ptwisted.transfer.swarm import HolderGroup, Swarm
+from p2ptwisted.transfer.write_errors import NoRoom
 
 #: Downloads that run at once; more would only share the same link.
 RUNNING_MAX = 4

@@ -1,52 +1,84 @@
-"""What comes from one source in one answer: consecutive pieces, checked as they come."""
+"""What one neighbor sends in one answer: consecutive pieces, checked and written as they come."""
 
+import hashlib
 from collections.abc import Callable
 
 from twisted.python.failure import Failure
 
 from p2ptwisted.client.body_receiver import ContentSink
-from p2ptwisted.transfer.part_file import IncomingPiece, PartFile
+from p2ptwisted.transfer.part_file import PartFile
 from p2ptwisted.transfer.piece_picker import Neighbor, PiecePicker
 
 
+class IncomingPiece:
+    """A piece on its way: written to the part, and hashed as it comes."""
+
+    def __init__(self, part: PartFile, piece: int) -> None:
+        """Several pieces may come at once, even the same one twice."""
+        self.piece = piece
+        self._part = part
+        self._next, self._stop = part.pieces.span(piece)
+        self._digest = hashlib.sha256()
+
+    @property
+    def left(self) -> int:
+        """Bytes yet to come."""
+        return self._stop - self._next
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Write the next bytes, of this piece only. Raises Unavailable."""
+        self._part.write(self._next, data)
+        self._next += len(data)
+        self._digest.update(data)
+
+    def finish(self) -> bool:
+        """Whether the piece, now complete, has the right digest; if so the part has it."""
+        if self._digest.digest() != self._part.pieces.digest(self.piece):
+            return False
+        self._part.verified(self.piece)
+        return True
+
+
 class IncomingPieces(ContentSink):
-    """A Stream into a part."""
+    """A ContentSink that writes to a part."""
 
     def __init__(
         self,
-        source: Neighbor,
-        plan: PiecePicker,
+        neighbor: Neighbor,
+        picker: PiecePicker,
         part: PartFile,
         received: Callable[[Neighbor, int], float | None],
         verified: Callable[[Neighbor, int], None],
     ) -> None:
         """
-        `received`: so many bytes have come; seconds to wait before more, None to break it off.
+        `received` is called with the number of bytes that have come. It returns the seconds
+        to wait before more, or None to break the answer off.
 
-        `verified`: that piece has come and is right.
+        `verified` is called with each piece that is right.
         """
-        self._source = source
-        self._plan = plan
+        self._neighbor = neighbor
+        self._picker = picker
         self._part = part
         self._received = received
         self._verified = verified
         self._left: list[int] = []
-        self._arriving: IncomingPiece | None = None
-        #: Whether we ended it ourselves, for no fault of its own.
+        self._incoming: IncomingPiece | None = None
+        #: Whether we ended the answer ourselves, through no fault of the neighbor's.
         self.ended = False
         #: Why it can't be written, if it can't.
         self.failure: Failure | None = None
 
     def began(self, start: int, stop: int) -> bool:
-        """These bytes are about to come; False where they are not what was asked for."""
+        """Whether these bytes, which are about to come, are what was asked for."""
         pieces = self._part.pieces
         first, last = start // pieces.length, -(-stop // pieces.length)
         if pieces.span(first)[0] != start or pieces.span(last - 1)[1] != stop:
             return False
         self._left = list(range(first, last))
-        return self._plan.started(self._source, sum(1 << piece for piece in self._left))
+        return self._picker.started(self._neighbor, sum(1 << piece for piece in self._left))
 
     def received(self, data: bytes) -> float | None:
+        """Take the next bytes; the seconds to wait before more, None to break it off."""
         try:
             return self._take(data)
         except Exception:
@@ -55,26 +87,26 @@ class IncomingPieces(ContentSink):
             return None
 
     def _take(self, data: bytes) -> float | None:
-        pause = self._received(self._source, len(data))
+        pause = self._received(self._neighbor, len(data))
         if pause is None:
             return None
         view = memoryview(data)
         while view:
-            if self._arriving is None:
-                self._arriving = self._part.arriving(self._left.pop(0))
-            taken = view[: self._arriving.left]
-            self._arriving.write(taken)
+            if self._incoming is None:
+                self._incoming = IncomingPiece(self._part, self._left.pop(0))
+            taken = view[: self._incoming.left]
+            self._incoming.write(taken)
             view = view[len(taken) :]
-            if not self._arriving.left and not self._finish(self._arriving):
+            if not self._incoming.left and not self._finish(self._incoming):
                 self.ended = True
                 return None
         return pause
 
-    def _finish(self, arrived: IncomingPiece) -> bool:
-        """The piece is complete; whether more is wanted of this source."""
-        self._arriving = None
-        if not arrived.finish():
-            self._plan.distrust(self._source, f"it sent a wrong piece ({arrived.piece})")
+    def _finish(self, complete: IncomingPiece) -> bool:
+        """Check a complete piece; whether more is wanted of this neighbor."""
+        self._incoming = None
+        if not complete.finish():
+            self._picker.distrust(self._neighbor, f"it sent a wrong piece ({complete.piece})")
             return False
-        self._verified(self._source, arrived.piece)
-        return not self._left or not self._plan.is_needless(self._source)
+        self._verified(self._neighbor, complete.piece)
+        return not self._left or not self._picker.is_needless(self._neighbor)

@@ -6,9 +6,11 @@ each version of them into a part of its own, until the id tells which one is rig
 from pathlib import Path
 
 from p2ptwisted.pieces import Pieces
-from p2ptwisted.transfer.part_file import NoRoom, PartFile, earlier, remove, unwritable
+from p2ptwisted.transfer.earlier_parts import read_earlier, remove_earlier
+from p2ptwisted.transfer.part_file import PartFile
 from p2ptwisted.transfer.part_journal import Journal
 from p2ptwisted.transfer.target_folder import TargetFolder
+from p2ptwisted.transfer.write_errors import NoRoom, write_error
 
 #: Versions of one resource that are on disk at once.
 PARTS_MAX = 32
@@ -28,7 +30,7 @@ class PartVersions:
         try:
             self._folder = TargetFolder(destination.parent, within)
         except OSError as error:
-            raise unwritable(error, destination, 0) from error
+            raise write_error(error, destination, 0) from error
         self._open: dict[int, PartFile] = {}
 
     def of(self, pieces: Pieces) -> PartFile:
@@ -60,7 +62,7 @@ class PartVersions:
         return free[0]
 
     def _earlier(self, number: int) -> Journal | None:
-        return earlier(self._folder, self.destination, self._id, number)
+        return read_earlier(self._folder, self.destination, self._id, number)
 
     def leave(self, part: PartFile) -> None:
         """Nobody is at it for the time being: it keeps no more room than what has come needs."""
@@ -80,7 +82,7 @@ class PartVersions:
             self.discard(other)
         for number in range(PARTS_MAX):
             if number or self._earlier(number) is not None:
-                remove(self._folder, self.destination, number)
+                remove_earlier(self._folder, self.destination, number)
 
     def close(self) -> None:
         """Leave what has come for the next time: the first, and of the others the largest."""
@@ -92,5 +94,5 @@ class PartVersions:
             if known is not None:
                 others.append((known.have.bit_count(), number))
         for _, number in sorted(others, reverse=True)[KEPT_MAX:]:
-            remove(self._folder, self.destination, number)
+            remove_earlier(self._folder, self.destination, number)
         self._folder.close()

@@ -5,7 +5,7 @@ name says may lead out of the folder, hide the file or upset a terminal.
 
 from pathlib import Path
 
-from p2ptwisted.transfer.part_file import JOURNAL, PART
+from p2ptwisted.transfer.part_names import JOURNAL, PART, UNFINISHED
 
 #: Bytes of a file's name on Linux, less what a part adds to it.
 NAME_BYTES = 255 - len(JOURNAL)
@@ -53,7 +53,7 @@ def _clean(part: str) -> str:
     if short.partition(".")[0].rstrip().casefold() in DEVICES:
         short = _cut(f"_{short}")
     # Nor may it be taken for something unfinished, or for another file's part.
-    return short.replace(PART, "_part") if short.endswith((PART, JOURNAL)) else short
+    return short.replace(PART, "_part") if short.endswith(UNFINISHED) else short
 
 
 def _cut(part: str) -> str:

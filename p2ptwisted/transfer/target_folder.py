@@ -10,16 +10,17 @@ from contextlib import suppress
 from pathlib import Path
 
 from p2ptwisted.support.safe_open import folder_beneath, open_folder, open_regular
+from p2ptwisted.transfer.part_names import PART
 
 #: The bits of a mode by which others than a file's owner may write to it.
 OTHERS_WRITE = 0o022
 
 
-class Strange(OSError):
+class NotOurs(OSError):
     """A file that is not, or not alone, ours stands where one of ours should be."""
 
 
-def not_ours(status: os.stat_result, made: os.stat_result | None) -> str | None:
+def why_not_ours(status: os.stat_result, made: os.stat_result | None) -> str | None:
     """
     Why a file is not to be taken for one of ours, where it is not.
 
@@ -73,25 +74,25 @@ class TargetFolder:
 
     def open_ours(self, name: str, flags: int) -> int:
         """
-        The same, of a file that is there and ours. Raises OSError, Strange among them.
+        The same, of a file that is there and ours. Raises OSError, NotOurs among them.
 
         Another's could be changed after it was verified.
         """
         try:
             file = self.open(name, flags)
         except PermissionError as error:
-            raise self.strange(name, f"may not be written ({error.strerror})") from error
+            raise self.not_ours(name, f"may not be written ({error.strerror})") from error
         try:
             status = os.fstat(file)
-            if not_ours(status, None) and (trouble := not_ours(status, self._made_here())):
-                raise self.strange(name, trouble)
+            if why_not_ours(status, None) and (trouble := why_not_ours(status, self._made_here())):
+                raise self.not_ours(name, trouble)
         except OSError:
             os.close(file)
             raise
         return file
 
     def _made_here(self) -> os.stat_result | None:
-        name = f".{secrets.token_hex(8)}.part"
+        name = f".{secrets.token_hex(8)}{PART}"
         try:
             file = self.make(name, os.O_WRONLY)
         except OSError:
@@ -167,6 +168,6 @@ class TargetFolder:
         """Have the system write the names to the disk. Raises OSError."""
         os.fsync(self._folder)
 
-    def strange(self, name: str, what: str) -> Strange:
+    def not_ours(self, name: str, reason: str) -> NotOurs:
         """An error that names a file and says what is the matter with it."""
-        return Strange(errno.EPERM, what, os.fspath(self._path / name))
+        return NotOurs(errno.EPERM, reason, os.fspath(self._path / name))

@@ -26,8 +26,9 @@ from p2ptwisted.test.transfer_fakes import (
 from p2ptwisted.transfer import attempt, patience
 from p2ptwisted.transfer import piece_picker as plan
 from p2ptwisted.transfer.attempt import PATIENCE
+from p2ptwisted.transfer.disk_room import STAT_BLOCK
 from p2ptwisted.transfer.download import GIVE_UP, LOOK_UP, TOLD_MAX, TURN, Download
-from p2ptwisted.transfer.part_file import BLOCK, PartFile
+from p2ptwisted.transfer.part_file import PartFile
 from p2ptwisted.transfer.swarm import SOURCES_MAX
 
 CONTENT = bytes(range(8 * LENGTH))
@@ -514,7 +515,7 @@ class LyingTests(FetchCase):
         self.fails()
         self.assertEqual(sum(reserved), size)
         part = self.folder / "file.part"
-        self.assertLess(part.stat().st_blocks * BLOCK, size / 10)
+        self.assertLess(part.stat().st_blocks * STAT_BLOCK, size / 10)
 
     def test_no_room_for_a_lie(self) -> None:
         """A size for which there is no room fails that version only."""

@@ -15,7 +15,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.pieces import MIB, Pieces, every_piece, members
 from p2ptwisted.test.node_fakes import at_once, open_descriptors
-from p2ptwisted.transfer.part_file import JOURNAL, PART, PartFile
+from p2ptwisted.transfer.incoming_pieces import IncomingPiece
+from p2ptwisted.transfer.part_file import PartFile
+from p2ptwisted.transfer.part_names import JOURNAL, PART
 
 
 def cut(content: bytes) -> Pieces:
@@ -57,7 +59,7 @@ class PartTestCase(SynchronousTestCase):
         good = []
         for piece in pieces:
             start, stop = part.pieces.span(piece)
-            arriving = part.arriving(piece)
+            arriving = IncomingPiece(part, piece)
             for at in range(start, stop, 300_000):
                 arriving.write(memoryview(content)[at : min(at + 300_000, stop)])
             self.assertEqual(arriving.left, 0)
@@ -102,7 +104,7 @@ class ArrivingTests(PartTestCase):
     def test_twice(self) -> None:
         """One piece may come from two at the same time; who is first counts, once."""
         part = self.part()
-        first, second = part.arriving(2), part.arriving(2)
+        first, second = IncomingPiece(part, 2), IncomingPiece(part, 2)
         start, stop = PIECES.span(2)
         for at in range(start, stop, MIB // 4):
             first.write(CONTENT[at : at + MIB // 4])
@@ -339,7 +341,7 @@ class TroubleTests(PartTestCase):
     def test_no_room_for_a_piece(self) -> None:
         """A write that fails, the part's or the journal's, is told as what it is."""
         part = self.part()
-        arriving = part.arriving(0)
+        arriving = IncomingPiece(part, 0)
         patched = self.patch(os, "pwrite", no_room)
         self.assertRaises(Unavailable, arriving.write, b"x")
         patched.restore()

@@ -10,8 +10,11 @@ from p2ptwisted.errors import Unavailable
 from p2ptwisted.pieces import MIB, Pieces
 from p2ptwisted.test.transfer_fakes import left_of
 from p2ptwisted.transfer import part_versions as module
-from p2ptwisted.transfer.part_file import BLOCK, NoRoom, PartFile
+from p2ptwisted.transfer.disk_room import STAT_BLOCK
+from p2ptwisted.transfer.incoming_pieces import IncomingPiece
+from p2ptwisted.transfer.part_file import PartFile
 from p2ptwisted.transfer.part_versions import PartVersions
+from p2ptwisted.transfer.write_errors import NoRoom
 
 #: Four versions of a resource, of which the first is right.
 CONTENTS = [b"".join(bytes([10 * v + n]) * MIB for n in range(8)) for v in range(4)]
@@ -46,7 +49,7 @@ class PartsTests(SynchronousTestCase):
         """The part of that version, with these pieces of it."""
         part = self.parts.of(VERSIONS[version])
         for piece in pieces:
-            arriving = part.arriving(piece)
+            arriving = IncomingPiece(part, piece)
             arriving.write(CONTENTS[version][piece * MIB : (piece + 1) * MIB])
             self.assertTrue(arriving.finish())
         return part
@@ -117,9 +120,9 @@ class PartsTests(SynchronousTestCase):
             for _ in part.reserve():
                 pass
             before = {piece: CONTENTS[1][piece * MIB : (piece + 1) * MIB] for piece in pieces}
-            self.assertGreaterEqual(part.path.stat().st_blocks * BLOCK, 8 * MIB)
+            self.assertGreaterEqual(part.path.stat().st_blocks * STAT_BLOCK, 8 * MIB)
             self.parts.leave(part)
-            self.assertLess(part.path.stat().st_blocks * BLOCK, (len(pieces) + 0.5) * MIB)
+            self.assertLess(part.path.stat().st_blocks * STAT_BLOCK, (len(pieces) + 0.5) * MIB)
             content = part.path.read_bytes()
             for piece, data in before.items():
                 self.assertEqual(content[piece * MIB : (piece + 1) * MIB], data)

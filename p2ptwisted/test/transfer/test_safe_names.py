@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.test.test_model import ID_CHARACTERS, SHA256
-from p2ptwisted.transfer.part_file import JOURNAL, PART
+from p2ptwisted.transfer.part_names import JOURNAL, PART
 from p2ptwisted.transfer.safe_names import DEPTH_MAX, DEVICES, flat_name, place
 
 FOLDER = Path("/srv/shared")

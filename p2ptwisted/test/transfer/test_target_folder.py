@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.support.safe_open import LeadsOut, NotRegular
 from p2ptwisted.test.node_fakes import at_once, open_descriptors
-from p2ptwisted.transfer.target_folder import Strange, TargetFolder, not_ours
+from p2ptwisted.transfer.target_folder import NotOurs, TargetFolder, why_not_ours
 
 
 def status(uid: int, mode: int) -> os.stat_result:
@@ -20,25 +20,25 @@ class OwnerTests(SynchronousTestCase):
     def test_ours(self) -> None:
         """A file of this user's that nobody else may write to is ours, whoever may read it."""
         for mode in (0o600, 0o644, 0o755):
-            self.assertIs(not_ours(status(os.geteuid(), mode), None), None)
+            self.assertIs(why_not_ours(status(os.geteuid(), mode), None), None)
 
     def test_another_user(self) -> None:
         """Another user's is not, root's neither."""
-        told = not_ours(status(os.geteuid() + 1, 0o644), None)
+        told = why_not_ours(status(os.geteuid() + 1, 0o644), None)
         self.assertEqual(told, f"belongs to another user ({os.geteuid() + 1})")
 
     def test_writable_by_others(self) -> None:
         """Nor is one that others may write to."""
         for mode in (0o664, 0o646, 0o666):
-            told = not_ours(status(os.geteuid(), mode), None)
+            told = why_not_ours(status(os.geteuid(), mode), None)
             self.assertEqual(told, f"may be written by others (mode {mode:04o})")
 
     def test_owners_of_the_file_system(self) -> None:
         """Where every file gets another owner or mode, those of a file just made there count."""
         for made in (status(0, 0o777), status(65534, 0o644)):
-            self.assertIs(not_ours(made, made), None)
-            self.assertIsNot(not_ours(status(made.st_uid + 1, 0o644), made), None)
-        self.assertIsNot(not_ours(status(65534, 0o666), status(65534, 0o644)), None)
+            self.assertIs(why_not_ours(made, made), None)
+            self.assertIsNot(why_not_ours(status(made.st_uid + 1, 0o644), made), None)
+        self.assertIsNot(why_not_ours(status(65534, 0o666), status(65534, 0o644)), None)
 
 
 class TargetFolderTests(SynchronousTestCase):
@@ -93,7 +93,7 @@ class TargetFolderTests(SynchronousTestCase):
         path.write_bytes(b"of another")
         path.chmod(0o666)
         for attempt in (folder.open_ours, folder.make_again):
-            error = self.assertRaises(Strange, attempt, "a", os.O_WRONLY)
+            error = self.assertRaises(NotOurs, attempt, "a", os.O_WRONLY)
             self.assertEqual(error.filename, str(path))
         os.mkfifo(self.shared / "pipe")
         with at_once():
