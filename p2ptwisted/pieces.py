@@ -67,8 +67,8 @@ class Pieces(Struct, frozen=True):
         return self.digests[piece * DIGEST : (piece + 1) * DIGEST]
 
     @property
-    def whole(self) -> str | None:
-        """The id, where the pieces' digests say it: they do where there is one piece or none."""
+    def known_id(self) -> str | None:
+        """The resource's id if the pieces' digests give it: if there is one piece or none."""
         if self.count > 1:
             return None
         return (self.digests or hashlib.sha256().digest()).hex()

@@ -59,15 +59,15 @@ class GetJob:
         fetch, got = self.fetch, self.got
         if got.state == "present":
             return Row(got.size, got.size, note="here already")
-        if fetch is None or fetch.part is None or fetch.plan is None or self._reactor is None:
+        if fetch is None or fetch.part is None or fetch.picker is None or self._reactor is None:
             return Row(0, got.size, note=got.error or "waiting")
         size = fetch.part.pieces.size
-        here = size - fetch.plan.bytes_missing
+        here = size - fetch.picker.bytes_missing
         if got.state == "done" or got.error:
             return Row(here, size, note=got.error or "done")
         fetch.rate.add(0, self._reactor.seconds())
         rate = fetch.rate.value()
-        count = sum(1 for source in fetch.plan.sources if not source.distrusted)
+        count = sum(1 for source in fetch.picker.neighbors if not source.distrusted)
         note = f"{count} holder{'' if count == 1 else 's'}"
         return Row(here, size, rate, (size - here) / rate if rate else None, note)
 
@@ -110,9 +110,9 @@ class GetJob:
             self.got.seconds = round(reactor.seconds() - began, 3)
             if self.fetch is not None:
                 self.got.troubles = self.fetch.troubles
-                if self.fetch.plan is not None:
+                if self.fetch.picker is not None:
                     self.got.holders = {
-                        one.location: one.received for one in self.fetch.plan.sources
+                        one.location: one.received for one in self.fetch.picker.neighbors
                     }
 
     async def _is_here(self, cooperator: Cooperator, force: bool) -> bool:

@@ -47,17 +47,17 @@ class Downloads(Service):
         clock: IReactorTime,
         client: Client,
         cooperator: Cooperator,
-        whole: Callable[[Path, os.stat_result, int], IFileDigest],
+        make_digest: Callable[[Path, os.stat_result, int], IFileDigest],
         library: ILibrary,
         find: Callable[[str, bool], Awaitable[Holders]],
         throttle: RateLimit,
         changed: Callable[[], None],
     ) -> None:
-        """`whole` is Fetch's. `changed`: there is a part to share, or none any more."""
+        """`make_digest` is Download's. `changed`: there is a part to share, or none any more."""
         self._clock = clock
         self._client = client
         self._cooperator = cooperator
-        self._whole = whole
+        self._make_digest = make_digest
         self._library = library
         self._find = find
         self._throttle = throttle
@@ -130,7 +130,7 @@ class Downloads(Service):
             self._clock,
             self._client,
             self._cooperator,
-            self._whole,
+            self._make_digest,
             id,
             lambda here: self._find(id, here),
             lambda name: place(self._library.folder, name, id),
@@ -205,13 +205,13 @@ class Downloads(Service):
         fetch = entry.fetch
         error = None if entry.error is None else self._shown(entry.error)
         troubles = {at: self._shown(why) for at, why in fetch.troubles.items()}
-        if fetch.part is None or fetch.plan is None:
+        if fetch.part is None or fetch.picker is None:
             resource = self._library.get(id)
             if entry.state == "done" and resource is not None:
                 return FetchStatus(id, "done", resource.name, resource.size, resource.size)
             return FetchStatus(id, entry.state, error=error, troubles=troubles)
         size = fetch.part.pieces.size
-        here = size - fetch.plan.bytes_missing
+        here = size - fetch.picker.bytes_missing
         rate = None
         if entry.state == "running":
             # What comes no more counts less and less.
@@ -225,7 +225,7 @@ class Downloads(Service):
             here,
             rate,
             (size - here) / rate if rate else None,
-            {one.location: one.received for one in fetch.plan.sources},
+            {one.location: one.received for one in fetch.picker.neighbors},
             troubles,
             error,
         )

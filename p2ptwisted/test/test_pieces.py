@@ -95,9 +95,9 @@ class PiecesTests(SynchronousTestCase):
 
     def test_whole(self) -> None:
         """The id is known beforehand where there is one piece or none, and only there."""
-        self.assertEqual(Pieces(0, b"").whole, hashlib.sha256(b"").hexdigest())
-        self.assertEqual(pieces_of(MIB).whole, hashlib.sha256(b"0").hexdigest())
-        self.assertIsNone(pieces_of(MIB + 1).whole)
+        self.assertEqual(Pieces(0, b"").known_id, hashlib.sha256(b"").hexdigest())
+        self.assertEqual(pieces_of(MIB).known_id, hashlib.sha256(b"0").hexdigest())
+        self.assertIsNone(pieces_of(MIB + 1).known_id)
 
     def test_check(self) -> None:
         """There must be a digest for each piece, and a size that can be."""

@@ -1,5 +1,5 @@
 """
-The holders of one resource: looked up, asked which pieces they have, and kept
+The swarm of one resource: its holders looked up, asked which pieces they have, and kept
 apart where they disagree about the pieces' digests.
 
 Whoever likes can say that he has it. So what counts are addresses and not their
@@ -22,13 +22,14 @@ from p2ptwisted.model import Holders
 from p2ptwisted.pieces import Pieces, every_piece
 from p2ptwisted.support.round_robin import host_of, in_turns, share_of
 
-#: Holders asked for one resource at a look-up.
-SOURCES_MAX = 64
+#: Holders of one look-up that are asked.
+LOOKUP_HOLDERS_MAX = 64
 
-#: Holders asked in all, however long the fetch is: whom a supernode makes up costs a call each.
+#: Holders asked in all, however long the download is: whom a supernode makes up costs a call
+#: each.
 ASKED_MAX = 256
 
-#: Of these, those of one address that are asked at once: an answer has up to 8 MiB, and 2 s.
+#: Holders of one address that are asked at once: an answer has up to 8 MiB, and 2 s.
 ASKING_AT_ONCE = 4
 
 #: Versions of the pieces that are remembered at once; each can have 4 MiB of digests.
@@ -45,11 +46,11 @@ _log = Logger()
 
 @dataclass(eq=False)
 class HolderGroup:
-    """Holders that say the same of the pieces, and what each of them has."""
+    """Holders that say the same of the pieces, and the set of pieces that each of them has."""
 
     pieces: Pieces
     has: dict[str, int] = field(default_factory=dict)
-    #: It gave nothing, and is left alone until then.
+    #: When it may be tried again after it gave nothing.
     rests_until: float = -math.inf
 
     @property
@@ -59,7 +60,7 @@ class HolderGroup:
 
 
 class Swarm:
-    """Who can be asked for one resource."""
+    """The holders that can be asked for one resource."""
 
     def __init__(
         self,
@@ -68,18 +69,19 @@ class Swarm:
         find: Callable[[bool], Awaitable[Holders]],
         changed: Callable[[], None],
     ) -> None:
-        """`find` is Fetch's; `changed`: there is news."""
+        """`find` is Download's. `changed` is called after every answer."""
         self._client = client
         self._id = id
         self._find = find
         self._changed = changed
         self._groups: list[HolderGroup] = []
         self._asking: dict[str, Deferred[None]] = {}
-        self._turns: dict[str, DeferredSemaphore] = {}
+        #: By address, what bounds the questions to it.
+        self._semaphores: dict[str, DeferredSemaphore] = {}
         self.name: str | None = None
         #: Why a holder is not asked, by location.
         self.troubles: dict[str, str] = {}
-        self._liars: set[str] = set()
+        self._distrusted: set[str] = set()
         self._changes: Counter[str] = Counter()
         #: All that were ever asked, and how many of each address.
         self._asked: set[str] = set()
@@ -87,14 +89,14 @@ class Swarm:
 
     async def look_up(self, here: bool = False) -> bool:
         """
-        Ask those who are not known yet; False where nobody is said to have it.
+        Look the holders up and ask those that are new; False if there are none.
 
-        `here`: only those that the own supernode knows. Raises Unavailable.
+        `here`: only those that are registered at the own supernode. Raises Unavailable.
         """
         holders = await self._find(here)
         self.name = self.name or holders.name
-        known = self._liars.union(*(group.has for group in self._groups))
-        for location in in_turns([*holders.locations, *holders.partial], SOURCES_MAX):
+        known = self._distrusted.union(*(group.has for group in self._groups))
+        for location in in_turns([*holders.locations, *holders.partial], LOOKUP_HOLDERS_MAX):
             if location not in known and self._may_ask(location):
                 self._ask(location)
         return bool(holders.locations or holders.partial)
@@ -110,16 +112,16 @@ class Swarm:
 
     def poll(self, group: HolderGroup) -> None:
         """Ask those who have only a part whether it has grown."""
-        whole = every_piece(group.pieces.count)
+        every = every_piece(group.pieces.count)
         for location, has in group.has.items():
-            if has != whole:
+            if has != every:
                 self._ask(location)
 
     # -- groups
 
     def ranked(self) -> list[HolderGroup]:
         """
-        All that somebody vouches for, the one that the most addresses do first.
+        All groups that somebody vouches for, the one that the most addresses do first.
 
         An address that vouches for several, of which no more than one can be right, counts in
         parts; ports decide only between equals.
@@ -135,35 +137,36 @@ class Swarm:
         return sorted(used, key=rank, reverse=True)
 
     def knows(self, group: HolderGroup) -> bool:
-        """Whether that group is still one, be it that nobody vouches for it any more."""
+        """Whether that group still exists, even if nobody vouches for it any more."""
         return group in self._groups
 
     @property
     def asking(self) -> bool:
-        """Whether some have yet to answer."""
+        """Whether some holders have yet to answer."""
         return bool(self._asking)
 
     def discard(self, group: HolderGroup, reason: str) -> None:
-        """These have lied: the reason is kept, and they are not asked again."""
+        """Distrust all of a group, which has lied: keep the reason, and don't ask them again."""
         if group in self._groups:
             self._groups.remove(group)
         for location in group.has:
             self.distrust(location, reason)
 
-    def right(self, group: HolderGroup) -> None:
-        """What this group says is so; whoever says otherwise has lied."""
+    def confirm(self, group: HolderGroup) -> None:
+        """Distrust whoever says otherwise than this group, which is right."""
         for other in list(self._groups):
             if other is not group:
                 self.discard(other, WRONG_DIGESTS)
 
     def distrust(self, location: str, reason: str) -> None:
-        """It has lied, or sent what is wrong: it is asked no more, and counts nowhere."""
-        self._liars.add(location)
+        """Never ask or count a holder again that has lied or sent what is wrong."""
+        self._distrusted.add(location)
         self.troubles[location] = reason
         for group in self._groups:
             group.has.pop(location, None)
 
     def stop(self) -> None:
+        """Cancel all questions."""
         for asking in list(self._asking.values()):
             asking.cancel()
 
@@ -184,23 +187,23 @@ class Swarm:
 
     async def _ask_pieces(self, location: str) -> None:
         host = host_of(location)
-        turns = self._turns.setdefault(host, DeferredSemaphore(ASKING_AT_ONCE))
-        await turns.acquire()
+        semaphore = self._semaphores.setdefault(host, DeferredSemaphore(ASKING_AT_ONCE))
+        await semaphore.acquire()
         try:
             pieces, has = await self._client.pieces(location, self._id)
         except (Refused, Unavailable) as error:
-            # What is said of a liar stays.
-            if location not in self._liars:
+            # Why a holder is distrusted stays.
+            if location not in self._distrusted:
                 self.troubles[location] = str(error)
             return
         finally:
-            turns.release()
-        if location not in self._liars:
-            self._told(location, pieces, has)
+            semaphore.release()
+        if location not in self._distrusted:
+            self._answered(location, pieces, has)
 
-    def _told(self, location: str, pieces: Pieces, has: int) -> None:
-        """What a holder says: kept with those who say the same."""
-        if pieces.whole not in (None, self._id):
+    def _answered(self, location: str, pieces: Pieces, has: int) -> None:
+        """Put a holder into the group of those that say the same."""
+        if pieces.known_id not in (None, self._id):
             self.distrust(location, WRONG_DIGESTS)
             return
         self.troubles.pop(location, None)

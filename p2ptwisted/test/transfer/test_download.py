@@ -23,13 +23,18 @@ from p2ptwisted.test.transfer_fakes import (
     id_of,
     left_of,
 )
-from p2ptwisted.transfer import attempt, patience
-from p2ptwisted.transfer import piece_picker as plan
-from p2ptwisted.transfer.attempt import PATIENCE
+from p2ptwisted.transfer import attempt, piece_deadline, piece_picker
+from p2ptwisted.transfer.attempt import PIECE_TIMEOUT
 from p2ptwisted.transfer.disk_room import STAT_BLOCK
-from p2ptwisted.transfer.download import GIVE_UP, LOOK_UP, TOLD_MAX, TURN, Download
+from p2ptwisted.transfer.download import (
+    ATTEMPT_TURN,
+    LOOKUP_INTERVAL,
+    NO_PIECE_TIMEOUT,
+    REASONS_LENGTH_MAX,
+    Download,
+)
 from p2ptwisted.transfer.part_file import PartFile
-from p2ptwisted.transfer.swarm import SOURCES_MAX
+from p2ptwisted.transfer.swarm import LOOKUP_HOLDERS_MAX
 
 CONTENT = bytes(range(8 * LENGTH))
 ID = id_of(CONTENT)
@@ -125,8 +130,8 @@ class GoodTests(FetchCase):
         """One holder gives everything, each piece once."""
         self.add("a:1")
         self.assertLess(self.succeeds(), 1.0)
-        assert self.fetch.plan is not None
-        self.assertEqual([one.received for one in self.fetch.plan.sources], [len(CONTENT)])
+        assert self.fetch.picker is not None
+        self.assertEqual([one.received for one in self.fetch.picker.neighbors], [len(CONTENT)])
         self.assertEqual(self.fetch.troubles, {})
 
     def test_several(self) -> None:
@@ -134,8 +139,8 @@ class GoodTests(FetchCase):
         for location in ("a:1", "b:1"):
             self.add(location)
         self.succeeds()
-        assert self.fetch.plan is not None
-        received = [one.received for one in self.fetch.plan.sources]
+        assert self.fetch.picker is not None
+        received = [one.received for one in self.fetch.picker.neighbors]
         self.assertEqual(sum(received), len(CONTENT))
         self.assertTrue(all(received))
 
@@ -177,9 +182,9 @@ class GoodTests(FetchCase):
         running = self.start()
         self.clock.pump([STEP] * 10)
         self.add("b:1")
-        self.assertLess(self.go_on(running), LOOK_UP + 2.0)
-        assert self.fetch.plan is not None
-        received = {one.location: one.received for one in self.fetch.plan.sources}
+        self.assertLess(self.go_on(running), LOOKUP_INTERVAL + 2.0)
+        assert self.fetch.picker is not None
+        received = {one.location: one.received for one in self.fetch.picker.neighbors}
         self.assertGreater(received["b:1"], 0)
         self.successResultOf(running)
 
@@ -212,7 +217,7 @@ class GoodTests(FetchCase):
 
     def test_held_back(self) -> None:
         """A bound on the rate that makes for long pauses is not taken for silence."""
-        self.fetch = self.make(pause=PATIENCE + 5.0)
+        self.fetch = self.make(pause=PIECE_TIMEOUT + 5.0)
         self.add("a:1")
         running = self.start()
         for _ in range(40 * 16):
@@ -316,7 +321,7 @@ class HolderTests(FetchCase):
         for number in range(2):
             self.add(f"silent:{number}", FakeHolder(CONTENT[:-5])).silent = True
         self.add("a:1")
-        self.assertLess(self.succeeds(), 2 * PATIENCE)
+        self.assertLess(self.succeeds(), 2 * PIECE_TIMEOUT)
         self.assertEqual(set(self.fetch.troubles), {"silent:0", "silent:1"})
 
     def test_busy(self) -> None:
@@ -354,14 +359,14 @@ class HolderTests(FetchCase):
         told = self.fails()
         self.assertIn("no piece has come for 30 s", told)
         self.assertIn("a:1: nothing came", told)
-        self.assertLess(self.clock.seconds(), PATIENCE + 11.0)
+        self.assertLess(self.clock.seconds(), PIECE_TIMEOUT + 11.0)
 
     def test_many_silent(self) -> None:
         """It says so in some words, however many there are; in full it is in the troubles."""
-        for number in range(SOURCES_MAX):
+        for number in range(LOOKUP_HOLDERS_MAX):
             self.add(f"{number:0100d}:1").silent = True
         told = self.fails()
-        self.assertLess(len(told), TOLD_MAX + 50)
+        self.assertLess(len(told), REASONS_LENGTH_MAX + 50)
         self.assertGreater(len("".join(self.fetch.troubles.values())), 0)
 
 
@@ -402,14 +407,14 @@ class LyingTests(FetchCase):
         told = self.fails()
         self.assertIn("no piece has come for 30 s", told)
         self.assertIn("x:1: it sends next to nothing", told)
-        self.assertLess(self.clock.seconds(), PATIENCE + 5.0)
+        self.assertLess(self.clock.seconds(), PIECE_TIMEOUT + 5.0)
         self.assertEqual(list(self.folder.iterdir()), [])
 
     def test_slow_link(self) -> None:
         """A piece takes as long as it takes over the slowest link that will do."""
-        self.patch(patience, "SLOWEST", 1)
-        self.patch(attempt, "PATIENCE", 4.0)
-        self.patch(plan, "TRICKLE", 2.0)
+        self.patch(piece_deadline, "SLOWEST", 1)
+        self.patch(attempt, "PIECE_TIMEOUT", 4.0)
+        self.patch(piece_picker, "TRICKLE_TIMEOUT", 2.0)
         for location in ("a:1", "b:1"):
             self.add(location).trickles = 1.9
         running = self.start()
@@ -424,7 +429,7 @@ class LyingTests(FetchCase):
             ):
                 holder.pause = 5.0
         self.add("a:1")
-        self.assertLess(self.succeeds(), 2 * TURN + 1.0)
+        self.assertLess(self.succeeds(), 2 * ATTEMPT_TURN + 1.0)
         self.assertIn("digests", self.fetch.troubles["x0:1"])
 
     def test_one_after_the_other(self) -> None:
@@ -436,7 +441,7 @@ class LyingTests(FetchCase):
             self.clock.advance(0.1)
         told = str(self.failureResultOf(running, Unavailable).value)
         self.assertIn("no piece has come", told)
-        self.assertGreater(self.clock.seconds(), GIVE_UP)
+        self.assertGreater(self.clock.seconds(), NO_PIECE_TIMEOUT)
         self.nothing_left()
 
     def start_with_lies_in_turns(self) -> Deferred[Path]:
@@ -472,7 +477,7 @@ class LyingTests(FetchCase):
         async def find(here: bool) -> Holders:
             return near if here else everywhere
 
-        self.patch(self.fetch._sources, "_find", find)
+        self.patch(self.fetch._swarm, "_find", find)
         self.assertLess(self.succeeds(), 3.0)
 
     # -- room
@@ -542,7 +547,7 @@ class LyingTests(FetchCase):
             return write(file, data, at)
 
         self.patch(os, "pwrite", full)
-        self.assertLess(self.succeeds(), PATIENCE + 5.0)
+        self.assertLess(self.succeeds(), PIECE_TIMEOUT + 5.0)
 
     def test_kept(self) -> None:
         """What an honest holder brought is not lost to a lie that leads the next time."""
@@ -657,7 +662,7 @@ class CancelTests(FetchCase):
                 running = self.start()
                 self.clock.pump([STEP] * 10)
             hung: Deferred[Holders] = Deferred()
-            self.patch(self.fetch._sources, "_find", lambda here, hung=hung: hung)
+            self.patch(self.fetch._swarm, "_find", lambda here, hung=hung: hung)
             if later:
                 self.clock.pump([STEP] * 250)
             else:

@@ -15,7 +15,7 @@ from p2ptwisted.transfer.swarm import (
     ASKING_AT_ONCE,
     CHANGES_MAX,
     GROUPS_MAX,
-    SOURCES_MAX,
+    LOOKUP_HOLDERS_MAX,
     HolderGroup,
     Swarm,
 )
@@ -30,10 +30,10 @@ class SourcesTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.patch(pieces, "PIECE_MIN", LENGTH)
         self.clock = Clock()
-        self.swarm = SwarmClient(self.clock)
+        self.client = SwarmClient(self.clock)
         self.listed = Holders(ID, [], [])
         self.news = 0
-        self.sources = Swarm(self.swarm, ID, self.find, self.changed)
+        self.swarm = Swarm(self.client, ID, self.find, self.changed)
 
     async def find(self, here: bool) -> Holders:
         return self.listed
@@ -43,36 +43,36 @@ class SourcesTests(SynchronousTestCase):
 
     def add(self, location: str, holder: FakeHolder | None = None, partial: bool = False) -> None:
         """A holder, of the whole content where nothing else is said."""
-        self.swarm.peers[location] = holder or FakeHolder(CONTENT)
+        self.client.peers[location] = holder or FakeHolder(CONTENT)
         (self.listed.partial if partial else self.listed.locations).append(location)
 
     def look_up(self) -> bool:
         """Look up, and let everybody answer."""
-        looked_up = Deferred.fromCoroutine(self.sources.look_up())
-        while self.sources.asking:
+        looked_up = Deferred.fromCoroutine(self.swarm.look_up())
+        while self.swarm.asking:
             self.clock.advance(PAUSE)
         return self.successResultOf(looked_up)
 
     def best(self) -> HolderGroup | None:
         """The group to try first."""
-        return next(iter(self.sources.ranked()), None)
+        return next(iter(self.swarm.ranked()), None)
 
     def test_nobody(self) -> None:
         """Where nobody has it, that is said."""
         self.assertFalse(self.look_up())
         self.assertIsNone(self.best())
-        self.assertFalse(self.sources.asking)
+        self.assertFalse(self.swarm.asking)
 
     def test_asked(self) -> None:
         """All are asked, whole and partial ones, and what they have is kept."""
         self.add("a:1")
         self.add("b:1", partial=True)
-        self.swarm.peers["b:1"].has = 0b101
-        looked_up = Deferred.fromCoroutine(self.sources.look_up())
+        self.client.peers["b:1"].has = 0b101
+        looked_up = Deferred.fromCoroutine(self.swarm.look_up())
         self.assertTrue(self.successResultOf(looked_up))
-        self.assertTrue(self.sources.asking)
+        self.assertTrue(self.swarm.asking)
         self.clock.advance(PAUSE)
-        self.assertFalse(self.sources.asking)
+        self.assertFalse(self.swarm.asking)
         best = self.best()
         assert best is not None
         self.assertEqual(best.pieces, cut(CONTENT))
@@ -82,38 +82,38 @@ class SourcesTests(SynchronousTestCase):
     def test_name(self) -> None:
         """The first name that is known stays."""
         self.look_up()
-        self.assertIsNone(self.sources.name)
+        self.assertIsNone(self.swarm.name)
         for name in ("first", "second"):
             self.listed = Holders(ID, [], [], name)
             self.look_up()
-        self.assertEqual(self.sources.name, "first")
+        self.assertEqual(self.swarm.name, "first")
 
     def test_asked_once(self) -> None:
         """Who has answered is not asked again by a look-up; who has not, is."""
         self.add("a:1")
         self.add("b:1")
-        self.swarm.stop(["b:1"])
+        self.client.stop(["b:1"])
         self.look_up()
-        self.assertIn("b:1", self.sources.troubles)
-        self.swarm.peers["b:1"] = FakeHolder(CONTENT)
+        self.assertIn("b:1", self.swarm.troubles)
+        self.client.peers["b:1"] = FakeHolder(CONTENT)
         self.look_up()
-        self.assertEqual(self.swarm.peers["a:1"].polled, 1)
-        self.assertEqual(self.swarm.peers["b:1"].polled, 1)
-        self.assertEqual(self.sources.troubles, {})
+        self.assertEqual(self.client.peers["a:1"].polled, 1)
+        self.assertEqual(self.client.peers["b:1"].polled, 1)
+        self.assertEqual(self.swarm.troubles, {})
 
     def test_troubles(self) -> None:
         """Why one can't be asked is kept, whatever it answers."""
         for number, problem in enumerate([Refused(302, "status 302"), Unavailable("garbage")]):
             self.add(f"a:{number}")
-            self.swarm.peers[f"a:{number}"].refusal = problem
+            self.client.peers[f"a:{number}"].refusal = problem
         self.look_up()
-        self.assertEqual(self.sources.troubles, {"a:0": "status 302", "a:1": "garbage"})
+        self.assertEqual(self.swarm.troubles, {"a:0": "status 302", "a:1": "garbage"})
 
     def test_mistake(self) -> None:
         """A mistake of ours is in the log, and does not stop the others."""
         self.add("a:1")
         self.add("b:1")
-        self.swarm.peers["a:1"].refusal = ZeroDivisionError()
+        self.client.peers["a:1"].refusal = ZeroDivisionError()
         self.look_up()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         best = self.best()
@@ -124,18 +124,18 @@ class SourcesTests(SynchronousTestCase):
         """Only those with a part are asked whether it has grown."""
         self.add("a:1")
         self.add("b:1", partial=True)
-        self.swarm.peers["b:1"].has = 0b1
+        self.client.peers["b:1"].has = 0b1
         self.look_up()
         best = self.best()
         assert best is not None
         for has in (0b11, 0b1111, 0b1111):
-            self.swarm.peers["b:1"].has = has
-            self.sources.poll(best)
-            self.sources.poll(best)
+            self.client.peers["b:1"].has = has
+            self.swarm.poll(best)
+            self.swarm.poll(best)
             self.clock.advance(PAUSE)
             self.assertEqual(best.has["b:1"], has)
-        self.assertEqual(self.swarm.peers["a:1"].polled, 1)
-        self.assertEqual(self.swarm.peers["b:1"].polled, 3)
+        self.assertEqual(self.client.peers["a:1"].polled, 1)
+        self.assertEqual(self.client.peers["b:1"].polled, 3)
 
     def test_disagreement(self) -> None:
         """Those that say the same stand together, and the larger group comes first."""
@@ -147,55 +147,55 @@ class SourcesTests(SynchronousTestCase):
         best = self.best()
         assert best is not None
         self.assertEqual(list(best.has), ["a:1", "b:1"])
-        self.assertEqual(len(self.sources.ranked()), 2)
+        self.assertEqual(len(self.swarm.ranked()), 2)
 
     def test_discard(self) -> None:
         """Who has lied is named, and neither asked again nor believed when it says more."""
         self.add("liar:1", FakeHolder(bytes(3 * LENGTH)), partial=True)
-        self.swarm.peers["liar:1"].has = 0b1
+        self.client.peers["liar:1"].has = 0b1
         self.look_up()
         lie = self.best()
         assert lie is not None
-        self.sources.poll(lie)
-        self.sources.discard(lie, "it lied")
+        self.swarm.poll(lie)
+        self.swarm.discard(lie, "it lied")
         self.clock.advance(PAUSE)
         self.assertIsNone(self.best())
         self.look_up()
-        self.assertEqual(self.swarm.peers["liar:1"].polled, 2)
-        self.assertEqual(self.sources.troubles, {"liar:1": "it lied"})
+        self.assertEqual(self.client.peers["liar:1"].polled, 2)
+        self.assertEqual(self.swarm.troubles, {"liar:1": "it lied"})
 
     def test_changes_its_mind(self) -> None:
         """Who says something else later leaves those that it agreed with."""
         self.add("a:1")
         self.add("b:1", partial=True)
-        self.swarm.peers["b:1"].has = 0b1
+        self.client.peers["b:1"].has = 0b1
         self.look_up()
         best = self.best()
         assert best is not None
-        self.swarm.peers["b:1"].pieces = cut(bytes(4 * LENGTH))
-        self.sources.poll(best)
+        self.client.peers["b:1"].pieces = cut(bytes(4 * LENGTH))
+        self.swarm.poll(best)
         self.clock.advance(PAUSE)
         self.assertEqual(list(best.has), ["a:1"])
 
     def test_most(self) -> None:
         """No more than so many are asked."""
-        for number in range(SOURCES_MAX + 5):
+        for number in range(LOOKUP_HOLDERS_MAX + 5):
             self.add(f"a{number}:1")
         self.look_up()
         best = self.best()
         assert best is not None
-        self.assertEqual(len(best.has), SOURCES_MAX)
+        self.assertEqual(len(best.has), LOOKUP_HOLDERS_MAX)
 
     def test_most_ever(self) -> None:
         """Nor are always others asked, look-up for look-up; those that were are asked again."""
         self.add("a:0")
-        self.swarm.stop(["a:0"])
+        self.client.stop(["a:0"])
         made_up = iter(range(100_000))
-        for _ in range(2 * ASKED_MAX // SOURCES_MAX):
-            self.listed.locations[1:] = [f"b{next(made_up)}:1" for _ in range(SOURCES_MAX)]
+        for _ in range(2 * ASKED_MAX // LOOKUP_HOLDERS_MAX):
+            self.listed.locations[1:] = [f"b{next(made_up)}:1" for _ in range(LOOKUP_HOLDERS_MAX)]
             self.look_up()
-        self.assertEqual(len(self.sources.troubles), ASKED_MAX)
-        self.swarm.peers["a:0"] = FakeHolder(CONTENT)
+        self.assertEqual(len(self.swarm.troubles), ASKED_MAX)
+        self.client.peers["a:0"] = FakeHolder(CONTENT)
         self.look_up()
         best = self.best()
         assert best is not None
@@ -207,14 +207,14 @@ class SourcesTests(SynchronousTestCase):
             self.add(f"liar:{number}")
         self.add("a:1")
         self.add("b:1", partial=True)
-        Deferred.fromCoroutine(self.sources.look_up())
+        Deferred.fromCoroutine(self.swarm.look_up())
         self.clock.advance(0)
-        self.assertEqual(self.swarm.open, ASKING_AT_ONCE + 2)
-        while self.sources.asking:
+        self.assertEqual(self.client.open, ASKING_AT_ONCE + 2)
+        while self.swarm.asking:
             self.clock.advance(PAUSE)
         best = self.best()
         assert best is not None
-        self.assertEqual(len(best.has), share_of(SOURCES_MAX) + 2)
+        self.assertEqual(len(best.has), share_of(LOOKUP_HOLDERS_MAX) + 2)
         self.assertTrue({"a:1", "b:1"} <= set(best.has))
 
     def test_crowd_that_changes(self) -> None:
@@ -222,7 +222,7 @@ class SourcesTests(SynchronousTestCase):
         for number in range(0, 1_000, 50):
             self.listed.locations[:] = [f"liar:{number + n}" for n in range(50)]
             self.look_up()
-        self.assertEqual(len(self.sources.troubles), share_of(ASKED_MAX))
+        self.assertEqual(len(self.swarm.troubles), share_of(ASKED_MAX))
         self.add("a:1")
         self.look_up()
         best = self.best()
@@ -246,10 +246,10 @@ class SourcesTests(SynchronousTestCase):
         for number in range(2 * GROUPS_MAX):
             self.add(f"liar{number % 2}:{number}", FakeHolder(bytes([number + 1]) * 4 * LENGTH))
         self.look_up()
-        self.assertEqual(len(self.sources.ranked()), GROUPS_MAX)
+        self.assertEqual(len(self.swarm.ranked()), GROUPS_MAX)
         self.add("a:1")
         self.look_up()
-        groups = self.sources.ranked()
+        groups = self.swarm.ranked()
         self.assertEqual(list(groups[0].has), ["a:1"])
         self.assertEqual(len(groups), GROUPS_MAX)
 
@@ -258,31 +258,31 @@ class SourcesTests(SynchronousTestCase):
         self.add("liar:1", FakeHolder(b"other"))
         self.look_up()
         self.assertIsNone(self.best())
-        self.assertIn("digests", self.sources.troubles["liar:1"])
+        self.assertIn("digests", self.swarm.troubles["liar:1"])
         self.look_up()
-        self.assertEqual(self.swarm.peers["liar:1"].polled, 1)
+        self.assertEqual(self.client.peers["liar:1"].polled, 1)
 
     def test_changes_all_the_time(self) -> None:
         """Who says something else each time is soon asked no more."""
         self.add("liar:1", partial=True)
-        self.swarm.peers["liar:1"].has = 0b1
+        self.client.peers["liar:1"].has = 0b1
         self.look_up()
         for number in range(CHANGES_MAX + 3):
             group = self.best()
             if group is None:
                 break
-            self.swarm.peers["liar:1"].pieces = cut(bytes([number]) * 4 * LENGTH)
-            self.sources.poll(group)
+            self.client.peers["liar:1"].pieces = cut(bytes([number]) * 4 * LENGTH)
+            self.swarm.poll(group)
             self.clock.advance(PAUSE)
         self.assertIsNone(self.best())
-        self.assertEqual(self.swarm.peers["liar:1"].polled, CHANGES_MAX + 2)
+        self.assertEqual(self.client.peers["liar:1"].polled, CHANGES_MAX + 2)
 
     def test_stop(self) -> None:
         """Stopped, it leaves no request and no timer."""
         self.add("a:1")
         self.add("b:1")
-        Deferred.fromCoroutine(self.sources.look_up())
-        self.sources.stop()
-        self.assertFalse(self.sources.asking)
-        self.assertEqual(self.swarm.open, 0)
+        Deferred.fromCoroutine(self.swarm.look_up())
+        self.swarm.stop()
+        self.assertFalse(self.swarm.asking)
+        self.assertEqual(self.client.open, 0)
         self.assertEqual(self.clock.getDelayedCalls(), [])

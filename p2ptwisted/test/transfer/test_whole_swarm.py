@@ -1,8 +1,8 @@
 """
-Tests of the plan and the spread together: whole swarms on a virtual clock.
+Tests of the picker and the spread together: whole swarms on a virtual clock.
 
 Hosts are joined by links whose rates are shared fairly (max-min). Who fetches
-does what `p2ptwisted.transfer.download` does, with the real Plan; who holds does
+does what `p2ptwisted.transfer.download` does, with the real PiecePicker; who holds does
 what a node does, with the real Spread. Nothing is sent: a piece is its number,
 and a wrong one is not.
 """
@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.pieces import MIB, Pieces, every_piece, members
-from p2ptwisted.transfer.attempt import POLL, SILENCE
-from p2ptwisted.transfer.download import LOOK_UP
+from p2ptwisted.transfer.attempt import POLL_INTERVAL, SILENCE_TIMEOUT
+from p2ptwisted.transfer.download import LOOKUP_INTERVAL
 from p2ptwisted.transfer.piece_picker import RETRY_MAX, Neighbor, PiecePicker
 from p2ptwisted.transfer.piece_selector import PieceSelector
 
@@ -37,7 +37,7 @@ CONNECT = 2.0
 #: Seconds until the supernode knows of a node's first piece.
 REGISTER = 0.05
 
-#: Bytes and seconds after which what has come is told to the plan, at the latest.
+#: Bytes and seconds after which what has come is told to the picker, at the latest.
 CHUNK, MOMENT = MIB // 4, 0.25
 
 WRONG = b"wrong"
@@ -164,14 +164,14 @@ class Host:
 class Answer:
     """A run of pieces on its way."""
 
-    def __init__(self, fetching: "Fetching", source: Neighbor, host: Host, chosen: int) -> None:
+    def __init__(self, fetching: "Fetching", neighbor: Neighbor, host: Host, chosen: int) -> None:
         self.links = host.up, fetching.host.down
         self.rate = 0.0
         self.left = 0.0
         #: Bytes that came with it, and those of them that were of use.
         self.came = self.used = 0
         self._fetching = fetching
-        self._source = source
+        self._neighbor = neighbor
         self._host = host
         self._run = list(members(chosen))
         self._of_piece = self._size(self._run[0])
@@ -183,7 +183,7 @@ class Answer:
         host.spread.began()
         host.world.is_changed = True
         self._next_chunk()
-        host.world.later(SILENCE, self._listen)
+        host.world.later(SILENCE_TIMEOUT, self._listen)
 
     def _size(self, piece: int) -> int:
         start, stop = self._host.pieces.span(piece)
@@ -202,10 +202,10 @@ class Answer:
         self.came += size
         self._host.sent += size
         self._heard = world.now
-        self._fetching.plan.progress(self._source, size, world.now)
+        self._fetching.picker.progress(self._neighbor, size, world.now)
 
     def tell(self) -> None:
-        """Tell the plan of what has come by now, for it comes at another rate from now on."""
+        """Tell the picker of what has come by now, for it comes at another rate from now on."""
         size = int(self._chunk - self.left)
         if size:
             self._count(size)
@@ -215,18 +215,18 @@ class Answer:
     def arrived(self) -> None:
         """A chunk is complete, and perhaps its piece."""
         self._count(self._chunk)
-        if self._of_piece and self._fetching.plan.trickles(self._source, self._host.world.now):
+        if self._of_piece and self._fetching.picker.trickles(self._neighbor, self._host.world.now):
             self.end(failed=True)
             return
         if not self._of_piece:
             piece = self._run.pop(0)
-            is_new = self._fetching.plan.missing >> piece & 1
-            is_good = self._fetching.take(self._source, piece, self._host.content(piece))
+            is_new = self._fetching.picker.missing >> piece & 1
+            is_good = self._fetching.take(self._neighbor, piece, self._host.content(piece))
             if is_new and is_good:
                 self.used += self._size(piece)
             if self not in self._host.world.answers:
                 return
-            needless = self._fetching.plan.is_needless(self._source)
+            needless = self._fetching.picker.is_needless(self._neighbor)
             if not is_good or not self._run or needless:
                 self.end()
                 return
@@ -237,10 +237,10 @@ class Answer:
         world = self._host.world
         if self in world.answers:
             silent = world.now - self._heard
-            if silent >= SILENCE - 1e-6:
+            if silent >= SILENCE_TIMEOUT - 1e-6:
                 self.end(failed=True)
             else:
-                world.later(SILENCE - silent, self._listen)
+                world.later(SILENCE_TIMEOUT - silent, self._listen)
 
     def end(self, failed: bool = False) -> None:
         """It is through, or broken off."""
@@ -249,7 +249,7 @@ class Answer:
             del link.answers[self]
         self._host.world.is_changed = True
         self._host.spread.ended()
-        self._fetching.over(self._source, failed)
+        self._fetching.over(self._neighbor, failed)
 
 
 class Fetching:
@@ -258,27 +258,27 @@ class Fetching:
     def __init__(self, host: Host, case: SynchronousTestCase, seed: int = 0) -> None:
         self.host = host
         self.world = host.world
-        self.plan = PiecePicker(host.pieces, host.has, Random(f"{host.location} {seed}"))
+        self.picker = PiecePicker(host.pieces, host.has, Random(f"{host.location} {seed}"))
         #: What has come.
         self.content: dict[int, bytes] = {}
-        self.missing_at_first = self.plan.missing
-        self.done_at: float | None = None if self.plan.missing else self.world.now
+        self.missing_at_first = self.picker.missing
+        self.done_at: float | None = None if self.picker.missing else self.world.now
         self.sent_wrong: set[str] = set()
         self.answers: list[Answer] = []
         self._case = case
         self._offered: dict[str, int] = {}
         self._busy: set[Neighbor] = set()
         self._look_up()
-        self.world.later(POLL, self._poll)
+        self.world.later(POLL_INTERVAL, self._poll)
         if host.has:
             self._register()
 
-    # -- finding sources
+    # -- finding neighbors
 
     def _look_up(self) -> None:
         if self.done_at is None:
             self.world.later(ROUND_TRIP, lambda: self._ask_pieces(self.world.registered))
-            self.world.later(LOOK_UP, self._look_up)
+            self.world.later(LOOKUP_INTERVAL, self._look_up)
 
     def _poll(self) -> None:
         if self.done_at is None:
@@ -286,7 +286,7 @@ class Fetching:
             partial = [at for at, has in self._offered.items() if has != everything]
             self._ask_pieces(partial)
             self._wake()
-            self.world.later(POLL, self._poll)
+            self.world.later(POLL_INTERVAL, self._poll)
 
     def _ask_pieces(self, locations: Iterable[str]) -> None:
         if self.done_at is not None:
@@ -295,55 +295,57 @@ class Fetching:
             host = self.world.hosts[location]
             if host is not self.host and not (host.is_off or host.refuses):
                 self._offered[location] = host.has
-                self.plan.offer(location, host.has)
+                self.picker.offer(location, host.has)
         self._wake()
 
     # -- asking them
 
     def _wake(self) -> None:
-        for source in self.plan.sources:
-            if source not in self._busy:
-                self._ask(source)
+        for neighbor in self.picker.neighbors:
+            if neighbor not in self._busy:
+                self._ask(neighbor)
 
-    def _ask(self, source: Neighbor) -> None:
-        wanted = self.plan.wanted(source, self.world.now)
+    def _ask(self, neighbor: Neighbor) -> None:
+        wanted = self.picker.wanted(neighbor, self.world.now)
         if not wanted:
             return
-        self._case.assertFalse(wanted & ~self._offered[source.location], "asked for what it lacks")
-        self._case.assertNotIn(source.location, self.sent_wrong, "asked a liar again")
-        self._case.assertFalse(wanted & ~self.plan.missing, "asked for what is here")
-        self._busy.add(source)
-        host = self.world.hosts[source.location]
+        self._case.assertFalse(
+            wanted & ~self._offered[neighbor.location], "asked for what it lacks"
+        )
+        self._case.assertNotIn(neighbor.location, self.sent_wrong, "asked a liar again")
+        self._case.assertFalse(wanted & ~self.picker.missing, "asked for what is here")
+        self._busy.add(neighbor)
+        host = self.world.hosts[neighbor.location]
         if host.is_mute:
-            self.world.later(SILENCE, lambda: self.over(source, failed=True))
+            self.world.later(SILENCE_TIMEOUT, lambda: self.over(neighbor, failed=True))
         elif host.is_off:
-            self.world.later(CONNECT, lambda: self.over(source, failed=True))
+            self.world.later(CONNECT, lambda: self.over(neighbor, failed=True))
         else:
-            self.world.later(ROUND_TRIP, lambda: self._answered(source, host, wanted))
+            self.world.later(ROUND_TRIP, lambda: self._answered(neighbor, host, wanted))
 
-    def _answered(self, source: Neighbor, host: Host, wanted: int) -> None:
+    def _answered(self, neighbor: Neighbor, host: Host, wanted: int) -> None:
         if self.done_at is not None:
             return
         here = wanted & host.has
         if host.refuses or not here:
-            self.over(source, failed=True)
+            self.over(neighbor, failed=True)
             return
         chosen = host.spread.choose(here, self.host.location)
-        self._case.assertTrue(self.plan.started(source, chosen))
-        self.answers.append(Answer(self, source, host, chosen))
+        self._case.assertTrue(self.picker.started(neighbor, chosen))
+        self.answers.append(Answer(self, neighbor, host, chosen))
 
-    def take(self, source: Neighbor, piece: int, content: bytes) -> bool:
+    def take(self, neighbor: Neighbor, piece: int, content: bytes) -> bool:
         """A piece is complete; whether it is right."""
         if hashlib.sha256(content).digest() != self.host.pieces.digest(piece):
-            self.plan.distrust(source, "it sent a wrong piece")
-            self.sent_wrong.add(source.location)
+            self.picker.distrust(neighbor, "it sent a wrong piece")
+            self.sent_wrong.add(neighbor.location)
             return False
-        self.plan.verified(source, piece)
+        self.picker.verified(neighbor, piece)
         self.content[piece] = content
         self.host.has |= 1 << piece
         if len(self.content) == 1:
             self.world.later(REGISTER, self._register)
-        if self.plan.done:
+        if self.picker.done:
             self.done_at = self.world.now
             for answer in list(self.host.down.answers):
                 answer.end()
@@ -354,14 +356,14 @@ class Fetching:
     def _register(self) -> None:
         self.host.holding(0)
 
-    def over(self, source: Neighbor, failed: bool) -> None:
+    def over(self, neighbor: Neighbor, failed: bool) -> None:
         """A request has come to its end."""
         if self.done_at is not None:
             return
         if failed:
-            self.plan.failed(source, self.world.now)
-        self.plan.released(source)
-        self._busy.discard(source)
+            self.picker.failed(neighbor, self.world.now)
+        self.picker.released(neighbor)
+        self._busy.discard(neighbor)
         self._wake()
 
     # -- what became of it
@@ -472,7 +474,7 @@ class AnySwarmTests(SynchronousTestCase):
             node.has = has & everything
         for fetching in fetch(self, *nodes, seed=seed):
             self.assertLessEqual(max(fetching.wasted, default=0), MIB)
-            self.assertLessEqual(sum(fetching.wasted), MIB * len(list(fetching.plan.sources)))
+            self.assertLessEqual(sum(fetching.wasted), MIB * len(list(fetching.picker.neighbors)))
 
 
 class FaultTests(SynchronousTestCase):
@@ -564,7 +566,7 @@ class FaultTests(SynchronousTestCase):
         world.later(1.0, lambda: Host(world, "good", pieces).whole())
         (fetching,) = fetch(self, Host(world, "node", pieces))
         assert fetching.done_at is not None
-        self.assertLess(fetching.done_at, LOOK_UP + 2.0)
+        self.assertLess(fetching.done_at, LOOKUP_INTERVAL + 2.0)
 
 
 class RateTests(SynchronousTestCase):
@@ -613,4 +615,4 @@ class RateTests(SynchronousTestCase):
         world.later(3.0, lambda: Host(world, "second", pieces, up=LINK / 2).whole())
         (fetching,) = fetch(self, Host(world, "node", pieces))
         assert fetching.done_at is not None
-        self.assertLess(fetching.done_at, 1.05 * pieces.size / LINK + (3.0 + LOOK_UP) / 2)
+        self.assertLess(fetching.done_at, 1.05 * pieces.size / LINK + (3.0 + LOOKUP_INTERVAL) / 2)
