@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
-from p2ptwisted.node.heartbeats import BEAT, BEAT_AGAIN
+from p2ptwisted.node.heartbeats import HEARTBEAT_INTERVAL, HEARTBEAT_RETRY
 
 from .cases import GROUP, SystemTestCase
 from .daemons import HERE, Daemon, eventually, free_port, id_of, supernode_of
@@ -64,7 +64,7 @@ class AtTheirsTests(CommandCase):
         self.theirs.others = 1
         self.assertIn("no answer in time", self.said(1, "find", "0" * 64))
         self.assertEqual(self.node.get("/api/node/resources/nobodys").status, 503)
-        time.sleep(max(0, began + BEAT + BEAT_AGAIN + 1 - time.monotonic()))
+        time.sleep(max(0, began + HEARTBEAT_INTERVAL + HEARTBEAT_RETRY + 1 - time.monotonic()))
         self.assertEqual(supernode_of(self.node), self.theirs.location)
         self.assertEqual(self.theirs.called.count("POST register"), registrations)
         self.assertIn("POST alive", self.theirs.called)

@@ -87,7 +87,7 @@ class NoticedTests(SynchronousTestCase):
 
     def test_never_moved(self) -> None:
         """Nodes that stay with a dead supernode."""
-        self.patch(heartbeats, "BEATS_MISSED", 1_000)
+        self.patch(heartbeats, "HEARTBEATS_MISSED_MAX", 1_000)
         self.assertNoticed("unknown after")
 
     def test_mute(self) -> None:

@@ -1,5 +1,5 @@
 """
-What was hashed before: a node's memory of the digests of its files, so that a
+The digests of a node's files by their stamps, kept in a state folder so that a
 restart hashes only what has changed. It may be lost at any time.
 """
 
@@ -36,7 +36,7 @@ _TRIM = "DELETE FROM digests WHERE rowid IN (SELECT rowid FROM digests ORDER BY 
 
 
 class DigestCache:
-    """Digests by stamp."""
+    """Digests by file stamp, in a database."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -48,17 +48,20 @@ class DigestCache:
         ((self._count,),) = self._db.rows("SELECT count(*) FROM digests")
 
     def close(self) -> None:
+        """Close the database."""
         self._db.close()
 
     def get(self, stamp: FileStamp) -> Digests | None:
+        """The digests of the file with that stamp, if they are known."""
         key = _key(stamp)
-        for id, pieces, known in self._db.rows(_LOOK_UP, key):
+        for id, pieces, checksum in self._db.rows(_LOOK_UP, key):
             are_bytes = isinstance(id, bytes) and isinstance(pieces, bytes)
-            if are_bytes and _sum(key, id, pieces) == known:
+            if are_bytes and _sum(key, id, pieces) == checksum:
                 return Digests(id.hex(), pieces)
         return None
 
     def put(self, stamp: FileStamp, digests: Digests) -> None:
+        """Remember them, in the place of what the inode had before."""
         key = _key(stamp)
         # An inode has one content at a time: what it had before is no use.
         same = "DELETE FROM digests WHERE device = ? AND inode = ?"
@@ -74,7 +77,7 @@ class DigestCache:
 
 
 def _key(stamp: FileStamp) -> list[int]:
-    """What SQLite can hold: some file systems use all 64 bits of an inode's number."""
+    """The stamp as SQLite can hold it: some file systems use all 64 bits of an inode number."""
     return [number - 2**64 if number >= 2**63 else number for number in stamp]
 
 
@@ -83,5 +86,5 @@ def _sum(key: list[int], id: bytes, pieces: bytes) -> int:
 
 
 def make_cache(state: Path | None) -> DigestCache | None:
-    """The cache in a state folder, to be opened; without one, nothing is remembered."""
+    """The cache in a state folder, to be opened; None without a folder."""
     return None if state is None else DigestCache(Database(state, "digests", _SCHEMA))

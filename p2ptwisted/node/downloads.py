@@ -1,4 +1,8 @@
-"""The fetches of a node into its own library: started, watched, shared on, cancelled."""
+"""
+A node's downloads into its own library: started, queued, listed, cancelled.
+
+What has come of a resource is shared at once; how one is fetched is in `transfer`.
+"""
 
 import os
 from collections.abc import Awaitable, Callable
@@ -22,25 +26,27 @@ from p2ptwisted.transfer.download import RUNNING_MAX, Download
 from p2ptwisted.transfer.part_file import PartFile
 from p2ptwisted.transfer.safe_names import place
 
-#: Fetches remembered: waiting, running and ended ones.
-FETCHES_MAX = 1_000
+#: Downloads remembered: waiting, running and ended ones.
+DOWNLOADS_MAX = 1_000
 
 _log = Logger()
 
 
 class _Entry:
-    """A fetch and what has become of it."""
+    """A download and its state."""
 
-    def __init__(self, fetch: Download) -> None:
-        self.fetch = fetch
+    def __init__(self, download: Download) -> None:
+        self.download = download
+        #: One of DownloadStatus's.
         self.state = "waiting"
         self.error: str | None = None
+        #: While it runs.
         self.running: Deferred[None] | None = None
 
 
 @implementer(IDownloads)
 class Downloads(Service):
-    """An IFetches into the folder of a library."""
+    """An IDownloads into the folder of a library."""
 
     def __init__(
         self,
@@ -53,7 +59,12 @@ class Downloads(Service):
         throttle: RateLimit,
         changed: Callable[[], None],
     ) -> None:
-        """`make_digest` is Download's. `changed`: there is a part to share, or none any more."""
+        """
+        `make_digest` is Download's. `find` looks up the holders of an id: all, or only those
+        at the own supernode if it is called with True.
+
+        `changed` is called when there is a part to share, or none any more.
+        """
         self._clock = clock
         self._client = client
         self._cooperator = cooperator
@@ -63,9 +74,9 @@ class Downloads(Service):
         self._throttle = throttle
         self._changed = changed
         self._entries: dict[str, _Entry] = {}
-        self._choosing = False
+        self._running_next = False
 
-    # -- IFetches
+    # -- IDownloads
 
     def start(self, id: str) -> FetchStatus:
         if not self.running:
@@ -74,7 +85,7 @@ class Downloads(Service):
         if entry is None or entry.state not in ("waiting", "running"):
             if entry is None:
                 self._forget_one()
-            entry = self._entries[id] = _Entry(self._fetch(id))
+            entry = self._entries[id] = _Entry(self._make(id))
             if self._library.get(id) is not None:
                 entry.state = "done"
             self._run_next()
@@ -94,12 +105,14 @@ class Downloads(Service):
             entry.state = "cancelled"
 
     def part(self, id: str) -> PartFile | None:
+        """The part of a running download, if a piece of it is here."""
         entry = self._entries.get(id)
-        if entry is None or entry.state != "running" or entry.fetch.part is None:
+        if entry is None or entry.state != "running" or entry.download.part is None:
             return None
-        return entry.fetch.part if entry.fetch.part.have else None
+        return entry.download.part if entry.download.part.have else None
 
     def resources(self) -> list[ResourceInfo]:
+        """The resources of which only a part is here, as they are registered."""
         parts = ((id, self.part(id)) for id in self._entries)
         return [
             ResourceInfo(id, part.destination.name, part.pieces.size, partial=True)
@@ -110,10 +123,10 @@ class Downloads(Service):
     # -- Service
 
     def stopService(self) -> Deferred[list[tuple[bool, None]]]:
-        """Begin none; those that run get GRACE to end, and what has come by then is kept."""
+        """Begin no more; those that run get GRACE to end, and what has come by then is kept."""
         super().stopService()
         running = [entry.running for entry in self._entries.values() if entry.running is not None]
-        timers = [self._clock.callLater(GRACE, one.cancel) for one in running]
+        timers = [self._clock.callLater(GRACE, download.cancel) for download in running]
 
         def ended(result: list[tuple[bool, None]]) -> list[tuple[bool, None]]:
             for timer in timers:
@@ -125,7 +138,7 @@ class Downloads(Service):
 
     # -- running them
 
-    def _fetch(self, id: str) -> Download:
+    def _make(self, id: str) -> Download:
         return Download(
             self._clock,
             self._client,
@@ -140,25 +153,25 @@ class Downloads(Service):
         )
 
     def _run_next(self) -> None:
-        if self._choosing:
-            return  # One that we began is through already; we go on ourselves.
-        self._choosing = True
+        if self._running_next:
+            return  # A download that we began has ended already; the loop goes on with the next.
+        self._running_next = True
         for id, entry in list(self._entries.items()):
             if entry.state == "waiting" and self._count("running") < RUNNING_MAX:
-                self._run(id, entry)
-        self._choosing = False
+                self._begin(id, entry)
+        self._running_next = False
 
     def _count(self, state: str) -> int:
         return sum(1 for entry in self._entries.values() if entry.state == state)
 
-    def _run(self, id: str, entry: _Entry) -> None:
+    def _begin(self, id: str, entry: _Entry) -> None:
         entry.state = "running"
         entry.running = Deferred.fromCoroutine(self._carry_out(id, entry))
 
     async def _carry_out(self, id: str, entry: _Entry) -> None:
         try:
-            path = await entry.fetch.run()
-            part = entry.fetch.part
+            path = await entry.download.run()
+            part = entry.download.part
             assert part is not None and part.placed is not None
             self._library.adopt(path, part.placed, Digests(id, part.pieces.digests))
             entry.state = "done"
@@ -185,47 +198,47 @@ class Downloads(Service):
             raise UnknownResource(f"{id} is not being fetched here, and was not") from None
 
     def _forget_one(self) -> None:
-        """Make room by forgetting the ended fetch that is the oldest."""
-        if len(self._entries) < FETCHES_MAX:
+        """Make room by forgetting the oldest ended download. Raises Unavailable."""
+        if len(self._entries) < DOWNLOADS_MAX:
             return
         for id, entry in self._entries.items():
             if entry.state not in ("waiting", "running"):
                 del self._entries[id]
                 return
-        raise Unavailable(f"{FETCHES_MAX} fetches are waiting: try again when some are through")
+        raise Unavailable(f"{DOWNLOADS_MAX} fetches are waiting: try again when some are through")
 
     def _shown(self, text: str) -> str:
-        """A text as anybody may read it: where in the folder, and not where that is."""
+        """A text as anybody may read it: paths as they are in the folder, without its own."""
         folder = str(self._library.folder)
         if folder == "/":
             return text
         return text.replace(f"{folder}/", "").replace(folder, "the shared folder")
 
     def _status(self, id: str, entry: _Entry) -> FetchStatus:
-        fetch = entry.fetch
+        download = entry.download
         error = None if entry.error is None else self._shown(entry.error)
-        troubles = {at: self._shown(why) for at, why in fetch.troubles.items()}
-        if fetch.part is None or fetch.picker is None:
+        troubles = {location: self._shown(why) for location, why in download.troubles.items()}
+        if download.part is None or download.picker is None:
             resource = self._library.get(id)
             if entry.state == "done" and resource is not None:
                 return FetchStatus(id, "done", resource.name, resource.size, resource.size)
             return FetchStatus(id, entry.state, error=error, troubles=troubles)
-        size = fetch.part.pieces.size
-        here = size - fetch.picker.bytes_missing
+        size = download.part.pieces.size
+        here = size - download.picker.bytes_missing
         rate = None
         if entry.state == "running":
             # What comes no more counts less and less.
-            fetch.rate.add(0, self._clock.seconds())
-            rate = fetch.rate.value()
+            download.rate.add(0, self._clock.seconds())
+            rate = download.rate.value()
         return FetchStatus(
             id,
             entry.state,
-            fetch.part.destination.name,
+            download.part.destination.name,
             size,
             here,
             rate,
             (size - here) / rate if rate else None,
-            {one.location: one.received for one in fetch.picker.neighbors},
+            {neighbor.location: neighbor.received for neighbor in download.picker.neighbors},
             troubles,
             error,
         )

@@ -1,7 +1,7 @@
 """
-Walking a shared folder: which files are in it, and what tells that one has changed.
+Walking a shared folder: which files are in it, with their stamps.
 
-Left out: hidden files and folders, parts of transfers, what is not a regular file, what can't be
+Left out: hidden files and folders, parts of downloads, what is not a regular file, what can't be
 named in UTF-8, and whatever a symbolic link leads to outside the folder.
 """
 
@@ -36,10 +36,10 @@ def walk(
     """
     All files, folder by folder; None for what is left out, so that every step is short.
 
-    `entered` is called with each folder before it is listed: a change that
-    comes after that call must be noticed by the caller himself. `led_out` is
-    called with the name of each link that leads out of the folder. Raises
-    OSError where `folder` itself can't be listed; others are passed over.
+    `entered` is called with each folder before it is listed: the caller must
+    notice changes after that call itself. `led_out` is called with the name of
+    each link that leads out of the folder. Raises OSError if `folder` itself
+    can't be listed; others are passed over.
     """
     root = open_folder(folder)
     try:
@@ -63,12 +63,12 @@ def walk(
 def _list(
     root: int, inner: int, above: str, folders: list[str], led_out: Callable[[str], None]
 ) -> Iterator[Entry | None]:
-    """What is in an open folder; the folders in it are added to `folders`."""
+    """The files in an open folder, as `walk` has them; adds the folders in it to `folders`."""
     with os.scandir(inner) as listing:
         for entry in listing:
             found = None
             name = above + entry.name
-            if not entry.name.startswith(".") and _can_be_told(name):
+            if not entry.name.startswith(".") and _can_be_named(name):
                 try:
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(name)
@@ -82,6 +82,7 @@ def _list(
 
 
 def _file(root: int, inner: int, name: str, entry: "os.DirEntry[str]") -> Entry | None:
+    """An entry as a file, or what its link leads to; None if that is not a regular file."""
     if entry.is_symlink():
         status = link_status(root, inner, entry.name)
     else:
@@ -89,8 +90,8 @@ def _file(root: int, inner: int, name: str, entry: "os.DirEntry[str]") -> Entry 
     return Entry(name, FileStamp.of(status)) if stat.S_ISREG(status.st_mode) else None
 
 
-def _can_be_told(name: str) -> bool:
-    """Whether others can be told of it; where not, of nothing in such a folder either."""
+def _can_be_named(name: str) -> bool:
+    """Whether others can be told that name; if not, nothing in such a folder can be named."""
     try:
         name.encode()
     except UnicodeEncodeError:

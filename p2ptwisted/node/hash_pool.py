@@ -1,4 +1,4 @@
-"""Hashing off the reactor's back: a few child processes, started on demand and ended when idle."""
+"""Hashes files in a few child processes, started on demand and ended when idle."""
 
 import errno
 import os
@@ -27,7 +27,7 @@ from p2ptwisted.node.hash_worker import Job, Result
 from p2ptwisted.pieces import Digests
 from p2ptwisted.support.child_process import start_child
 
-#: What its children run.
+#: The module that its children run.
 WORKER = "p2ptwisted.node.hash_worker"
 
 #: Bytes; files from this size on never occupy the last child: that is for the small ones.
@@ -37,10 +37,10 @@ LARGE = 16 * 1024 * 1024
 JOBS_AHEAD = 16
 
 #: Seconds after which a child without work is ended.
-IDLE = 10.0
+IDLE_TIMEOUT = 10.0
 
-#: Seconds until another try where the system gives no process.
-RETRY = 5.0
+#: Seconds until another try if the system starts no process.
+START_RETRY = 5.0
 
 _log = Logger()
 _result = msgspec.json.Decoder(Result)
@@ -51,7 +51,7 @@ class IPoolReactor(IReactorProcess, IReactorTime):
 
 
 class _Task:
-    """A job, and who waits for its result."""
+    """A job, and the Deferred of its result."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -65,7 +65,7 @@ class _Task:
 
 @implementer(IHasher)
 class HashPool(Service):
-    """An IHasher with at most `size` child processes, one a core by default."""
+    """An IHasher with at most `size` child processes, by default one a core."""
 
     def __init__(self, reactor: IPoolReactor, size: int | None = None) -> None:
         self._reactor = reactor
@@ -87,7 +87,7 @@ class HashPool(Service):
         return task.done
 
     def stopService(self) -> Deferred[list[tuple[bool, None]]]:
-        """End all children; what they had to do is not done."""
+        """End all children; the jobs that are left are not done."""
         super().stopService()
         if self._again is not None:
             self._again.cancel()
@@ -98,7 +98,7 @@ class HashPool(Service):
         return DeferredList(ended)
 
     def _give_out(self) -> None:
-        """Give waiting tasks to the children, of which there may be more."""
+        """Give waiting tasks to the children, and start more children if needed."""
         while self._small or self._large:
             busy = sum(1 for child in self._children if child.is_on_large)
             large = bool(self._large) and busy < max(1, self._size - 1)
@@ -110,6 +110,7 @@ class HashPool(Service):
             child.give(self._small.popleft() if self._small else self._large.popleft())
 
     def _free_child(self, for_large: bool) -> "_Child | None":
+        """A child to give the next task to, started if need be; None if all are busy."""
         children = [child for child in self._children if not child.is_on_large]
         least = min(children, key=lambda child: len(child.tasks), default=None)
         if least is not None and not least.tasks:
@@ -127,7 +128,7 @@ class HashPool(Service):
         except OSError as error:
             _log.warn("Can't start a process to hash in ({error}); trying on", error=error)
             if self._again is None:
-                self._again = self._reactor.callLater(RETRY, self._try_again)
+                self._again = self._reactor.callLater(START_RETRY, self._try_again)
             return None
         self._children.append(child)
         return child
@@ -136,14 +137,14 @@ class HashPool(Service):
         self._again = None
         self._give_out()
 
-    # -- a child's news
+    # -- called by the children
 
     def finished(self) -> None:
-        """A child has done a task."""
+        """Give out more: a child has done a task."""
         self._give_out()
 
     def ended(self, child: "_Child") -> None:
-        """A child is no more; what it had to do is given to another, what it was at once only."""
+        """Give the tasks of a child that has died to others, the one it was at only once."""
         self._children.remove(child)
         if not self.running:
             return
@@ -159,6 +160,7 @@ class HashPool(Service):
         self._give_out()
 
     def call_later(self, seconds: float, child: "_Child") -> IDelayedCall:
+        """End the child in so many seconds."""
         return self._reactor.callLater(seconds, child.end)
 
 
@@ -177,14 +179,17 @@ class _Child(ProcessProtocol):
 
     @property
     def is_on_large(self) -> bool:
+        """Whether it can be given nothing: it has a large file, or is ending."""
         return self._ending or any(task.is_large for task in self.tasks)
 
     def give(self, task: _Task) -> None:
+        """Send it a task."""
         self._stop_idling()
         self.tasks.append(task)
         self.transport.writeToChild(0, msgspec.json.encode(task.job) + b"\n")
 
     def end(self) -> Deferred[None]:
+        """End the process; fires when it is gone."""
         self._stop_idling()
         self._ending = True
         if self.tasks:
@@ -204,7 +209,7 @@ class _Child(ProcessProtocol):
             else:
                 done.callback(Digests(result.id, bytes.fromhex(result.pieces)))
         if not self.tasks and not self._ending:
-            self._idle = self._pool.call_later(IDLE, self)
+            self._idle = self._pool.call_later(IDLE_TIMEOUT, self)
         self._pool.finished()
 
     def inConnectionLost(self) -> None:

@@ -1,8 +1,8 @@
 """
-The digests of a file: the id of the whole and those of its pieces, in one pass.
+The digests of a file: its id and those of its pieces, in one pass.
 
-`main` is a child process of `hash_pool`, and knows nothing of Twisted, so that it
-starts fast. It reads jobs from its standard input, a line of JSON each, and
+`main` runs in the child processes of `hash_pool`. It knows nothing of Twisted, so that
+it starts fast. It reads jobs from its standard input, a line of JSON each, and
 answers each with a line.
 """
 
@@ -28,7 +28,7 @@ NICENESS = 10
 
 
 class Job(Struct, frozen=True, array_like=True):
-    """A file of a folder to be hashed, in a child's input."""
+    """A line of a child's input: a file of a folder, to be hashed."""
 
     #: Both as the file system has them, for JSON has only what is Unicode.
     folder: bytes
@@ -37,7 +37,7 @@ class Job(Struct, frozen=True, array_like=True):
 
 
 class Result(Struct, frozen=True, array_like=True):
-    """In its output: the digests, those of the pieces in hex, or what went wrong."""
+    """A line of its output: the digests, those of the pieces in hex, or an `errno`."""
 
     id: str
     pieces: str
@@ -46,16 +46,16 @@ class Result(Struct, frozen=True, array_like=True):
 
 def hash_file(folder: Path, name: str, stamp: FileStamp) -> Digests:
     """
-    The digests of a file of a folder that is, and stays, the one with that stamp.
+    The digests of the file of that name in a folder, if it has and keeps that stamp.
 
-    Raises OSError, FileNotFoundError among them where it is another one.
+    Raises OSError, FileNotFoundError among them if it has another.
     """
     length = piece_size(stamp.size)
-    whole, pieces = hashlib.sha256(), bytearray()
+    file_digest, pieces = hashlib.sha256(), bytearray()
     with open_unchanged(folder, name, stamp) as file:
         piece, left = hashlib.sha256(), length
         while data := file.read(min(BLOCK, left)):
-            whole.update(data)
+            file_digest.update(data)
             piece.update(data)
             left -= len(data)
             if not left:
@@ -65,11 +65,11 @@ def hash_file(folder: Path, name: str, stamp: FileStamp) -> Digests:
             pieces += piece.digest()
         if not is_unchanged(file, stamp):
             raise FileNotFoundError(errno.ENOENT, "changed while it was hashed", name)
-    return Digests(whole.hexdigest(), bytes(pieces))
+    return Digests(file_digest.hexdigest(), bytes(pieces))
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Jobs in, results out, until the input ends; `arguments`: none."""
+    """Read jobs and write results until the input ends; takes no `arguments`."""
     os.nice(NICENESS)
     decoder = msgspec.json.Decoder(Job)
     for line in sys.stdin.buffer:

@@ -1,4 +1,4 @@
-"""A node's heartbeats at its supernode, and whether that is still there."""
+"""A node's heartbeats at its supernode, which show whether that is still there."""
 
 from collections.abc import Awaitable, Callable
 
@@ -11,35 +11,36 @@ from p2ptwisted.errors import Unavailable
 from p2ptwisted.support.lifecycle import Wakeup
 
 #: Seconds between two heartbeats.
-BEAT = 5.0
+HEARTBEAT_INTERVAL = 5.0
 
-#: The same after one without an answer; a silent supernode takes 2 s to be so.
-BEAT_AGAIN = 3.0
+#: Seconds from an unanswered heartbeat to the next; a silent supernode takes 2 s to be so.
+HEARTBEAT_RETRY = 3.0
 
-#: Heartbeats without an answer after which a supernode is gone.
-BEATS_MISSED = 2
+#: Unanswered heartbeats in a row after which a supernode is gone.
+HEARTBEATS_MISSED_MAX = 2
 
 _log = Logger()
 
 
 class Heartbeats:
-    """Heartbeats at one supernode after the other."""
+    """Sends heartbeats to one supernode after the other."""
 
     def __init__(
         self,
         clock: IReactorTime,
-        news: Wakeup,
+        wakeup: Wakeup,
         beat: Callable[[str], Awaitable[bool]],
         beaten: Callable[[bool], Awaitable[bool]],
     ) -> None:
         """
-        `beat` is one, at a supernode: whether it lists this node. Raises Refused and Unavailable.
+        `beat` sends a heartbeat to a supernode and returns whether that lists this node. It
+        raises Refused and Unavailable.
 
-        `beaten` is told that, and tells whether the next one is to follow at
-        once. `news` fires when a supernode has answered, or has not.
+        `beaten` is called with that, and returns whether the next heartbeat must follow at
+        once. `wakeup` fires when a supernode has answered, or has not.
         """
         self._clock = clock
-        self._news = news
+        self._wakeup = wakeup
         self._beat = beat
         self._beaten = beaten
         #: Whether the supernode answered the last call.
@@ -48,25 +49,33 @@ class Heartbeats:
         self._answered_at = 0.0
 
     def answered(self, began: float) -> None:
-        """It answered another call, which began then."""
+        """Note that the supernode answered another call, which began then."""
         self._answered_at = max(began, self._answered_at)
 
     def not_answered(self) -> None:
-        """Another call had no answer: a heartbeat tells at once whether it is there at all."""
+        """Note that another call had no answer: a heartbeat must show at once if it is there."""
         self.answers = False
-        self._news.fire()
+        self._wakeup.fire()
 
     async def keep_up(self, supernode: str) -> None:
-        """Until so many in a row had no answer; then raises Unavailable."""
+        """Send heartbeats until too many in a row had no answer; then raises Unavailable."""
         missed = 0
         began = self._clock.seconds()
         self.answers, self._answered_at = True, began
-        while missed < BEATS_MISSED:
+        while missed < HEARTBEATS_MISSED_MAX:
             if missed:
                 # From the beginning of one to that of the next, for an answer can take its time.
-                await deferLater(self._clock, max(0, began + BEAT_AGAIN - self._clock.seconds()))
-            while not missed and self.answers and self._clock.seconds() < self._answered_at + BEAT:
-                await self._news.wait_aside(self._answered_at + BEAT - self._clock.seconds())
+                await deferLater(
+                    self._clock, max(0, began + HEARTBEAT_RETRY - self._clock.seconds())
+                )
+            while (
+                not missed
+                and self.answers
+                and self._clock.seconds() < self._answered_at + HEARTBEAT_INTERVAL
+            ):
+                await self._wakeup.wait_aside(
+                    self._answered_at + HEARTBEAT_INTERVAL - self._clock.seconds()
+                )
             began = self._clock.seconds()
             try:
                 known = await self._beat(supernode)
@@ -79,12 +88,12 @@ class Heartbeats:
                 known = None
             missed = 0
             self.answers, self._answered_at = True, began
-            self._news.fire()
+            self._wakeup.fire()
             if known is not None and await self._beaten(known):
-                self._answered_at = began - BEAT
-        raise Unavailable(f"{BEATS_MISSED} heartbeats had no answer")
+                self._answered_at = began - HEARTBEAT_INTERVAL
+        raise Unavailable(f"{HEARTBEATS_MISSED_MAX} heartbeats had no answer")
 
 
 def is_busy(error: Exception) -> bool:
-    """Whether that is what a supernode says that is well, and has too much to do."""
+    """Whether a supernode refused because it has too much to do, and is well."""
     return isinstance(error, Refused) and error.status in BUSY_STATUSES

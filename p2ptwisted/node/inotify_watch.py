@@ -1,4 +1,4 @@
-"""Hints that something in a folder has changed, from Linux's inotify."""
+"""A watch on a shared folder by Linux's inotify."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ _CHANGES = (
 )
 
 #: A watched folder itself went or moved. Twisted then closes all of its
-#: watches, or keeps those below under their old names: begin anew.
+#: watches, or keeps those below under their old names: start over.
 _UPHEAVALS = inotify.IN_DELETE_SELF | inotify.IN_MOVE_SELF
 
 _log = Logger()
@@ -55,13 +55,13 @@ class InotifyWatch:
         if self._inotify is None:
             return
         try:
-            # By its path, which may lead elsewhere by now. What comes of that is a walk that is
-            # begun without need, or only when it is due: no more than that hangs on a hint.
+            # By its path, which may lead elsewhere by now. Then a walk is begun without need, or
+            # only when it is due: no more than that depends on a hint.
             self._inotify.watch(
                 FilePath(bytes(folder)), _CHANGES | _UPHEAVALS, callbacks=[self._changed]
             )
         except inotify.INotifyError as error:
-            if folder.is_dir():  # Otherwise it went meanwhile, and all is well.
+            if folder.is_dir():  # Otherwise it went meanwhile, and there is nothing to watch.
                 self._warn(error)
                 self.complete = False
 

@@ -1,10 +1,9 @@
 """
-The library of a node: what its folder holds, kept current.
+The library of a node: the resources in its folder, kept current.
 
-A scan walks the folder in slices and finds what is new, changed or gone; it
-is the only truth, and a watch on the folders just brings the next one
-forward. What is new is hashed beside it, so that a scan never waits for a
-large file.
+A scan walks the folder in slices and finds what is new, changed or gone. It
+is the only truth: a watch on the folders just brings the next scan forward.
+New files are hashed beside it, so that a scan never waits for a large file.
 """
 
 import os
@@ -31,13 +30,13 @@ from p2ptwisted.pieces import Digests, Pieces
 from p2ptwisted.support.escaping import shown
 from p2ptwisted.support.safe_open import open_unchanged
 
-#: Seconds between two scans where a watch tells of changes, and where none does.
+#: Seconds between two scans with a complete watch on the folder, and without.
 RESCAN_WATCHED, RESCAN_UNWATCHED = 30.0, 1.0
 
-#: A scan that took long is not repeated before so many times as long has passed.
+#: A scan that took long is not repeated before this many times as long has passed.
 SCAN_REST = 10
 
-#: The same where something has changed since: it is to be seen within 2 s.
+#: The same after a hint: a change must be seen within 2 s.
 HINT_REST = 2
 
 #: Seconds from a hint to the scan, so that many changes make one scan.
@@ -50,8 +49,8 @@ SETTLE = 0.4
 #: Seconds between two announcements of a list that keeps changing.
 ANNOUNCE_EVERY = 0.5
 
-#: Files, of the small ones and of the large ones, that the hasher is given at
-#: once. One that waits there has 25 objects, and collecting garbage among
+#: Small files, and large ones, that the hasher is given at once. A file that waits
+#: there has 25 objects, and collecting garbage among
 #: 40,000 times as many holds the reactor for 0.3 s.
 HASHING_MAX = 256
 
@@ -77,7 +76,7 @@ class Library(Service):
         """
         `cooperator` is this library's own, stopped with it.
 
-        `wall_time` is the clock that files' times are told by, in seconds.
+        `wall_time` returns the time by the clock of files' times, in seconds.
         """
         self._clock = clock
         self._cooperator = cooperator
@@ -86,16 +85,16 @@ class Library(Service):
         self._cache = cache
         self._watch = watch
         self._wall_time = wall_time
-        #: By name, every file that was hashed; without digests where it couldn't be read.
+        #: By name, every file that was hashed; without digests if it couldn't be read.
         self._files: dict[str, tuple[FileStamp, Digests | None]] = {}
-        #: By id, the names that have this content, and how it is announced.
+        #: By id, the names of the files with this content, and the resource as it is listed.
         self._names: dict[str, set[str]] = {}
         self._resources: dict[str, ResourceInfo] = {}
-        #: Names and ids of these, sorted, for a sort of them all would take too long.
+        #: Names and ids of the resources, sorted, for a sort of them all would take too long.
         self._order: list[tuple[str, str]] = []
         #: Files that are yet to be hashed.
         self._pending: dict[str, FileStamp] = {}
-        #: Those of these that the hasher has not been given, small and large ones,
+        #: Of these, the small and the large ones that the hasher has not been given,
         #: and how many of either kind it has: small ones don't wait for large ones.
         self._waiting: tuple[deque[_Pending], deque[_Pending]] = deque(), deque()
         self._hashing = [0, 0]
@@ -163,7 +162,7 @@ class Library(Service):
     # -- when to scan
 
     def hint(self) -> None:
-        """Something may have changed: look soon."""
+        """Scan soon: something may have changed."""
         self._hinted = True
         if self.running and not self._walking:
             self._scan_within(HINT_DELAY)
@@ -270,7 +269,7 @@ class Library(Service):
                     self.hint()
                 return
             failure.trap(OSError)
-            # Kept without an id, so that it is told once and not tried again until it changes.
+            # Kept without an id, so that it is logged once and not tried again until it changes.
             _log.warn(
                 "{name} is not shared: {error}",
                 name=shown(name),
@@ -310,10 +309,10 @@ class Library(Service):
             )
             self._announce()
 
-    # -- the list, and telling of it
+    # -- the list, and announcing it
 
     def _list(self, id: str) -> None:
-        """Names have come to or gone from this id: list it as it is now."""
+        """List a resource as it is now: names have come to or gone from this id."""
         before = self._resources.pop(id, None)
         if before is not None:
             del self._order[bisect_left(self._order, (before.name, id))]

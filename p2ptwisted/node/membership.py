@@ -1,5 +1,5 @@
 """
-A node's membership: registered at one supernode, with a heartbeat, and moved
+A node's membership: registered at one supernode, with heartbeats, and moved
 to another when that one is gone.
 """
 
@@ -22,46 +22,46 @@ from p2ptwisted.client.api import Client
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import InvalidInput, Unavailable
 from p2ptwisted.model import RESOURCES_MAX, Registration, ResourceInfo
-from p2ptwisted.node.heartbeats import BEAT, BEAT_AGAIN, Heartbeats, is_busy
+from p2ptwisted.node.heartbeats import HEARTBEAT_INTERVAL, HEARTBEAT_RETRY, Heartbeats, is_busy
 from p2ptwisted.node.supernode_selector import SupernodeSelector
 from p2ptwisted.support.lifecycle import Wakeup, cause_of
 from p2ptwisted.support.locations import parse_location
 
-#: Registrations that fail in a row, after which it is no use.
-REGISTRATIONS_FAILED = 2
+#: Registrations that may fail in a row before the supernode is given up.
+REGISTRATIONS_FAILED_MAX = 2
 
-#: Seconds until a registration that was put off is tried again, at first and at
-#: the most: twice as many each time.
-BUSY, BUSY_MAX = 1.0, 8.0
+#: Seconds until a registration that a busy supernode put off is tried again, at first and
+#: at the most: twice as many each time.
+BUSY_RETRY, BUSY_RETRY_MAX = 1.0, 8.0
 
 #: Seconds for which a supernode may put off a node that it doesn't list, until
 #: another is tried. One that lists it, if with an older list, may do so for ever.
-BUSY_PATIENCE = 30.0
+BUSY_TIMEOUT = 30.0
 
 #: Seconds, at the most, by which a move or another try is put off, so that
 #: the nodes of a dead supernode don't all come at once.
 JITTER = 1.0
 
-#: Seconds, at the least, between two tries to find any supernode.
-RETRY = 1.0
+#: Seconds, at the least, between two tries to join any supernode.
+JOIN_RETRY = 1.0
 
-#: Supernodes that are remembered as given up.
-LEFT_MAX = 16
+#: Supernodes remembered as given up.
+GIVEN_UP_MAX = 16
 
 #: Seconds at the start in which only the supernodes that the user named are tried.
-PATIENCE = 10.0
+NAMED_ONLY_FOR = 10.0
 
 #: After a registration, so many times as long as it took nothing is registered:
 #: a huge list that keeps changing must not be all that the group is busy with.
-REGISTER_REST = 5
+REGISTER_REST_FACTOR = 5
 
 #: Seconds, and seconds a resource, beyond which a registration took long for
 #: another reason than its length: a bad network is no ground to rest.
-REGISTER_LONG, REGISTER_LONG_EACH = 1.0, 0.3e-3
+REGISTER_TIME_MAX, REGISTER_TIME_EACH = 1.0, 0.3e-3
 
 #: Statuses of a supernode that has no heartbeats, as the older program's hasn't: a route
 #: that does nothing there, or that isn't there for this.
-NO_HEARTBEATS = (405, 500, 501)
+NO_HEARTBEAT_STATUSES = (405, 500, 501)
 
 _log = Logger()
 
@@ -76,14 +76,15 @@ class Membership(Service):
         resources: Callable[[], list[ResourceInfo]],
         name: str,
         own_location: Callable[[str], str],
-        given: Sequence[Callable[[], Awaitable[str]]],
+        named: Sequence[Callable[[], Awaitable[str]]],
         discover: Callable[[], Awaitable[Sequence[str]]],
         random: Random | None = None,
     ) -> None:
         """
-        `resources` is what to register. `own_location` is what to tell a host where this node is.
+        `resources` returns what to register. `own_location` returns this node's location as
+        it is seen from a host.
 
-        `given` are the supernodes that the user named, in order of preference,
+        `named` are the supernodes that the user named, in order of preference,
         each resolved when it is called; it may raise InvalidInput. `discover`
         finds the locations of those that nobody named.
         """
@@ -93,46 +94,46 @@ class Membership(Service):
         self._name = name
         self._own_location = own_location
         self._random = random or Random()  # nosec B311  # it spreads load, and keeps no secret
-        self._candidates = SupernodeSelector(given, discover, self._random)
+        self._selector = SupernodeSelector(named, discover, self._random)
         #: The location of the supernode that this node is registered at.
         self.supernode: str | None = None
         #: Supernodes given up; when they are back they may still list this node.
-        self._left: list[str] = []
+        self._given_up: list[str] = []
         self._joined_before = False
         #: Why there is no supernode yet.
         self._problem = ""
-        #: Where this node is registering for the first time.
+        #: The supernode that this node is joining.
         self._joining: str | None = None
         #: Whether the supernode lists this node, as far as is known.
         self._listed = False
-        #: Resources in its list there.
+        #: Resources of this node in its list.
         self._registered = 0
         #: The last supernode that had no heartbeats.
-        self._beatless: str | None = None
+        self._without_heartbeats: str | None = None
         self._changed = False
         self._registering = False
         self._rest_until = 0.0
         #: Fired when one of these has changed.
-        self._news = Wakeup(clock)
-        self._heartbeats = Heartbeats(clock, self._news, self._beat, self._beaten)
-        self._living: Deferred[None] | None = None
+        self._wakeup = Wakeup(clock)
+        self._heartbeats = Heartbeats(clock, self._wakeup, self._beat, self._beaten)
+        self._course: Deferred[None] | None = None
 
     def startService(self) -> None:
         super().startService()
-        self._living = Deferred.fromCoroutine(self._live())
-        self._living.addErrback(lambda failure: failure.trap(CancelledError))
+        self._course = Deferred.fromCoroutine(self._live())
+        self._course.addErrback(lambda failure: failure.trap(CancelledError))
 
     def stopService(self) -> Deferred[None]:
-        """Leave politely: the supernode forgets this node at once."""
+        """Say goodbye, so that the supernode forgets this node at once."""
         super().stopService()
         return Deferred.fromCoroutine(self._leave())
 
     async def _leave(self) -> None:
-        # It may have what it was just being sent.
+        # It may have the registration that it was just being sent.
         supernode = self.supernode or self._joining
         self.supernode = None
-        if self._living is not None:
-            self._living.cancel()
+        if self._course is not None:
+            self._course.cancel()
         if supernode is not None:
             try:
                 await self._client.goodbye(supernode, self._location(supernode))
@@ -140,6 +141,7 @@ class Membership(Service):
                 pass  # Then its sweep will notice.
 
     async def _live(self) -> None:
+        """Join a supernode and stay there, again and again, until it is cancelled."""
         while True:
             try:
                 self.supernode = await self._join()
@@ -150,26 +152,26 @@ class Membership(Service):
                 _log.failure("Membership went wrong; joining again")
             if self.supernode is not None:
                 _log.warn("Supernode {supernode} is gone", supernode=self.supernode)
-                self._left = [*self._left, self.supernode][-LEFT_MAX:]
+                self._given_up = [*self._given_up, self.supernode][-GIVEN_UP_MAX:]
                 self.supernode = None
             await self._jitter(0)
 
     # -- finding one
 
     async def _join(self) -> str:
-        """Register at the next supernode that takes this node; tries until one does."""
-        told = False
-        # Whoever names supernodes and starts them after the node wants these, not any.
+        """Register at the next supernode that takes this node, however long that takes."""
+        warned = False
+        # A user who names supernodes and starts them after the node wants these, not any.
         others_from = self._clock.seconds()
-        if self._candidates.are_given and not self._joined_before:
-            others_from += PATIENCE
+        if self._selector.are_named and not self._joined_before:
+            others_from += NAMED_ONLY_FOR
         # Silent, it would cost its time limit once more: any other comes first.
-        given_up = self._left[-1:]
+        given_up = self._given_up[-1:]
         while True:
             self._problem = "none was named with --supernode, and none answers by multicast"
-            for find in (self._candidates.given_in_turn, self._candidates.discovered):
+            for find in (self._selector.named_in_turn, self._selector.discovered):
                 # Looked at only now: the first of the two can take its time.
-                if find == self._candidates.discovered and not self._is_past(others_from):
+                if find == self._selector.discovered and not self._is_past(others_from):
                     break
                 for turn, resolve in await find():
                     try:
@@ -185,14 +187,14 @@ class Membership(Service):
                     except (Refused, Unavailable) as error:
                         self._problem = f"{supernode}: {error}"
                         continue
-                    self._candidates.taken(turn)
+                    self._selector.taken(turn)
                     self._joined_before = True
                     return supernode
             given_up = []
-            if not told:
+            if not warned:
                 _log.warn("No supernode yet ({problem}); trying on", problem=self._problem)
-                told = True
-            await self._jitter(RETRY)
+                warned = True
+            await self._jitter(JOIN_RETRY)
 
     async def _register_first(self, supernode: str) -> None:
         self._joining, self._listed = supernode, False
@@ -204,7 +206,7 @@ class Membership(Service):
     # -- staying there
 
     async def _stay(self, supernode: str) -> None:
-        """Heartbeats and changes, until the supernode is gone."""
+        """Send heartbeats and register changes until the supernode is gone."""
         try:
             await self._while_alive(supernode, self._register_changes(supernode))
         except (Refused, Unavailable) as error:
@@ -212,8 +214,9 @@ class Membership(Service):
 
     async def _while_alive(self, supernode: str, work: Coroutine[Any, Any, None]) -> None:
         """
-        Have this done, with heartbeats beside it: a long registration must neither
-        keep a node silent, nor with a silent supernode. Raises Unavailable when that is gone.
+        Do the work and send heartbeats beside it: a long registration must neither keep
+        a node silent, nor keep it at a silent supernode. Raises what `work` raises, and
+        Unavailable when the supernode is gone.
         """
         both = [
             Deferred.fromCoroutine(work),
@@ -221,8 +224,8 @@ class Membership(Service):
         ]
 
         def end(result: object) -> object:
-            for one in both:
-                one.cancel()
+            for other in both:
+                other.cancel()
             return result
 
         ended = DeferredList(
@@ -234,73 +237,82 @@ class Membership(Service):
             raise cause_of(first) from None
 
     async def _beat(self, supernode: str) -> bool:
+        """Send a heartbeat; whether the supernode lists this node. Raises what a call does."""
         location = self._location(supernode)
         try:
             return await self._client.heartbeat(supernode, location)
         except Refused as refused:
-            if refused.status not in NO_HEARTBEATS:
+            if refused.status not in NO_HEARTBEAT_STATUSES:
                 raise
         # It is there, and calls its nodes; whether it knows this one its list tells, which
         # leaves out those that share nothing.
-        self._beatless = supernode
+        self._without_heartbeats = supernode
         listed = await self._client.nodes(supernode)
         return not self._registered or any(node.location == location for node in listed)
 
     async def _beaten(self, known: bool) -> bool:
-        """A heartbeat was answered, by a supernode that lists this node or doesn't."""
+        """
+        Note that a supernode that lists this node, or doesn't, has answered a heartbeat.
+
+        Returns whether the next one must follow at once.
+        """
         self._listed = known
         if not known and not self._registering:
             self._changed = True
             self._rest_until = self._clock.seconds()
-            self._news.fire()
+            self._wakeup.fire()
         # Perhaps the same one under another name; then it has just forgotten this node.
         return await self._leave_another()
 
     async def _register_changes(self, supernode: str) -> None:
-        """Register what changes, for ever; raises Refused or Unavailable where it won't do."""
+        """Register again after every change; raises Refused or Unavailable if that fails."""
         failed = 0
         while True:
             # A supernode that may be gone gets its time, however often the library changes.
             while not self._is_time_to_register():
                 rest = self._rest_until - self._clock.seconds()
-                await self._news.wait_aside(rest if self._changed and rest > 0 else BEAT)
+                await self._wakeup.wait_aside(
+                    rest if self._changed and rest > 0 else HEARTBEAT_INTERVAL
+                )
             began = self._clock.seconds()
             try:
                 await self._register_patiently(supernode)
                 failed = 0
             except (Refused, Unavailable) as error:
                 failed += 1
-                if failed == REGISTRATIONS_FAILED or is_busy(error):
+                if failed == REGISTRATIONS_FAILED_MAX or is_busy(error):
                     raise
                 self._heartbeats.not_answered()
-                await deferLater(self._clock, max(0, began + BEAT_AGAIN - self._clock.seconds()))
+                await deferLater(
+                    self._clock, max(0, began + HEARTBEAT_RETRY - self._clock.seconds())
+                )
 
     def _is_time_to_register(self) -> bool:
         return self._changed and self._heartbeats.answers and self._is_past(self._rest_until)
 
     async def _register_patiently(self, supernode: str) -> None:
-        """Register; with one that is busy again and again. Raises Refused and Unavailable."""
-        patience_until = self._clock.seconds() + BUSY_PATIENCE
-        pause = BUSY
+        """Register; if it is busy, try again for a while. Raises Refused and Unavailable."""
+        deadline = self._clock.seconds() + BUSY_TIMEOUT
+        pause = BUSY_RETRY
         while True:
             try:
                 await self._register(supernode)
             except Refused as refused:
-                impatient = not self._listed and self._is_past(patience_until)
-                if not is_busy(refused) or impatient:
+                is_too_late = not self._listed and self._is_past(deadline)
+                if not is_busy(refused) or is_too_late:
                     raise
             else:
                 return
             await self._jitter(pause)
-            pause = min(2 * pause, BUSY_MAX)
+            pause = min(2 * pause, BUSY_RETRY_MAX)
 
     async def _register(self, supernode: str) -> None:
         began = self._clock.seconds()
         self._changed, self._registering = False, True
         resources = self._resources()
-        if supernode == self._beatless:
-            # It would tell of a part as of the whole, and of no other holder any more.
-            resources = [one for one in resources if not one.partial]
+        if supernode == self._without_heartbeats:
+            # It would list a part as if it were complete, and no other holder any more.
+            resources = [resource for resource in resources if not resource.partial]
         if len(resources) > RESOURCES_MAX:
             _log.warn(
                 "Only the first {most} of {count} resources are registered: "
@@ -321,35 +333,36 @@ class Membership(Service):
         self._listed = True
         self._registered = len(resources)
         self._heartbeats.answered(began)
-        if supernode in self._left:
-            self._left.remove(supernode)
+        if supernode in self._given_up:
+            self._given_up.remove(supernode)
         _log.info(
             "Registered {count} resources at {supernode}",
             count=len(resources),
             supernode=supernode,
         )
         now = self._clock.seconds()
-        took = min(now - began, REGISTER_LONG + len(resources) * REGISTER_LONG_EACH)
-        self._rest_until = now + took * REGISTER_REST
+        took = min(now - began, REGISTER_TIME_MAX + len(resources) * REGISTER_TIME_EACH)
+        self._rest_until = now + took * REGISTER_REST_FACTOR
 
     async def _leave_another(self) -> bool:
         """
-        Say goodbye to one of those given up, should it be back with this node in its list.
+        Say goodbye to a supernode given up, should it be back with this node in its list.
 
-        Whether it was.
+        Returns whether it was.
         """
-        if not self._left:
+        if not self._given_up:
             return False
-        supernode = self._left.pop(0)
+        supernode = self._given_up.pop(0)
         try:
             return await self._client.goodbye(supernode, self._location(supernode))
         except Refused:
             pass
         except Unavailable:
-            self._left.append(supernode)
+            self._given_up.append(supernode)
         return False
 
     def _location(self, supernode: str) -> str:
+        """This node's location as the supernode sees it."""
         return self._own_location(parse_location(supernode).host)
 
     # -- waiting
@@ -358,10 +371,10 @@ class Membership(Service):
         return self._clock.seconds() >= when
 
     async def _jitter(self, seconds: float) -> None:
-        """Wait so long, and a random time more."""
+        """Wait so many seconds, and a random time more."""
         await deferLater(self._clock, seconds + self._random.uniform(0, JITTER))
 
     def changed(self) -> None:
-        """There is something else to register."""
+        """Note that there is something else to register."""
         self._changed = True
-        self._news.fire()
+        self._wakeup.fire()

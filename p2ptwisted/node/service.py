@@ -1,6 +1,5 @@
 """
-A node: what it does when it is asked (Node), and what it is made of
-(make_node).
+A node: what it does when it is asked (LocalNode), and what it is made of (make_node).
 """
 
 import platform
@@ -48,8 +47,8 @@ from p2ptwisted.web.node_routes import BODY_MAX, NodeApi
 from p2ptwisted.web.server.listener import WebService
 from p2ptwisted.web.server.site import LimitedSite
 
-#: Ids a second that are asked of the supernode for one address and that nobody has, and at
-#: once; those that are found give their token back. All come out of this node's own share
+#: Ids that nobody has which the supernode is asked for on behalf of one address: a second, and
+#: at once. Those that are found give their token back. All come out of this node's own share
 #: there (supernode.MISS_RATE, MISS_BURST), which no single stranger is to use up.
 FORWARD_RATE, FORWARD_BURST = 100, 400
 
@@ -76,7 +75,7 @@ class LocalNode:
         uploads: Uploads,
         part: Callable[[str], PartFile | None],
     ) -> None:
-        """`part` is what has come of a resource that is being fetched."""
+        """`part` returns what has come of a resource that is being downloaded, by its id."""
         self._clock = clock
         self._name = name
         self._library = library
@@ -134,7 +133,7 @@ class LocalNode:
         return ContentSlice(resource, file, start, stop, upload)
 
     def _content(self, id: str) -> tuple[ResourceInfo, BinaryIO]:
-        """The file of a resource that is here or coming. Raises UnknownResource."""
+        """A resource that is here or coming, and its open file. Raises UnknownResource."""
         resource = self._library.get(id)
         if resource is not None:
             return resource, self._library.open(id)
@@ -175,7 +174,7 @@ class LocalNode:
 
     async def holders(self, id: str, here: bool = False) -> Holders:
         """
-        Everybody else who has a resource or a part of it. Raises Unavailable.
+        The other nodes that have a resource or a part of it. Raises Unavailable.
 
         `here`: only those that are registered at this node's supernode.
         """
@@ -192,6 +191,7 @@ class LocalNode:
         )
 
     def _supernode(self) -> str:
+        """The location of this node's supernode. Raises Unavailable."""
         if self._membership.supernode is None:
             raise Unavailable("this node has no supernode to ask just now: try again in a moment")
         return self._membership.supernode
@@ -212,7 +212,7 @@ def make_node(
     """
     A node as a service: starting it opens everything, stopping it closes everything.
 
-    `watch` tells of changes in the folder; without one it is looked at every second.
+    `watch` reports changes in the folder; without it the folder is scanned every second.
     Starting raises StartError where the port or the state folder can't be used.
     """
     name = config.name or platform.node()
@@ -230,13 +230,13 @@ def make_node(
         auth=None if key is None else DatagramAuth(key),
         trusted=config.trusted_networks,
     )
-    # Where the node is, only the web service knows, once it listens; what is
-    # being fetched, only the fetches, which need the node to find holders.
+    # Only the web service knows where the node is, once it listens. Only the
+    # downloads know what is being downloaded, and they need the node to find holders.
     own_location = OwnLocation(config.advertised, lambda: web.listening())
     membership = Membership(
         reactor,
         client,
-        lambda: [*library.resources(), *fetches.resources()],
+        lambda: [*library.resources(), *downloads.resources()],
         name,
         own_location.towards,
         [resolver(reactor, host, port) for host, port in config.supernodes],
@@ -252,10 +252,10 @@ def make_node(
         client,
         own_location,
         uploads,
-        lambda id: fetches.part(id),
+        lambda id: downloads.part(id),
     )
     cooperator = make_cooperator(reactor)
-    fetches = Downloads(
+    downloads = Downloads(
         reactor,
         client,
         cooperator,
@@ -265,7 +265,7 @@ def make_node(
         RateLimit(config.max_download),
         membership.changed,
     )
-    api = NodeApi(reactor, node, fetches, config.trusted_networks)
+    api = NodeApi(reactor, node, downloads, config.trusted_networks)
     authenticator = make_authenticator(reactor, key, config.private, own_location.towards)
     root = api.root(authenticator)
     web = WebService(
@@ -281,5 +281,5 @@ def make_node(
         overlay,
         Closing(cooperator.stop),
         # No new work from the first moment on, and a goodbye, while the old work ends.
-        together(web, fetches, membership),
+        together(web, downloads, membership),
     )

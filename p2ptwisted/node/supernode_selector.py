@@ -1,4 +1,4 @@
-"""Which supernodes a node tries, and in which order: those that its user named, and others."""
+"""Which supernodes a node tries, and in which order: the named ones, and discovered ones."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -9,10 +9,11 @@ from twisted.internet.defer import succeed
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.support.round_robin import in_turns
 
-#: Supernodes that are tried of all that are found: one that doesn't answer costs seconds.
+#: Discovered supernodes that are tried: one that doesn't answer costs seconds.
 TRIED_MAX = 32
 
-#: A supernode's place among those named, and what resolves it; it may raise InvalidInput.
+#: A supernode's place among those named, and what resolves its location; that may raise
+#: InvalidInput.
 Candidate = tuple[int, Callable[[], Awaitable[str]]]
 
 
@@ -21,32 +22,33 @@ class SupernodeSelector:
 
     def __init__(
         self,
-        given: Sequence[Callable[[], Awaitable[str]]],
+        named: Sequence[Callable[[], Awaitable[str]]],
         discover: Callable[[], Awaitable[Sequence[str]]],
         random: Random,
     ) -> None:
         """
-        `given` are those that the user named, in order of preference, each
+        `named` are those that the user named, in order of preference, each
         resolved when it is called. `discover` finds the locations of others.
         """
-        self._given = given
+        self._named = named
         self._discover = discover
         self._random = random
-        #: Which of those given comes next.
+        #: Which of the named ones comes next.
         self._turn = 0
 
     @property
-    def are_given(self) -> bool:
-        return bool(self._given)
+    def are_named(self) -> bool:
+        """Whether the user named any."""
+        return bool(self._named)
 
-    async def given_in_turn(self) -> list[Candidate]:
-        """Those given, beginning with the one whose turn it is."""
-        count = len(self._given)
+    async def named_in_turn(self) -> list[Candidate]:
+        """The named ones, beginning with the one whose turn it is."""
+        count = len(self._named)
         turns = [(self._turn + number) % count for number in range(count)]
-        return [(turn, self._given[turn]) for turn in turns]
+        return [(turn, self._named[turn]) for turn in turns]
 
     async def discovered(self) -> list[Candidate]:
-        """Those found by multicast, in any order, so that nodes spread over them."""
+        """Those found by multicast, in random order, so that nodes spread over them."""
         try:
             supernodes = in_turns(await self._discover(), TRIED_MAX)
         except Unavailable:
@@ -55,5 +57,5 @@ class SupernodeSelector:
         return [(self._turn - 1, partial(succeed, supernode)) for supernode in supernodes]
 
     def taken(self, turn: int) -> None:
-        """This one has taken the node: the one after it comes next, should it be gone one day."""
+        """Note the one that has taken the node: the next one comes after it, should it be gone."""
         self._turn = turn + 1

@@ -1,4 +1,4 @@
-"""What a node sends to others: how much at once, how fast, and which pieces first."""
+"""A node's uploads: how many at once, how fast, and which pieces first."""
 
 from collections import Counter, OrderedDict
 
@@ -10,29 +10,29 @@ from p2ptwisted.interfaces import IUpload
 from p2ptwisted.support.throttle import RateLimit
 from p2ptwisted.transfer.piece_selector import PieceSelector
 
-#: Resources whose spread is remembered: those asked for most recently.
-SPREADS_MAX = 64
+#: Resources whose piece selector is remembered: those asked for most recently.
+SELECTORS_MAX = 64
 
 
 class Uploads:
-    """All that is being sent."""
+    """All answers with content that are under way."""
 
     def __init__(self, clock: IReactorTime, most: int, throttle: RateLimit) -> None:
-        """`most`: answers with content under way at once; one client gets half of them."""
+        """`most` is how many may be under way at once; one client gets half of them."""
         self._clock = clock
         self._most = most
         # Otherwise one that reads slowly could have them all, and for long.
         self._most_per_client = (most + 1) // 2
         self._throttle = throttle
-        #: Those under way of each client.
+        #: How many are under way to each client.
         self._active: Counter[str] = Counter()
-        self._spreads: OrderedDict[str, PieceSelector] = OrderedDict()
+        self._selectors: OrderedDict[str, PieceSelector] = OrderedDict()
 
     def begin(self, client: str) -> "Upload":
         """
-        An answer with content, for the client with that address.
+        Begin an answer with content to the client with that address.
 
-        Raises Unavailable where there are too many already, or too many of its own.
+        Raises Unavailable if too many are under way, or too many to this client.
         """
         if self._active.total() >= self._most:
             raise Unavailable(f"{self._most} uploads are under way here: ask another holder")
@@ -46,27 +46,28 @@ class Uploads:
 
     def begin_pieces(self, id: str, pieces: int, client: str) -> tuple["Upload", int]:
         """
-        The same for the run of these pieces that the client is to get now.
+        Begin an answer with some of these pieces; returns the consecutive ones to send.
 
-        Raises UnknownResource where there are no pieces to choose from.
+        Raises UnknownResource if `pieces` is empty, and Unavailable as `begin` does.
         """
         if not pieces:
             raise UnknownResource(f"none of the pieces of {id} that you want is here")
         upload = self.begin(client)
-        spread = self._spreads.setdefault(id, PieceSelector())
-        self._spreads.move_to_end(id)
-        if len(self._spreads) > SPREADS_MAX:
-            self._spreads.popitem(last=False)
-        chosen = spread.choose(pieces, client)
-        upload.spread = spread
-        spread.began()
+        selector = self._selectors.setdefault(id, PieceSelector())
+        self._selectors.move_to_end(id)
+        if len(self._selectors) > SELECTORS_MAX:
+            self._selectors.popitem(last=False)
+        chosen = selector.choose(pieces, client)
+        upload.selector = selector
+        selector.began()
         return upload, chosen
 
     def sent(self, count: int) -> float:
-        """So many bytes go out; the seconds to wait before more."""
+        """Count bytes that go out; the seconds to wait before more."""
         return self._throttle.take(count, self._clock.seconds())
 
     def ended(self, client: str) -> None:
+        """Count an answer to that client as ended."""
         self._active[client] -= 1
         if not self._active[client]:
             del self._active[client]
@@ -74,19 +75,19 @@ class Uploads:
 
 @implementer(IUpload)
 class Upload:
-    """One answer with content."""
+    """An IUpload: one answer with content."""
 
     def __init__(self, uploads: Uploads, client: str) -> None:
         self._uploads = uploads
         self._client = client
-        self.spread: PieceSelector | None = None
+        self.selector: PieceSelector | None = None
 
     def sent(self, count: int) -> float:
-        """So many bytes go out; the seconds to wait before more."""
+        """Count bytes that go out; the seconds to wait before more."""
         return self._uploads.sent(count)
 
     def end(self) -> None:
-        """It is through, or its client has gone."""
+        """End it: it is sent, or its client has gone."""
         self._uploads.ended(self._client)
-        if self.spread is not None:
-            self.spread.ended()
+        if self.selector is not None:
+            self.selector.ended()

@@ -1,4 +1,4 @@
-"""Stand-ins for what is around a transfer: its holders, and the digest of the whole."""
+"""Stand-ins for what is around a transfer: its holders, and the digest of the file."""
 
 import hashlib
 import os
@@ -134,18 +134,19 @@ def busy() -> Refused:
 
 
 @implementer(IFileDigest)
-class FakeWhole:
+class FakeDigest:
     """The digest of what is in the file when it is asked for."""
 
     def __init__(self, path: Path, size: int) -> None:
         self._path = path
         self.size = size
-        self.told: list[int] = []
+        #: What it was told that the file has, in bytes.
+        self.sizes: list[int] = []
         self.stopped = False
         self.problem: Exception | None = None
 
     def grown(self, size: int) -> None:
-        self.told.append(size)
+        self.sizes.append(size)
 
     def digest(self) -> Deferred[str]:
         if self.problem is not None:
@@ -157,13 +158,13 @@ class FakeWhole:
         return succeed(None)
 
 
-class Wholes:
-    """What makes them, and keeps those that it made."""
+class FakeDigests:
+    """Makes FakeDigests, and keeps them."""
 
     def __init__(self) -> None:
-        self.made: list[FakeWhole] = []
+        self.made: list[FakeDigest] = []
 
-    def __call__(self, path: Path, status: os.stat_result, size: int) -> FakeWhole:
+    def __call__(self, path: Path, status: os.stat_result, size: int) -> FakeDigest:
         assert os.path.samestat(status, path.lstat()), "it is another file"
-        self.made.append(FakeWhole(path, size))
+        self.made.append(FakeDigest(path, size))
         return self.made[-1]

@@ -1,1 +1,1 @@
-"""Fetching a resource: the plan (pure), the part on disk, and the IO around them."""
+"""Downloading a resource: the piece picker (pure), the part on disk, and the IO around them."""

@@ -1,5 +1,5 @@
 """
-The digest of the whole of a resource that is coming, made in a child process
+The digest of a file that is being downloaded, made in a child process
 that follows the part through the page cache: so the daemon hashes every byte
 only once, for its piece, and the two digests are made on two cores.
 """
@@ -24,27 +24,28 @@ WORKER = "p2ptwisted.transfer.digest_worker"
 
 
 def follower(reactor: IReactorProcess) -> Callable[[Path, os.stat_result, int], IFileDigest]:
-    """What starts an IWhole for a file, with its status, and its size in the end."""
+    """A function that starts an IFileDigest: of a path, its file's status, and its final size."""
 
     def follow(path: Path, status: os.stat_result, size: int) -> IFileDigest:
-        following = ChildDigest(path)
+        digest = ChildDigest(path)
         # Absolute, for a child's working directory is not ours.
-        start_child(reactor, following, WORKER, os.fspath(path.absolute()), str(size))
-        following.begin(status)
-        return following
+        start_child(reactor, digest, WORKER, os.fspath(path.absolute()), str(size))
+        digest.begin(status)
+        return digest
 
     return follow
 
 
 @implementer(IFileDigest)
 class ChildDigest(ProcessProtocol):
-    """An IWhole by a child process."""
+    """An IFileDigest by a child process."""
 
     transport: IProcessTransport
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._told = -1
+        #: The size that the child was sent last.
+        self._sent_size = -1
         self._output = b""
         self._problem = b""
         self._result: str | Unavailable | None = None
@@ -52,12 +53,12 @@ class ChildDigest(ProcessProtocol):
         self._gone: Deferred[None] | None = None
 
     def begin(self, status: os.stat_result) -> None:
-        """It is this very file, and no other that stands at its path by now."""
+        """Say which file it is: not another that is at its path by now."""
         self.transport.writeToChild(0, b"%d %d\n" % (status.st_dev, status.st_ino))
 
     def grown(self, size: int) -> None:
-        if size > self._told and self._result is None:
-            self._told = size
+        if size > self._sent_size and self._result is None:
+            self._sent_size = size
             self.transport.writeToChild(0, b"%d\n" % size)
 
     def digest(self) -> Deferred[str]:
@@ -101,13 +102,13 @@ class ChildDigest(ProcessProtocol):
 
 @implementer(IFileDigest)
 class KnownDigest:
-    """An IWhole of a digest that is known beforehand."""
+    """An IFileDigest whose digest is known beforehand."""
 
     def __init__(self, digest: str) -> None:
         self._digest = digest
 
     def grown(self, size: int) -> None:
-        """Nothing is left to be done."""
+        """Do nothing: the digest is known."""
 
     def digest(self) -> Deferred[str]:
         return succeed(self._digest)

@@ -1,6 +1,6 @@
 """
-The parts of one fetch. Holders that disagree about the pieces are asked side by side,
-each version of them into a part of its own, until the id tells which one is right.
+The parts of one download. Holders that disagree about the pieces are asked side by side,
+each version of the pieces into a part of its own, until the id says which one is right.
 """
 
 from pathlib import Path
@@ -15,15 +15,15 @@ from p2ptwisted.transfer.write_errors import NoRoom, write_error
 #: Versions of one resource that are on disk at once.
 PARTS_MAX = 32
 
-#: Besides the first, those that are left for the next time where it isn't known which is right.
+#: Parts besides the first that are kept for the next download if no version proved right.
 KEPT_MAX = 1
 
 
 class PartVersions:
-    """All parts of one resource on its way to one place."""
+    """All parts of one resource on its way to one destination."""
 
     def __init__(self, destination: Path, id: str, within: Path | None = None) -> None:
-        """`within` is TargetFolder's. Raises Unavailable."""
+        """`within` is TargetFolder's. Raises NoRoom and Unavailable."""
         self.destination = destination
         self._id = id
         self._within = within
@@ -35,7 +35,7 @@ class PartVersions:
 
     def of(self, pieces: Pieces) -> PartFile:
         """
-        The part of that version: what an earlier fetch has brought of it, or a new one.
+        The part of that version: the one that an earlier download has left, or a new one.
 
         What has come of another version stays. Raises NoRoom and Unavailable.
         """
@@ -49,13 +49,14 @@ class PartVersions:
         return part
 
     def _number_for(self, pieces: Pieces) -> int:
+        """The number of the part that has that version, or of a free one."""
         free = []
         for number in range(PARTS_MAX):
             if number not in self._open:
-                known = self._earlier(number)
-                if known is not None and known.pieces == pieces:
+                journal = self._earlier(number)
+                if journal is not None and journal.pieces == pieces:
                     return number
-                if known is None:
+                if journal is None:
                     free.append(number)
         if not free:
             raise NoRoom(f"{PARTS_MAX} versions of {self.destination} are on disk already")
@@ -65,17 +66,21 @@ class PartVersions:
         return read_earlier(self._folder, self.destination, self._id, number)
 
     def leave(self, part: PartFile) -> None:
-        """Nobody is at it for the time being: it keeps no more room than what has come needs."""
+        """Close a part that no attempt uses; it keeps no more room than what has come needs."""
         self._open.pop(part.number, None)
         part.leave()
 
     def discard(self, part: PartFile) -> None:
-        """Remove a part of which nothing is of use."""
+        """Remove a part: nothing in it is of use."""
         self._open.pop(part.number, None)
         part.discard()
 
     def finish(self, part: PartFile, overwrite: bool) -> None:
-        """Put it in its place. The others, whoever left them, are wrong. Raises Unavailable."""
+        """
+        Move the complete part to its destination; remove the others, which are wrong.
+
+        `overwrite` a file that is there. Raises Unavailable.
+        """
         part.finish(overwrite)
         del self._open[part.number]
         for other in list(self._open.values()):
@@ -85,14 +90,14 @@ class PartVersions:
                 remove_earlier(self._folder, self.destination, number)
 
     def close(self) -> None:
-        """Leave what has come for the next time: the first, and of the others the largest."""
+        """Keep what has come for the next download: the first, and of the others the largest."""
         for part in list(self._open.values()):
             self.leave(part)
         others = []
         for number in range(1, PARTS_MAX):
-            known = self._earlier(number)
-            if known is not None:
-                others.append((known.have.bit_count(), number))
+            journal = self._earlier(number)
+            if journal is not None:
+                others.append((journal.have.bit_count(), number))
         for _, number in sorted(others, reverse=True)[KEPT_MAX:]:
             remove_earlier(self._folder, self.destination, number)
         self._folder.close()

@@ -1,13 +1,13 @@
 """
-Which piece a holder sends next, of those that somebody wants: the one that it
-has sent least often, so that a file on its way to many nodes leaves its first
-holder about once, and the nodes have something to give each other. Pure.
+Which of the wanted pieces a holder sends next: the one that it has sent least
+often, so that a file on its way to many nodes leaves its first holder about
+once, and the nodes have something to give each other. Pure.
 """
 
-#: How often a piece was sent is told apart up to here.
+#: How often a piece was sent is counted up to here.
 LEVELS = 16
 
-#: Pieces sent in one answer, at the most, to somebody who is alone.
+#: Pieces sent in one answer, at the most, to the only client.
 RUN_MAX = 32
 
 
@@ -17,14 +17,16 @@ class PieceSelector:
     def __init__(self) -> None:
         #: sent[n]: the pieces that were sent more than n times.
         self._sent = [0] * LEVELS
+        #: Answers that are under way.
         self._active = 0
-        self._alone: tuple[str, int] = "", 0
+        #: The last client, and how many pieces it was to get.
+        self._last: tuple[str, int] = "", 0
 
     def choose(self, pieces: int, client: str) -> int:
         """
-        The run of consecutive pieces, of these, to send to `client` now; they count as sent.
+        The set of consecutive pieces, of these, to send to `client` now; they count as sent.
 
-        Many clients get one piece at a time. One that is alone gets twice as
+        Many clients get one piece at a time. The only client gets twice as
         many each time, for every answer costs it a pause.
         """
         for sent in self._sent:
@@ -33,9 +35,9 @@ class PieceSelector:
                 break
         else:
             least = pieces
-        known, run = self._alone
-        run = min(run * 2, RUN_MAX) if known == client and not self._active else 1
-        self._alone = client, run
+        client_before, run = self._last
+        run = min(run * 2, RUN_MAX) if client_before == client and not self._active else 1
+        self._last = client, run
         chosen = piece = least & -least
         for _ in range(run - 1):
             piece <<= 1
@@ -51,9 +53,9 @@ class PieceSelector:
         self._sent[0] |= pieces
 
     def began(self) -> None:
-        """An answer is on its way."""
+        """Count an answer that is on its way."""
         self._active += 1
 
     def ended(self) -> None:
-        """An answer is through, or its client has gone."""
+        """Count an answer as ended: it is sent, or its client has gone."""
         self._active -= 1

@@ -1,6 +1,6 @@
 """
-What a fetched file is called here. Names come from strangers: nothing that a
-name says may lead out of the folder, hide the file or upset a terminal.
+What a downloaded file is called here. Names come from strangers: nothing in a
+name may lead out of the folder, hide the file or upset a terminal.
 """
 
 from pathlib import Path
@@ -25,9 +25,9 @@ DEPTH_MAX = 16
 
 def place(folder: Path, name: str | None, id: str) -> Path:
     """
-    Where in the folder a resource of that name goes, its own folders with it.
+    The path in `folder` for a resource of that name, with the folders in the name.
 
-    A name that leaves nothing usable gives way to the id.
+    The id is used instead of a name in which nothing is usable.
     """
     parts = [_clean(part) for part in (name or "").split("/")]
     parts = [part for part in parts if part] or [_clean(id) or "_"]
@@ -42,12 +42,15 @@ def place(folder: Path, name: str | None, id: str) -> Path:
 
 
 def flat_name(name: str | None, id: str) -> str:
-    """The same without folders."""
+    """The file name for a resource of that name, without its folders."""
     return place(Path("/"), (name or "").rpartition("/")[2], id).name
 
 
 def _clean(part: str) -> str:
-    printable = "".join(one if one.isprintable() and one not in RESERVED else "_" for one in part)
+    """One component of a path, with nothing in it that could do harm; may be empty."""
+    printable = "".join(
+        char if char.isprintable() and char not in RESERVED else "_" for char in part
+    )
     # A leading dot would hide it; `.` and `..` vanish with it.
     short = _cut(printable.lstrip(". "))
     if short.partition(".")[0].rstrip().casefold() in DEVICES:
@@ -57,5 +60,5 @@ def _clean(part: str) -> str:
 
 
 def _cut(part: str) -> str:
-    """No longer than a name may be, and without an end that other systems leave out."""
+    """Cut it to the length of a name, without an end that other systems leave out."""
     return part.encode("utf-8", "replace")[:NAME_BYTES].decode("utf-8", "ignore").rstrip(". ")

@@ -1,5 +1,5 @@
 """
-The folder that files are put into, held open; others may be able to write to
+The folder that downloads are written into, held open: others may be able to write to
 it too, and to change what its path leads to meanwhile.
 """
 
@@ -17,12 +17,12 @@ OTHERS_WRITE = 0o022
 
 
 class NotOurs(OSError):
-    """A file that is not, or not alone, ours stands where one of ours should be."""
+    """A file that others own or may write is where one of ours should be."""
 
 
 def why_not_ours(status: os.stat_result, made: os.stat_result | None) -> str | None:
     """
-    Why a file is not to be taken for one of ours, where it is not.
+    Why a file must not be taken for one of ours; None if it may be.
 
     `made` is the status of a file that we have just made beside it, if we could:
     some file systems, such as a USB stick's or one over the network, give
@@ -39,11 +39,11 @@ def why_not_ours(status: os.stat_result, made: os.stat_result | None) -> str | N
 
 
 class TargetFolder:
-    """A folder; all names are of files in it, and no link is followed."""
+    """An open folder; all names are of files in it, and no link is followed."""
 
     def __init__(self, path: Path, within: Path | None = None) -> None:
         """
-        The folder is made where it is missing.
+        Open the folder, or make it.
 
         `within` is a folder that it is in, and that no link on the way there
         may lead out of. Raises OSError.
@@ -60,6 +60,7 @@ class TargetFolder:
             os.close(root)
 
     def close(self) -> None:
+        """Close the folder; closing it again does nothing."""
         if self._folder >= 0:
             os.close(self._folder)
             self._folder = -1
@@ -74,9 +75,9 @@ class TargetFolder:
 
     def open_ours(self, name: str, flags: int) -> int:
         """
-        The same, of a file that is there and ours. Raises OSError, NotOurs among them.
+        A descriptor of a regular file that is ours. Raises OSError, NotOurs among them.
 
-        Another's could be changed after it was verified.
+        Another user's could be changed after it was verified.
         """
         try:
             file = self.open(name, flags)
@@ -92,6 +93,7 @@ class TargetFolder:
         return file
 
     def _made_here(self) -> os.stat_result | None:
+        """The status of a file that we make here and remove; None if we can't."""
         name = f".{secrets.token_hex(8)}{PART}"
         try:
             file = self.make(name, os.O_WRONLY)
@@ -108,23 +110,23 @@ class TargetFolder:
         return self.open(name, flags | os.O_CREAT | os.O_EXCL)
 
     def make_again(self, name: str, flags: int) -> int:
-        """The same; what is there under that name is removed, where it is ours."""
+        """As `make`, after removing a file of ours that has that name."""
         with suppress(FileNotFoundError):
             os.close(self.open_ours(name, os.O_RDONLY))
             self.remove(name)
         return self.make(name, flags)
 
     def remove(self, name: str) -> None:
-        """It is not there any more, or was not. Raises OSError."""
+        """Remove a file, if it is there. Raises OSError."""
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=self._folder)
 
     def replace(self, name: str, new: str) -> None:
-        """Give it a new name, which another file may have had. Raises OSError."""
+        """Rename a file, in the place of another that may have that name. Raises OSError."""
         os.replace(name, new, src_dir_fd=self._folder, dst_dir_fd=self._folder)
 
     def put(self, name: str, new: str) -> None:
-        """Give it a new name. Raises OSError, FileExistsError where there is something already."""
+        """Rename a file. Raises OSError, FileExistsError among them if the new name is taken."""
         try:
             # A rename would replace what has come to stand there meanwhile.
             os.link(
@@ -145,12 +147,12 @@ class TargetFolder:
             os.unlink(name, dir_fd=self._folder)
 
     def link(self, file: int, name: str) -> None:
-        """Give an open file, wherever it is, a name here. Raises OSError."""
+        """Link an open file, wherever it is, under a name here. Raises OSError."""
         # Not by its own name: another file may stand there by now.
         os.link(f"/proc/self/fd/{file}", name, dst_dir_fd=self._folder, follow_symlinks=True)
 
     def status(self, name: str) -> os.stat_result:
-        """Raises FileNotFoundError where there is none, and OSError."""
+        """The status of what has that name. Raises OSError, FileNotFoundError among them."""
         return os.stat(name, dir_fd=self._folder, follow_symlinks=False)
 
     def _has(self, name: str) -> bool:
@@ -161,13 +163,13 @@ class TargetFolder:
         return True
 
     def is_at(self, name: str, status: os.stat_result) -> bool:
-        """Whether it is the file with that status. Raises FileNotFoundError where there is none."""
+        """Whether that name is the file with that status. Raises FileNotFoundError if free."""
         return os.path.samestat(self.status(name), status)
 
     def sync(self) -> None:
-        """Have the system write the names to the disk. Raises OSError."""
+        """Write the folder's names to the disk. Raises OSError."""
         os.fsync(self._folder)
 
     def not_ours(self, name: str, reason: str) -> NotOurs:
-        """An error that names a file and says what is the matter with it."""
+        """The error for a file that must not be taken for one of ours, and why."""
         return NotOurs(errno.EPERM, reason, os.fspath(self._path / name))

@@ -1,4 +1,4 @@
-"""Tests of `p2ptwisted.node.downloads`: a node's fetches, from holders in memory, on a Clock."""
+"""Tests of `p2ptwisted.node.downloads`: a node's downloads, from holders in memory, on a Clock."""
 
 from pathlib import Path
 
@@ -10,13 +10,13 @@ from p2ptwisted import pieces
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.interfaces import IDownloads
 from p2ptwisted.model import FetchStatus, Holders, ResourceInfo
-from p2ptwisted.node import downloads as fetches
+from p2ptwisted.node import downloads
 from p2ptwisted.node.downloads import Downloads
 from p2ptwisted.pieces import Digests
 from p2ptwisted.support.lifecycle import GRACE
 from p2ptwisted.support.throttle import RateLimit
 from p2ptwisted.test.node_fakes import FakeLibrary, one_by_one, open_descriptors
-from p2ptwisted.test.transfer_fakes import LENGTH, FakeHolder, SwarmClient, Wholes, cut, id_of
+from p2ptwisted.test.transfer_fakes import LENGTH, FakeDigests, FakeHolder, SwarmClient, cut, id_of
 from p2ptwisted.transfer.download import RUNNING_MAX
 from p2ptwisted.transfer.target_folder import TargetFolder
 
@@ -26,8 +26,8 @@ ID = id_of(CONTENT)
 STEP = 0.01
 
 
-class FetchesCase(SynchronousTestCase):
-    """The fetches of a node, with a holder of everything that the test makes up."""
+class DownloadsCase(SynchronousTestCase):
+    """The downloads of a node, with a holder of everything that the test makes up."""
 
     def setUp(self) -> None:
         self.patch(pieces, "PIECE_MIN", LENGTH)
@@ -41,24 +41,24 @@ class FetchesCase(SynchronousTestCase):
         #: What was shared each time that something changed.
         self.announced: list[list[ResourceInfo]] = []
         self.open_before = open_descriptors()
-        self.fetches = self.make(RateLimit(None))
+        self.downloads = self.make(RateLimit(None))
         self.addCleanup(self.cancel_all)
 
     def cancel_all(self) -> None:
         """Leave none under way."""
-        for status in self.fetches.all():
-            self.fetches.cancel(status.id)
+        for status in self.downloads.all():
+            self.downloads.cancel(status.id)
 
     def make(self, throttle: RateLimit) -> Downloads:
         made = Downloads(
             self.clock,
             self.swarm,
             one_by_one(self.clock),
-            Wholes(),
+            FakeDigests(),
             self.library,
             self.find,
             throttle,
-            lambda: self.announced.append(self.fetches.resources()),
+            lambda: self.announced.append(self.downloads.resources()),
         )
         made.startService()
         return made
@@ -80,7 +80,7 @@ class FetchesCase(SynchronousTestCase):
         self.clock.pump([STEP] * round(seconds / STEP))
 
     def state(self, id: str = ID) -> str:
-        return self.fetches.status(id).state
+        return self.downloads.status(id).state
 
     def nothing_left(self) -> None:
         """No request, no timer, no file."""
@@ -89,19 +89,19 @@ class FetchesCase(SynchronousTestCase):
         self.assertEqual(open_descriptors(), self.open_before)
 
 
-class FetchesTests(FetchesCase):
+class DownloadsTests(DownloadsCase):
     """Fetches that are started, end and are told of."""
 
     def test_provides(self) -> None:
         """It is what the routes expect."""
-        verifyObject(IDownloads, self.fetches)
+        verifyObject(IDownloads, self.downloads)
 
     def test_done(self) -> None:
         """What was fetched is in the folder, and the library's, with its digests."""
         self.add()
-        self.assertEqual(self.fetches.start(ID).state, "running")
+        self.assertEqual(self.downloads.start(ID).state, "running")
         self.pass_by(2)
-        status = self.fetches.status(ID)
+        status = self.downloads.status(ID)
         self.assertEqual(
             status,
             FetchStatus(
@@ -116,19 +116,19 @@ class FetchesTests(FetchesCase):
     def test_once(self) -> None:
         """Two starts are one fetch."""
         holder = self.add()
-        self.fetches.start(ID)
+        self.downloads.start(ID)
         self.pass_by(0.05)
-        self.fetches.start(ID)
+        self.downloads.start(ID)
         self.pass_by(2)
         self.assertEqual(self.state(), "done")
         self.assertEqual(holder.polled, 1)
-        self.assertEqual(len(self.fetches.all()), 1)
+        self.assertEqual(len(self.downloads.all()), 1)
 
     def test_here(self) -> None:
         """What is here already is done at once, and nobody is asked for it."""
         holder = self.add()
         self.library.change(ResourceInfo(ID, "mine", 5))
-        self.assertEqual(self.fetches.start(ID), FetchStatus(ID, "done", "mine", 5, 5))
+        self.assertEqual(self.downloads.start(ID), FetchStatus(ID, "done", "mine", 5, 5))
         self.pass_by(1)
         self.assertEqual(holder.polled, 0)
 
@@ -136,9 +136,9 @@ class FetchesTests(FetchesCase):
         """The status of one that runs tells its bytes, rate and time, and sinks when it stalls."""
         holder = self.add()
         holder.pause = 0.5
-        self.fetches.start(ID)
+        self.downloads.start(ID)
         self.pass_by(1.5)
-        status = self.fetches.status(ID)
+        status = self.downloads.status(ID)
         assert status.here is not None and status.rate and status.seconds_left
         self.assertEqual((status.name, status.size), ("file", len(CONTENT)))
         self.assertTrue(0 < status.here < len(CONTENT))
@@ -147,37 +147,37 @@ class FetchesTests(FetchesCase):
         self.assertAlmostEqual(status.seconds_left, left / status.rate)
         holder.silent = True
         self.pass_by(4)
-        later = self.fetches.status(ID).rate
+        later = self.downloads.status(ID).rate
         assert later is not None
         self.assertLess(later, status.rate / 2)
 
     def test_unknown(self) -> None:
         """What was never asked for is unknown."""
-        for call in (self.fetches.status, self.fetches.cancel):
+        for call in (self.downloads.status, self.downloads.cancel):
             self.assertRaises(UnknownResource, call, ID)
-        self.assertIsNone(self.fetches.part(ID))
+        self.assertIsNone(self.downloads.part(ID))
 
     def test_nobody(self) -> None:
         """Where nobody has it, the fetch fails and says so; it can be started again."""
-        self.assertEqual(self.fetches.start(ID).state, "failed")
-        self.assertIn("nobody has", str(self.fetches.status(ID).error))
+        self.assertEqual(self.downloads.start(ID).state, "failed")
+        self.assertIn("nobody has", str(self.downloads.status(ID).error))
         self.add()
-        self.fetches.start(ID)
+        self.downloads.start(ID)
         self.pass_by(2)
         self.assertEqual(self.state(), "done")
 
     def test_no_supernode(self) -> None:
         """Without a supernode it fails and says so."""
         self.problem = Unavailable("no supernode")
-        self.assertEqual(self.fetches.start(ID), FetchStatus(ID, "failed", error="no supernode"))
+        self.assertEqual(self.downloads.start(ID), FetchStatus(ID, "failed", error="no supernode"))
         self.nothing_left()
 
     def test_troubles(self) -> None:
         """Why a holder gives nothing is told while it runs, and after."""
         self.add().refusal = Unavailable("broken")
-        self.fetches.start(ID)
+        self.downloads.start(ID)
         self.pass_by(1)
-        status = self.fetches.status(ID)
+        status = self.downloads.status(ID)
         self.assertEqual(status.state, "failed")
         self.assertEqual(status.troubles, {f"{ID}:1": "broken"})
         self.assertIn("broken", str(status.error))
@@ -188,10 +188,10 @@ class FetchesTests(FetchesCase):
         holder = self.add(name="sub/file")
 
         def error() -> str:
-            self.fetches.start(ID)
+            self.downloads.start(ID)
             self.pass_by(2)
-            status = self.fetches.status(ID)
-            self.assertEqual(self.fetches.all(), [status])
+            status = self.downloads.status(ID)
+            self.assertEqual(self.downloads.all(), [status])
             told = [str(status.error), *status.troubles.values()]
             for text in told:
                 self.assertNotIn(str(folder), text)
@@ -217,7 +217,7 @@ class FetchesTests(FetchesCase):
     def test_mistake(self) -> None:
         """A mistake of ours is in the log, and not in the status."""
         self.problem = ZeroDivisionError("secret")
-        error = self.fetches.start(ID).error
+        error = self.downloads.start(ID).error
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         assert error is not None
         self.assertNotIn("secret", error)
@@ -230,11 +230,11 @@ class FetchesTests(FetchesCase):
             folder.remove(name)
 
         self.patch(TargetFolder, "put", put)
-        self.fetches.start(ID)
+        self.downloads.start(ID)
         self.pass_by(2)
         self.assertEqual(self.state(), "failed")
-        self.assertIn("No such file", str(self.fetches.status(ID).error))
-        self.assertEqual(self.fetches.resources(), [])
+        self.assertIn("No such file", str(self.downloads.status(ID).error))
+        self.assertEqual(self.downloads.resources(), [])
         self.nothing_left()
 
     def test_link_out_of_the_folder(self) -> None:
@@ -242,27 +242,27 @@ class FetchesTests(FetchesCase):
         outside = self.library.folder.with_name("outside")
         outside.mkdir()
         (self.library.folder / "sub").symlink_to(outside.absolute())
-        self.patch(fetches, "place", lambda folder, name, id: folder / "sub" / "file")
+        self.patch(downloads, "place", lambda folder, name, id: folder / "sub" / "file")
         self.add()
-        self.fetches.start(ID)
+        self.downloads.start(ID)
         self.pass_by(2)
         self.assertEqual(self.state(), "failed")
-        self.assertIn("a link leads out", str(self.fetches.status(ID).error))
+        self.assertIn("a link leads out", str(self.downloads.status(ID).error))
         self.assertEqual(list(outside.iterdir()), [])
         self.nothing_left()
 
     def test_throttled(self) -> None:
         """The bound on the rate is kept."""
-        self.fetches = self.make(RateLimit(LENGTH))
+        self.downloads = self.make(RateLimit(LENGTH))
         self.add()
-        self.fetches.start(ID)
+        self.downloads.start(ID)
         self.pass_by(6.5)
         self.assertEqual(self.state(), "running")
         self.pass_by(2)
         self.assertEqual(self.state(), "done")
 
 
-class SharingTests(FetchesCase):
+class SharingTests(DownloadsCase):
     """A part is shared while it grows, and not longer."""
 
     def part(self) -> ResourceInfo:
@@ -271,31 +271,31 @@ class SharingTests(FetchesCase):
     def test_shared(self) -> None:
         """It is announced once its first piece is here, and no more when it is done."""
         self.add().pause = 0.1
-        self.fetches.start(ID)
-        self.assertIsNone(self.fetches.part(ID))
+        self.downloads.start(ID)
+        self.assertIsNone(self.downloads.part(ID))
         self.assertEqual(self.announced, [])
         self.pass_by(0.2)
         self.assertEqual(self.announced, [[self.part()]])
-        part = self.fetches.part(ID)
+        part = self.downloads.part(ID)
         assert part is not None
         self.assertTrue(part.have)
         self.pass_by(3)
         self.assertEqual(self.announced, [[self.part()], []])
-        self.assertIsNone(self.fetches.part(ID))
+        self.assertIsNone(self.downloads.part(ID))
 
     def test_cancelled(self) -> None:
         """The same when it is cancelled; the part stays on disk, and serves the next fetch."""
         holder = self.add()
         holder.pause = 0.1
-        self.fetches.start(ID)
+        self.downloads.start(ID)
         self.pass_by(0.3)
-        self.fetches.cancel(ID)
+        self.downloads.cancel(ID)
         self.assertEqual(self.state(), "cancelled")
         self.assertEqual(self.announced, [[self.part()], []])
-        self.assertIsNone(self.fetches.part(ID))
+        self.assertIsNone(self.downloads.part(ID))
         self.assertTrue((self.library.folder / "file.part").exists())
         self.nothing_left()
-        self.fetches.start(ID)
+        self.downloads.start(ID)
         self.pass_by(0.05)
         self.assertEqual(self.announced[2:], [[self.part()]])
         self.pass_by(3)
@@ -305,7 +305,7 @@ class SharingTests(FetchesCase):
         """The same when it fails."""
         holder = self.add()
         holder.pause = 0.1
-        self.fetches.start(ID)
+        self.downloads.start(ID)
         self.pass_by(0.3)
         self.swarm.stop([f"{ID}:1"])
         self.pass_by(60)
@@ -316,13 +316,13 @@ class SharingTests(FetchesCase):
     def test_ended_cancelled(self) -> None:
         """Cancelling what has ended changes nothing."""
         self.add()
-        self.fetches.start(ID)
+        self.downloads.start(ID)
         self.pass_by(2)
-        self.fetches.cancel(ID)
+        self.downloads.cancel(ID)
         self.assertEqual(self.state(), "done")
 
 
-class ManyTests(FetchesCase):
+class ManyTests(DownloadsCase):
     """More fetches than run at once."""
 
     def many(self, count: int) -> list[str]:
@@ -332,11 +332,11 @@ class ManyTests(FetchesCase):
             content = number.to_bytes(2) * LENGTH
             self.add(content, f"file{number}")
             ids.append(id_of(content))
-            self.fetches.start(ids[-1])
+            self.downloads.start(ids[-1])
         return ids
 
     def states(self) -> list[str]:
-        return [status.state for status in self.fetches.all()]
+        return [status.state for status in self.downloads.all()]
 
     def test_wait(self) -> None:
         """The others wait, in the order in which they were started, and get their turn."""
@@ -348,7 +348,7 @@ class ManyTests(FetchesCase):
     def test_waiting_cancelled(self) -> None:
         """One that waits can be cancelled, and never runs."""
         ids = self.many(RUNNING_MAX + 2)
-        self.fetches.cancel(ids[-2])
+        self.downloads.cancel(ids[-2])
         self.pass_by(2)
         self.assertEqual(self.states(), ["done"] * RUNNING_MAX + ["cancelled", "done"])
 
@@ -356,31 +356,31 @@ class ManyTests(FetchesCase):
         """However many fail at once, each is told, and no more run than may."""
         ids = self.many(600)[: RUNNING_MAX - 1]
         self.problem = Unavailable("no supernode")
-        self.fetches.cancel(ids[0])
+        self.downloads.cancel(ids[0])
         self.assertEqual(self.states().count("failed"), 600 - RUNNING_MAX)
         self.pass_by(2)
         self.assertEqual(self.states().count("done"), RUNNING_MAX - 1)
 
     def test_most(self) -> None:
         """Ended ones are forgotten when there are too many; where none has ended it is refused."""
-        self.patch(fetches, "FETCHES_MAX", 3)
+        self.patch(downloads, "DOWNLOADS_MAX", 3)
         ids = self.many(3)
-        self.assertRaises(Unavailable, self.fetches.start, ID)
+        self.assertRaises(Unavailable, self.downloads.start, ID)
         self.pass_by(2)
         self.add()
-        self.fetches.start(ID)
-        self.assertEqual([one.id for one in self.fetches.all()], [*ids[1:], ID])
+        self.downloads.start(ID)
+        self.assertEqual([one.id for one in self.downloads.all()], [*ids[1:], ID])
         self.library.change(*(one for one in self.library.listed if one.id != ids[1]))
-        self.fetches.start(ids[1])
-        self.assertEqual([one.id for one in self.fetches.all()], [*ids[1:], ID])
+        self.downloads.start(ids[1])
+        self.assertEqual([one.id for one in self.downloads.all()], [*ids[1:], ID])
 
     def test_stop_finishes(self) -> None:
         """Stopping waits for what is soon through, takes nothing new, and begins nothing more."""
         self.many(RUNNING_MAX + 1)
         self.pass_by(0.03)
-        stopped = self.fetches.stopService()
+        stopped = self.downloads.stopService()
         self.assertNoResult(stopped)
-        self.assertRaises(Unavailable, self.fetches.start, id_of(b"another"))
+        self.assertRaises(Unavailable, self.downloads.start, id_of(b"another"))
         self.pass_by(GRACE / 2)
         self.successResultOf(stopped)
         self.assertEqual(self.states(), ["done"] * RUNNING_MAX + ["waiting"])
@@ -392,7 +392,7 @@ class ManyTests(FetchesCase):
         for holder in self.swarm.peers.values():
             holder.pause = 2 * GRACE
         self.pass_by(0.03)
-        stopped = self.fetches.stopService()
+        stopped = self.downloads.stopService()
         self.pass_by(GRACE + 0.1)
         self.successResultOf(stopped)
         self.assertEqual(self.states(), ["cancelled"] * RUNNING_MAX + ["waiting"])

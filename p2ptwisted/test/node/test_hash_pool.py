@@ -12,7 +12,7 @@ from zope.interface.verify import verifyObject
 
 from p2ptwisted.interfaces import IHasher
 from p2ptwisted.model import FileStamp
-from p2ptwisted.node.hash_pool import IDLE, JOBS_AHEAD, LARGE, RETRY, HashPool
+from p2ptwisted.node.hash_pool import IDLE_TIMEOUT, JOBS_AHEAD, LARGE, START_RETRY, HashPool
 from p2ptwisted.pieces import Digests
 from p2ptwisted.test.node_fakes import FakeProcess, ProcessReactor, log_lines
 
@@ -115,7 +115,7 @@ class ChildrenTests(PoolCase):
         self.hash("a")
         (child,) = self.children
         child.work()
-        self.reactor.advance(IDLE - 0.01)
+        self.reactor.advance(IDLE_TIMEOUT - 0.01)
         self.assertFalse(child.closed)
         self.reactor.advance(0.01)
         self.assertTrue(child.closed)
@@ -129,13 +129,13 @@ class ChildrenTests(PoolCase):
         self.hash("a")
         (child,) = self.children
         child.work()
-        self.reactor.advance(IDLE - 0.01)
+        self.reactor.advance(IDLE_TIMEOUT - 0.01)
         done = self.hash("b")
-        self.reactor.advance(10 * IDLE)
+        self.reactor.advance(10 * IDLE_TIMEOUT)
         self.assertFalse(child.closed)
         child.work()
         self.assert_hashed(done, "b")
-        self.reactor.advance(IDLE - 0.01)
+        self.reactor.advance(IDLE_TIMEOUT - 0.01)
         self.assertFalse(child.closed)
         self.reactor.advance(0.01)
         self.assertTrue(child.closed)
@@ -145,7 +145,7 @@ class ChildrenTests(PoolCase):
         self.start()
         self.hash("a")
         self.children[0].work()
-        self.reactor.advance(IDLE)
+        self.reactor.advance(IDLE_TIMEOUT)
         done = self.hash("b")
         self.assertEqual(self.given(), [[], ["b"]])
         self.reactor.turn()
@@ -156,7 +156,7 @@ class ChildrenTests(PoolCase):
         self.start(1)
         self.hash("a")
         self.children[0].work()
-        self.reactor.advance(IDLE)
+        self.reactor.advance(IDLE_TIMEOUT)
         done = self.hash("b")
         self.assertEqual(len(self.reactor.processes), 1)
         self.reactor.turn()
@@ -171,7 +171,7 @@ class ChildrenTests(PoolCase):
         with log_lines(LogLevel.warn) as lines:
             done = self.hash("a")
         self.assertEqual(len(lines), 1)
-        self.reactor.advance(RETRY)
+        self.reactor.advance(START_RETRY)
         self.reactor.turn()
         self.assert_hashed(done, "a")
 
@@ -319,7 +319,7 @@ class AnswerTests(PoolCase):
         (child,) = self.children
         child.work(1)
         self.assertEqual(child.names, ["b"])
-        self.reactor.advance(2 * IDLE)
+        self.reactor.advance(2 * IDLE_TIMEOUT)
         self.assertFalse(child.closed)
         child.work()
         self.assert_hashed(more[0], "b")
@@ -456,7 +456,7 @@ class StopTests(PoolCase):
         self.start(1)
         self.hash("a")
         self.children[0].work()
-        self.reactor.advance(IDLE)
+        self.reactor.advance(IDLE_TIMEOUT)
         stopped = self.pool.stopService()
         self.assertNoResult(stopped)
         self.reactor.turn()

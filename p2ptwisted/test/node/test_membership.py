@@ -18,18 +18,18 @@ from p2ptwisted.client.transport import TIMEOUT, IClientReactor, Refused
 from p2ptwisted.errors import InvalidInput, Unavailable
 from p2ptwisted.model import NodeInfo, Registration, ResourceInfo
 from p2ptwisted.node import membership
-from p2ptwisted.node.heartbeats import BEAT, BEAT_AGAIN
+from p2ptwisted.node.heartbeats import HEARTBEAT_INTERVAL, HEARTBEAT_RETRY
 from p2ptwisted.node.membership import (
-    BUSY,
-    BUSY_MAX,
-    BUSY_PATIENCE,
+    BUSY_RETRY,
+    BUSY_RETRY_MAX,
+    BUSY_TIMEOUT,
     JITTER,
-    NO_HEARTBEATS,
-    PATIENCE,
-    REGISTER_LONG,
-    REGISTER_LONG_EACH,
-    REGISTER_REST,
-    RETRY,
+    JOIN_RETRY,
+    NAMED_ONLY_FOR,
+    NO_HEARTBEAT_STATUSES,
+    REGISTER_REST_FACTOR,
+    REGISTER_TIME_EACH,
+    REGISTER_TIME_MAX,
     Membership,
 )
 from p2ptwisted.node.supernode_selector import TRIED_MAX
@@ -41,7 +41,7 @@ FILE = ResourceInfo("a" * 64, "file", 5)
 OTHER = ResourceInfo("b" * 64, "other", 7)
 
 #: Seconds from a heartbeat to when a supernode that refuses the next two is gone.
-GONE = BEAT + BEAT_AGAIN
+GONE = HEARTBEAT_INTERVAL + HEARTBEAT_RETRY
 
 #: Seconds; a float adds up to whole seconds without an error only in such steps.
 STEP = 1 / 16
@@ -142,8 +142,8 @@ class RegisteredTests(MembershipCase):
     def test_heartbeats(self) -> None:
         """A heartbeat goes out every 5 s, from the same location, and nothing else."""
         self.start(ONE, up=[ONE])
-        self.pass_time(3 * BEAT)
-        self.assertEqual(BEAT, 5)
+        self.pass_time(3 * HEARTBEAT_INTERVAL)
+        self.assertEqual(HEARTBEAT_INTERVAL, 5)
         self.assertEqual(self.client.called("heartbeat"), [(5, ONE), (10, ONE), (15, ONE)])
         self.assertEqual(self.client.beats[0], (ONE, "10.0.0.9:8000(to 10.0.0.1)"))
         self.assertEqual(len(self.client.calls), 4)
@@ -152,10 +152,10 @@ class RegisteredTests(MembershipCase):
         """Where the supernode no longer knows it, a node registers again, on that very beat."""
         self.start(ONE, up=[ONE])
         self.client.known.clear()
-        self.pass_time(BEAT)
+        self.pass_time(HEARTBEAT_INTERVAL)
         self.assertEqual(self.client.called("register"), [(0, ONE), (5, ONE)])
         self.assertEqual(self.membership.supernode, ONE)
-        self.pass_time(BEAT)
+        self.pass_time(HEARTBEAT_INTERVAL)
         self.assertEqual(self.client.called("heartbeat"), [(5, ONE), (10, ONE)])
 
     def test_one_beat_missed(self) -> None:
@@ -163,9 +163,9 @@ class RegisteredTests(MembershipCase):
         self.start(ONE, TWO, up=[ONE, TWO])
         for _ in range(3):
             self.client.up.discard(ONE)
-            self.pass_time(BEAT)
+            self.pass_time(HEARTBEAT_INTERVAL)
             self.client.up.add(ONE)
-            self.pass_time(BEAT_AGAIN)
+            self.pass_time(HEARTBEAT_RETRY)
         self.assertEqual(self.membership.supernode, ONE)
         self.assertEqual(self.client.called("register"), [(0, ONE)])
 
@@ -183,7 +183,7 @@ class RegisteredTests(MembershipCase):
         """A mistake of our own is logged, and does not end the membership."""
         self.start(ONE, up=[ONE])
         self.client.unexpected = RuntimeError("oops")
-        self.pass_time(BEAT + JITTER + RETRY + JITTER)
+        self.pass_time(HEARTBEAT_INTERVAL + JITTER + JOIN_RETRY + JITTER)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
         self.assertEqual(self.membership.supernode, ONE)
 
@@ -210,9 +210,9 @@ class BeatlessTests(MembershipCase):
     def test_stays(self) -> None:
         """A node stays there while it is in the list, whatever a heartbeat is answered with."""
         self.start(ONE, TWO, up=[ONE, TWO])
-        for status in NO_HEARTBEATS:
+        for status in NO_HEARTBEAT_STATUSES:
             self.client.beatless_status = status
-            self.pass_time(2 * BEAT)
+            self.pass_time(2 * HEARTBEAT_INTERVAL)
         self.assertEqual(self.membership.supernode, ONE)
         self.assertEqual(self.client.called("register"), [(0, ONE)])
 
@@ -220,7 +220,7 @@ class BeatlessTests(MembershipCase):
         """Where it is not in the list any more, it registers again."""
         self.start(ONE, up=[ONE])
         self.client.listed.clear()
-        self.pass_time(BEAT)
+        self.pass_time(HEARTBEAT_INTERVAL)
         self.assertEqual(self.registered(), [0, 5])
 
     def test_shares_nothing(self) -> None:
@@ -228,14 +228,14 @@ class BeatlessTests(MembershipCase):
         self.library.listed = []
         self.client.listed.clear()
         self.start(ONE, up=[ONE])
-        self.pass_time(5 * BEAT)
+        self.pass_time(5 * HEARTBEAT_INTERVAL)
         self.assertEqual(self.registered(), [0])
         self.assertEqual(self.membership.supernode, ONE)
 
     def test_parts(self) -> None:
         """It is not told of parts: it would take them for the whole, and forget who has that."""
         self.start(ONE, up=[ONE])
-        self.pass_time(BEAT)
+        self.pass_time(HEARTBEAT_INTERVAL)
         self.change(FILE, ResourceInfo(OTHER.id, "other", 7, partial=True))
         self.assertEqual(self.client.registrations[-1].resources, [FILE])
         self.change(FILE, OTHER)
@@ -244,7 +244,7 @@ class BeatlessTests(MembershipCase):
     def test_gone(self) -> None:
         """When it doesn't answer at all, it is gone as others are."""
         self.start(ONE, TWO, up=[ONE, TWO])
-        self.pass_time(BEAT)
+        self.pass_time(HEARTBEAT_INTERVAL)
         self.client.up.discard(ONE)
         self.pass_time(GONE + JITTER)
         self.assertEqual(self.membership.supernode, TWO)
@@ -275,16 +275,16 @@ class ChangeTests(MembershipCase):
         self.start(ONE, up=[ONE])
         self.pass_time(2)
         self.change()
-        self.pass_time(BEAT)
+        self.pass_time(HEARTBEAT_INTERVAL)
         self.assertEqual(self.client.called("heartbeat"), [(7, ONE)])
 
     def test_rest(self) -> None:
-        """After a slow registration the next one has to wait REGISTER_REST times as long."""
+        """After a slow registration the next one has to wait REGISTER_REST_FACTOR times as long."""
         self.client.slowness = 0.5
         self.start(ONE, up=[ONE])
         self.pass_time(0.5)
         self.change(OTHER)
-        self.pass_time(0.5 * REGISTER_REST - STEP)
+        self.pass_time(0.5 * REGISTER_REST_FACTOR - STEP)
         self.assertEqual(self.client.called("register"), [(0, ONE)])
         self.pass_time(STEP)
         self.assertEqual(self.client.called("register"), [(0, ONE), (3, ONE)])
@@ -296,7 +296,7 @@ class ChangeTests(MembershipCase):
         self.start(ONE, up=[ONE])
         self.pass_time(2)
         self.change(OTHER)
-        rest = (REGISTER_LONG + REGISTER_LONG_EACH) * REGISTER_REST
+        rest = (REGISTER_TIME_MAX + REGISTER_TIME_EACH) * REGISTER_REST_FACTOR
         told = self.passes(lambda: len(self.client.called("register")) == 2, 3 * rest)
         self.assertLess(told, rest + 0.1)
 
@@ -316,7 +316,9 @@ class ChangeTests(MembershipCase):
         self.change(OTHER)
         self.client.up.discard(ONE)
         self.client.slowness = 0
-        moved = self.passes(lambda: self.membership.supernode == TWO, 10 * REGISTER_REST + 15)
+        moved = self.passes(
+            lambda: self.membership.supernode == TWO, 10 * REGISTER_REST_FACTOR + 15
+        )
         self.assertLess(moved, GONE + JITTER + STEP)
 
     def test_while_registering(self) -> None:
@@ -325,7 +327,7 @@ class ChangeTests(MembershipCase):
         self.start(ONE, up=[ONE])
         self.pass_time(0.25)
         self.change(OTHER)
-        self.pass_time(0.5 + 0.5 * REGISTER_REST)
+        self.pass_time(0.5 + 0.5 * REGISTER_REST_FACTOR)
         self.assertEqual(
             [registration.resources for registration in self.client.registrations],
             [[FILE], [OTHER]],
@@ -338,7 +340,7 @@ class ChangeTests(MembershipCase):
         self.client.up.clear()
         self.change(OTHER)
         self.client.up.add(ONE)
-        self.pass_time(BEAT)
+        self.pass_time(HEARTBEAT_INTERVAL)
         self.assertEqual(self.client.called("register"), [(0, ONE), (1, ONE), (4, ONE)])
         self.assertEqual(self.client.called("heartbeat"), [(1, ONE), (4, ONE)])
         self.assertEqual(self.client.registrations[-1].resources, [OTHER])
@@ -375,7 +377,7 @@ class ChangeTests(MembershipCase):
         moved = self.passes(lambda: self.membership.supernode == TWO, 60)
         self.assertLess(moved, GONE + TIMEOUT + JITTER + STEP)
         self.assertEqual(self.client.registrations[-1].resources, listed)
-        self.pass_time(BEAT)
+        self.pass_time(HEARTBEAT_INTERVAL)
         self.assertEqual(len(self.client.called("register")), 3)
 
     def test_silent_at_first(self) -> None:
@@ -397,7 +399,7 @@ class ChangeTests(MembershipCase):
 
         patch = self.patch(self.client, "register", broken)
         self.change(OTHER)
-        self.pass_time(BEAT_AGAIN)
+        self.pass_time(HEARTBEAT_RETRY)
         patch.restore()
         self.pass_time(JITTER)
         self.assertEqual(self.membership.supernode, TWO)
@@ -413,7 +415,7 @@ class ChangeTests(MembershipCase):
             raise Unavailable("broken off")
 
         patch = self.patch(self.client, "register", broken)
-        self.pass_time(BEAT_AGAIN)
+        self.pass_time(HEARTBEAT_RETRY)
         patch.restore()
         self.pass_time(JITTER)
         self.assertEqual(self.membership.supernode, TWO)
@@ -425,7 +427,7 @@ class ChangeTests(MembershipCase):
         self.change(OTHER)
         self.pass_time(1)
         self.client.up.add(ONE)
-        self.pass_time(BEAT)
+        self.pass_time(HEARTBEAT_INTERVAL)
         self.assertEqual(
             self.client.registrations,
             [Registration("10.0.0.9:8000(to 10.0.0.1)", [OTHER], "node1")],
@@ -467,7 +469,7 @@ class MoveTests(MembershipCase):
         self.start(ONE, up=[ONE])
         self.gone(ONE)
         self.client.up.add(ONE)
-        self.pass_time(JITTER + RETRY + JITTER)
+        self.pass_time(JITTER + JOIN_RETRY + JITTER)
         self.assertEqual(self.membership.supernode, ONE)
 
     def test_back_too_late(self) -> None:
@@ -568,7 +570,7 @@ class MoveTests(MembershipCase):
         self.client.up.add(ONE)
         with log_lines(LogLevel.warn) as lines:
             self.make([resolved]).startService()
-            self.pass_time(RETRY + JITTER)
+            self.pass_time(JOIN_RETRY + JITTER)
         (line,) = lines
         self.assertIn("host name 'super' has no IPv4 address", line)
         self.assertEqual(self.membership.supernode, ONE)
@@ -608,13 +610,13 @@ class BusyTests(MembershipCase):
             self.assertEqual(self.membership.supernode, ONE)
             tries = self.tries(ONE, since=1)
             pauses = [after - before for before, after in pairwise(tries)]
-            self.assertTrue(BUSY <= pauses[0] <= BUSY + JITTER + STEP)
-            self.assertLess(max(pauses), BUSY_MAX + JITTER + STEP)
-            self.assertGreaterEqual(min(pauses[5:]), BUSY_MAX)
+            self.assertTrue(BUSY_RETRY <= pauses[0] <= BUSY_RETRY + JITTER + STEP)
+            self.assertLess(max(pauses), BUSY_RETRY_MAX + JITTER + STEP)
+            self.assertGreaterEqual(min(pauses[5:]), BUSY_RETRY_MAX)
             # Beats go on beside it.
             self.assertEqual(len(self.client.called("heartbeat")), 60)
             self.client.busy.clear()
-            self.pass_time(BUSY_MAX + JITTER)
+            self.pass_time(BUSY_RETRY_MAX + JITTER)
             self.assertEqual(self.client.registrations[-1].resources, [OTHER])
             self.assertEqual(self.tries(TWO), [])
 
@@ -634,7 +636,7 @@ class BusyTests(MembershipCase):
         self.start(ONE, TWO, up=[ONE, TWO])
         self.client.busy.add(ONE)
         self.change(OTHER)
-        self.pass_time(BEAT + 1)
+        self.pass_time(HEARTBEAT_INTERVAL + 1)
         self.client.up.discard(ONE)
         moved = self.passes(lambda: self.membership.supernode == TWO, 60)
         self.assertLess(moved, GONE + JITTER + STEP)
@@ -645,7 +647,7 @@ class BusyTests(MembershipCase):
         self.start(ONE, TWO, up=[ONE, TWO])
         self.pass_time(11)
         self.client.busy.clear()
-        self.passes(lambda: self.membership.supernode == ONE, BUSY_MAX + JITTER)
+        self.passes(lambda: self.membership.supernode == ONE, BUSY_RETRY_MAX + JITTER)
         self.assertEqual(self.tries(TWO), [])
 
     def test_too_long(self) -> None:
@@ -653,17 +655,17 @@ class BusyTests(MembershipCase):
         self.client.busy.add(ONE)
         self.start(ONE, TWO, up=[ONE, TWO])
         joined = self.passes(lambda: self.membership.supernode == TWO, 60)
-        self.assertGreaterEqual(joined, BUSY_PATIENCE)
-        self.assertLess(joined, BUSY_PATIENCE + BUSY_MAX + JITTER + STEP)
+        self.assertGreaterEqual(joined, BUSY_TIMEOUT)
+        self.assertLess(joined, BUSY_TIMEOUT + BUSY_RETRY_MAX + JITTER + STEP)
 
     def test_forgotten(self) -> None:
         """The same for a supernode that has forgotten the node and puts it off."""
         self.start(ONE, TWO, up=[ONE, TWO])
         self.client.known.clear()
         self.client.busy.add(ONE)
-        self.pass_time(BEAT + BUSY_PATIENCE - STEP)
+        self.pass_time(HEARTBEAT_INTERVAL + BUSY_TIMEOUT - STEP)
         self.assertEqual(self.membership.supernode, ONE)
-        self.passes(lambda: self.membership.supernode == TWO, BUSY_MAX + 3 * JITTER)
+        self.passes(lambda: self.membership.supernode == TWO, BUSY_RETRY_MAX + 3 * JITTER)
 
     def test_stopped(self) -> None:
         """Stopped while it is being put off, it leaves nothing."""
@@ -712,11 +714,11 @@ class FindTests(MembershipCase):
         """While they may just be starting, only those named are tried: for the first 10 s."""
         self.found = [THREE]
         self.start(ONE, TWO, up=[THREE])
-        self.assertEqual(PATIENCE, 10)
-        self.pass_time(PATIENCE - STEP)
+        self.assertEqual(NAMED_ONLY_FOR, 10)
+        self.pass_time(NAMED_ONLY_FOR - STEP)
         self.assertEqual(self.discoveries, [])
         self.assertEqual({call.supernode for call in self.client.calls}, {ONE, TWO})
-        self.pass_time(RETRY + JITTER + STEP)
+        self.pass_time(JOIN_RETRY + JITTER + STEP)
         self.assertEqual(self.membership.supernode, THREE)
 
     def test_named_one_silent(self) -> None:
@@ -724,7 +726,7 @@ class FindTests(MembershipCase):
         self.found = [THREE]
         self.client.silence = 5.0
         self.start(ONE, up=[THREE])
-        self.pass_time(2 * self.client.silence + RETRY + JITTER)
+        self.pass_time(2 * self.client.silence + JOIN_RETRY + JITTER)
         self.assertEqual(self.membership.supernode, THREE)
 
     def test_named_one_comes_late(self) -> None:
@@ -733,10 +735,10 @@ class FindTests(MembershipCase):
         self.pass_time(7)
         tries = [at for at, _ in self.client.called("register")]
         pauses = [after - before for before, after in pairwise(tries)]
-        self.assertGreaterEqual(min(pauses), RETRY - 0.001)
-        self.assertLessEqual(max(pauses), RETRY + JITTER + STEP)
+        self.assertGreaterEqual(min(pauses), JOIN_RETRY - 0.001)
+        self.assertLessEqual(max(pauses), JOIN_RETRY + JITTER + STEP)
         self.client.up.add(ONE)
-        self.passes(lambda: self.membership.supernode == ONE, RETRY + JITTER)
+        self.passes(lambda: self.membership.supernode == ONE, JOIN_RETRY + JITTER)
 
     def test_none(self) -> None:
         """With no supernode anywhere a node tries on for ever, and says so once."""
@@ -780,7 +782,7 @@ class FindTests(MembershipCase):
         self.client.up.add(ONE)
         self.make(discover=discover).startService()
         self.assertIs(self.membership.supernode, None)
-        self.pass_time(RETRY + JITTER)
+        self.pass_time(JOIN_RETRY + JITTER)
         self.assertEqual(self.membership.supernode, ONE)
 
     def test_connecting_times_out(self) -> None:
@@ -794,7 +796,7 @@ class FindTests(MembershipCase):
                 _, _, factory, timeout, _ = reactor.tcpClients[-1]
                 reactor.advance(timeout)
                 factory.clientConnectionFailed(reactor.connectors[-1], Failure(TimeoutError()))
-                reactor.advance(RETRY + JITTER)
+                reactor.advance(JOIN_RETRY + JITTER)
             stopped = self.membership.stopService()
             reactor.advance(TIMEOUT)
         self.successResultOf(stopped)
@@ -850,7 +852,7 @@ class GoodbyeTests(MembershipCase):
 
         self.patch(self.client, "goodbye", forget_both)
         self.client.up.add(ONE)
-        self.passes(lambda: bool(self.client.goodbyes), BEAT)
+        self.passes(lambda: bool(self.client.goodbyes), HEARTBEAT_INTERVAL)
         self.assertEqual(
             self.client.called("register")[-1][0], self.client.called("goodbye")[-1][0]
         )
@@ -863,9 +865,9 @@ class GoodbyeTests(MembershipCase):
         self.pass_time(30)
         self.assertEqual(self.client.goodbyes, [])
         self.client.up.add(ONE)
-        self.pass_time(BEAT)
+        self.pass_time(HEARTBEAT_INTERVAL)
         self.assertEqual(self.client.goodbyes, [(ONE, "10.0.0.9:8000(to 10.0.0.1)")])
-        self.pass_time(4 * BEAT)
+        self.pass_time(4 * HEARTBEAT_INTERVAL)
         self.assertEqual(len(self.client.goodbyes), 1)
         self.assertEqual(self.membership.supernode, TWO)
 
@@ -875,7 +877,7 @@ class GoodbyeTests(MembershipCase):
         self.client.up.clear()
         self.pass_time(30)
         self.client.up.add(ONE)
-        self.pass_time(6 * BEAT)
+        self.pass_time(6 * HEARTBEAT_INTERVAL)
         self.assertEqual(self.membership.supernode, ONE)
         self.assertEqual(self.client.goodbyes, [])
 
@@ -886,13 +888,13 @@ class GoodbyeTests(MembershipCase):
         self.pass_time(15)
         self.client.up.add(ONE)
         self.client.refusing.add(ONE)
-        self.pass_time(4 * BEAT)
+        self.pass_time(4 * HEARTBEAT_INTERVAL)
         back = [at for at, where in self.client.called("goodbye") if where == ONE and at > 15]
         self.assertEqual(len(back), 1)
 
     def test_many_given_up(self) -> None:
         """Only so many supernodes are remembered as given up, and told goodbye in turn."""
-        self.patch(membership, "LEFT_MAX", 2)
+        self.patch(membership, "GIVEN_UP_MAX", 2)
         names = [f"10.0.1.{number}:5000" for number in range(1, 5)]
         self.start(*names, up=names)
         for name in names[:3]:
@@ -900,7 +902,7 @@ class GoodbyeTests(MembershipCase):
             self.pass_time(GONE + JITTER)
         self.assertEqual(self.membership.supernode, names[3])
         self.client.up.update(names)
-        self.pass_time(4 * BEAT)
+        self.pass_time(4 * HEARTBEAT_INTERVAL)
         self.assertEqual({name for name, _ in self.client.goodbyes}, set(names[1:3]))
 
 

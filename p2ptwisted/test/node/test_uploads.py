@@ -6,7 +6,7 @@ from zope.interface.verify import verifyObject
 
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.interfaces import IUpload
-from p2ptwisted.node.uploads import SPREADS_MAX, Uploads
+from p2ptwisted.node.uploads import SELECTORS_MAX, Uploads
 from p2ptwisted.support.throttle import RateLimit
 
 
@@ -93,7 +93,7 @@ class UploadsTests(SynchronousTestCase):
         uploads.begin_pieces("first", 0b11, "a")
         uploads.begin_pieces("second", 0b11, "a")
         uploads.begin_pieces("first", 0b11, "a")
-        for number in range(SPREADS_MAX - 1):
+        for number in range(SELECTORS_MAX - 1):
             uploads.begin_pieces(f"one more {number}", 0b1, "a")
         uploads.begin_pieces("first", 0b11, "a")
         self.assertEqual(uploads.begin_pieces("first", 0b111, "a")[1], 0b100)

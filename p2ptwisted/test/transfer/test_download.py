@@ -15,9 +15,9 @@ from p2ptwisted.model import Holders
 from p2ptwisted.test.node_fakes import one_by_one, open_descriptors
 from p2ptwisted.test.transfer_fakes import (
     LENGTH,
+    FakeDigests,
     FakeHolder,
     SwarmClient,
-    Wholes,
     busy,
     cut,
     id_of,
@@ -52,7 +52,7 @@ class FetchCase(SynchronousTestCase):
         self.swarm = SwarmClient(self.clock)
         self.listed = Holders(ID, [], [], "file")
         self.problem: Exception | None = None
-        self.wholes = Wholes()
+        self.digests = FakeDigests()
         self.folder = Path(self.mktemp())
         self.starts = 0
         self.open_before = open_descriptors()
@@ -63,7 +63,7 @@ class FetchCase(SynchronousTestCase):
             self.clock,
             self.swarm,
             one_by_one(self.clock),
-            self.wholes,
+            self.digests,
             id,
             self.find,
             lambda name: self.folder / (name or "nameless"),
@@ -104,7 +104,7 @@ class FetchCase(SynchronousTestCase):
         self.assertEqual(self.swarm.open, 0)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(open_descriptors(), self.open_before)
-        self.assertTrue(all(whole.stopped for whole in self.wholes.made))
+        self.assertTrue(all(digest.stopped for digest in self.digests.made))
 
     def succeeds(self) -> float:
         """It runs, and the file is there and right; the seconds that it took."""
@@ -145,13 +145,13 @@ class GoodTests(FetchCase):
         self.assertTrue(all(received))
 
     def test_whole(self) -> None:
-        """The digest of the whole is told how far the beginning has come, and never less."""
+        """The digest of the file is told how far the beginning has come, and never less."""
         self.add("a:1")
         self.succeeds()
-        (whole,) = self.wholes.made
-        self.assertEqual(whole.size, len(CONTENT))
-        self.assertEqual(whole.told, sorted(whole.told))
-        self.assertEqual(whole.told[-1], len(CONTENT))
+        (digest,) = self.digests.made
+        self.assertEqual(digest.size, len(CONTENT))
+        self.assertEqual(digest.sizes, sorted(digest.sizes))
+        self.assertEqual(digest.sizes[-1], len(CONTENT))
 
     def test_started(self) -> None:
         """The first piece is told once, when it is there."""
@@ -621,9 +621,9 @@ class DiskTests(FetchCase):
         """Where the whole can't be hashed, that is said."""
         self.add("a:1")
         running = self.start()
-        while not self.wholes.made:
+        while not self.digests.made:
             self.clock.advance(STEP)
-        self.wholes.made[0].problem = Unavailable("the child has gone")
+        self.digests.made[0].problem = Unavailable("the child has gone")
         self.go_on(running)
         failure = self.failureResultOf(running, Unavailable)
         self.assertEqual(str(failure.value), "the child has gone")
