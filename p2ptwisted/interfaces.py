@@ -1,8 +1,9 @@
 """
-The seams: what one part may expect of another.
+What one part may expect of another, as zope interfaces.
 
-The composed services are written against these, so each side can be tested
-with a stand-in, and another provider (another overlay, another store) fits in.
+The services are written against these, so that each side can be tested with a
+fake, and another provider (another overlay, another store) fits in. This module
+imports only the model, the errors and the pieces.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -27,40 +28,40 @@ from p2ptwisted.pieces import Digests, Pieces
 
 
 class IRegistry(Interface):
-    """Which node holds which resource. Soft state: the nodes can always tell it again."""
+    """Which node holds which resource. Soft state: the nodes can always register again."""
 
     def register(
         node: NodeInfo, resources: Sequence[ResourceInfo], bounded: bool = False
     ) -> Deferred[None]:
         """
-        Make this the node's whole list; it counts as seen.
+        Replace the node's list by this one, and count the node as seen.
 
-        Fails with InvalidInput, nothing stored, where an id is not one, and
-        with Unavailable where there are too many nodes or resources: in all,
-        or, `bounded`, at the node's address.
+        Fails with InvalidInput, and stores nothing, if an id is malformed, and
+        with Unavailable if there are too many nodes or resources: in all or,
+        if `bounded`, at the node's address.
         """
 
     def seen(location: str) -> bool:
-        """Note that the node there is alive; False where there is none."""
+        """Note that the node at that location is alive; False if none is registered."""
 
     def remove(location: str) -> bool:
-        """Forget the node there, at once and with all it holds; False where there is none."""
+        """Forget the node at that location and its resources; False if none is registered."""
 
     def nodes() -> list[NodeInfo]:
-        """All nodes, in the order in which they came."""
+        """All nodes, in the order in which they registered first."""
 
     def holdings(ids: Sequence[str], most: int = ...) -> list[Holding]:
         """
-        Those of these (canonical) ids that a node holds, in the order asked for.
+        Where the resources with these (canonical) ids are, in the order of `ids`.
 
-        Where one has many holders, those that came last, and of one address no more than its
-        share (`fair`); `most` bounds them further.
+        Ids that no node holds are left out. Of many holders those that came last are given,
+        and of one address no more than its share (`fair`); `most` bounds them further.
         """
 
     def holders(id: str) -> Holders:
         """
-        Who has that resource or a part of it, of one address no more than its share: the most
-        recently seen of each address, then the second of each, and so on.
+        The holders of that resource or a part of it, of one address no more than its share:
+        the most recently seen of each address, then the second of each, and so on.
         """
 
     def find(
@@ -69,29 +70,31 @@ class IRegistry(Interface):
         ids: Sequence[str] | None = None,
     ) -> Deferred[list[Holding]]:
         """
-        The holdings that match all that is given: part of a file's name, a node's name, ids.
+        The holdings that match every argument given: part of a file's name, a node's name, ids.
 
-        Fails with Unavailable where too many such searches are under way.
+        Fails with Unavailable if too many such searches are under way.
         """
 
 
 class ISupernode(Interface):
-    """What a supernode does; `caller` is the address of whoever asks for it."""
+    """What a supernode does; `caller` is the address that the request comes from."""
 
     def register(registration: Registration, caller: str) -> Awaitable[None]:
         """
-        Raises InvalidInput, NotAllowed where the location is not the caller's,
+        Store a node's list.
+
+        Raises InvalidInput, NotAllowed if the location is not the caller's,
         TooMuch, and Unavailable.
         """
 
     def heartbeat(location: str, caller: str) -> None:
-        """Raises InvalidInput, NotAllowed, and UnknownNode where it should register again."""
+        """Count a node as seen. Raises InvalidInput, NotAllowed, and UnknownNode if not listed."""
 
     def goodbye(location: str, caller: str) -> None:
-        """Forget a node that leaves. Raises what heartbeat raises."""
+        """Forget a node that leaves. Raises what `heartbeat` raises."""
 
     def search(id: str, caller: str) -> Awaitable[Holding | None]:
-        """Who has it, here or at another supernode. Raises TooMuch and Unavailable."""
+        """Where a resource is, here or at another supernode. Raises TooMuch and Unavailable."""
 
     def find(
         caller: str,
@@ -100,14 +103,14 @@ class ISupernode(Interface):
         ids: Sequence[str] | None = None,
     ) -> Awaitable[list[Holding]]:
         """
-        Those that match all that is given; ids alone are also asked of the other supernodes.
+        The holdings that match every argument; the other supernodes are asked for ids alone.
 
         Raises TooMuch and Unavailable.
         """
 
     def holders(id: str, caller: str, everywhere: bool) -> Awaitable[Holders]:
         """
-        Who has it or a part of it: here, or `everywhere` in the group.
+        The holders of a resource or a part of it: here, or `everywhere` in the group.
 
         Raises TooMuch and Unavailable.
         """
@@ -116,26 +119,26 @@ class ISupernode(Interface):
         """The nodes that are registered here."""
 
     def sweep() -> Awaitable[None]:
-        """Check all nodes now, or join the check that is under way."""
+        """Check all nodes now, or wait for the check that is under way."""
 
 
 class ISearchOverlay(Interface):
-    """Asks the other supernodes."""
+    """Searches at the other supernodes."""
 
     def search(id: str) -> Deferred[tuple[str, ...]]:
         """
-        The locations in the first answer; empty where nobody has it.
+        The locations in the first answer; empty if nobody has the resource.
 
-        Fails with Unavailable where too much is being asked, or where somebody may have it
+        Fails with Unavailable if too many searches are under way, or if somebody may have it
         and can't be asked in time.
         """
 
     def search_all(id: str) -> Deferred[tuple[str, ...]]:
-        """The locations in all answers that came in time; fails as `search` does."""
+        """The locations in all answers that come in time; fails as `search` does."""
 
 
 class ILibrary(Interface):
-    """What a node shares."""
+    """The resources that a node shares."""
 
     folder = Attribute("Path: the folder, absolute")
     scanning = Attribute("bool: whether the first scan is still under way")
@@ -144,16 +147,16 @@ class ILibrary(Interface):
         """All resources, in the order of their names."""
 
     def get(id: str) -> ResourceInfo | None:
-        """The resource with this (canonical) id."""
+        """The resource with this (canonical) id, if it is here."""
 
     def pieces(id: str) -> Pieces | None:
-        """How that resource is cut, where it is here."""
+        """The pieces of the resource with this id, if it is here."""
 
     def open(id: str) -> BinaryIO:
         """
-        Its content, as it was when it was hashed.
+        Open its content, as it was when it was hashed.
 
-        Raises UnknownResource where it isn't here, or no longer as it was.
+        Raises UnknownResource if it isn't here, or has changed.
         """
 
     def adopt(path: Path, status: stat_result, digests: Digests) -> None:
@@ -164,23 +167,23 @@ class ILibrary(Interface):
         """
 
     def watch(changed: Callable[[], None]) -> None:
-        """Have `changed` called whenever the list has changed."""
+        """Call `changed` whenever the list of resources has changed."""
 
 
 class IDownloads(Interface):
-    """Fetches resources into a node's library. All ids are canonical."""
+    """Downloads into a node's library. All ids are canonical."""
 
     def start(id: str) -> FetchStatus:
-        """Begin, or join the fetch under way. Raises Unavailable where too many wait."""
+        """Begin a download, or join the one under way. Raises Unavailable if too many wait."""
 
     def status(id: str) -> FetchStatus:
-        """Raises UnknownResource where it was never started."""
+        """The state of a download. Raises UnknownResource if it was never started."""
 
     def all() -> list[FetchStatus]:
-        """All that are known, the oldest first."""
+        """All known downloads, the oldest first."""
 
     def cancel(id: str) -> None:
-        """Break it off; what has come is kept. Raises UnknownResource."""
+        """Cancel a download; what has come is kept. Raises UnknownResource."""
 
 
 class IHasher(Interface):
@@ -199,30 +202,30 @@ class IHasher(Interface):
 
 
 class IFileDigest(Interface):
-    """Makes the SHA-256 of a whole file while it grows."""
+    """Makes the SHA-256 of a file while it grows."""
 
     def grown(size: int) -> None:
-        """So many bytes of it, from the beginning on, are there and stay as they are."""
+        """Note that its first `size` bytes are there, and won't change."""
 
     def digest() -> Deferred[str]:
-        """In hex, when all of it is there and hashed. Fails with Unavailable."""
+        """The digest in hex, once the file is complete and hashed. Fails with Unavailable."""
 
     def stop() -> Deferred[None]:
-        """It is not needed any more."""
+        """Give up: the digest is not needed any more."""
 
 
 class IUpload(Interface):
-    """An answer with content that is on its way."""
+    """An answer with content that is under way."""
 
     def sent(count: int) -> float:
-        """So many bytes go out; the seconds to wait before more."""
+        """Count bytes that go out; the seconds to wait before more."""
 
     def end() -> None:
-        """It is through, or its client has gone."""
+        """End it: it is sent, or its client has gone."""
 
 
 class ContentSlice(NamedTuple):
-    """What a node gives of a resource: the bytes from `start` to before `stop` of a file."""
+    """A range of a resource that a node sends: of `file` from `start` to before `stop`."""
 
     resource: ResourceInfo
     file: BinaryIO
@@ -235,53 +238,53 @@ class INode(Interface):
     """What a node does."""
 
     def health(caller: str) -> Health:
-        """How it is, as whoever calls from that address may know it."""
+        """The node's state, as a caller from that address may know it."""
 
     def resources() -> list[ResourceInfo]:
-        """What it shares."""
+        """The resources that it shares."""
 
     def open(id: str, client: str) -> ContentSlice | None:
         """
-        The whole of a resource, where it is here and as it was, for `client`.
+        All of a resource, to be sent to `client`; None if it isn't here, or has changed.
 
-        Raises Unavailable where too much is being sent already.
+        Raises Unavailable if too many uploads are under way.
         """
 
     def pieces(id: str) -> tuple[Pieces, int]:
         """
-        How a resource is cut that is here or coming, and the set of the pieces that are here.
+        The pieces of a resource that is here or coming, and the set of those that are here.
 
         Raises UnknownResource.
         """
 
     def give(id: str, wanted: str, client: str) -> ContentSlice:
         """
-        Some consecutive pieces of those wanted (pieces.encode_set), for `client`.
+        Some consecutive ones of the `wanted` pieces (pieces.encode_set), to send to `client`.
 
-        Raises InvalidInput, UnknownResource where none of them is here, and
-        Unavailable where too much is being sent already.
+        Raises InvalidInput, UnknownResource if none of them is here, and
+        Unavailable if too many uploads are under way.
         """
 
     def find(ids: Sequence[str], caller: str) -> Awaitable[list[ResourceInfo | Holding]]:
         """
-        Those of these (canonical) ids that anybody has, in the order asked for.
+        What is known of the resources with these (canonical) ids, in the order of `ids`.
 
-        A Resource is here; a Holding is at other nodes. Raises Unavailable
-        where the supernode can't be asked, and TooMuch where whoever calls
-        from that address has asked for too much that nobody has.
+        A ResourceInfo is here, a Holding at other nodes; what nobody has is left out. Raises
+        Unavailable if the supernode can't be asked, and TooMuch if the caller's address has
+        searched too much that nobody has.
         """
 
 
 class IFolderWatch(Interface):
-    """Tells that something in a tree of folders has changed. A hint, not a record."""
+    """Watches a tree of folders for changes. It gives hints, not a record."""
 
     complete = Attribute("bool: whether every folder entered is being watched")
 
     def begin(hint: Callable[[], None]) -> None:
-        """A walk begins; `hint` is to be called at every change from now on."""
+        """Begin a walk; call `hint` at every change from now on."""
 
     def enter(folder: Path) -> None:
-        """The walk has come to this folder: watch it too."""
+        """Watch this folder too, which the walk has come to."""
 
     def stop() -> None:
-        """Watch nothing any more."""
+        """Stop watching."""

@@ -1,8 +1,8 @@
 """
-The nouns, as frozen structs, and the one rule about ids.
+The nouns of the project as frozen structs, and the rule for ids. Pure.
 
-These are also the JSON shapes of both HTTP APIs: msgspec decodes and checks
-them in one pass and names the field in its message. Nothing here does IO.
+Most are also the JSON shapes of both HTTP APIs: msgspec decodes and checks
+them in one pass and names the field in its message.
 """
 
 import os
@@ -25,7 +25,7 @@ RESOURCES_MAX = 100_000
 #: Bytes; what SQLite's INTEGER holds.
 SIZE_MAX = 2**63 - 1
 
-#: What msgspec raises for bytes that are not the JSON they should be.
+#: What msgspec raises for bytes that are not the expected JSON.
 UNREADABLE = (DecodeError, UnicodeDecodeError, RecursionError)
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
@@ -75,12 +75,12 @@ class ResourceInfo(Struct, frozen=True, omit_defaults=True, gc=False):
     id: str
     name: Annotated[str, Meta(min_length=1, max_length=NAME_MAX)]
     size: Size | None = None
-    #: Whether its holder has only some of its pieces, and is fetching the others.
+    #: Whether its holder has only some of its pieces, and is downloading the others.
     partial: bool = False
 
 
 class NodeInfo(Struct, frozen=True):
-    """A registered node; its location (`host:port`) tells it from all others."""
+    """A registered node; its location (`host:port`) is unique."""
 
     name: str
     location: str
@@ -101,7 +101,7 @@ class Presence(Struct, frozen=True):
 
 
 class HeldFile(Struct, frozen=True, gc=False):
-    """Where a resource is: its holders' locations, the most recently seen first."""
+    """The locations of a resource's holders, the most recently seen first."""
 
     location: str
     locations: list[str]
@@ -117,7 +117,7 @@ class Holding(Struct, frozen=True, gc=False):
 
 
 class Holders(Struct, frozen=True):
-    """Everybody who has a resource or a part of it; name and size where they are known."""
+    """All holders of a resource or of a part of it; name and size if they are known."""
 
     id: str
     locations: list[str]
@@ -127,33 +127,33 @@ class Holders(Struct, frozen=True):
 
 
 class FetchStatus(Struct, frozen=True):
-    """How a fetch is getting on."""
+    """The progress of a download."""
 
     id: str
     #: waiting, running, done, failed or cancelled.
     state: str
     name: str | None = None
-    #: Bytes in all, and here.
+    #: Bytes of the resource, and those that are here.
     size: int | None = None
     here: int | None = None
     #: Bytes a second, and seconds left.
     rate: float | None = None
     seconds_left: float | None = None
-    #: Bytes from each holder.
+    #: Bytes from each holder, by location.
     holders: dict[str, int] = {}
-    #: Why a holder gives nothing.
+    #: Why a holder gives nothing, by location.
     troubles: dict[str, str] = {}
     error: str | None = None
 
 
 class FetchOrder(Struct, frozen=True):
-    """What a node is told to fetch."""
+    """An order to a node to download a resource."""
 
     id: str
 
 
 class Health(Struct, frozen=True):
-    """How a node is."""
+    """The state of a node."""
 
     name: str
     #: Resources that it shares.
@@ -162,22 +162,22 @@ class Health(Struct, frozen=True):
     scanning: bool
     #: The location of its supernode; null while it has none.
     supernode: str | None
-    #: The absolute path of what it shares; only somebody on the same machine is told.
+    #: The absolute path of the shared folder; set for callers on the same machine only.
     folder: str | UnsetType = UNSET
 
 
 class Manifest(Struct, frozen=True):
-    """How a node says what a resource is made of; digests in hex, `have` as pieces.encode_set."""
+    """The pieces of a resource and which of them a node has; digests in hex."""
 
     id: str
     size: Size
     piece_size: int
     digests: list[str]
-    #: Null where all of it is there.
+    #: As pieces.encode_set has it; null if every piece is there.
     have: str | None = None
 
 
 class Wanted(Struct, frozen=True):
-    """Which pieces a node wants of another, as pieces.encode_set."""
+    """The pieces that a node wants of another, as pieces.encode_set has them."""
 
     want: Annotated[str, Meta(max_length=65_536)]

@@ -1,8 +1,8 @@
 """
-Pieces: how a resource is cut, their digests, and sets of them. Pure.
+Pieces: how a resource is cut into them, their digests, and sets of them. Pure.
 
-A resource stays what its whole-content SHA-256 says; the digests of its
-pieces only tell early, and of whom, that something is wrong.
+A resource stays what the SHA-256 of its content says; the digests of its
+pieces only show early that something is wrong, and who sent it.
 """
 
 import hashlib
@@ -15,10 +15,10 @@ from p2ptwisted.errors import InvalidInput
 
 MIB = 1024 * 1024
 
-#: Bytes; a piece is a power of two between these.
+#: Bytes; the size of a piece is a power of two between these.
 PIECE_MIN, PIECE_MAX = 1 * MIB, 16 * MIB
 
-#: Pieces of a resource, unless it would need pieces over PIECE_MAX.
+#: Pieces of a resource at the most, unless these would be larger than PIECE_MAX.
 PIECES = 1_024
 
 #: Bytes of a SHA-256.
@@ -28,7 +28,7 @@ _HEXADECIMAL = frozenset(string.hexdigits)
 
 
 def piece_size(size: int) -> int:
-    """The bytes of each piece, the last one excepted, of a resource with `size` bytes."""
+    """The bytes of each piece but the last of a resource with `size` bytes."""
     length = PIECE_MIN
     while length < PIECE_MAX and length * PIECES < size:
         length *= 2
@@ -36,14 +36,14 @@ def piece_size(size: int) -> int:
 
 
 class Digests(Struct, frozen=True):
-    """What hashing a file gives: its id, and its pieces' digests one after the other."""
+    """What hashing a file gives: its id, and the digests of its pieces, concatenated."""
 
     id: str
     pieces: bytes
 
 
 class Pieces(Struct, frozen=True):
-    """How a resource is cut, and the digest of each piece, one after the other."""
+    """How a resource is cut, and the digests of its pieces, concatenated."""
 
     size: int
     digests: bytes
@@ -55,15 +55,16 @@ class Pieces(Struct, frozen=True):
 
     @property
     def count(self) -> int:
-        """An empty resource has no pieces."""
+        """How many pieces there are; an empty resource has none."""
         return -(-self.size // self.length)
 
     def span(self, piece: int) -> tuple[int, int]:
-        """The first byte of a piece and the one after its last."""
+        """The positions of a piece's first byte and of the one after its last."""
         start = piece * self.length
         return start, min(start + self.length, self.size)
 
     def digest(self, piece: int) -> bytes:
+        """The SHA-256 of that piece."""
         return self.digests[piece * DIGEST : (piece + 1) * DIGEST]
 
     @property
@@ -74,7 +75,7 @@ class Pieces(Struct, frozen=True):
         return (self.digests or hashlib.sha256().digest()).hex()
 
     def check(self) -> None:
-        """Raises InvalidInput where the number of digests is not that of the pieces."""
+        """Raise InvalidInput unless there are as many digests as pieces."""
         if self.size < 0 or len(self.digests) != self.count * DIGEST:
             raise InvalidInput(f"{len(self.digests) // DIGEST} digests for {self.count} pieces")
 
@@ -84,6 +85,7 @@ class Pieces(Struct, frozen=True):
 
 
 def every_piece(count: int) -> int:
+    """The set of all of `count` pieces."""
     return (1 << count) - 1
 
 
@@ -96,12 +98,12 @@ def members(pieces: int) -> Iterator[int]:
 
 
 def encode_set(pieces: int) -> str:
-    """A set as it travels: hexadecimal."""
+    """A set as it is sent: hexadecimal."""
     return f"{pieces:x}"
 
 
 def decode_set(text: str, count: int) -> int:
-    """The set that travelled. Raises InvalidInput where it has others than `count` pieces."""
+    """The set that was sent. Raises InvalidInput if it has others than `count` pieces."""
     try:
         if not _HEXADECIMAL.issuperset(text) or len(text) > count // 4 + 1:
             raise ValueError

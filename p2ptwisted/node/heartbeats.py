@@ -65,17 +65,9 @@ class Heartbeats:
         while missed < HEARTBEATS_MISSED_MAX:
             if missed:
                 # From the beginning of one to that of the next, for an answer can take its time.
-                await deferLater(
-                    self._clock, max(0, began + HEARTBEAT_RETRY - self._clock.seconds())
-                )
-            while (
-                not missed
-                and self.answers
-                and self._clock.seconds() < self._answered_at + HEARTBEAT_INTERVAL
-            ):
-                await self._wakeup.wait_aside(
-                    self._answered_at + HEARTBEAT_INTERVAL - self._clock.seconds()
-                )
+                await deferLater(self._clock, max(0, self._seconds_until(began + HEARTBEAT_RETRY)))
+            while not missed and self.answers and (rest := self._seconds_until_due()) > 0:
+                await self._wakeup.wait_aside(rest)
             began = self._clock.seconds()
             try:
                 known = await self._beat(supernode)
@@ -92,6 +84,12 @@ class Heartbeats:
             if known is not None and await self._beaten(known):
                 self._answered_at = began - HEARTBEAT_INTERVAL
         raise Unavailable(f"{HEARTBEATS_MISSED_MAX} heartbeats had no answer")
+
+    def _seconds_until(self, when: float) -> float:
+        return when - self._clock.seconds()
+
+    def _seconds_until_due(self) -> float:
+        return self._seconds_until(self._answered_at + HEARTBEAT_INTERVAL)
 
 
 def is_busy(error: Exception) -> bool:

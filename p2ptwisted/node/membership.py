@@ -244,7 +244,7 @@ class Membership(Service):
         except Refused as refused:
             if refused.status not in NO_HEARTBEAT_STATUSES:
                 raise
-        # It is there, and calls its nodes; whether it knows this one its list tells, which
+        # It is there, and calls its nodes; whether it knows this one is in its list, which
         # leaves out those that share nothing.
         self._without_heartbeats = supernode
         listed = await self._client.nodes(supernode)
@@ -271,9 +271,8 @@ class Membership(Service):
             # A supernode that may be gone gets its time, however often the library changes.
             while not self._is_time_to_register():
                 rest = self._rest_until - self._clock.seconds()
-                await self._wakeup.wait_aside(
-                    rest if self._changed and rest > 0 else HEARTBEAT_INTERVAL
-                )
+                is_resting = self._changed and rest > 0
+                await self._wakeup.wait_aside(rest if is_resting else HEARTBEAT_INTERVAL)
             began = self._clock.seconds()
             try:
                 await self._register_patiently(supernode)
@@ -283,9 +282,8 @@ class Membership(Service):
                 if failed == REGISTRATIONS_FAILED_MAX or is_busy(error):
                     raise
                 self._heartbeats.not_answered()
-                await deferLater(
-                    self._clock, max(0, began + HEARTBEAT_RETRY - self._clock.seconds())
-                )
+                pause = began + HEARTBEAT_RETRY - self._clock.seconds()
+                await deferLater(self._clock, max(0, pause))
 
     def _is_time_to_register(self) -> bool:
         return self._changed and self._heartbeats.answers and self._is_past(self._rest_until)
