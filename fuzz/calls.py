@@ -35,7 +35,7 @@ from p2ptwisted.test.node_fakes import (
     Answer,
     Connection,
     FakeClient,
-    FakeFetches,
+    FakeDownloads,
     FakeNode,
     one_by_one,
     read_answer,
@@ -232,7 +232,7 @@ class NodeInMemory:
         node.files[ID] = self.file
         node.cut[ID] = (Pieces(len(CONTENT), b"\1" * 32), 1)
         node.run = (0, len(CONTENT))
-        self.served = Served(clock, NodeApi(clock, node, FakeFetches()).root(), NODE_BODY_MAX)
+        self.served = Served(clock, NodeApi(clock, node, FakeDownloads()).root(), NODE_BODY_MAX)
 
 
 @functools.cache

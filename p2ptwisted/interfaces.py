@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from p2ptwisted.model import (
-    FetchStatus,
+    DownloadStatus,
     FileStamp,
     Health,
     Holders,
@@ -173,13 +173,13 @@ class ILibrary(Interface):
 class IDownloads(Interface):
     """Downloads into a node's library. All ids are canonical."""
 
-    def start(id: str) -> FetchStatus:
+    def start(id: str) -> DownloadStatus:
         """Begin a download, or join the one under way. Raises Unavailable if too many wait."""
 
-    def status(id: str) -> FetchStatus:
+    def status(id: str) -> DownloadStatus:
         """The state of a download. Raises UnknownResource if it was never started."""
 
-    def all() -> list[FetchStatus]:
+    def all() -> list[DownloadStatus]:
         """All known downloads, the oldest first."""
 
     def cancel(id: str) -> None:

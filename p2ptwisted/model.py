@@ -126,7 +126,7 @@ class Holders(Struct, frozen=True):
     size: int | None = None
 
 
-class FetchStatus(Struct, frozen=True):
+class DownloadStatus(Struct, frozen=True):
     """The progress of a download."""
 
     id: str
@@ -146,7 +146,7 @@ class FetchStatus(Struct, frozen=True):
     error: str | None = None
 
 
-class FetchOrder(Struct, frozen=True):
+class DownloadOrder(Struct, frozen=True):
     """An order to a node to download a resource."""
 
     id: str

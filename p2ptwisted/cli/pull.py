@@ -11,7 +11,7 @@ from p2ptwisted.cli.progress import Bars, Row
 from p2ptwisted.cli.session import Session, location_of, unique
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import OlderProgram, Unavailable
-from p2ptwisted.model import FetchStatus
+from p2ptwisted.model import DownloadStatus
 from p2ptwisted.node.service import INodeReactor
 from p2ptwisted.support.escaping import shown
 from p2ptwisted.support.lifecycle import all_of
@@ -46,7 +46,7 @@ class PullJob:
     def __init__(self, match: Match, node: str, location: str) -> None:
         """`node` is what the node is called."""
         self.pulled = PullResult(node, location, match.id, match.name, match.size)
-        self._status: FetchStatus | None = None
+        self._status: DownloadStatus | None = None
 
     @property
     def exit(self) -> ExitStatus:
@@ -88,7 +88,7 @@ class PullJob:
             name = "" if pulled.node == pulled.location else f"{shown(pulled.node)} at "
             tell(f"{name}{pulled.location}: {pulled.error or 'failed'}")
 
-    def _take(self, status: FetchStatus) -> None:
+    def _take(self, status: DownloadStatus) -> None:
         self._status = status
         pulled = self.pulled
         pulled.state, pulled.error = status.state, status.error

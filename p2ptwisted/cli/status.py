@@ -8,7 +8,7 @@ from p2ptwisted.cli.output import say, say_json, say_table, size_of
 from p2ptwisted.cli.session import Session
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import OlderProgram, Unavailable
-from p2ptwisted.model import FetchStatus, Health, NodeInfo
+from p2ptwisted.model import DownloadStatus, Health, NodeInfo
 from p2ptwisted.support.lifecycle import all_of
 
 
@@ -23,7 +23,7 @@ class NodeState(Struct):
     supernode: str
     health: Health | None = None
     #: Those that are waiting or running.
-    fetches: list[FetchStatus] = []
+    fetches: list[DownloadStatus] = []
     error: str | None = None
 
 
@@ -151,7 +151,7 @@ def _node(one: NodeState) -> tuple[str, str, str, str, str]:
     return one.name, one.location, one.supernode, str(one.health.resources), doing
 
 
-def _progress(fetch: FetchStatus) -> tuple[str, str]:
+def _progress(fetch: DownloadStatus) -> tuple[str, str]:
     if fetch.size is None:
         return fetch.state, ""
     here = f"{size_of(fetch.here or 0)} of {size_of(fetch.size)}"

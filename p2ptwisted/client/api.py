@@ -25,8 +25,8 @@ from p2ptwisted.errors import InvalidInput, OlderProgram, Unavailable
 from p2ptwisted.model import (
     SUPERNODE_ID,
     UNREADABLE,
-    FetchOrder,
-    FetchStatus,
+    DownloadOrder,
+    DownloadStatus,
     Health,
     HeldFile,
     Holders,
@@ -208,26 +208,26 @@ class Client(HttpTransport):
             raise Unavailable(f"{location} names no supernode but {health.supernode[:80]!r}")
         return health
 
-    async def order(self, location: str, id: str) -> FetchStatus:
+    async def order(self, location: str, id: str) -> DownloadStatus:
         """Have the node there fetch it, or learn that it does or has."""
         url = f"http://{location}/api/node/fetch"
         try:
-            answer = await self._call("POST", url, msgspec.json.encode(FetchOrder(id)))
+            answer = await self._call("POST", url, msgspec.json.encode(DownloadOrder(id)))
         except Refused as refused:
             if refused.status == 404 and await self._is_older(location):
                 raise OlderProgram("a node of the older program, which fetches nothing") from None
             raise
-        return _decode(answer, FetchStatus)
+        return _decode(answer, DownloadStatus)
 
-    async def fetch_status(self, location: str, id: str) -> FetchStatus:
+    async def fetch_status(self, location: str, id: str) -> DownloadStatus:
         """How a fetch of the node there is getting on."""
         url = f"http://{location}/api/node/fetch/{id}"
-        return _decode(await self._call("GET", url, limit=ANSWER_MAX), FetchStatus)
+        return _decode(await self._call("GET", url, limit=ANSWER_MAX), DownloadStatus)
 
-    async def fetches(self, location: str) -> list[FetchStatus]:
+    async def fetches(self, location: str) -> list[DownloadStatus]:
         """All fetches that the node there remembers."""
         url = f"http://{location}/api/node/fetch"
-        return _decode(await self._call("GET", url, limit=ANSWER_MAX), list[FetchStatus])
+        return _decode(await self._call("GET", url, limit=ANSWER_MAX), list[DownloadStatus])
 
     async def _is_older(self, location: str) -> bool:
         """Whether the node there is the older program's: it is well, and says nothing of it."""

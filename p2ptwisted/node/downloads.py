@@ -18,7 +18,7 @@ from zope.interface import implementer
 from p2ptwisted.client.api import Client
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.interfaces import IDownloads, IFileDigest, ILibrary
-from p2ptwisted.model import FetchStatus, Holders, ResourceInfo
+from p2ptwisted.model import DownloadStatus, Holders, ResourceInfo
 from p2ptwisted.pieces import Digests
 from p2ptwisted.support.lifecycle import GRACE
 from p2ptwisted.support.throttle import RateLimit
@@ -78,7 +78,7 @@ class Downloads(Service):
 
     # -- IDownloads
 
-    def start(self, id: str) -> FetchStatus:
+    def start(self, id: str) -> DownloadStatus:
         if not self.running:
             raise Unavailable("this node is stopping")
         entry = self._entries.get(id)
@@ -91,10 +91,10 @@ class Downloads(Service):
             self._run_next()
         return self._status(id, entry)
 
-    def status(self, id: str) -> FetchStatus:
+    def status(self, id: str) -> DownloadStatus:
         return self._status(id, self._entry(id))
 
-    def all(self) -> list[FetchStatus]:
+    def all(self) -> list[DownloadStatus]:
         return [self._status(id, entry) for id, entry in self._entries.items()]
 
     def cancel(self, id: str) -> None:
@@ -214,15 +214,15 @@ class Downloads(Service):
             return text
         return text.replace(f"{folder}/", "").replace(folder, "the shared folder")
 
-    def _status(self, id: str, entry: _Entry) -> FetchStatus:
+    def _status(self, id: str, entry: _Entry) -> DownloadStatus:
         download = entry.download
         error = None if entry.error is None else self._shown(entry.error)
         troubles = {location: self._shown(why) for location, why in download.troubles.items()}
         if download.part is None or download.picker is None:
             resource = self._library.get(id)
             if entry.state == "done" and resource is not None:
-                return FetchStatus(id, "done", resource.name, resource.size, resource.size)
-            return FetchStatus(id, entry.state, error=error, troubles=troubles)
+                return DownloadStatus(id, "done", resource.name, resource.size, resource.size)
+            return DownloadStatus(id, entry.state, error=error, troubles=troubles)
         size = download.part.pieces.size
         here = size - download.picker.bytes_missing
         rate = None
@@ -230,7 +230,7 @@ class Downloads(Service):
             # What comes no more counts less and less.
             download.rate.add(0, self._clock.seconds())
             rate = download.rate.value()
-        return FetchStatus(
+        return DownloadStatus(
             id,
             entry.state,
             download.part.destination.name,

@@ -51,7 +51,7 @@ from p2ptwisted.interfaces import (
     IUpload,
 )
 from p2ptwisted.model import (
-    FetchStatus,
+    DownloadStatus,
     FileStamp,
     Health,
     Holders,
@@ -289,27 +289,27 @@ class FakeNode:
 
 
 @implementer(IDownloads)
-class FakeFetches:
-    """Fetches that stay as the test sets them."""
+class FakeDownloads:
+    """Downloads that stay as the test sets them."""
 
     def __init__(self) -> None:
-        self.known: dict[str, FetchStatus] = {}
+        self.known: dict[str, DownloadStatus] = {}
         self.started: list[str] = []
         self.cancelled: list[str] = []
         self.problem: Exception | None = None
 
-    def start(self, id: str) -> FetchStatus:
+    def start(self, id: str) -> DownloadStatus:
         if self.problem is not None:
             raise self.problem
         self.started.append(id)
-        return self.known.setdefault(id, FetchStatus(id, "waiting"))
+        return self.known.setdefault(id, DownloadStatus(id, "waiting"))
 
-    def status(self, id: str) -> FetchStatus:
+    def status(self, id: str) -> DownloadStatus:
         if id not in self.known:
             raise UnknownResource(f"{id} is not being fetched")
         return self.known[id]
 
-    def all(self) -> list[FetchStatus]:
+    def all(self) -> list[DownloadStatus]:
         return list(self.known.values())
 
     def cancel(self, id: str) -> None:

@@ -15,7 +15,7 @@ from twisted.web.server import Request
 from p2ptwisted.errors import InvalidInput, NotAllowed, UnknownResource
 from p2ptwisted.interfaces import IDownloads, INode
 from p2ptwisted.model import (
-    FetchOrder,
+    DownloadOrder,
     HeldFile,
     Holding,
     Manifest,
@@ -40,7 +40,7 @@ BODY_MAX = 64 * 1024
 ENTITY = "resource"
 
 _wanted = msgspec.json.Decoder(Wanted)
-_order = msgspec.json.Decoder(FetchOrder)
+_order = msgspec.json.Decoder(DownloadOrder)
 
 
 class LocalResource(Struct):

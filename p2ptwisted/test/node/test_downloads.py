@@ -9,7 +9,7 @@ from zope.interface.verify import verifyObject
 from p2ptwisted import pieces
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.interfaces import IDownloads
-from p2ptwisted.model import FetchStatus, Holders, ResourceInfo
+from p2ptwisted.model import DownloadStatus, Holders, ResourceInfo
 from p2ptwisted.node import downloads
 from p2ptwisted.node.downloads import Downloads
 from p2ptwisted.pieces import Digests
@@ -104,7 +104,7 @@ class DownloadsTests(DownloadsCase):
         status = self.downloads.status(ID)
         self.assertEqual(
             status,
-            FetchStatus(
+            DownloadStatus(
                 ID, "done", "file", len(CONTENT), len(CONTENT), holders={f"{ID}:1": len(CONTENT)}
             ),
         )
@@ -128,7 +128,7 @@ class DownloadsTests(DownloadsCase):
         """What is here already is done at once, and nobody is asked for it."""
         holder = self.add()
         self.library.change(ResourceInfo(ID, "mine", 5))
-        self.assertEqual(self.downloads.start(ID), FetchStatus(ID, "done", "mine", 5, 5))
+        self.assertEqual(self.downloads.start(ID), DownloadStatus(ID, "done", "mine", 5, 5))
         self.pass_by(1)
         self.assertEqual(holder.polled, 0)
 
@@ -169,7 +169,9 @@ class DownloadsTests(DownloadsCase):
     def test_no_supernode(self) -> None:
         """Without a supernode it fails and says so."""
         self.problem = Unavailable("no supernode")
-        self.assertEqual(self.downloads.start(ID), FetchStatus(ID, "failed", error="no supernode"))
+        self.assertEqual(
+            self.downloads.start(ID), DownloadStatus(ID, "failed", error="no supernode")
+        )
         self.nothing_left()
 
     def test_troubles(self) -> None:

@@ -18,7 +18,7 @@ from twisted.web.server import Request
 
 from p2ptwisted.security.http_signatures import HEADERS_MAX, HttpSignatures, SignedCall
 from p2ptwisted.test.fakes import FakeSupernode
-from p2ptwisted.test.node_fakes import Answer, Connection, FakeFetches, FakeNode, work
+from p2ptwisted.test.node_fakes import Answer, Connection, FakeDownloads, FakeNode, work
 from p2ptwisted.web.api_root import ApiRoot
 from p2ptwisted.web.authentication import Authenticator
 from p2ptwisted.web.node_routes import NodeApi
@@ -217,7 +217,7 @@ class Members:
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.supernode, self.node, self.fetches = FakeSupernode(), FakeNode(), FakeFetches()
+        self.supernode, self.node, self.fetches = FakeSupernode(), FakeNode(), FakeDownloads()
         self.fetches.start("a")
         self.fetches.started.clear()
         authenticator = Authenticator(

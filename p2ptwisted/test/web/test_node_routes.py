@@ -12,11 +12,11 @@ from zope.interface.verify import verifyObject
 
 from p2ptwisted.errors import InvalidInput, Unavailable, UnknownResource
 from p2ptwisted.interfaces import IDownloads, INode
-from p2ptwisted.model import FetchStatus, HeldFile, Holding, ResourceInfo
+from p2ptwisted.model import DownloadStatus, HeldFile, Holding, ResourceInfo
 from p2ptwisted.pieces import MIB, Pieces, every_piece
 from p2ptwisted.test.node_fakes import (
     Answer,
-    FakeFetches,
+    FakeDownloads,
     FakeNode,
     exchange,
     producers_on,
@@ -45,7 +45,7 @@ class NodeApiCase(SynchronousTestCase):
         self.clock = Clock()
         producers_on(self, self.clock)
         self.node = FakeNode()
-        self.fetches = FakeFetches()
+        self.fetches = FakeDownloads()
         self.node.here[HERE] = ResourceInfo(HERE, "sub/here", 5)
         self.node.here[ALSO] = ResourceInfo(ALSO, "älso", 6)
         self.node.elsewhere[THERE] = Holding(
@@ -451,7 +451,7 @@ class FetchTests(NodeApiCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.running = FetchStatus(
+        self.running = DownloadStatus(
             HERE,
             "running",
             "here",
