@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from http.client import HTTPConnection
 
-from p2ptwisted.node.service import FORWARD_BURST, FORWARD_RATE
+from p2ptwisted.node.local_node import FORWARD_BURST, FORWARD_RATE
 from p2ptwisted.supernode.local_supernode import (
     HOLDERS_BURST,
     HOLDERS_RATE,

@@ -1,0 +1,179 @@
+"""
+What a node does when it is asked: its routes decode a request, call a method here, and encode.
+
+What it is made of is in `service`.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import BinaryIO
+
+import msgspec
+from msgspec import UNSET
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from p2ptwisted.client.api import Client
+from p2ptwisted.client.transport import Refused
+from p2ptwisted.errors import TooMuch, Unavailable, UnknownResource
+from p2ptwisted.interfaces import ContentSlice, ILibrary, INode
+from p2ptwisted.model import SUPERNODE_ID, Health, Holders, Holding, ResourceInfo
+from p2ptwisted.node.membership import Membership
+from p2ptwisted.node.uploads import Uploads
+from p2ptwisted.pieces import Pieces, decode_set, every_piece
+from p2ptwisted.support.locations import OwnLocation, is_loopback, parse_location
+from p2ptwisted.support.rate_limit import TokenBuckets
+from p2ptwisted.transfer.part_file import PartFile
+
+#: Ids that nobody has which the supernode is asked for on behalf of one address: a second, and
+#: at once. Those that are found give their token back. All come out of this node's own share
+#: there (local_supernode.MISS_RATE, MISS_BURST), which no single stranger is to use up.
+FORWARD_RATE, FORWARD_BURST = 100, 400
+
+#: Addresses whose rates are remembered.
+ADDRESSES_MAX = 10_000
+
+
+@implementer(INode)
+class LocalNode:
+    """An INode."""
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        name: str,
+        library: ILibrary,
+        membership: Membership,
+        client: Client,
+        own_location: OwnLocation,
+        uploads: Uploads,
+        part: Callable[[str], PartFile | None],
+    ) -> None:
+        """`part` returns what has come of a resource that is being downloaded, by its id."""
+        self._clock = clock
+        self._name = name
+        self._library = library
+        self._membership = membership
+        self._client = client
+        self._own_location = own_location
+        self._uploads = uploads
+        self._part = part
+        self._forwarded = TokenBuckets(FORWARD_RATE, FORWARD_BURST, ADDRESSES_MAX)
+
+    def health(self, caller: str) -> Health:
+        return Health(
+            self._name,
+            len(self._library.resources()),
+            self._library.scanning,
+            self._membership.supernode,
+            str(self._library.folder) if is_loopback(caller) else UNSET,
+        )
+
+    def resources(self) -> list[ResourceInfo]:
+        return self._library.resources()
+
+    def open(self, id: str, client: str) -> ContentSlice | None:
+        resource = self._library.get(id)
+        if resource is None or resource.size is None:
+            return None
+        upload = self._uploads.begin(client)
+        try:
+            file = self._library.open(id)
+        except UnknownResource:
+            upload.end()
+            return None
+        return ContentSlice(resource, file, 0, resource.size, upload)
+
+    def pieces(self, id: str) -> tuple[Pieces, int]:
+        pieces = self._library.pieces(id)
+        if pieces is not None:
+            return pieces, every_piece(pieces.count)
+        part = self._part(id)
+        if part is None:
+            raise UnknownResource(f"{id} is not here")
+        return part.pieces, part.have
+
+    def give(self, id: str, wanted: str, client: str) -> ContentSlice:
+        pieces, have = self.pieces(id)
+        here = decode_set(wanted, pieces.count) & have
+        upload, chosen = self._uploads.begin_pieces(id, here, client)
+        try:
+            resource, file = self._content(id)
+        except UnknownResource:
+            upload.end()
+            raise
+        start, _ = pieces.span((chosen & -chosen).bit_length() - 1)
+        _, stop = pieces.span(chosen.bit_length() - 1)
+        return ContentSlice(resource, file, start, stop, upload)
+
+    def _content(self, id: str) -> tuple[ResourceInfo, BinaryIO]:
+        """A resource that is here or coming, and its open file. Raises UnknownResource."""
+        resource = self._library.get(id)
+        if resource is not None:
+            return resource, self._library.open(id)
+        part = self._part(id)
+        if part is None:
+            raise UnknownResource(f"{id} is not here any more")
+        return ResourceInfo(id, part.destination.name, part.pieces.size), part.open()
+
+    async def find(self, ids: Sequence[str], caller: str) -> list[ResourceInfo | Holding]:
+        found: dict[str, ResourceInfo | Holding] = {}
+        for id in ids:
+            resource = self._library.get(id)
+            if resource is not None:
+                found[id] = resource
+        # Supernodes are found at supernodes; what a client asks a node for is a file.
+        missing = [id for id in ids if id not in found and id != SUPERNODE_ID]
+        if missing:
+            elsewhere = await self._find_elsewhere(missing, caller)
+            found |= {holding.id: holding for holding in elsewhere}
+        return [found[id] for id in ids if id in found]
+
+    async def _find_elsewhere(self, ids: Sequence[str], caller: str) -> list[Holding]:
+        supernode = self._supernode()
+        bucket = self._forwarded.of(caller)
+        if not bucket.take(self._clock.seconds(), len(ids)):
+            raise TooMuch(
+                f"too many searches for unknown ids from {caller}: {FORWARD_RATE} a second"
+            )
+        try:
+            holdings = await self._client.search(supernode, ids)
+        except Refused as refused:
+            raise Unavailable(f"supernode {supernode}: {refused}") from None
+        bucket.give_back(len(holdings))
+        # The supernode may not have heard yet that this node no longer has one:
+        # sending the client back here would be a circle.
+        own = self._own_location.towards(parse_location(supernode).host)
+        return [other for holding in holdings if (other := _without(own, holding))]
+
+    async def holders(self, id: str, here: bool = False) -> Holders:
+        """
+        The other nodes that have a resource or a part of it. Raises Unavailable.
+
+        `here`: only those that are registered at this node's supernode.
+        """
+        supernode = self._supernode()
+        try:
+            found = await self._client.holders(supernode, id, here)
+        except Refused as refused:
+            raise Unavailable(f"supernode {supernode}: {refused}") from None
+        own = self._own_location.towards(parse_location(supernode).host)
+        return msgspec.structs.replace(
+            found,
+            locations=[other for other in found.locations if other != own],
+            partial=[other for other in found.partial if other != own],
+        )
+
+    def _supernode(self) -> str:
+        """The location of this node's supernode. Raises Unavailable."""
+        if self._membership.supernode is None:
+            raise Unavailable("this node has no supernode to ask just now: try again in a moment")
+        return self._membership.supernode
+
+
+def _without(location: str, holding: Holding) -> Holding | None:
+    """The holding without that holder; None where that leaves none."""
+    locations = [other for other in holding.file.locations if other != location]
+    if not locations:
+        return None
+    file = msgspec.structs.replace(holding.file, location=locations[0], locations=locations)
+    return msgspec.structs.replace(holding, file=file)
