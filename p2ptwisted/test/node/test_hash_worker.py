@@ -12,7 +12,7 @@ import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.model import FileStamp
-from p2ptwisted.node import hash_worker as hashing
+from p2ptwisted.node import hash_worker
 from p2ptwisted.node.hash_worker import (
     BLOCK,
     NICENESS,
@@ -68,9 +68,9 @@ class HashFileTests(HashingCase):
 
     def test_larger_pieces(self) -> None:
         """Pieces of more than one block are hashed as one."""
-        self.patch(hashing, "BLOCK", 100)
+        self.patch(hash_worker, "BLOCK", 100)
         content = os.urandom(1_000)
-        self.patch(hashing, "piece_size", lambda size: 256)
+        self.patch(hash_worker, "piece_size", lambda size: 256)
         digests = self.hash(content)
         self.assertEqual(digests.id, hashlib.sha256(content).hexdigest())
         parts = (content[start : start + 256] for start in range(0, 1_000, 256))
@@ -103,7 +103,7 @@ class HashFileTests(HashingCase):
                 other.write(b"more")
             return FileStamp.of(os.fstat(file.fileno())) == stamp
 
-        self.patch(hashing, "is_unchanged", changed)
+        self.patch(hash_worker, "is_unchanged", changed)
         error = self.assertRaises(
             FileNotFoundError, hash_file, self.path.parent, self.path.name, stamp
         )

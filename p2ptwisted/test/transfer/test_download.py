@@ -43,7 +43,7 @@ ID = id_of(CONTENT)
 STEP, STEPS = 0.01, 6_000
 
 
-class FetchCase(SynchronousTestCase):
+class DownloadCase(SynchronousTestCase):
     """A transfer to a folder of its own."""
 
     def setUp(self) -> None:
@@ -56,7 +56,7 @@ class FetchCase(SynchronousTestCase):
         self.folder = Path(self.mktemp())
         self.starts = 0
         self.open_before = open_descriptors()
-        self.fetch = self.make()
+        self.download = self.make()
 
     def make(self, pause: float = 0.0, overwrite: bool = False, id: str = ID) -> Download:
         return Download(
@@ -87,7 +87,7 @@ class FetchCase(SynchronousTestCase):
         return self.swarm.peers[location]
 
     def start(self) -> Deferred[Path]:
-        return Deferred.fromCoroutine(self.fetch.run())
+        return Deferred.fromCoroutine(self.download.run())
 
     def go_on(self, running: Deferred[Path]) -> float:
         """Until it is through; the seconds that it took."""
@@ -123,24 +123,24 @@ class FetchCase(SynchronousTestCase):
         return str(self.failureResultOf(running, Unavailable).value)
 
 
-class GoodTests(FetchCase):
+class GoodTests(DownloadCase):
     """Transfers in which nothing goes wrong."""
 
     def test_one(self) -> None:
         """One holder gives everything, each piece once."""
         self.add("a:1")
         self.assertLess(self.succeeds(), 1.0)
-        assert self.fetch.picker is not None
-        self.assertEqual([one.received for one in self.fetch.picker.neighbors], [len(CONTENT)])
-        self.assertEqual(self.fetch.troubles, {})
+        assert self.download.picker is not None
+        self.assertEqual([one.received for one in self.download.picker.neighbors], [len(CONTENT)])
+        self.assertEqual(self.download.troubles, {})
 
     def test_several(self) -> None:
         """Several give something each."""
         for location in ("a:1", "b:1"):
             self.add(location)
         self.succeeds()
-        assert self.fetch.picker is not None
-        received = [one.received for one in self.fetch.picker.neighbors]
+        assert self.download.picker is not None
+        received = [one.received for one in self.download.picker.neighbors]
         self.assertEqual(sum(received), len(CONTENT))
         self.assertTrue(all(received))
 
@@ -160,8 +160,8 @@ class GoodTests(FetchCase):
         while not self.starts:
             assert not running.called
             self.clock.advance(STEP)
-        assert self.fetch.part is not None
-        self.assertTrue(self.fetch.part.have)
+        assert self.download.part is not None
+        self.assertTrue(self.download.part.have)
         self.go_on(running)
         self.assertEqual(self.starts, 1)
 
@@ -183,8 +183,8 @@ class GoodTests(FetchCase):
         self.clock.pump([STEP] * 10)
         self.add("b:1")
         self.assertLess(self.go_on(running), LOOKUP_INTERVAL + 2.0)
-        assert self.fetch.picker is not None
-        received = {one.location: one.received for one in self.fetch.picker.neighbors}
+        assert self.download.picker is not None
+        received = {one.location: one.received for one in self.download.picker.neighbors}
         self.assertGreater(received["b:1"], 0)
         self.successResultOf(running)
 
@@ -196,11 +196,11 @@ class GoodTests(FetchCase):
             self.clock.advance(STEP)
         running.cancel()
         self.failureResultOf(running, CancelledError)
-        assert self.fetch.part is not None
-        had = self.fetch.part.have
+        assert self.download.part is not None
+        had = self.download.part.have
         self.assertTrue(had)
         self.swarm.peers["a:1"].wanted.clear()
-        self.fetch = self.make()
+        self.download = self.make()
         self.succeeds()
         self.assertEqual(self.starts, 2)
         self.assertFalse(any(wanted & had for wanted in self.swarm.peers["a:1"].wanted))
@@ -209,7 +209,7 @@ class GoodTests(FetchCase):
         """A resource without content is made without a request for pieces."""
         self.listed = Holders(ID, [], [], "file")
         self.add("a:1", FakeHolder(b""))
-        self.fetch = self.make(id=id_of(b""))
+        self.download = self.make(id=id_of(b""))
         running = self.start()
         self.go_on(running)
         self.assertEqual(self.successResultOf(running).read_bytes(), b"")
@@ -217,7 +217,7 @@ class GoodTests(FetchCase):
 
     def test_held_back(self) -> None:
         """A bound on the rate that makes for long pauses is not taken for silence."""
-        self.fetch = self.make(pause=PIECE_TIMEOUT + 5.0)
+        self.download = self.make(pause=PIECE_TIMEOUT + 5.0)
         self.add("a:1")
         running = self.start()
         for _ in range(40 * 16):
@@ -225,7 +225,7 @@ class GoodTests(FetchCase):
         self.assertEqual(self.successResultOf(running).read_bytes(), CONTENT)
 
 
-class HolderTests(FetchCase):
+class HolderTests(DownloadCase):
     """Holders that lie, stall, refuse and vanish."""
 
     def test_nobody(self) -> None:
@@ -272,7 +272,7 @@ class HolderTests(FetchCase):
         self.add("liar:1", liar)
         self.add("a:1")
         self.succeeds()
-        self.assertIn("wrong piece", self.fetch.troubles["liar:1"])
+        self.assertIn("wrong piece", self.download.troubles["liar:1"])
         self.assertEqual(len(liar.wanted), 1)
 
     def test_only_liars(self) -> None:
@@ -289,10 +289,10 @@ class HolderTests(FetchCase):
             self.add(f"liar:{number}", FakeHolder(other))
         self.add("a:1")
         self.succeeds()
-        self.assertEqual(set(self.fetch.troubles), {"liar:0", "liar:1"})
+        self.assertEqual(set(self.download.troubles), {"liar:0", "liar:1"})
         for number in range(2):
             self.assertEqual(self.swarm.peers[f"liar:{number}"].polled, 1)
-            self.assertIn("digests", self.fetch.troubles[f"liar:{number}"])
+            self.assertIn("digests", self.download.troubles[f"liar:{number}"])
 
     def test_false_digests_right_content(self) -> None:
         """The same where the content does not match them: the others get their turn at once."""
@@ -300,7 +300,7 @@ class HolderTests(FetchCase):
             self.add(f"liar:{number}", FakeHolder(CONTENT, cut(bytes(len(CONTENT)))))
         self.add("a:1")
         self.assertLess(self.succeeds(), 5.0)
-        self.assertEqual(set(self.fetch.troubles), {"liar:0", "liar:1"})
+        self.assertEqual(set(self.download.troubles), {"liar:0", "liar:1"})
 
     def test_false_size(self) -> None:
         """The same where a holder tells another size."""
@@ -308,7 +308,7 @@ class HolderTests(FetchCase):
             self.add(f"liar:{number}", FakeHolder(CONTENT[:-5]))
         self.add("a:1")
         self.succeeds()
-        self.assertEqual(set(self.fetch.troubles), {"liar:0", "liar:1"})
+        self.assertEqual(set(self.download.troubles), {"liar:0", "liar:1"})
 
     def test_all_lie(self) -> None:
         """Where all tell the same false digests it fails, and names them."""
@@ -322,7 +322,7 @@ class HolderTests(FetchCase):
             self.add(f"silent:{number}", FakeHolder(CONTENT[:-5])).silent = True
         self.add("a:1")
         self.assertLess(self.succeeds(), 2 * PIECE_TIMEOUT)
-        self.assertEqual(set(self.fetch.troubles), {"silent:0", "silent:1"})
+        self.assertEqual(set(self.download.troubles), {"silent:0", "silent:1"})
 
     def test_busy(self) -> None:
         """Who is busy is asked again later, and is no trouble any more when it gives."""
@@ -331,11 +331,11 @@ class HolderTests(FetchCase):
         self.clock.pump([STEP] * 3)
         holder.refusal = busy()
         self.clock.pump([STEP] * 300)
-        self.assertIn("another holder", self.fetch.troubles["a:1"])
+        self.assertIn("another holder", self.download.troubles["a:1"])
         holder.refusal = None
         self.go_on(running)
         self.successResultOf(running)
-        self.assertEqual(self.fetch.troubles, {})
+        self.assertEqual(self.download.troubles, {})
 
     def test_vanishes(self) -> None:
         """Who vanishes costs little where there is another."""
@@ -367,10 +367,10 @@ class HolderTests(FetchCase):
             self.add(f"{number:0100d}:1").silent = True
         told = self.fails()
         self.assertLess(len(told), REASONS_LENGTH_MAX + 50)
-        self.assertGreater(len("".join(self.fetch.troubles.values())), 0)
+        self.assertGreater(len("".join(self.download.troubles.values())), 0)
 
 
-class LyingTests(FetchCase):
+class LyingTests(DownloadCase):
     """Holders that lie, and draw it out."""
 
     def add_lie(self, *locations: str, size: int = len(CONTENT), seed: int = 0) -> list[FakeHolder]:
@@ -402,7 +402,7 @@ class LyingTests(FetchCase):
         self.assertLess(self.succeeds(), 5.0)
 
     def test_trickles_alone(self) -> None:
-        """A fetch from it alone fails as soon as one from a silent one, and says why."""
+        """A download from it alone fails as soon as one from a silent one, and says why."""
         self.add("x:1").trickles = 1.0
         told = self.fails()
         self.assertIn("no piece has come for 30 s", told)
@@ -430,10 +430,10 @@ class LyingTests(FetchCase):
                 holder.pause = 5.0
         self.add("a:1")
         self.assertLess(self.succeeds(), 2 * ATTEMPT_TURN + 1.0)
-        self.assertIn("digests", self.fetch.troubles["x0:1"])
+        self.assertIn("digests", self.download.troubles["x0:1"])
 
     def test_one_after_the_other(self) -> None:
-        """However they take turns in saying that they have it, a fetch without a piece ends."""
+        """However they take turns in saying that they have it, a download without a piece ends."""
         running = self.start_with_lies_in_turns()
         for _ in range(2_000):
             if running.called:
@@ -463,7 +463,7 @@ class LyingTests(FetchCase):
         self.clock.pump([0.1] * 1_000)
         self.assertNoResult(running)
         self.assertEqual(len(liar.wanted), 1)
-        self.assertIn("wrong piece", self.fetch.troubles["x:1"])
+        self.assertIn("wrong piece", self.download.troubles["x:1"])
         running.cancel()
         self.failureResultOf(running, CancelledError)
 
@@ -477,7 +477,7 @@ class LyingTests(FetchCase):
         async def find(here: bool) -> Holders:
             return near if here else everywhere
 
-        self.patch(self.fetch._swarm, "_find", find)
+        self.patch(self.download._swarm, "_find", find)
         self.assertLess(self.succeeds(), 3.0)
 
     # -- room
@@ -531,7 +531,7 @@ class LyingTests(FetchCase):
         self.add_lie("x:1", "y:1", size=4 * 1024 * 1024)
         self.assertIn("no room", self.fails())
         self.add("a:1")
-        self.fetch = self.make()
+        self.download = self.make()
         self.assertLess(self.succeeds(), 3.0)
 
     def test_room_taken_by_a_lie(self) -> None:
@@ -562,16 +562,16 @@ class LyingTests(FetchCase):
         self.swarm.stop(["a:1"])
         for holder in self.add_lie("x:1", "y:1"):
             holder.has = 0b01111111
-        self.fetch = self.make()
+        self.download = self.make()
         self.fails()
         self.assertEqual(left_of(self.folder / "file", ID), known)
         honest = self.add("a:1")
-        self.fetch = self.make()
+        self.download = self.make()
         self.succeeds()
         self.assertFalse(any(wanted & known.have for wanted in honest.wanted))
 
 
-class DiskTests(FetchCase):
+class DiskTests(DownloadCase):
     """What can be wrong here."""
 
     def test_existing(self) -> None:
@@ -588,7 +588,7 @@ class DiskTests(FetchCase):
         self.folder.mkdir()
         (self.folder / "file").write_bytes(b"mine")
         self.add("a:1")
-        self.fetch = self.make(overwrite=True)
+        self.download = self.make(overwrite=True)
         self.succeeds()
 
     def test_full(self) -> None:
@@ -600,7 +600,7 @@ class DiskTests(FetchCase):
         self.patch(PartFile, "write", write)
         self.add("a:1")
         self.assertEqual(self.fails(), "no room")
-        self.assertEqual(self.fetch.troubles, {})
+        self.assertEqual(self.download.troubles, {})
         self.assertLess(self.clock.seconds(), 5.0)
 
     def test_damaged(self) -> None:
@@ -613,9 +613,9 @@ class DiskTests(FetchCase):
         self.failureResultOf(running, CancelledError)
         part = self.folder / "file.part"
         part.write_bytes(bytes(255 for _ in range(LENGTH)) + part.read_bytes()[LENGTH:])
-        self.fetch = self.make()
+        self.download = self.make()
         self.succeeds()
-        self.assertEqual(self.fetch.troubles, {})
+        self.assertEqual(self.download.troubles, {})
 
     def test_whole_fails(self) -> None:
         """Where the whole can't be hashed, that is said."""
@@ -629,7 +629,7 @@ class DiskTests(FetchCase):
         self.assertEqual(str(failure.value), "the child has gone")
 
 
-class CancelTests(FetchCase):
+class CancelTests(DownloadCase):
     """Cancelling leaves nothing behind but the part."""
 
     def test_at_every_step(self) -> None:
@@ -639,7 +639,7 @@ class CancelTests(FetchCase):
         self.add("c:1", FakeHolder(bytes(len(CONTENT))))
         had = 0
         for steps in range(0, 300, 3):
-            self.fetch = self.make()
+            self.download = self.make()
             running = self.start()
             self.clock.pump([STEP] * steps)
             if running.called:
@@ -657,12 +657,12 @@ class CancelTests(FetchCase):
         """A look-up that is under way is given up, at first and later."""
         self.add("a:1").pause = 1.0
         for later in (False, True):
-            self.fetch = self.make()
+            self.download = self.make()
             if later:
                 running = self.start()
                 self.clock.pump([STEP] * 10)
             hung: Deferred[Holders] = Deferred()
-            self.patch(self.fetch._swarm, "_find", lambda here, hung=hung: hung)
+            self.patch(self.download._swarm, "_find", lambda here, hung=hung: hung)
             if later:
                 self.clock.pump([STEP] * 250)
             else:

@@ -11,15 +11,15 @@ from p2ptwisted.transfer.piece_selector import LEVELS, RUN_MAX, PieceSelector
 class SpreadTests(SynchronousTestCase):
     """What a holder sends next."""
 
-    def chosen(self, spread: PieceSelector, pieces: int, client: str) -> list[int]:
+    def chosen(self, selector: PieceSelector, pieces: int, client: str) -> list[int]:
         """What it sends in an answer that is through at once."""
-        return list(members(spread.choose(pieces, client)))
+        return list(members(selector.choose(pieces, client)))
 
     def test_alone(self) -> None:
         """A client that is alone gets twice as many pieces each time, in order, up to a bound."""
-        spread, missing, runs = PieceSelector(), every_piece(200), []
+        selector, missing, runs = PieceSelector(), every_piece(200), []
         while missing:
-            run = spread.choose(missing, "a")
+            run = selector.choose(missing, "a")
             self.assertEqual(run & -run, missing & -missing, "not the next ones")
             missing &= ~run
             runs.append(run.bit_count())
@@ -27,43 +27,43 @@ class SpreadTests(SynchronousTestCase):
 
     def test_several_clients(self) -> None:
         """Clients that take turns get a piece each, and each another one."""
-        spread = PieceSelector()
+        selector = PieceSelector()
         everything = every_piece(6)
-        chosen = [self.chosen(spread, everything, client) for client in "abcabc"]
+        chosen = [self.chosen(selector, everything, client) for client in "abcabc"]
         self.assertEqual(chosen, [[0], [1], [2], [3], [4], [5]])
 
     def test_one_that_asks_while_another_is_served(self) -> None:
         """A client that asks again gets one piece as long as an answer is on its way."""
-        spread = PieceSelector()
+        selector = PieceSelector()
         everything = every_piece(100)
-        self.chosen(spread, everything, "a")
-        spread.began()
-        self.assertEqual(len(self.chosen(spread, everything, "a")), 1)
-        spread.ended()
-        self.assertEqual(len(self.chosen(spread, everything, "a")), 2)
+        self.chosen(selector, everything, "a")
+        selector.began()
+        self.assertEqual(len(self.chosen(selector, everything, "a")), 1)
+        selector.ended()
+        self.assertEqual(len(self.chosen(selector, everything, "a")), 2)
 
     def test_least_sent_first(self) -> None:
         """What was sent most rarely goes first, whoever asks."""
-        spread = PieceSelector()
-        self.chosen(spread, 0b0111, "a")
-        self.chosen(spread, 0b0110, "b")
-        self.assertEqual(self.chosen(spread, 0b0111, "c"), [2])
-        self.assertEqual(self.chosen(spread, 0b0111, "d"), [0])
+        selector = PieceSelector()
+        self.chosen(selector, 0b0111, "a")
+        self.chosen(selector, 0b0110, "b")
+        self.assertEqual(self.chosen(selector, 0b0111, "c"), [2])
+        self.assertEqual(self.chosen(selector, 0b0111, "d"), [0])
 
     def test_run_is_of_equals(self) -> None:
         """A run ends before a piece that was sent more often, or is not wanted."""
-        spread = PieceSelector()
-        self.chosen(spread, 0b100000, "b")
+        selector = PieceSelector()
+        self.chosen(selector, 0b100000, "b")
         for _ in range(3):
-            self.chosen(spread, 1 << 40, "a")
-        self.assertEqual(self.chosen(spread, 0b1111000, "a"), [3, 4])
-        self.assertEqual(self.chosen(spread, 0b0110011 << 50, "a"), [50, 51])
+            self.chosen(selector, 1 << 40, "a")
+        self.assertEqual(self.chosen(selector, 0b1111000, "a"), [3, 4])
+        self.assertEqual(self.chosen(selector, 0b0110011 << 50, "a"), [50, 51])
 
     def test_sent_very_often(self) -> None:
         """However often all have been sent, there is an answer."""
-        spread = PieceSelector()
+        selector = PieceSelector()
         for number in range(3 * LEVELS):
-            self.assertEqual(len(self.chosen(spread, 0b11, f"client {number}")), 1)
+            self.assertEqual(len(self.chosen(selector, 0b11, f"client {number}")), 1)
 
     @settings(deadline=None)
     @given(
@@ -74,10 +74,10 @@ class SpreadTests(SynchronousTestCase):
     )
     def test_any(self, questions: list[tuple[int, str, bool]]) -> None:
         """An answer is some consecutive pieces of those wanted, the first sent least often."""
-        spread = PieceSelector()
+        selector = PieceSelector()
         sent = [0] * 40
         for pieces, client, is_long in questions:
-            run = self.chosen(spread, pieces, client)
+            run = self.chosen(selector, pieces, client)
             self.assertEqual(run, list(range(run[0], run[-1] + 1)))
             self.assertEqual([n for n in run if not pieces >> n & 1], [])
             seldom = min(min(sent[n], LEVELS) for n in members(pieces))
@@ -85,4 +85,4 @@ class SpreadTests(SynchronousTestCase):
             for n in run:
                 sent[n] += 1
             if is_long:
-                spread.began()
+                selector.began()

@@ -1,9 +1,9 @@
 """
-Tests of the picker and the spread together: whole swarms on a virtual clock.
+Tests of the picker and the selector together: whole swarms on a virtual clock.
 
 Hosts are joined by links whose rates are shared fairly (max-min). Who fetches
 does what `p2ptwisted.transfer.download` does, with the real PiecePicker; who holds does
-what a node does, with the real Spread. Nothing is sent: a piece is its number,
+what a node does, with the real PieceSelector. Nothing is sent: a piece is its number,
 and a wrong one is not.
 """
 
@@ -129,7 +129,7 @@ class Host:
         self.pieces = pieces
         self.up, self.down = Link(up), Link(down)
         self.has = 0
-        self.spread = PieceSelector()
+        self.selector = PieceSelector()
         self.sent = 0.0
         #: How it behaves; a host that is mute takes requests and never answers.
         self.lies = self.is_off = self.is_mute = self.refuses = False
@@ -180,7 +180,7 @@ class Answer:
         host.world.answers[self] = None
         for link in self.links:
             link.answers[self] = None
-        host.spread.began()
+        host.selector.began()
         host.world.is_changed = True
         self._next_chunk()
         host.world.later(SILENCE_TIMEOUT, self._listen)
@@ -248,7 +248,7 @@ class Answer:
         for link in self.links:
             del link.answers[self]
         self._host.world.is_changed = True
-        self._host.spread.ended()
+        self._host.selector.ended()
         self._fetching.over(self._neighbor, failed)
 
 
@@ -330,7 +330,7 @@ class Fetching:
         if host.refuses or not here:
             self.over(neighbor, failed=True)
             return
-        chosen = host.spread.choose(here, self.host.location)
+        chosen = host.selector.choose(here, self.host.location)
         self._case.assertTrue(self.picker.started(neighbor, chosen))
         self.answers.append(Answer(self, neighbor, host, chosen))
 
