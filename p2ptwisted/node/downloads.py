@@ -18,7 +18,7 @@ from p2ptwisted.model import FetchStatus, Holders, ResourceInfo
 from p2ptwisted.node.library import Library
 from p2ptwisted.pieces import Digests
 from p2ptwisted.support.lifecycle import GRACE
-from p2ptwisted.support.throttle import RateLimit
+from p2ptwisted.support.rate_limit import RateLimit
 from p2ptwisted.transfer.download import Download
 from p2ptwisted.transfer.part_file import PartFile
 from p2ptwisted.transfer.safe_names import place

@@ -39,8 +39,7 @@ from p2ptwisted.support.lifecycle import (
     together,
 )
 from p2ptwisted.support.locations import OwnLocation, is_loopback, parse_location, resolver
-from p2ptwisted.support.rate_limit import TokenBuckets
-from p2ptwisted.support.throttle import RateLimit
+from p2ptwisted.support.rate_limit import RateLimit, TokenBuckets
 from p2ptwisted.transfer.file_digest import follower
 from p2ptwisted.transfer.part_file import PartFile
 from p2ptwisted.web.authentication import make_authenticator

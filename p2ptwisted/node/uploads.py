@@ -7,7 +7,7 @@ from zope.interface import implementer
 
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.interfaces import IUpload
-from p2ptwisted.support.throttle import RateLimit
+from p2ptwisted.support.rate_limit import RateLimit
 from p2ptwisted.transfer.piece_selector import PieceSelector
 
 #: Resources whose spread is remembered: those asked for most recently.

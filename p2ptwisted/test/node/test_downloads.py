@@ -17,7 +17,7 @@ from p2ptwisted.node.downloads import RUNNING_MAX, Downloads
 from p2ptwisted.node.library import Library
 from p2ptwisted.pieces import Digests
 from p2ptwisted.support.lifecycle import GRACE
-from p2ptwisted.support.throttle import RateLimit
+from p2ptwisted.support.rate_limit import RateLimit
 from p2ptwisted.test.node_fakes import one_by_one, open_descriptors
 from p2ptwisted.test.transfer_fakes import LENGTH, FakeHolder, SwarmClient, Wholes, cut, id_of
 from p2ptwisted.transfer.target_folder import TargetFolder

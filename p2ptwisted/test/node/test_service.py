@@ -30,7 +30,7 @@ from p2ptwisted.protocols import sockets
 from p2ptwisted.protocols.datagrams import FoundReply, SearchRequest, decode, encode
 from p2ptwisted.support import locations as addresses
 from p2ptwisted.support.locations import Location, OwnLocation
-from p2ptwisted.support.throttle import RateLimit
+from p2ptwisted.support.rate_limit import RateLimit
 from p2ptwisted.test.fakes import Host, Network, make_peer
 from p2ptwisted.test.node_fakes import (
     Connection,
