@@ -23,15 +23,10 @@ from p2ptwisted.node.service import INodeReactor
 from p2ptwisted.protocols.datagram_auth import DatagramAuth
 from p2ptwisted.protocols.multicast import DISCOVERY_TIMEOUT, MulticastOverlay
 from p2ptwisted.protocols.network_interfaces import check_selection
+from p2ptwisted.support.address_policy import is_loopback, is_own
 from p2ptwisted.support.escaping import shown
 from p2ptwisted.support.lifecycle import all_of
-from p2ptwisted.support.locations import (
-    is_loopback,
-    is_own,
-    parse_location,
-    parse_supernode_url,
-    resolve,
-)
+from p2ptwisted.support.locations import parse_location, parse_supernode_url, resolve
 from p2ptwisted.support.round_robin import in_turns
 
 #: Characters of each of the names that a search could mean.

@@ -30,6 +30,7 @@ from p2ptwisted.pieces import Pieces, decode_set, every_piece
 from p2ptwisted.protocols.datagram_auth import DatagramAuth
 from p2ptwisted.protocols.multicast import DISCOVERY_TIMEOUT, MulticastOverlay
 from p2ptwisted.protocols.sockets import IMulticastReactor
+from p2ptwisted.support.address_policy import is_loopback
 from p2ptwisted.support.lifecycle import (
     Closing,
     Opening,
@@ -38,7 +39,7 @@ from p2ptwisted.support.lifecycle import (
     make_cooperator,
     together,
 )
-from p2ptwisted.support.locations import OwnLocation, is_loopback, parse_location, resolver
+from p2ptwisted.support.locations import OwnLocation, parse_location, resolver
 from p2ptwisted.support.rate_limit import RateLimit, TokenBuckets
 from p2ptwisted.transfer.file_digest import follower
 from p2ptwisted.transfer.part_file import PartFile

@@ -28,7 +28,7 @@ from p2ptwisted.node.uploads import Upload, Uploads
 from p2ptwisted.pieces import MIB, Pieces
 from p2ptwisted.protocols import sockets
 from p2ptwisted.protocols.datagrams import FoundReply, SearchRequest, decode, encode
-from p2ptwisted.support import locations as addresses
+from p2ptwisted.support import address_policy, locations
 from p2ptwisted.support.locations import Location, OwnLocation
 from p2ptwisted.support.rate_limit import RateLimit
 from p2ptwisted.test.fakes import Host, Network, make_peer
@@ -417,7 +417,7 @@ class MakeNodeTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.patch(psutil, "net_if_addrs", lambda: {"lo": [Link(socket.AF_INET, LOOPBACK)]})
         self.patch(psutil, "net_if_stats", lambda: {"lo": State(True)})
-        for module in (addresses, sockets):
+        for module in (address_policy, locations, sockets):
             self.patch(module, "address_towards", lambda host: LOOPBACK)
         self.folder = Path(self.mktemp()).resolve()
         self.folder.mkdir(parents=True)
