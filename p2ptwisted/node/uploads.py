@@ -1,12 +1,13 @@
 """What a node sends to others: how much at once, how fast, and which pieces first."""
 
-from collections import Counter, OrderedDict
+from collections import Counter
 
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.interfaces import IUpload
+from p2ptwisted.support.expiring import BoundedDict
 from p2ptwisted.support.rate_limit import RateLimit
 from p2ptwisted.transfer.piece_selector import PieceSelector
 
@@ -26,7 +27,7 @@ class Uploads:
         self._throttle = throttle
         #: Those under way of each client.
         self._active: Counter[str] = Counter()
-        self._spreads: OrderedDict[str, PieceSelector] = OrderedDict()
+        self._spreads: BoundedDict[str, PieceSelector] = BoundedDict(SPREADS_MAX)
 
     def begin(self, client: str) -> "Upload":
         """
@@ -53,10 +54,7 @@ class Uploads:
         if not pieces:
             raise UnknownResource(f"none of the pieces of {id} that you want is here")
         upload = self.begin(client)
-        spread = self._spreads.setdefault(id, PieceSelector())
-        self._spreads.move_to_end(id)
-        if len(self._spreads) > SPREADS_MAX:
-            self._spreads.popitem(last=False)
+        spread = self._spreads[id] = self._spreads.get(id) or PieceSelector()
         chosen = spread.choose(pieces, client)
         upload.spread = spread
         spread.began()

@@ -5,7 +5,6 @@ nonce. Nothing here does IO.
 """
 
 import secrets
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -20,6 +19,7 @@ from http_message_signatures import (
 from http_message_signatures.algorithms import HMAC_SHA256
 
 from p2ptwisted.errors import NotSigned, Unavailable
+from p2ptwisted.support.expiring import ExpiringDict
 
 #: Seconds by which a signature's time may differ from ours, either way.
 WINDOW = 30.0
@@ -84,8 +84,8 @@ class HttpSignatures:
             key_resolver=resolver,
             component_resolver_class=_PlainComponents,
         )
-        #: The nonces of calls that must not come twice, and until when each is remembered.
-        self._nonces: OrderedDict[str, float] = OrderedDict()
+        #: The nonces of calls that must not come twice; none goes before its time.
+        self._nonces: ExpiringDict[str, None] = ExpiringDict(NONCES_MAX, REMEMBERED)
 
     def sign(self, method: str, url: str, body: bytes | None) -> dict[str, str]:
         """The headers that prove a call."""
@@ -118,10 +118,9 @@ class HttpSignatures:
             self._note(result.nonce, now)
 
     def _note(self, nonce: str | None, now: float) -> None:
-        while self._nonces and next(iter(self._nonces.values())) <= now:
-            self._nonces.popitem(last=False)
+        self._nonces.expire(now)
         if nonce is None or nonce in self._nonces:
             raise NotSigned("this very call has come before: sign each anew, with a nonce")
         if len(self._nonces) >= NONCES_MAX:
             raise Unavailable("too many signed calls: try again in a minute")
-        self._nonces[nonce] = now + REMEMBERED
+        self._nonces.set(nonce, None, now)

@@ -4,7 +4,7 @@ How much may go out now: token buckets for requests, and a limit on bytes a seco
 Pure: time is an argument, in seconds on a monotonic clock. Waiting is up to the caller.
 """
 
-from collections import OrderedDict
+from p2ptwisted.support.expiring import BoundedDict
 
 #: Seconds' worth of bytes that may go at once, so that small answers don't wait.
 RATE_LIMIT_BURST = 0.1
@@ -46,17 +46,15 @@ class TokenBuckets:
         """`most`: names remembered. One that is forgotten begins with a full bucket."""
         self._rate = rate
         self._burst = burst
-        self._most = most
-        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
+        self._buckets: BoundedDict[str, TokenBucket] = BoundedDict(most)
 
     def of(self, name: str) -> TokenBucket:
         """Return the bucket of `name`, a new one where it has none."""
         bucket = self._buckets.get(name)
         if bucket is None:
-            bucket = self._buckets[name] = TokenBucket(self._rate, self._burst)
-            if len(self._buckets) > self._most:
-                self._buckets.popitem(last=False)
-        self._buckets.move_to_end(name)
+            bucket = TokenBucket(self._rate, self._burst)
+        # Whether it is new or not, it is now the one used last.
+        self._buckets[name] = bucket
         return bucket
 
 
