@@ -53,15 +53,15 @@ CONNECT_TIMEOUT = 2.0
 
 #: Seconds an unused connection is kept. Less than a server keeps it
 #: (web.limits), so that no request goes into a connection being closed.
-IDLE = 30
+POOL_IDLE_TIMEOUT = 30
 
 #: Seconds for a whole call, and bytes read of its answer, where nothing else is said.
-TIMEOUT = 2.0
-SMALL_MAX = 64 * 1024
+CALL_TIMEOUT = 2.0
+SMALL_ANSWER_MAX = 64 * 1024
 
 #: Characters that are shown of what the other side says, or is blamed for: it goes into logs
 #: and other answers. Our own descriptions have some 250 at the most.
-TOLD_MAX = 500
+DESCRIPTION_MAX = 500
 
 #: Bytes of an answer's headers; our own have some hundreds. (Twisted bounds each line only.)
 HEADERS_MAX = 64 * 1024
@@ -208,8 +208,8 @@ class HttpTransport:
         method: str,
         url: str,
         body: bytes | None = None,
-        limit: int = SMALL_MAX,
-        within: float = TIMEOUT,
+        limit: int = SMALL_ANSWER_MAX,
+        within: float = CALL_TIMEOUT,
     ) -> bytes:
         """The body of a successful answer that is complete in time."""
         called, what = self._request(method, url, body, limit), f"{method} {url}"
@@ -220,7 +220,7 @@ class HttpTransport:
 
     async def _refusal(self, response: IResponse, within: float, what: str) -> Refused:
         """What the other side says with an answer that is an error."""
-        body = _Body(SMALL_MAX)
+        body = _Body(SMALL_ANSWER_MAX)
         response.deliverBody(body)
         answer = await self._in_time(_wait(body.complete), within, what)
         return Refused(response.code, _description(answer) or f"status {response.code}")
@@ -240,7 +240,7 @@ class HttpTransport:
                     raise CancelledError() from error  # Not for want of time: nobody waits for it.
                 raise Unavailable(f"{shown(what)}: no answer in time") from error
             # Whatever a broken network or a broken peer can cause.
-            told = shown(str(reason), TOLD_MAX) or type(reason).__name__
+            told = shown(str(reason), DESCRIPTION_MAX) or type(reason).__name__
             raise Unavailable(f"{shown(what)}: {told}") from error
         finally:
             if timer.active():
@@ -277,13 +277,13 @@ def make_agent(
 ) -> tuple[IAgent, HTTPConnectionPool]:
     """An agent on real connections, with a pool of its own; `authority` as for the endpoints."""
     pool = _Pool(reactor)
-    pool.cachedConnectionTimeout = IDLE
+    pool.cachedConnectionTimeout = POOL_IDLE_TIMEOUT
     return Agent.usingEndpointFactory(reactor, NumericEndpoints(reactor, authority), pool), pool
 
 
 def _description(answer: bytes) -> str:
     try:
-        return shown(msgspec.json.decode(answer, type=_Error).description, TOLD_MAX)
+        return shown(msgspec.json.decode(answer, type=_Error).description, DESCRIPTION_MAX)
     except UNREADABLE:
         return ""
 

@@ -17,7 +17,7 @@ from p2ptwisted.interfaces import IDownloads, IFileDigest
 from p2ptwisted.model import FetchStatus, Holders, ResourceInfo
 from p2ptwisted.node.library import Library
 from p2ptwisted.pieces import Digests
-from p2ptwisted.support.lifecycle import GRACE
+from p2ptwisted.support.lifecycle import STOP_GRACE
 from p2ptwisted.support.rate_limit import RateLimit
 from p2ptwisted.transfer.download import Download
 from p2ptwisted.transfer.part_file import PartFile
@@ -114,10 +114,10 @@ class Downloads(Service):
     # -- Service
 
     def stopService(self) -> Deferred[list[tuple[bool, None]]]:
-        """Begin none; those that run get GRACE to end, and what has come by then is kept."""
+        """Begin none; those that run get STOP_GRACE to end, and what has come by then is kept."""
         super().stopService()
         running = [entry.running for entry in self._entries.values() if entry.running is not None]
-        timers = [self._clock.callLater(GRACE, one.cancel) for one in running]
+        timers = [self._clock.callLater(STOP_GRACE, one.cancel) for one in running]
 
         def ended(result: list[tuple[bool, None]]) -> list[tuple[bool, None]]:
             for timer in timers:

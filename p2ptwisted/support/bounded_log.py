@@ -30,7 +30,7 @@ TRACEBACK_RATE, TRACEBACK_BURST = 0.1, 20
 KINDS_MAX = 500
 
 #: Seconds between two looks at what was left out.
-TELL_EVERY = 10.0
+REPORT_INTERVAL = 10.0
 
 #: Characters of a format by which kinds are told apart, and of the line that stands for them.
 _FORMAT_MAX, _EXAMPLE_MAX = 200, 100
@@ -76,7 +76,7 @@ class BoundedLog:
         kind.level = event.get("log_level", LogLevel.info)
         self._observer(_fitting(event))
 
-    def tell_left_out(self) -> None:
+    def report_left_out(self) -> None:
         """Write of each kind how many lines were left out since this was last called."""
         for kind in (*self._kinds.values(), self._others):
             count, kind.left_out = kind.left_out, 0

@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 #: Seconds that transfers under way get to finish when the daemon stops.
-GRACE = 5.0
+STOP_GRACE = 5.0
 
 #: Seconds of work between two turns of the reactor (Twisted's own figure).
 SLICE_TIME = 0.01

@@ -16,7 +16,7 @@ from p2ptwisted.node import downloads as fetches
 from p2ptwisted.node.downloads import RUNNING_MAX, Downloads
 from p2ptwisted.node.library import Library
 from p2ptwisted.pieces import Digests
-from p2ptwisted.support.lifecycle import GRACE
+from p2ptwisted.support.lifecycle import STOP_GRACE
 from p2ptwisted.support.rate_limit import RateLimit
 from p2ptwisted.test.node_fakes import one_by_one, open_descriptors
 from p2ptwisted.test.transfer_fakes import LENGTH, FakeHolder, SwarmClient, Wholes, cut, id_of
@@ -400,7 +400,7 @@ class ManyTests(FetchesCase):
         stopped = self.fetches.stopService()
         self.assertNoResult(stopped)
         self.assertRaises(Unavailable, self.fetches.start, id_of(b"another"))
-        self.pass_by(GRACE / 2)
+        self.pass_by(STOP_GRACE / 2)
         self.successResultOf(stopped)
         self.assertEqual(self.states(), ["done"] * RUNNING_MAX + ["waiting"])
         self.nothing_left()
@@ -409,10 +409,10 @@ class ManyTests(FetchesCase):
         """It breaks off what takes longer, and leaves nothing where no piece has come."""
         self.many(RUNNING_MAX + 1)
         for holder in self.swarm.peers.values():
-            holder.pause = 2 * GRACE
+            holder.pause = 2 * STOP_GRACE
         self.pass_by(0.03)
         stopped = self.fetches.stopService()
-        self.pass_by(GRACE + 0.1)
+        self.pass_by(STOP_GRACE + 0.1)
         self.successResultOf(stopped)
         self.assertEqual(self.states(), ["cancelled"] * RUNNING_MAX + ["waiting"])
         # Slices of work that were about to be done.

@@ -16,7 +16,7 @@ from twisted.internet.testing import MemoryReactor
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from p2ptwisted.client.transport import TIMEOUT
+from p2ptwisted.client.transport import CALL_TIMEOUT
 from p2ptwisted.config import NodeConfig
 from p2ptwisted.errors import InvalidInput, StartError, TooMuch, Unavailable, UnknownResource
 from p2ptwisted.interfaces import ILibrary, INode
@@ -622,7 +622,7 @@ class MakeNodeTests(SynchronousTestCase):
         """Where it has found none it stops just as well, after a goodbye in vain."""
         self.start(supernode="http://10.0.0.1:5000")
         stopped = self.service.stopService()
-        self.pass_time(TIMEOUT)
+        self.pass_time(CALL_TIMEOUT)
         self.successResultOf(stopped)
         self.assertEqual(self.host.sockets, [])
         self.assertEqual(self.host.getDelayedCalls(), [])
