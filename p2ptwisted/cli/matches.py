@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from msgspec import Struct
 from twisted.internet.defer import Deferred
 
-from p2ptwisted.client.api import LOCATIONS_MAX, Client
+from p2ptwisted.client.api import Client
+from p2ptwisted.client.supernode_client import LOCATIONS_MAX
 from p2ptwisted.support.lifecycle import all_of
 from p2ptwisted.support.round_robin import host_of, in_turns
 

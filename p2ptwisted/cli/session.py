@@ -14,7 +14,8 @@ from twisted.internet.defer import Deferred
 from p2ptwisted.cli.exit_status import ExitStatus, Problem
 from p2ptwisted.cli.matches import CANDIDATES_MAX, Match, going_round, held
 from p2ptwisted.cli.output import size_of
-from p2ptwisted.client.api import LOCATIONS_MAX, Client
+from p2ptwisted.client.api import Client
+from p2ptwisted.client.supernode_client import LOCATIONS_MAX
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.config import CommonConfig
 from p2ptwisted.errors import InvalidInput, Unavailable, UnknownResource

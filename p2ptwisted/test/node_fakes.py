@@ -38,7 +38,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import IResource
 from zope.interface import implementer
 
-from p2ptwisted.client.api import REGISTER_TIMEOUT, REGISTER_TIMEOUT_EACH, Client
+from p2ptwisted.client.api import Client
+from p2ptwisted.client.supernode_client import REGISTER_TIMEOUT, REGISTER_TIMEOUT_EACH
 from p2ptwisted.client.transport import CALL_TIMEOUT, Refused
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.interfaces import (

@@ -1,4 +1,4 @@
-"""Tests of `client` and the `calls` below it: Twisted's HTTP client, on connections in memory."""
+"""Tests of `p2ptwisted.client`, all of it: Twisted's HTTP client, on connections in memory."""
 
 import json
 from collections.abc import Coroutine
@@ -12,14 +12,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface.verify import verifyObject
 
-from p2ptwisted.client.api import (
-    ANSWER_MAX,
+from p2ptwisted.client.answers import ANSWER_MAX
+from p2ptwisted.client.api import make_client
+from p2ptwisted.client.body_receiver import ContentSink
+from p2ptwisted.client.supernode_client import (
     LOCATIONS_MAX,
     REGISTER_TIMEOUT,
     REGISTER_TIMEOUT_EACH,
-    make_client,
 )
-from p2ptwisted.client.body_receiver import ContentSink
 from p2ptwisted.client.transport import (
     CALL_TIMEOUT,
     CONNECT_TIMEOUT,
