@@ -39,7 +39,7 @@ from p2ptwisted.support.lifecycle import (
     make_cooperator,
     together,
 )
-from p2ptwisted.support.locations import OwnLocation, parse_location, resolver
+from p2ptwisted.support.locations import OwnLocation, location_resolver, parse_location
 from p2ptwisted.support.rate_limit import RateLimit, TokenBuckets
 from p2ptwisted.transfer.file_digest import follower
 from p2ptwisted.transfer.part_file import PartFile
@@ -239,7 +239,7 @@ def make_node(
         lambda: [*library.resources(), *fetches.resources()],
         name,
         own_location.towards,
-        [resolver(reactor, host, port) for host, port in config.supernodes],
+        [location_resolver(reactor, host, port) for host, port in config.supernodes],
         lambda: overlay.search_all(SUPERNODE_ID),
     )
     library.watch(membership.changed)

@@ -167,7 +167,7 @@ def _resolver_chain(reactor: IReactorCore) -> ResolverChain:
     return ResolverChain([Hosts(), Resolver(resolv="/etc/resolv.conf", reactor=reactor)])
 
 
-def resolver(reactor: IReactorCore, host: str, port: int) -> Callable[[], Awaitable[str]]:
+def location_resolver(reactor: IReactorCore, host: str, port: int) -> Callable[[], Awaitable[str]]:
     """
     Return a function that looks up a host that a user named, and returns its location.
 

@@ -20,11 +20,11 @@ from p2ptwisted.support.locations import (
     Location,
     OwnLocation,
     address_towards,
+    location_resolver,
     parse_host,
     parse_location,
     parse_supernode_url,
     resolve,
-    resolver,
     split_location,
 )
 from p2ptwisted.test.support.fake_kernel import FakeKernel
@@ -279,7 +279,7 @@ class ResolveTests(SynchronousTestCase):
         """A supernode whose name can't be resolved any more is where it was."""
         server = FakeResolver(Record_A("10.0.0.7"))
         self.resolvers(FakeResolver(), server)
-        resolved = resolver(self.reactor, "rack7", 5000)
+        resolved = location_resolver(self.reactor, "rack7", 5000)
         for payloads, location in (
             ((Record_A("10.0.0.7"),), "10.0.0.7:5000"),
             ((), "10.0.0.7:5000"),

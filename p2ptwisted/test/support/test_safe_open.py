@@ -5,7 +5,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2ptwisted.support import safe_open as beneath
+from p2ptwisted.support import safe_open
 from p2ptwisted.support.safe_open import (
     LeadsOut,
     NotRegular,
@@ -93,14 +93,14 @@ class OpenBeneathTests(BeneathCase):
 
     def test_folder_swapped_on_the_way(self) -> None:
         """Nor does a folder lead out that is a link by the time when its file is opened."""
-        opened = beneath.open_regular
+        opened = safe_open.open_regular
 
         def swap(name: str, *flags: int, dir_fd: int) -> int:
             (self.folder / "sub").rename(self.folder / "moved")
             self.link("sub", "../private")
             return opened(name, *flags, dir_fd=dir_fd)
 
-        patched = self.patch(beneath, "open_regular", swap)
+        patched = self.patch(safe_open, "open_regular", swap)
         self.assertEqual(self.read("sub/file"), b"content")
         patched.restore()
         self.assertRaises(LeadsOut, self.read, "sub/file")
@@ -108,7 +108,7 @@ class OpenBeneathTests(BeneathCase):
     def test_where_links_cannot_be_judged(self) -> None:
         """On a system that doesn't tell where a link has led, none is followed."""
         self.link("link", "sub/file")
-        self.patch(beneath, "_PATH_ONLY", None)
+        self.patch(safe_open, "_PATH_ONLY", None)
         self.assertRaises(LeadsOut, self.read, "link")
         self.assertEqual(self.read("sub/file"), b"content")
 
