@@ -14,7 +14,8 @@ from p2ptwisted.model import SUPERNODE_ID
 from p2ptwisted.protocols.datagrams import DATAGRAM_MAX, LOCATIONS_MAX, SearchRequest, decode
 from p2ptwisted.protocols.multicast import MulticastOverlay
 from p2ptwisted.protocols.sockets import MulticastGroup
-from p2ptwisted.support.locations import is_loopback, parse_location
+from p2ptwisted.support.address_policy import is_loopback
+from p2ptwisted.support.locations import parse_location
 from p2ptwisted.test.fakes import Network, make_peer
 
 GROUP = ("239.255.43.21", 4321)

@@ -23,7 +23,7 @@ from twisted.python.usage import Options
 
 from p2ptwisted.config import CommonConfig, load_config
 from p2ptwisted.errors import StartError
-from p2ptwisted.support.bounded_log import TELL_EVERY, BoundedLog
+from p2ptwisted.support.bounded_log import REPORT_INTERVAL, BoundedLog
 from p2ptwisted.support.escaping import printable
 from p2ptwisted.support.import_path import forget_working_directory
 from p2ptwisted.support.twisted_internals.reactor import set_reactor_clock
@@ -184,7 +184,7 @@ class Daemon(Service):
 
     def _report_left_out(self) -> None:
         if self._log is not None:
-            self._log.tell_left_out()
+            self._log.report_left_out()
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
@@ -199,7 +199,7 @@ class Daemon(Service):
             self._service.startService()
         except StartError as error:
             refuse(self._role, error)
-        self._reporting.start(TELL_EVERY, now=False)
+        self._reporting.start(REPORT_INTERVAL, now=False)
         # What was imported stays: going through it for garbage again and again
         # would hold the reactor for 25 ms each time.
         gc.collect()

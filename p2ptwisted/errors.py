@@ -1,13 +1,13 @@
 """
-What can go wrong that a caller can do something about.
+The errors that a caller can do something about.
 
-Raised by every part, each with a message fit to be shown to a person as it
+Every package raises them, with a message that can be shown to a person as it
 is. `web.error_responses` maps them to HTTP statuses; nothing here knows HTTP.
 """
 
 
 class InvalidInput(ValueError):
-    """What somebody gave us is not of the form it must have."""
+    """A value from outside doesn't have the form that it must have."""
 
 
 class NotAllowed(Exception):
@@ -19,7 +19,7 @@ class NotSigned(Exception):
 
 
 class TooMuch(Exception):
-    """The caller asks more than its share; in a moment it may again."""
+    """The caller has used up its share of requests; it may ask again in a moment."""
 
 
 class UnknownNode(Exception):
@@ -27,11 +27,11 @@ class UnknownNode(Exception):
 
 
 class UnknownResource(Exception):
-    """Nobody has that resource."""
+    """No resource with that id is known here."""
 
 
 class Unavailable(Exception):
-    """It can't be done now, but may be in a moment."""
+    """It can't be done now, but perhaps in a moment."""
 
 
 class OlderProgram(Unavailable):
@@ -39,4 +39,4 @@ class OlderProgram(Unavailable):
 
 
 class StartError(Exception):
-    """The daemon can't start; the message is the one line its user sees."""
+    """The daemon can't start; the message is the one line that its user sees."""

@@ -5,7 +5,7 @@ import socket
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2ptwisted.client.api import MANIFEST_MAX
+from p2ptwisted.client.node_client import MANIFEST_MAX
 from p2ptwisted.pieces import MIB
 
 from .bad_holders import BadHolder, Endless, EndlessPieces, Redirecting

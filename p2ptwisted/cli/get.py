@@ -20,8 +20,8 @@ from p2ptwisted.cli.session import Session, unique
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.node.service import INodeReactor
 from p2ptwisted.support.lifecycle import all_of, make_cooperator
+from p2ptwisted.support.rate_limit import RateLimit
 from p2ptwisted.support.safe_open import open_regular
-from p2ptwisted.support.throttle import RateLimit
 from p2ptwisted.transfer.download import RUNNING_MAX, Download
 from p2ptwisted.transfer.file_digest import follower
 from p2ptwisted.transfer.part_file import SLICE

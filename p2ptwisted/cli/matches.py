@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from msgspec import Struct
 from twisted.internet.defer import Deferred
 
-from p2ptwisted.client.api import LOCATIONS_MAX, Client
+from p2ptwisted.client.api import Client
+from p2ptwisted.client.supernode_client import LOCATIONS_MAX
 from p2ptwisted.support.lifecycle import all_of
 from p2ptwisted.support.round_robin import host_of, in_turns
 
 #: Resources that are looked at, and holders that are asked of each: all at once, for
-#: `calls.TIMEOUT` at the most, so there must not be too many.
+#: `transport.CALL_TIMEOUT` at the most, so there must not be too many.
 CANDIDATES_MAX, HOLDERS_MAX = 32, 4
 
 

@@ -14,7 +14,8 @@ from twisted.internet.defer import Deferred
 from p2ptwisted.cli.exit_status import ExitStatus, Problem
 from p2ptwisted.cli.matches import CANDIDATES_MAX, Match, going_round, held
 from p2ptwisted.cli.output import size_of
-from p2ptwisted.client.api import LOCATIONS_MAX, Client
+from p2ptwisted.client.api import Client
+from p2ptwisted.client.supernode_client import LOCATIONS_MAX
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.config import CommonConfig
 from p2ptwisted.errors import InvalidInput, Unavailable, UnknownResource
@@ -23,15 +24,10 @@ from p2ptwisted.node.service import INodeReactor
 from p2ptwisted.protocols.datagram_auth import DatagramAuth
 from p2ptwisted.protocols.multicast import DISCOVERY_TIMEOUT, MulticastOverlay
 from p2ptwisted.protocols.network_interfaces import check_selection
+from p2ptwisted.support.address_policy import is_loopback, is_own
 from p2ptwisted.support.escaping import shown
 from p2ptwisted.support.lifecycle import all_of
-from p2ptwisted.support.locations import (
-    is_loopback,
-    is_own,
-    parse_location,
-    parse_supernode_url,
-    resolve,
-)
+from p2ptwisted.support.locations import parse_location, parse_supernode_url, resolve
 from p2ptwisted.support.round_robin import in_turns
 
 #: Characters of each of the names that a search could mean.

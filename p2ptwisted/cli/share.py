@@ -19,8 +19,9 @@ from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import OlderProgram, Unavailable
 from p2ptwisted.node.folder_walk import walk
 from p2ptwisted.node.service import INodeReactor
+from p2ptwisted.support.address_policy import is_own
 from p2ptwisted.support.lifecycle import make_cooperator
-from p2ptwisted.support.locations import is_own, parse_location
+from p2ptwisted.support.locations import parse_location
 from p2ptwisted.support.safe_open import open_beneath, open_folder
 from p2ptwisted.transfer.part_file import SLICE
 from p2ptwisted.transfer.target_folder import TargetFolder

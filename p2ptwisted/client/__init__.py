@@ -1,1 +1,1 @@
-"""HTTP to other members: connections and their bounds, and a method for each route."""
+"""The HTTP client of both APIs: calls to nodes and supernodes, of ours and of other programs."""

@@ -1,4 +1,4 @@
-"""Taking in content that comes over HTTP: as it comes, at a bounded rate, and not for ever."""
+"""Receiving content over HTTP: piece by piece as it arrives, at a limited rate, with a timeout."""
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, ITransport
@@ -10,27 +10,31 @@ from p2ptwisted.errors import Unavailable
 
 
 class ContentSink:
-    """Takes what a holder sends of a resource."""
+    """Takes the content of a resource that a holder sends."""
 
     def began(self, start: int, stop: int) -> bool:
-        """These bytes are about to come; False to refuse them."""
+        """The bytes from `start` to before `stop` are about to arrive; False to refuse them."""
         raise NotImplementedError
 
     def received(self, data: bytes) -> float | None:
-        """The next bytes; seconds to wait before more, or None where no more is wanted."""
+        """Take the next bytes; returns seconds to wait before more, or None to end it."""
         raise NotImplementedError
 
 
 class BodyReceiver(Protocol):
-    """Hands an answer's body on as it comes, and ends a connection that falls silent."""
+    """
+    Passes an answer's body to a sink as it arrives, and closes a connection that falls silent.
+
+    `complete` fires when all of it has arrived, or fails with Unavailable or what the
+    sink raised.
+    """
 
     transport: ITransport
 
-    def __init__(
-        self, clock: IReactorTime, stream: ContentSink, length: int, silence: float
-    ) -> None:
+    def __init__(self, clock: IReactorTime, sink: ContentSink, length: int, silence: float) -> None:
+        """`length`: bytes of the body; `silence`: seconds without a byte that end it."""
         self._clock = clock
-        self._stream = stream
+        self._sink = sink
         self._left = length
         self._silence = silence
         self._timer = clock.callLater(silence, self._silent)
@@ -43,12 +47,12 @@ class BodyReceiver(Protocol):
         self._timer.reset(self._silence)
         self._left -= len(data)
         try:
-            pause = self._stream.received(data) if self._left >= 0 else None
+            pause = self._sink.received(data) if self._left >= 0 else None
         except Exception:
             self._break_off(Failure())
             return
         if self.complete.called:
-            return  # Cancelled by what these bytes have set off.
+            return  # Cancelled by the sink.
         if pause is None:
             self._break_off(Failure(Unavailable("more than was wanted")))
         elif pause > 0 and self._left:

@@ -1,9 +1,9 @@
 """
-Calls to other members over HTTP, whatever they are about; the only module that
-knows treq.
+HTTP calls to other members, whatever they are about; the only module that knows treq.
 
-Every call is bounded in time and size, follows no redirect, and goes to a
-numeric address, for anything else would start a thread.
+Every call is limited in time and size, follows no redirect, and goes to a
+numeric address, because a host name would start a thread. The calls of each
+API are in `node_client` and `supernode_client`.
 """
 
 from collections.abc import Coroutine
@@ -51,25 +51,25 @@ from p2ptwisted.support.twisted_internals.http_client import (
 #: Seconds to connect; a host that is up answers in milliseconds.
 CONNECT_TIMEOUT = 2.0
 
-#: Seconds an unused connection is kept. Less than a server keeps it
-#: (web.limits), so that no request goes into a connection being closed.
-IDLE = 30
+#: Seconds for which an unused connection is kept. Less than a server keeps it
+#: (`web.server.settings`), so that no request goes into a connection being closed.
+POOL_IDLE_TIMEOUT = 30
 
-#: Seconds for a whole call, and bytes read of its answer, where nothing else is said.
-TIMEOUT = 2.0
-SMALL_MAX = 64 * 1024
+#: Seconds for a call with its answer, and bytes read of the answer, by default.
+CALL_TIMEOUT = 2.0
+SMALL_ANSWER_MAX = 64 * 1024
 
-#: Characters that are shown of what the other side says, or is blamed for: it goes into logs
-#: and other answers. Our own descriptions have some 250 at the most.
-TOLD_MAX = 500
+#: Characters shown of an error's description that comes from the other side: it goes into
+#: logs and other answers. Our own descriptions have at most some 250.
+DESCRIPTION_MAX = 500
 
 #: Bytes of an answer's headers; our own have some hundreds. (Twisted bounds each line only.)
 HEADERS_MAX = 64 * 1024
 
-#: Statuses of a member that is well, and has too much to do.
+#: Statuses of a member that is well, but has too much to do.
 BUSY_STATUSES = (429, 503)
 
-#: What comes of a call that was broken off, before or after it was connected.
+#: How a call fails that was cancelled, before or after it was connected.
 _CANCELLED = (CancelledError, ConnectingCancelledError)
 
 _T = TypeVar("_T")
@@ -82,14 +82,14 @@ class IClientReactor(IReactorTCP, IReactorTime):
 @implementer(IAgentEndpointFactory)
 class NumericEndpoints:
     """
-    Endpoints for numeric addresses. Agent's own resolve names on a thread pool.
+    Makes endpoints for numeric addresses. Agent's own resolve names on a thread pool.
 
-    Whether TLS is spoken is a matter of the whole group, so no location says
-    it, and every URL of this client's begins with `http:`.
+    All members of a group use TLS or none does, so locations don't say which,
+    and every URL of this client begins with `http:`.
     """
 
     def __init__(self, reactor: IClientReactor, authority: TrustedAuthority | None = None) -> None:
-        """With an `authority`, TLS with whom it has signed a certificate for; none: plain TCP."""
+        """`authority`: use TLS, with hosts that have a certificate of it; None: plain TCP."""
         self._reactor = reactor
         self._authority = authority
 
@@ -102,7 +102,7 @@ class NumericEndpoints:
 
 
 class Refused(Exception):
-    """The other side answered with an error."""
+    """The other side answered with an error status, and this description."""
 
     def __init__(self, status: int, description: str) -> None:
         super().__init__(description)
@@ -110,6 +110,8 @@ class Refused(Exception):
 
 
 class _Error(msgspec.Struct):
+    """The body of an answer that is an error."""
+
     description: str = ""
 
 
@@ -138,12 +140,12 @@ class _Bounded(ExposedClientProtocol):
 _Pool = pool_class(_Bounded)
 
 
-class _Body(Protocol):
+class _BodyCollector(Protocol):
     """
-    Reads an answer's body, up to a limit.
+    Collects an answer's body, up to a limit in bytes.
 
-    treq's own collector keeps the connection when it is cancelled; a peer
-    that never ends its answer would cost a socket every time.
+    treq's own collector keeps the connection open when it is cancelled, so each
+    answer that never ends would cost a socket.
     """
 
     transport: ITransport
@@ -161,16 +163,16 @@ class _Body(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         # PotentialDataLoss: an answer without a length, ended by closing.
-        whole = reason.check(ResponseDone, PotentialDataLoss)
-        self._end(bytes(self._read) if whole else reason)
+        is_complete = reason.check(ResponseDone, PotentialDataLoss)
+        self._end(bytes(self._read) if is_complete else reason)
 
     def _end(self, result: bytes | Failure) -> None:
         if not self.complete.called:
             self.complete.callback(result)
 
 
-class _Unwanted(Protocol):
-    """Closes the connection of an answer that is of no use."""
+class _Discard(Protocol):
+    """Closes the connection of an answer that nobody needs."""
 
     transport: ITransport
 
@@ -179,7 +181,7 @@ class _Unwanted(Protocol):
 
 
 class HttpTransport:
-    """Makes calls, on connections that it keeps for the next ones."""
+    """Makes calls, on connections that are kept for later calls."""
 
     def __init__(
         self,
@@ -189,9 +191,9 @@ class HttpTransport:
         signatures: HttpSignatures | None = None,
     ) -> None:
         """
-        `pool` is the agent's, to be closed with this caller.
+        `pool`: the agent's connection pool, which `close` closes.
 
-        `signatures` signs every call, for a closed group.
+        `signatures`: signs every call, in a closed group.
         """
         self._clock = clock
         self._http = HTTPClient(agent)
@@ -208,10 +210,15 @@ class HttpTransport:
         method: str,
         url: str,
         body: bytes | None = None,
-        limit: int = SMALL_MAX,
-        within: float = TIMEOUT,
+        limit: int = SMALL_ANSWER_MAX,
+        within: float = CALL_TIMEOUT,
     ) -> bytes:
-        """The body of a successful answer that is complete in time."""
+        """
+        Make a call and return the body of its answer.
+
+        `limit`: bytes of the answer; `within`: seconds for all of it. Raises
+        Refused for an error status, and Unavailable for any other failure.
+        """
         called, what = self._request(method, url, body, limit), f"{method} {url}"
         status, answer = await self._in_time(called, within, what)
         if status >= 300:
@@ -219,14 +226,18 @@ class HttpTransport:
         return answer
 
     async def _refusal(self, response: IResponse, within: float, what: str) -> Refused:
-        """What the other side says with an answer that is an error."""
-        body = _Body(SMALL_MAX)
+        """Read the description from an error's answer, and return it as Refused."""
+        body = _BodyCollector(SMALL_ANSWER_MAX)
         response.deliverBody(body)
         answer = await self._in_time(_wait(body.complete), within, what)
         return Refused(response.code, _description(answer) or f"status {response.code}")
 
     async def _in_time(self, call: Coroutine[Any, Any, _T], seconds: float, what: str) -> _T:
-        """What the call gives; raises Unavailable where it fails or takes longer."""
+        """
+        Await a call for so many seconds and return its result; `what` names it in messages.
+
+        Raises Unavailable where it fails or takes longer.
+        """
         called = Deferred.fromCoroutine(call)
         timer = self._clock.callLater(seconds, called.cancel)
         try:
@@ -237,16 +248,17 @@ class HttpTransport:
             reason = _reason(error)
             if isinstance(reason, _CANCELLED):
                 if timer.active():
-                    raise CancelledError() from error  # Not for want of time: nobody waits for it.
+                    raise CancelledError() from error  # Not a timeout: the caller was cancelled.
                 raise Unavailable(f"{shown(what)}: no answer in time") from error
-            # Whatever a broken network or a broken peer can cause.
-            told = shown(str(reason), TOLD_MAX) or type(reason).__name__
-            raise Unavailable(f"{shown(what)}: {told}") from error
+            # Anything that a broken network or a broken peer can cause.
+            description = shown(str(reason), DESCRIPTION_MAX) or type(reason).__name__
+            raise Unavailable(f"{shown(what)}: {description}") from error
         finally:
             if timer.active():
                 timer.cancel()
 
     async def _send(self, method: str, url: str, body: bytes | None) -> IResponse:
+        """Send a request, signed in a closed group; returns the answer, its body still unread."""
         headers = Headers({} if body is None else {"content-type": ["application/json"]})
         if self._signatures is not None:
             for name, value in self._signatures.sign(method, url, body).items():
@@ -261,35 +273,37 @@ class HttpTransport:
     async def _request(
         self, method: str, url: str, body: bytes | None, limit: int
     ) -> tuple[int, bytes]:
+        """Send a request; returns the status and the body of its answer."""
         response = await self._send(method, url, body)
-        body_read = _Body(limit)
+        body_read = _BodyCollector(limit)
         response.deliverBody(body_read)
         return response.code, await body_read.complete
 
 
 def drop(response: IResponse) -> None:
-    """Want nothing more of an answer."""
-    response.deliverBody(_Unwanted())
+    """Discard the rest of an answer, by closing its connection."""
+    response.deliverBody(_Discard())
 
 
 def make_agent(
     reactor: IClientReactor, authority: TrustedAuthority | None = None
 ) -> tuple[IAgent, HTTPConnectionPool]:
-    """An agent on real connections, with a pool of its own; `authority` as for the endpoints."""
+    """Return an agent on real connections, and its pool; `authority` as for NumericEndpoints."""
     pool = _Pool(reactor)
-    pool.cachedConnectionTimeout = IDLE
+    pool.cachedConnectionTimeout = POOL_IDLE_TIMEOUT
     return Agent.usingEndpointFactory(reactor, NumericEndpoints(reactor, authority), pool), pool
 
 
 def _description(answer: bytes) -> str:
+    """Return the description in an error's answer; empty if there is none."""
     try:
-        return shown(msgspec.json.decode(answer, type=_Error).description, TOLD_MAX)
+        return shown(msgspec.json.decode(answer, type=_Error).description, DESCRIPTION_MAX)
     except UNREADABLE:
         return ""
 
 
 def _reason(error: BaseException) -> BaseException:
-    """What Twisted has wrapped."""
+    """Return the exception that Twisted has wrapped."""
     wrappers = (RequestGenerationFailed, RequestTransmissionFailed, ResponseFailed)
     while isinstance(error, wrappers) and error.reasons:
         error = error.reasons[0].value

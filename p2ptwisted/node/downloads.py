@@ -20,8 +20,8 @@ from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.interfaces import IDownloads, IFileDigest, ILibrary
 from p2ptwisted.model import DownloadStatus, Holders, ResourceInfo
 from p2ptwisted.pieces import Digests
-from p2ptwisted.support.lifecycle import GRACE
-from p2ptwisted.support.throttle import RateLimit
+from p2ptwisted.support.lifecycle import STOP_GRACE
+from p2ptwisted.support.rate_limit import RateLimit
 from p2ptwisted.transfer.download import RUNNING_MAX, Download
 from p2ptwisted.transfer.part_file import PartFile
 from p2ptwisted.transfer.safe_names import place
@@ -123,10 +123,10 @@ class Downloads(Service):
     # -- Service
 
     def stopService(self) -> Deferred[list[tuple[bool, None]]]:
-        """Begin no more; those that run get GRACE to end, and what has come by then is kept."""
+        """Begin no more; those that run get STOP_GRACE to end, and what has come is kept."""
         super().stopService()
         running = [entry.running for entry in self._entries.values() if entry.running is not None]
-        timers = [self._clock.callLater(GRACE, download.cancel) for download in running]
+        timers = [self._clock.callLater(STOP_GRACE, download.cancel) for download in running]
 
         def ended(result: list[tuple[bool, None]]) -> list[tuple[bool, None]]:
             for timer in timers:

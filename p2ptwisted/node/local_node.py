@@ -20,7 +20,8 @@ from p2ptwisted.model import SUPERNODE_ID, Health, Holders, Holding, ResourceInf
 from p2ptwisted.node.membership import Membership
 from p2ptwisted.node.uploads import Uploads
 from p2ptwisted.pieces import Pieces, decode_set, every_piece
-from p2ptwisted.support.locations import OwnLocation, is_loopback, parse_location
+from p2ptwisted.support.address_policy import is_loopback
+from p2ptwisted.support.locations import OwnLocation, parse_location
 from p2ptwisted.support.rate_limit import TokenBuckets
 from p2ptwisted.transfer.part_file import PartFile
 

@@ -33,8 +33,8 @@ from p2ptwisted.support.lifecycle import (
     make_cooperator,
     together,
 )
-from p2ptwisted.support.locations import OwnLocation, resolver
-from p2ptwisted.support.throttle import RateLimit
+from p2ptwisted.support.locations import OwnLocation, location_resolver
+from p2ptwisted.support.rate_limit import RateLimit
 from p2ptwisted.transfer.file_digest import follower
 from p2ptwisted.web.authentication import make_authenticator
 from p2ptwisted.web.node_routes import BODY_MAX, NodeApi
@@ -79,7 +79,7 @@ def make_node(
         lambda: [*library.resources(), *downloads.resources()],
         name,
         own_location.towards,
-        [resolver(reactor, host, port) for host, port in config.supernodes],
+        [location_resolver(reactor, host, port) for host, port in config.supernodes],
         lambda: overlay.search_all(SUPERNODE_ID),
     )
     library.watch(membership.changed)

@@ -1,13 +1,14 @@
 """A node's uploads: how many at once, how fast, and which pieces first."""
 
-from collections import Counter, OrderedDict
+from collections import Counter
 
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.interfaces import IUpload
-from p2ptwisted.support.throttle import RateLimit
+from p2ptwisted.support.expiring import BoundedDict
+from p2ptwisted.support.rate_limit import RateLimit
 from p2ptwisted.transfer.piece_selector import PieceSelector
 
 #: Resources whose piece selector is remembered: those asked for most recently.
@@ -26,7 +27,7 @@ class Uploads:
         self._throttle = throttle
         #: How many are under way to each client.
         self._active: Counter[str] = Counter()
-        self._selectors: OrderedDict[str, PieceSelector] = OrderedDict()
+        self._selectors: BoundedDict[str, PieceSelector] = BoundedDict(SELECTORS_MAX)
 
     def begin(self, client: str) -> "Upload":
         """
@@ -53,10 +54,7 @@ class Uploads:
         if not pieces:
             raise UnknownResource(f"none of the pieces of {id} that you want is here")
         upload = self.begin(client)
-        selector = self._selectors.setdefault(id, PieceSelector())
-        self._selectors.move_to_end(id)
-        if len(self._selectors) > SELECTORS_MAX:
-            self._selectors.popitem(last=False)
+        selector = self._selectors[id] = self._selectors.get(id) or PieceSelector()
         chosen = selector.choose(pieces, client)
         upload.selector = selector
         selector.began()

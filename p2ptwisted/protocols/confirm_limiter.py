@@ -9,6 +9,7 @@ an argument.
 from collections import OrderedDict
 from collections.abc import Callable
 
+from p2ptwisted.support.expiring import ExpiringDict
 from p2ptwisted.support.rate_limit import TokenBucket
 
 #: Questions a second that may not be answered with yes, and how many at once; each is a call
@@ -47,13 +48,15 @@ class ConfirmLimiter:
         #: Questions that wait for HOLD_DELAY, with when they are due; the oldest first.
         self._held: OrderedDict[Question, float] = OrderedDict()
         self._asking: set[Question] = set()
-        #: By question, when it was answered and how: None for no answer. The oldest first.
-        self._answers: OrderedDict[Question, tuple[float, bool | None]] = OrderedDict()
+        #: How each question was answered: None for no answer.
+        self._answers: ExpiringDict[Question, bool | None] = ExpiringDict(
+            ANSWERS_MAX, ANSWER_MEMORY
+        )
 
     def answer(self, question: Question, now: float) -> bool | None:
         """Returns what was answered within ANSWER_MEMORY; None if that is not known."""
-        at, holds = self._answers.get(question, (0.0, None))
-        return holds if now < at + ANSWER_MEMORY else None
+        self._answers.expire(now)
+        return self._answers.get(question)
 
     def want(self, question: Question, now: float, hold: bool = False) -> bool:
         """
@@ -108,10 +111,7 @@ class ConfirmLimiter:
         self._asking.discard(question)
         if holds:
             self._bucket.give_back()
-        self._answers[question] = now, holds
-        self._answers.move_to_end(question)
-        if len(self._answers) > ANSWERS_MAX:
-            self._answers.popitem(last=False)
+        self._answers.set(question, holds, now)
 
     @property
     def is_full(self) -> bool:
@@ -127,5 +127,5 @@ class ConfirmLimiter:
         return question in self._asking or question in self._due or question in self._held
 
     def _had_no_answer(self, question: Question, now: float) -> bool:
-        at, holds = self._answers.get(question, (now - ANSWER_MEMORY, True))
-        return holds is None and now < at + ANSWER_MEMORY
+        self._answers.expire(now)
+        return self._answers.get(question, True) is None

@@ -15,6 +15,7 @@ from itertools import islice
 from p2ptwisted.model import SUPERNODE_ID
 from p2ptwisted.protocols.datagrams import FoundReply, NotFoundReply, SearchRequest
 from p2ptwisted.protocols.search import DENIED_MAX, Search
+from p2ptwisted.support.expiring import BoundedDict, ExpiringDict
 from p2ptwisted.support.rate_limit import TokenBucket
 
 #: Seconds for which a supernode counts as present after it was last heard.
@@ -75,12 +76,12 @@ class Searches:
         self._no_peers_timeout = min(timeout, no_peers_timeout)
         self._by_tag: dict[str, Search] = {}
         self._by_question: dict[tuple[str, bool], Search] = {}
-        self._peers: OrderedDict[str, float] = OrderedDict()
-        self._misses: OrderedDict[str, float] = OrderedDict()
+        self._peers: ExpiringDict[str, None] = ExpiringDict(PEERS_MAX, PEER_MEMORY)
+        self._misses: ExpiringDict[str, None] = ExpiringDict(MISSES_MAX, MISS_MEMORY)
         #: Peers that answer with our tags, so that what they say without is not for us.
-        self._tagging: OrderedDict[str, None] = OrderedDict()
-        #: By id, when the last search ended and who had said no; the oldest first.
-        self._ended: OrderedDict[str, tuple[float, set[str]]] = OrderedDict()
+        self._tagging: BoundedDict[str, None] = BoundedDict(PEERS_MAX)
+        #: By id, who had said no when the last search ended.
+        self._ended: ExpiringDict[str, set[str]] = ExpiringDict(ENDED_MAX, LATE)
         #: When untagged replies last came that nobody could look into, by sender, the oldest
         #: first; and the last of those whose senders are forgotten.
         self._unchecked: OrderedDict[str, float] = OrderedDict()
@@ -97,15 +98,15 @@ class Searches:
 
     def peers(self, now: float) -> list[str]:
         """Returns the names of the supernodes heard within PEER_MEMORY."""
-        while self._peers and next(iter(self._peers.values())) <= now - PEER_MEMORY:
-            self._peers.popitem(last=False)
+        self._peers.expire(now)
         return list(self._peers)
 
     # -- asking
 
     def is_known_miss(self, id: str, now: float) -> bool:
         """Whether a search for `id` found nothing a moment ago (MISS_MEMORY)."""
-        return self._misses.get(id, now) > now
+        self._misses.expire(now)
+        return id in self._misses
 
     def joined(self, id: str, everyone: bool) -> Search | None:
         """Returns the search under way that asks just this, if there is one."""
@@ -130,18 +131,12 @@ class Searches:
             return False
         del self._by_question[(search.id, search.everyone)]
         if search.id != SUPERNODE_ID:
-            self._ended[search.id] = now, search.denied
-            self._ended.move_to_end(search.id)
-            if len(self._ended) > ENDED_MAX:
-                self._ended.popitem(last=False)
+            self._ended.set(search.id, search.denied, now)
         if search.locations:
             self._bucket.give_back()
-            self._misses.pop(search.id, None)
+            self._misses.discard(search.id)
         elif search.id != SUPERNODE_ID and not self.is_in_doubt(search):
-            self._misses[search.id] = now + MISS_MEMORY
-            self._misses.move_to_end(search.id)
-            if len(self._misses) > MISSES_MAX:
-                self._misses.popitem(last=False)
+            self._misses.set(search.id, None, now)
         return True
 
     # -- being answered
@@ -159,10 +154,7 @@ class Searches:
             and not _UUID.fullmatch(message.name)
         ):
             return
-        self._peers[message.name] = now
-        self._peers.move_to_end(message.name)
-        if len(self._peers) > PEERS_MAX:
-            self._peers.popitem(last=False)
+        self._peers.set(message.name, None, now)
 
     def found(self, message: FoundReply) -> Search | None:
         """Credit a tagged found reply to the search that it answers, and return that, if any."""
@@ -181,7 +173,7 @@ class Searches:
                 self._tags(message.name)
         else:
             searches = self.of(message.id)
-            _, denied = self._ended.get(message.id, (0.0, set[str]()))
+            denied = self._ended.get(message.id, set[str]())
             if len(denied) < DENIED_MAX:
                 denied.add(message.name)
         for search in searches:
@@ -195,9 +187,6 @@ class Searches:
 
     def _tags(self, name: str) -> None:
         self._tagging[name] = None
-        self._tagging.move_to_end(name)
-        if len(self._tagging) > PEERS_MAX:
-            self._tagging.popitem(last=False)
 
     # -- being answered without a tag: a found reply then doesn't say what it is about
 
@@ -226,9 +215,8 @@ class Searches:
         candidates = list(islice(self.candidates(name), 3))
         if len({search.id for search in candidates}) != 1:
             return []
-        while self._ended and next(iter(self._ended.values()))[0] <= now - LATE:
-            self._ended.popitem(last=False)
-        for id, (_, denied) in self._ended.items():
+        self._ended.expire(now)
+        for id, denied in self._ended.items():
             if id != candidates[0].id and name not in denied:
                 return []
         return candidates

@@ -1,1 +1,1 @@
-"""Keys, signatures and certificates: how members prove who they are."""
+"""How members prove who they are: the group's key, signatures, TLS, and the files of these."""

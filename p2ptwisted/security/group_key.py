@@ -1,8 +1,8 @@
 """
-The key of a closed group: a file that every member has, and what is made of it.
+The key of a closed group: reading its file, which every member has, and deriving keys.
 
-Datagrams and HTTP calls are proved with keys of their own, derived by HKDF
-(RFC 5869), so that no proof of one kind passes for one of the other.
+Datagrams and HTTP calls are signed with different keys, derived by HKDF
+(RFC 5869), so that a signature of one kind never passes for the other.
 """
 
 import os
@@ -17,16 +17,16 @@ from p2ptwisted.security.private_files import read_file
 #: Bytes of a key file: fewer could be guessed, more is some other file.
 KEY_MIN, KEY_MAX = 32, 4096
 
-#: Bytes of a derived key, as many as SHA-256 gives.
-DERIVED = 32
+#: Length of a derived key: that of a SHA-256 digest.
+DERIVED_BYTES = 32
 
 
 class GroupKey:
-    """What a member proves itself with. It shows itself in no log."""
+    """The keys that a member signs with. Its repr is fit for a log: it holds no key."""
 
     def __init__(self, secret: bytes) -> None:
-        self.datagrams = _derived(secret, b"p2ptwisted datagrams")
-        self.http = _derived(secret, b"p2ptwisted http")
+        self.datagrams = _derive_key(secret, b"p2ptwisted datagrams")
+        self.http = _derive_key(secret, b"p2ptwisted http")
 
     def __repr__(self) -> str:
         return "<GroupKey>"
@@ -34,9 +34,9 @@ class GroupKey:
 
 def load_group_key(path: Path) -> GroupKey:
     """
-    The key in a file that only its owner can read.
+    Read the key from a file that only its owner can read.
 
-    Raises InvalidInput, which never tells what the file holds.
+    Raises InvalidInput, whose message never has anything of the file's content.
     """
     try:
         file = read_file(path, KEY_MAX)
@@ -54,10 +54,10 @@ def load_group_key(path: Path) -> GroupKey:
 
 def _shown(path: Path) -> str:
     """
-    The path of a file that can't be read, unless it could be the key itself.
+    Return the path of a file that can't be read, unless it could be the key itself.
 
-    A key has been given in place of its file's name before; what stands in a
-    folder that is there is a name.
+    Users have given the key in place of its file's name before. A path in a
+    folder that exists is a name.
     """
     if len(str(path)) < KEY_MIN:
         return str(path)
@@ -65,5 +65,6 @@ def _shown(path: Path) -> str:
     return str(path) if in_folder else "(not shown, as it could be the key)"
 
 
-def _derived(secret: bytes, purpose: bytes) -> bytes:
-    return HKDF(algorithm=SHA256(), length=DERIVED, salt=None, info=purpose).derive(secret)
+def _derive_key(secret: bytes, purpose: bytes) -> bytes:
+    """Return the key for one purpose."""
+    return HKDF(algorithm=SHA256(), length=DERIVED_BYTES, salt=None, info=purpose).derive(secret)

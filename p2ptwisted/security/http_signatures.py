@@ -1,11 +1,12 @@
 """
-Signatures of HTTP calls between the members of a closed group: RFC 9421 with
-HMAC-SHA-256 over the method, the target, the body's digest, the time and a
-nonce. Nothing here does IO.
+Signing and verifying the HTTP calls between the members of a closed group.
+
+RFC 9421 with HMAC-SHA-256 over the method, the target, the body's digest, the
+time and a nonce. Nothing here does IO. Which calls must be signed is in
+`web.authentication`; datagrams have `protocols.datagram_auth`.
 """
 
 import secrets
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -20,25 +21,27 @@ from http_message_signatures import (
 from http_message_signatures.algorithms import HMAC_SHA256
 
 from p2ptwisted.errors import NotSigned, Unavailable
+from p2ptwisted.support.expiring import ExpiringDict
 
-#: Seconds by which a signature's time may differ from ours, either way.
-WINDOW = 30.0
+#: Seconds by which the time in a signature may differ from ours, either way.
+CLOCK_SKEW_MAX = 30.0
 
-#: Seconds for which a nonce is remembered, of a call that may be good for as long as its
-#: clock is ahead of ours and as long again; and some more, for clocks that are being set.
-REMEMBERED = 2 * WINDOW + 5.0
+#: Seconds for which a nonce is remembered. A call from a clock that is ahead of ours is valid
+#: for twice the skew; the rest is for clocks that are being set.
+NONCE_LIFETIME = 2 * CLOCK_SKEW_MAX + 5.0
 
-#: Nonces remembered, so about 1,500 calls a second.
+#: Nonces remembered: enough for about 1,500 calls a second.
 NONCES_MAX = 100_000
 
+#: Bytes of randomness in a nonce.
 NONCE_BYTES = 16
 
-#: The headers that prove a call, and bytes of them all together, beyond which nobody looks at
-#: them: a member's have 300, and reading 15,000 took up to 40 ms.
-HEADERS = (b"signature", b"signature-input", b"content-digest")
-HEADERS_MAX = 1024
+#: The headers that prove a call, and their total size in bytes, beyond which they are not
+#: parsed: a member's have 300, and parsing 15,000 took up to 40 ms.
+SIGNATURE_HEADERS = (b"signature", b"signature-input", b"content-digest")
+SIGNATURE_HEADERS_MAX = 1024
 
-#: What every signature covers, and the digest of the body with it.
+#: What every signature covers, besides the digest of the body.
 COVERED = ("@method", "@authority", "@path", "@query")
 
 _KEY_ID = "group"
@@ -46,19 +49,20 @@ _KEY_ID = "group"
 
 @dataclass
 class SignedCall:
-    """A request as it is signed: an absolute URL, and headers that signing adds to."""
+    """A request as the library signs and verifies it; signing adds to its headers."""
 
     method: str
+    #: Absolute.
     url: str
     headers: dict[str, str] = field(default_factory=dict)
 
 
 class _PlainComponents(HTTPSignatureComponentResolver):
     """
-    The parts of a request that a signature can cover: just as they came.
+    Resolves the parts of a request that a signature can cover, as raw text only.
 
-    Not as what they mean, for which each would have to be read before anything
-    is known of who has sent it.
+    Structured fields and query parameters would have to be parsed before it is
+    known who sent the request.
     """
 
     field_component_parameters = frozenset()
@@ -70,11 +74,11 @@ class _PlainComponents(HTTPSignatureComponentResolver):
 
 
 class _Verifier(HTTPMessageVerifier):
-    max_clock_skew = timedelta(seconds=WINDOW)
+    max_clock_skew = timedelta(seconds=CLOCK_SKEW_MAX)
 
 
 class HttpSignatures:
-    """Signs calls and checks those that come, with the key of a group."""
+    """Signs outgoing calls and checks incoming ones, with the key of a group."""
 
     def __init__(self, key: bytes) -> None:
         resolver = MappingKeyResolver(public_keys={_KEY_ID: key}, private_keys={_KEY_ID: key})
@@ -84,11 +88,11 @@ class HttpSignatures:
             key_resolver=resolver,
             component_resolver_class=_PlainComponents,
         )
-        #: The nonces of calls that must not come twice, and until when each is remembered.
-        self._nonces: OrderedDict[str, float] = OrderedDict()
+        #: Nonces of calls that must not be repeated; none is dropped before it expires.
+        self._nonces: ExpiringDict[str, None] = ExpiringDict(NONCES_MAX, NONCE_LIFETIME)
 
     def sign(self, method: str, url: str, body: bytes | None) -> dict[str, str]:
-        """The headers that prove a call."""
+        """Return the headers that prove a call."""
         call = SignedCall(method, url)
         self._signer.sign(
             call,
@@ -101,10 +105,10 @@ class HttpSignatures:
 
     def check(self, call: SignedCall, body: bytes, now: float, once: bool) -> None:
         """
-        Raises NotSigned, saying why, where a call is not proved.
+        Raises NotSigned, saying why, unless the call is signed with the group's key.
 
-        `once`: it must not come a second time; `now` is monotonic, in seconds.
-        Raises Unavailable where too many such calls are remembered.
+        `once`: the same call must not be accepted twice. `now`: seconds on a
+        monotonic clock. Raises Unavailable where too many nonces are remembered.
         """
         try:
             (result,) = self._verifier.verify(
@@ -115,13 +119,12 @@ class HttpSignatures:
                 f"this group is closed, and your call is not signed with its key: {error}"
             ) from None
         if once:
-            self._note(result.nonce, now)
+            self._remember_nonce(result.nonce, now)
 
-    def _note(self, nonce: str | None, now: float) -> None:
-        while self._nonces and next(iter(self._nonces.values())) <= now:
-            self._nonces.popitem(last=False)
+    def _remember_nonce(self, nonce: str | None, now: float) -> None:
+        self._nonces.expire(now)
         if nonce is None or nonce in self._nonces:
             raise NotSigned("this very call has come before: sign each anew, with a nonce")
         if len(self._nonces) >= NONCES_MAX:
             raise Unavailable("too many signed calls: try again in a minute")
-        self._nonces[nonce] = now + REMEMBERED
+        self._nonces.set(nonce, None, now)

@@ -1,6 +1,8 @@
 """
-Files that hold keys, and those that say whom to trust: read so that what is
-looked at is what is used, whatever becomes of the name meanwhile.
+Reading files that hold keys, or that say which authorities to trust.
+
+The file whose permissions are checked is the file that is read, even if its
+name is replaced in between.
 """
 
 import os
@@ -13,32 +15,36 @@ from p2ptwisted.errors import InvalidInput
 
 @dataclass(frozen=True)
 class ReadFile:
-    """What was in a regular file, and who else could have read or written it."""
+    """The content of a regular file, and its permissions: who else could read or write it."""
 
     content: bytes
-    #: As in `stat.st_mode`, of the very file that was read.
+    #: `st_mode` of the very file that was read.
     mode: int
 
     def check_private(self, called: str) -> None:
-        """Raises InvalidInput where others than its owner can read it, or change it."""
+        """Raises InvalidInput, naming the file `called`, if others than its owner can access it."""
         if self.mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise InvalidInput(f"others can read {called}: chmod 600 it")
 
     def check_trustworthy(self, called: str) -> None:
-        """Raises InvalidInput where everybody can change it; a user's group may be his alone."""
+        """
+        Raises InvalidInput, naming the file `called`, if everybody can change it.
+
+        Its group may: on many systems each user has a group of his own.
+        """
         if self.mode & stat.S_IWOTH:
             raise InvalidInput(f"everybody can change {called}: chmod o-w it")
 
 
 def read_file(path: Path, limit: int) -> ReadFile:
     """
-    Read a regular file of at most `limit` bytes, without ever waiting for it.
+    Read a regular file of at most `limit` bytes, without ever blocking.
 
-    Raises InvalidInput, which says what is wrong with it but not what it is
-    called: a key may have been given in place of its file's name.
+    Raises InvalidInput, which says what is wrong but doesn't name the file: a
+    key may have been given in place of its file's name.
     """
     try:
-        # A pipe would be waited for until somebody writes to it, and its end may never come.
+        # A pipe would block until somebody writes to it, and may never end.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
         try:
             mode = os.fstat(descriptor).st_mode
@@ -51,8 +57,8 @@ def read_file(path: Path, limit: int) -> ReadFile:
     except InvalidInput:
         raise
     except (OSError, ValueError) as error:
-        told = error.strerror if isinstance(error, OSError) else error
-        raise InvalidInput(str(told)) from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InvalidInput(str(reason)) from None
     if len(content) > limit:
         raise InvalidInput(f"it has more than {limit} bytes")
     return ReadFile(content, mode)

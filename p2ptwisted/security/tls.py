@@ -1,6 +1,8 @@
 """
-TLS between the members of a group: whom a client trusts, and what a server
-proves itself with. Both speak TLS 1.2 and 1.3 only.
+TLS between the members of a group: the authority that a client trusts, and the
+key and certificate of a server. Both speak TLS 1.2 and 1.3 only.
+
+Making authorities and certificates is in `cli.certs`.
 """
 
 import re
@@ -28,19 +30,19 @@ from zope.interface import implementer
 from p2ptwisted.errors import InvalidInput
 from p2ptwisted.security.private_files import ReadFile, read_file
 
-#: Bytes of a file with certificates; the whole of Mozilla's list has a quarter of that.
-FILE_MAX = 1024 * 1024
+#: Bytes of a file with certificates; Mozilla's complete list has a quarter of that.
+PEM_FILE_MAX = 1024 * 1024
 
-#: What TLS 1.2 may use: keys that are gone after the connection (ECDHE), and encryption that
-#: authenticates (AEAD, so no CBC). All that TLS 1.3 has is so.
-SUITES = (
+#: For TLS 1.2: only suites with forward secrecy (ECDHE) and authenticated encryption (AEAD,
+#: so no CBC). All suites of TLS 1.3 have both.
+CIPHER_SUITES = (
     b"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
     b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
     b"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
 )
 
-#: Characters told of what is wrong with a certificate.
-TOLD_MAX = 200
+#: Characters shown of what is wrong with a certificate.
+REASON_MAX = 200
 
 _Extension = TypeVar("_Extension", x509.SubjectAlternativeName, x509.ExtendedKeyUsage)
 
@@ -49,11 +51,11 @@ _KEY = re.compile(rb"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.+?-----END \1-----", r
 
 
 class NotProved(Exception):
-    """A certificate doesn't prove that it is of the host that was called."""
+    """A certificate doesn't prove that the server is the host that was called."""
 
 
-class _Unproved(SSL.Error):
-    """The same, in the form in which OpenSSL's errors are, so that Twisted takes it for one."""
+class _NotProvedInTls(SSL.Error):
+    """NotProved in the form of an OpenSSL error, so that Twisted handles it as one."""
 
     def __init__(self, reason: str) -> None:
         super().__init__([("certificate", "", reason)])
@@ -63,11 +65,11 @@ class _Unproved(SSL.Error):
 
 
 class TrustedAuthority:
-    """Whoever it has signed a certificate for is spoken with."""
+    """The authorities of a group: a client talks only to hosts with a certificate of theirs."""
 
     def __init__(self, certificates: Sequence[x509.Certificate]) -> None:
         self._context = _context(SSL.TLS_CLIENT_METHOD)
-        # These and no others: not those that the system trusts.
+        # Only these, not those that the system trusts.
         store = self._context.get_cert_store()
         assert store is not None
         for certificate in certificates:
@@ -78,20 +80,20 @@ class TrustedAuthority:
         self, host: str, plain: IStreamClientEndpoint, clock: IReactorTime
     ) -> IStreamClientEndpoint:
         """
-        An endpoint that speaks TLS where `plain` leads, with nobody but `host` (an address).
+        Return an endpoint that connects as `plain` does and speaks TLS, only with `host`.
 
-        Raises InvalidInput where it is none.
+        Raises InvalidInput where `host` is not an IPv4 address.
         """
         try:
             address = IPv4Address(host)
         except AddressValueError:
             raise InvalidInput(f"{host[:80]!r} is not an IPv4 address") from None
-        return wrapClientTLS(_Calls(self._context, address), plain, clock)
+        return wrapClientTLS(_ClientConnections(self._context, address), plain, clock)
 
 
 @implementer(IOpenSSLServerConnectionCreator)
 class ServerIdentity:
-    """What a server proves itself with, and makes its connections with: key and certificate."""
+    """The key and certificate of a server; creates its TLS connections."""
 
     def __init__(self, context: SSL.Context) -> None:
         self._context = context
@@ -101,7 +103,7 @@ class ServerIdentity:
 
 
 def load_authority(path: Path) -> TrustedAuthority:
-    """The authority, or several, in a PEM file. Raises InvalidInput."""
+    """Load one authority or several from a PEM file. Raises InvalidInput."""
     return TrustedAuthority(_certificates(path))
 
 
@@ -109,10 +111,10 @@ def load_identity(
     key_path: Path, certificate_path: Path | None = None, chain_path: Path | None = None
 ) -> ServerIdentity:
     """
-    The key and the certificate in PEM files; one file may have both.
+    Load a server's key and certificate from PEM files; one file may have both.
 
-    `chain_path`: the authorities between the certificate's and the one that
-    the members know. Raises InvalidInput, also where others can read a key.
+    `chain_path`: the intermediate authorities' certificates. Raises
+    InvalidInput, also where others can read a key.
     """
     called = f"the key file {key_path}"
     file = _read(key_path, called)
@@ -125,12 +127,12 @@ def load_identity(
     try:
         context.use_certificate(certificate)
         context.use_privatekey(load_pem_private_key(found.group(), password=None))  # type: ignore[arg-type]
-        for between in () if chain_path is None else _certificates(chain_path):
-            context.add_extra_chain_cert(between)
+        for intermediate in () if chain_path is None else _certificates(chain_path):
+            context.add_extra_chain_cert(intermediate)
         context.check_privatekey()
     except (ValueError, TypeError, UnsupportedAlgorithm, SSL.Error) as error:
         raise InvalidInput(
-            f"{key_path} and its certificate can't be used: {_told(error)}"
+            f"{key_path} and its certificate can't be used: {_reason_of(error)}"
         ) from None
     return ServerIdentity(context)
 
@@ -139,12 +141,12 @@ def check_certificate(
     certificate: x509.Certificate, depth: int, is_trusted: bool, address: IPv4Address
 ) -> None:
     """
-    Raises NotProved where a certificate of the chain that a host shows is not as it must be.
+    Raises NotProved unless a certificate of a server's chain is valid for `address`.
 
-    `depth` is 0 for the host's own; `is_trusted` is what OpenSSL says of the
-    signatures, the times and the authorities up to this one. Only what is
-    there in so many words counts: no name that looks like the address, and
-    no purpose that goes without saying.
+    `depth` is 0 for the host's own; `is_trusted` is OpenSSL's verdict on the
+    signatures, validity times and authorities up to this certificate. Only
+    what is stated explicitly counts: no name that looks like the address, and
+    no implied purpose.
     """
     if is_trusted is not True:
         raise NotProved("it is not signed by the group's authority, or not good now")
@@ -163,8 +165,8 @@ def check_certificate(
             raise NotProved("it is an authority's, not a host's")
 
 
-class _Call(SSL.Connection):
-    """A client's connection, whose handshake fails unless the host has proved who it is."""
+class _ClientConnection(SSL.Connection):
+    """A client's connection; its handshake fails unless the server has proved who it is."""
 
     def __init__(self, context: SSL.Context, address: IPv4Address) -> None:
         super().__init__(context)
@@ -180,77 +182,79 @@ class _Call(SSL.Connection):
             raise
         except SSL.Error:
             if self.refusal is not None:
-                raise _Unproved(self.refusal) from None
+                raise _NotProvedInTls(self.refusal) from None
             raise
         if not self.proved:
-            # However it came about that nobody asked `_verify`.
-            raise _Unproved("no certificate was looked at")
+            # `_verify` was never called, for whatever reason.
+            raise _NotProvedInTls("no certificate was looked at")
 
 
 @implementer(IOpenSSLClientConnectionCreator)
-class _Calls:
-    """Makes connections to one host."""
+class _ClientConnections:
+    """Creates TLS connections to one host."""
 
     def __init__(self, context: SSL.Context, address: IPv4Address) -> None:
         self._context = context
         self._address = address
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        return _Call(self._context, self._address)
+        return _ClientConnection(self._context, self._address)
 
 
 def _verify(call: SSL.Connection, certificate: X509, error: int, depth: int, good: int) -> bool:
     """
-    What OpenSSL asks of each certificate of a chain, from the authority's to the host's.
+    OpenSSL's verify callback, called for each certificate from the authority's to the host's.
 
-    Twisted's own answer is yes where it raises something unforeseen; this one
-    is yes only where nothing at all was wrong.
+    Twisted's own callback accepts where it raises something unforeseen; this
+    one accepts only where nothing at all was wrong.
     """
     try:
-        assert isinstance(call, _Call)
+        assert isinstance(call, _ClientConnection)
         check_certificate(certificate.to_cryptography(), depth, good == 1, call.address)
         call.proved = call.proved or depth == 0
         return True
     except NotProved as problem:
-        told = str(problem)
+        reason = str(problem)
     except BaseException as problem:
-        # It must not get into OpenSSL, which would lose it.
-        told = f"it can't be read ({type(problem).__name__})"
-    if isinstance(call, _Call):
-        call.refusal = f"the certificate is refused: {told[:TOLD_MAX]} (X.509 error {error})"
+        # It must not propagate into OpenSSL, which would lose it.
+        reason = f"it can't be read ({type(problem).__name__})"
+    if isinstance(call, _ClientConnection):
+        call.refusal = f"the certificate is refused: {reason[:REASON_MAX]} (X.509 error {error})"
     return False
 
 
 def _context(method: int) -> SSL.Context:
+    """Return a context with the settings that both sides share."""
     context = SSL.Context(method)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
-    context.set_cipher_list(SUITES)
-    # What is resumed or negotiated once more would be without a look at the certificate.
+    context.set_cipher_list(CIPHER_SUITES)
+    # A resumed or renegotiated session would skip the check of the certificate.
     context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_RENEGOTIATION)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE)
-    # A connection that rests keeps no buffers.
+    # An idle connection keeps no buffers.
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     return context
 
 
 def _read(path: Path, called: str) -> ReadFile:
+    """Read a PEM file that is `called` so in messages, with the permissions that it must have."""
     try:
-        file = read_file(path, FILE_MAX)
+        file = read_file(path, PEM_FILE_MAX)
     except InvalidInput as error:
         raise InvalidInput(f"can't read {called}: {error}") from None
     if _KEY.search(file.content):
-        # Whatever else is in it, and whatever for it is given.
+        # A key must be private, whatever else the file holds and whichever option names it.
         file.check_private(called)
     file.check_trustworthy(called)
     return file
 
 
 def _certificates(path: Path) -> list[x509.Certificate]:
-    """All in a PEM file, of which there is one at least. Raises InvalidInput."""
+    """Return all certificates of a PEM file, at least one. Raises InvalidInput."""
     content = _read(path, str(path)).content
     try:
-        found = [x509.load_pem_x509_certificate(one) for one in _CERTIFICATE.findall(content)]
+        found = [x509.load_pem_x509_certificate(block) for block in _CERTIFICATE.findall(content)]
     except ValueError as error:
         raise InvalidInput(f"{path}: a certificate that can't be read: {error}") from None
     if not found:
@@ -265,8 +269,8 @@ def _extension(certificate: x509.Certificate, kind: type[_Extension], called: st
         raise NotProved(f"it has no {called}") from None
 
 
-def _told(error: Exception) -> object:
-    """What is wrong with a key or a certificate, in some words."""
+def _reason_of(error: Exception) -> object:
+    """Return what is wrong with a key or a certificate, in a few words."""
     if isinstance(error, SSL.Error) and error.args and error.args[0]:
         return error.args[0][-1][2]
     return error

@@ -10,7 +10,8 @@ import msgspec
 from p2ptwisted.interfaces import IRegistry
 from p2ptwisted.model import SUPERNODE_ID, Holding
 from p2ptwisted.protocols import datagrams
-from p2ptwisted.support.locations import OwnLocation, is_loopback, reachable_from
+from p2ptwisted.support.address_policy import is_loopback, reachable_from
+from p2ptwisted.support.locations import OwnLocation
 
 #: Holders looked up for the answer to a datagram, which can't name more: those that registered
 #: last, the most recently seen of them first.

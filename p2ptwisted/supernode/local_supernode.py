@@ -19,8 +19,9 @@ from p2ptwisted.supernode.local_answers import LocalAnswers, as_seen_by, towards
 from p2ptwisted.supernode.quota import Quota
 from p2ptwisted.supernode.registry.registry import LOCATIONS_MAX
 from p2ptwisted.supernode.sweep import Sweep
+from p2ptwisted.support.address_policy import may_name, reachable_from
 from p2ptwisted.support.lifecycle import all_of
-from p2ptwisted.support.locations import may_name, parse_location, reachable_from
+from p2ptwisted.support.locations import parse_location
 from p2ptwisted.support.rate_limit import TokenBuckets
 from p2ptwisted.support.round_robin import alternating, in_turns
 

@@ -22,7 +22,7 @@ from p2ptwisted.supernode.local_supernode import LocalSupernode
 from p2ptwisted.supernode.registry.registry import make_registry
 from p2ptwisted.supernode.sweep import Sweep
 from p2ptwisted.support.lifecycle import Closing, Opening, Starting, in_order, make_cooperator
-from p2ptwisted.support.locations import OwnLocation, resolver
+from p2ptwisted.support.locations import OwnLocation, location_resolver
 from p2ptwisted.web.authentication import make_authenticator
 from p2ptwisted.web.server.listener import WebService
 from p2ptwisted.web.server.site import LimitedSite
@@ -58,7 +58,7 @@ def make_supernode(reactor: ISupernodeReactor, config: SupernodeConfig) -> Multi
         trusted=config.trusted_networks,
     )
     peers = [
-        NamedSupernode(reactor, client, resolver(reactor, host, port))
+        NamedSupernode(reactor, client, location_resolver(reactor, host, port))
         for host, port in config.peers
     ]
     overlay = WithNamedSupernodes(multicast, peers) if peers else multicast

@@ -1,1 +1,1 @@
-"""Pieces of no role: addresses, rates, files, processes, the log."""
+"""What both roles use and belongs to neither: locations, rates, files, processes, the log."""

@@ -1,8 +1,8 @@
 """
-The bounds of a daemon's log: how long a line is, and how often one of its kind is written.
+Limits on a daemon's log: the length of a line, and the rate of similar lines.
 
-All that is logged passes here, so no module has to think of it, and what Twisted
-and Klein log of their own accord is bounded like the rest.
+All log events pass through here, so no module has to limit its own, and what
+Twisted and Klein log is limited too.
 """
 
 import time
@@ -15,34 +15,34 @@ from zope.interface import implementer
 from p2ptwisted.support.escaping import printable, shown
 from p2ptwisted.support.rate_limit import TokenBucket
 
-#: Characters of a line, and of a traceback with what stands before it. Ours have some
-#: hundreds; a traceback of Twisted's own has some thousands.
+#: Characters of a line, and of a line with a traceback. Our lines have some hundreds; a
+#: traceback of Twisted's own has some thousands.
 LINE_MAX, TRACEBACK_MAX = 1_000, 8_000
 
-#: Lines of one kind a second, and at once: so many nodes can die together, and each is named.
+#: Lines of one kind a second, and at once: so many nodes can die together, each with its line.
 LINE_RATE, LINE_BURST = 1.0, 200
 
-#: The same of tracebacks, which are the longer ones and all alike.
+#: The same for lines with tracebacks, which are longer and all alike.
 TRACEBACK_RATE, TRACEBACK_BURST = 0.1, 20
 
-#: Kinds that are counted apart; a daemon has some dozens. All that come later are one kind,
-#: for a format that somebody has filled in himself is a new kind each time.
+#: Kinds that are counted separately; a daemon has some dozens. All later ones count as one kind:
+#: a format string with the values already filled in is a new kind each time.
 KINDS_MAX = 500
 
-#: Seconds between two looks at what was left out.
-TELL_EVERY = 10.0
+#: Seconds between two reports of how many lines were left out.
+REPORT_INTERVAL = 10.0
 
-#: Characters of a format by which kinds are told apart, and of the line that stands for them.
+#: Characters of a format that distinguish kinds, and of the example line in a report.
 _FORMAT_MAX, _EXAMPLE_MAX = 200, 100
 
-#: What is kept of an event whose text is replaced.
+#: Keys that are kept of an event whose text is replaced.
 _KEPT = ("log_time", "log_level", "log_namespace", "log_system", "log_source", "log_logger")
 
 _Key = tuple[str, str, str]
 
 
 class _Kind:
-    """Lines that are alike."""
+    """Lines with the same origin and format: their rate, and how many were left out."""
 
     def __init__(self, with_traceback: bool) -> None:
         rate, burst = LINE_RATE, LINE_BURST
@@ -50,20 +50,20 @@ class _Kind:
             rate, burst = TRACEBACK_RATE, TRACEBACK_BURST
         self.bucket = TokenBucket(rate, burst)
         self.left_out = 0
-        #: The last one that was written, what it came from, and its level.
+        #: The last line that was written, its namespace, and its level.
         self.example, self.namespace, self.level = "", "", LogLevel.info
 
 
 @implementer(ILogObserver)
 class BoundedLog:
-    """An ILogObserver that hands on to another what isn't too much, and counts the rest."""
+    """Passes events on to another observer within the limits, and counts those it leaves out."""
 
     def __init__(self, observer: ILogObserver, now: Callable[[], float] = time.monotonic) -> None:
-        # Which keeps to itself what goes wrong there, such as a disk that is full.
+        # It contains the observer's own failures, such as a full disk.
         self._observer = LogPublisher(observer)
         self._now = now
         self._kinds: dict[_Key, _Kind] = {}
-        #: Those that came when there were too many.
+        #: Stands for all kinds that came after KINDS_MAX.
         self._others = _Kind(with_traceback=True)
 
     def __call__(self, event: Event) -> None:
@@ -76,8 +76,8 @@ class BoundedLog:
         kind.level = event.get("log_level", LogLevel.info)
         self._observer(_fitting(event))
 
-    def tell_left_out(self) -> None:
-        """Write of each kind how many lines were left out since this was last called."""
+    def report_left_out(self) -> None:
+        """Log for each kind how many lines were left out since the last call."""
         for kind in (*self._kinds.values(), self._others):
             count, kind.left_out = kind.left_out, 0
             if count:
@@ -97,21 +97,21 @@ class BoundedLog:
 
 
 def _failure(event: Event) -> str:
-    """What kind of exception an event is about; empty where it is about none."""
+    """Return the name of an event's exception class; empty if it has none."""
     failure = event.get("log_failure")
     return "" if failure is None else str(getattr(failure.type, "__name__", failure.type))
 
 
 def _has_traceback(event: Event) -> bool:
-    # Events of Twisted's older kind have it in their text.
+    # Events of Twisted's legacy log have it in their text.
     return "log_failure" in event or bool(event.get("isError"))
 
 
 def _fitting(event: Event) -> Event:
-    """The event, or where its text is too long or upsets a terminal one with a text that isn't."""
+    """Return the event; if its text is too long or unprintable, one with a text that is neither."""
     text = eventAsText(event, includeTimestamp=False, includeSystem=False)
     most = TRACEBACK_MAX if _has_traceback(event) else LINE_MAX
-    # Cut before as well, for escaping a long text would make a far longer one.
+    # Cut before escaping too, because that would make a long text far longer.
     lines = _without_middle(text, most).split("\n")
     fitting = _without_middle("\n".join(map(printable, lines)), most)
     if fitting == text:
@@ -121,9 +121,9 @@ def _fitting(event: Event) -> Event:
 
 
 def _without_middle(text: str, most: int) -> str:
-    """The beginning and the end, for a traceback ends with what went wrong."""
+    """Cut a text in the middle: a traceback ends with what went wrong."""
     if len(text) <= most:
         return text
-    told = " [...] "
-    half = (most - len(told)) // 2
-    return text[:half] + told + text[-half:]
+    gap = " [...] "
+    half = (most - len(gap)) // 2
+    return text[:half] + gap + text[-half:]

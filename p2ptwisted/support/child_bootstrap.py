@@ -1,15 +1,15 @@
 """
-The first code of a child process, which `children` starts by this file's path.
+The first code of a child process, which `child_process` starts by this file's path.
 
     child_bootstrap.py FOLDER MODULE [ARGUMENT...]
 
-It calls `main` of that module of ours with these arguments.
+It calls `main(ARGUMENTS)` of MODULE, which is one of p2ptwisted's.
 
-The interpreter is isolated, and knows the standard library alone. What the
-child needs besides is imported from where its parent has it: p2ptwisted from
-where this file is, msgspec from FOLDER. Those folders are not put on the path,
-for other files in them may be called like a module that something else looks
-for.
+The interpreter is isolated: it finds only the standard library. What the child
+needs besides is imported from where its parent has it: p2ptwisted from where
+this file is, msgspec from FOLDER. These folders are not added to `sys.path`,
+because other files in them may have the name of a module that is imported
+elsewhere.
 """
 
 import importlib
@@ -21,7 +21,7 @@ from types import ModuleType
 
 
 class PackageFinder:
-    """Finds each of some packages in a folder of its own, and nothing else there."""
+    """Finds each of these packages in its folder, and nothing else there."""
 
     def __init__(self, folders: Mapping[str, str]) -> None:
         self._folders = folders
@@ -34,7 +34,8 @@ class PackageFinder:
 
 
 def main(msgspec_folder: str, module: str, *arguments: str) -> None:
-    # Not the parent's, which somebody else may be writing to, or want to unmount.
+    """Prepare the process, and run `main` of the module."""
+    # The parent's working directory may be written to by others, or have to be unmounted.
     os.chdir("/")
     ours = os.path.abspath(__file__)
     for _ in ["p2ptwisted", "support", "child_bootstrap.py"]:

@@ -1,9 +1,9 @@
 """
-How a child process of ours is started: what surrounds its parent has no say in what it runs.
+Starting child processes in isolation from the parent's working directory and environment.
 
-Python looks for modules in the working directory and in folders that the
+Python looks for modules in the working directory, and in folders that the
 environment names, before its own library. The working directory of `p2p get`
-is where files of other people's arrive, under names of other people's.
+is where other people's files arrive, under names that other people chose.
 """
 
 import errno
@@ -15,16 +15,16 @@ from collections.abc import Mapping
 import msgspec
 from twisted.internet.interfaces import IProcessProtocol, IReactorProcess
 
-#: -I: neither the working directory, nor PYTHON* variables, nor what the user has installed for
-#: himself. -S: nor whatever a .pth file or sitecustomize.py of an installation runs; a child has
-#: no use for it, and starts faster. And whatever the locale is, paths are the bytes they are.
+#: -I: ignore the working directory, PYTHON* variables and the user's site-packages. -S: run no
+#: .pth file or sitecustomize.py of an installation; a child needs none, and starts faster.
+#: utf8: paths don't depend on the locale.
 _ISOLATED = ("-I", "-S", "-X", "utf8")
 
-# Now, for a relative path would lead elsewhere when the daemon has changed its directory.
+# Made absolute now: later the daemon may have changed its working directory.
 _BOOTSTRAP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child_bootstrap.py")
 _MSGSPEC_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(msgspec.__file__)))
 
-#: Where the dynamic linker looks for what an interpreter is made of, before the system's folders.
+#: Where the dynamic linker looks for the interpreter's libraries, before the system's folders.
 _LIBRARY_PATH = "LD_LIBRARY_PATH"
 
 
@@ -32,22 +32,22 @@ def start_child(
     reactor: IReactorProcess, protocol: IProcessProtocol, module: str, *arguments: str | bytes
 ) -> None:
     """
-    Start a process that calls `main` of that module of ours with these arguments, in `/`.
+    Start a process that calls `main(arguments)` of a module of p2ptwisted, in `/`.
 
-    Raises OSError where there is none to be had.
+    Raises OSError where it can't be started.
     """
     if not sys.executable:
-        # So it is where Python is a part of another program.
+        # Python is embedded in another program.
         raise OSError(errno.ENOENT, "this Python doesn't know which program it is")
     command = (sys.executable, *_ISOLATED, _BOOTSTRAP, _MSGSPEC_FOLDER, module, *arguments)
-    # As bytes: Twisted gives up on names that aren't in the locale's encoding.
+    # As bytes: Twisted fails on names that the locale can't encode.
     encoded = [os.fsencode(argument) for argument in command]
-    # Without `path`, for Twisted would then copy this whole process to begin with.
+    # Without `path`: with it Twisted would fork this process instead of spawning a new one.
     reactor.spawnProcess(protocol, encoded[0], encoded, env=environment(os.environ))
 
 
 def environment(ours: Mapping[str, str]) -> dict[str, str]:
-    """A child's environment, in ours: where the interpreter's libraries are, if that is said."""
+    """Return a child's environment: of `ours` only the path of the interpreter's libraries."""
     folders = [
         folder for folder in re.split("[:;]", ours.get(_LIBRARY_PATH, "")) if os.path.isabs(folder)
     ]

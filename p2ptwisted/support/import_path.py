@@ -1,23 +1,23 @@
 """
-Which folders this process imports from: not the one where it was started.
+Keeping the working directory out of `sys.path`.
 
-`python -m` puts that first, before Python's own library, and so does an empty
-element of PYTHONPATH. What is imported before our first line runs is out of
-our hands; but most comes after it, some of it days later.
+`python -m` puts it first, before the standard library, and so does an empty
+element of PYTHONPATH. What is imported before our first line runs can't be
+helped; but most modules are imported later, some of them days later.
 """
 
 import os
 import sys
 
-#: Where p2ptwisted is, and with `pip install --target` all that it depends on.
+#: The folder of p2ptwisted, and with `pip install --target` of all that it depends on.
 _OURS = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 
 
 def forget_working_directory() -> None:
     """
-    Have nothing more imported from the working directory.
+    Remove the working directory from `sys.path`.
 
-    Where we are ourselves from there, it stays, but comes last.
+    If p2ptwisted itself was imported from there, it stays, as the last folder.
     """
     try:
         here = os.getcwd()

@@ -1,4 +1,9 @@
-"""How the parts of a daemon are started, sliced and stopped: small pieces that both roles use."""
+"""
+Starting and stopping a daemon's parts in order, and work in slices: what both roles compose.
+
+Services here wrap what has no service of its own. What a role is made of is in
+its `service` module; the process around it is in `p2ptwisted.daemon`.
+"""
 
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, TypeVar
@@ -17,8 +22,8 @@ from twisted.internet.task import Cooperator, SchedulerStopped, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-#: Seconds that transfers under way get to finish when the daemon stops.
-GRACE = 5.0
+#: Seconds that running transfers and requests get to finish when the daemon stops.
+STOP_GRACE = 5.0
 
 #: Seconds of work between two turns of the reactor (Twisted's own figure).
 SLICE_TIME = 0.01
@@ -28,7 +33,7 @@ _T = TypeVar("_T")
 
 
 class InOrder(MultiService):
-    """Starts its services one after the other and stops them, each awaited, the other way round."""
+    """Starts its services one after the other, and stops them in reverse order, awaiting each."""
 
     def stopService(self) -> Deferred[None]:
         Service.stopService(self)
@@ -44,6 +49,7 @@ class InOrder(MultiService):
 
 
 def in_order(*services: IService) -> InOrder:
+    """Compose services that are started in this order and stopped in the reverse order."""
     parent = InOrder()
     for service in services:
         service.setServiceParent(parent)
@@ -51,7 +57,7 @@ def in_order(*services: IService) -> InOrder:
 
 
 def together(*services: IService) -> MultiService:
-    """They are started one after the other, and stopped all at once."""
+    """Compose services that are started in this order and stopped all at once."""
     parent = MultiService()
     for service in services:
         service.setServiceParent(parent)
@@ -59,7 +65,7 @@ def together(*services: IService) -> MultiService:
 
 
 class Closing(Service):
-    """Something that is there from the beginning and must be closed in the end."""
+    """Closes something, which is open from the beginning, when the service stops."""
 
     def __init__(self, close: Callable[[], Coroutine[Deferred[Any], Any, None] | None]) -> None:
         self._close = close
@@ -70,7 +76,7 @@ class Closing(Service):
 
 
 class Opening(Closing):
-    """The same, opened at the start; StartError goes on to who starts it."""
+    """Opens something at the start and closes it at the end; StartError propagates."""
 
     def __init__(self, open: Callable[[], None], close: Callable[[], None]) -> None:
         super().__init__(close)
@@ -86,7 +92,7 @@ class Opening(Closing):
 
 
 class Starting(Service):
-    """Something to be done once, at the start; a failure is told and survived."""
+    """Does something once, at the start; a failure is logged and the daemon goes on."""
 
     def __init__(self, work: Callable[[], Coroutine[Deferred[Any], Any, None]]) -> None:
         self._work = work
@@ -108,40 +114,45 @@ class Starting(Service):
 
 
 class Wakeup:
-    """Wakes all who wait for it."""
+    """Wakes all coroutines that wait for it."""
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._waiting: set[Deferred[None]] = set()
 
     def fire(self) -> None:
+        """Wake all that wait now."""
         waiting, self._waiting = self._waiting, set()
-        for one in waiting:
-            one.callback(None)
+        for waiter in waiting:
+            waiter.callback(None)
 
     async def wait(self, seconds: float) -> None:
-        """Until it fires, or so much time has passed."""
-        one: Deferred[None] = Deferred()
-        self._waiting.add(one)
-        timer = self._clock.callLater(seconds, one.callback, None)
+        """Wait until it fires, but no longer than so many seconds."""
+        waiter: Deferred[None] = Deferred()
+        self._waiting.add(waiter)
+        timer = self._clock.callLater(seconds, waiter.callback, None)
         try:
-            await one
+            await waiter
         finally:
-            self._waiting.discard(one)
+            self._waiting.discard(waiter)
             if timer.active():
                 timer.cancel()
 
     async def wait_aside(self, seconds: float) -> None:
-        """As `wait`, but not to go on in the midst of what fires it, and may be ended by that."""
+        """
+        Wait as `wait` does, but go on only in the reactor's next turn.
+
+        The caller of `fire` is then not interrupted, and can cancel what waits.
+        """
         await self.wait(seconds)
         await deferLater(self._clock, 0)
 
 
 def make_cooperator(clock: IReactorTime) -> Cooperator:
-    """A Cooperator that gives way to the reactor after SLICE_TIME of work."""
+    """Return a Cooperator that yields to the reactor after SLICE_TIME of work."""
 
     def begin() -> Callable[[], bool]:
-        # Not Twisted's own, which goes by the wall clock: set back an hour, it would not end.
+        # Twisted's own goes by the wall clock: set back by an hour, a slice would last an hour.
         until = clock.seconds() + SLICE_TIME
         return lambda: clock.seconds() >= until
 
@@ -149,7 +160,7 @@ def make_cooperator(clock: IReactorTime) -> Cooperator:
 
 
 def run(cooperator: Cooperator, slices: Iterator[None]) -> None:
-    """Have slices of work done that nobody waits for; what goes wrong is in the log."""
+    """Run work in slices that nobody waits for; failures are logged."""
 
     def failed(failure: Failure) -> None:
         failure.trap(SchedulerStopped)
@@ -161,7 +172,7 @@ def run(cooperator: Cooperator, slices: Iterator[None]) -> None:
 
 
 async def all_of(work: Sequence[Deferred[_T]]) -> list[_T]:
-    """The results of all of these; raises what the first that failed raised."""
+    """Await all of these and return their results; raises what the first failure raised."""
     try:
         return await gatherResults(work, consumeErrors=True)
     except FirstError as first:
@@ -169,7 +180,7 @@ async def all_of(work: Sequence[Deferred[_T]]) -> list[_T]:
 
 
 def cause_of(first: FirstError) -> BaseException:
-    """What the first that failed raised."""
+    """Return the exception behind a FirstError."""
     cause = first.subFailure.value
     assert cause is not None
     return cause

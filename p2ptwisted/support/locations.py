@@ -1,18 +1,19 @@
 """
-Locations (`host:port`, the host a numeric IPv4 address) and who may name which.
+Locations (`host:port`, the host a numeric IPv4 address): reading them, resolving host
+names that a user gave, and the location that this daemon gives others.
 
-Names are resolved once, by `twisted.names`, and never travel: a host name in
-a connection would bring in Twisted's thread pool.
+Names are resolved here, by `twisted.names`, and never travel: a host name in a
+connection would bring in Twisted's thread pool. Who may name which location is in
+`address_policy`.
 """
 
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
-import psutil
 from twisted.internet.interfaces import IReactorCore, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -25,24 +26,22 @@ from p2ptwisted.errors import InvalidInput
 
 _log = Logger()
 
-LOOPBACK = IPv4Network("127.0.0.0/8")
-
 #: "This network" (RFC 791): no host has such an address.
-THIS = IPv4Network("0.0.0.0/8")
+THIS_NETWORK = IPv4Network("0.0.0.0/8")
 
-#: Listening on all addresses.
+#: The host of a location that listens on all addresses.
 ANY_HOST = "0.0.0.0"  # nosec B104  # only compared with
 
 #: Seconds to wait for a name server, for each try.
 RESOLVE_TIMEOUTS = (1, 2)
 
 #: Seconds until a host name that can't be resolved is tried again.
-RESOLVE_AGAIN = 5.0
+RESOLVE_INTERVAL = 5.0
 
-#: Addresses that need not be read again: each comes with every datagram and heartbeat.
-HOSTS_REMEMBERED = 10_000
+#: Addresses whose parsed form is cached: each comes with every datagram and heartbeat.
+HOSTS_CACHED = 10_000
 
-#: What a loopback address is called in a location; Linux answers on all of 127.0.0.0/8.
+#: The loopback address that we name; Linux answers on all of 127.0.0.0/8.
 LOCALHOST = "127.0.0.1"
 
 
@@ -57,7 +56,11 @@ class Location(NamedTuple):
 
 
 def split_location(text: str) -> tuple[str, int]:
-    """The host, as it is written or empty, and the port of `host:port`. Raises InvalidInput."""
+    """
+    Split `host:port`; the host is returned as it is written, and may be empty.
+
+    Raises InvalidInput.
+    """
     host, colon, port = text.rpartition(":")
     if not colon:
         raise InvalidInput(f"location {text[:80]!r} has no port: write it as host:port")
@@ -81,47 +84,27 @@ def parse_location(text: str, default_host: str | None = None) -> Location:
         raise InvalidInput(f"location {text[:80]!r}: {error}") from None
 
 
-@lru_cache(HOSTS_REMEMBERED)
+@lru_cache(HOSTS_CACHED)
 def parse_host(text: str) -> IPv4Address:
     """Read a numeric IPv4 address that one host can have. Raises InvalidInput."""
     try:
         address = IPv4Address(text)
     except AddressValueError:
         raise InvalidInput(f"{text[:80]!r} is not a numeric IPv4 address") from None
-    # Link-local ones are a machine's own affairs, such as a cloud's metadata.
-    if address.is_multicast or address.is_link_local or address.is_reserved or address in THIS:
+    # Link-local addresses are a machine's own affairs, such as a cloud's metadata.
+    if (
+        address.is_multicast
+        or address.is_link_local
+        or address.is_reserved
+        or address in THIS_NETWORK
+    ):
         raise InvalidInput(f"{text} is not the address of one host")
     return address
 
 
-def is_loopback(host: str) -> bool:
-    return host.startswith("127.")
-
-
-def is_own(host: str) -> bool:
-    """Whether an address is one of this machine's."""
-    if is_loopback(host) or address_towards(host) == host:
-        return True
-    # The kernel reaches a second address of the same network by the first.
-    interfaces = psutil.net_if_addrs().values()
-    return any(entry.address == host for entries in interfaces for entry in entries)
-
-
-def may_name(caller: str, host: str, trusted: Sequence[IPv4Network]) -> bool:
-    """
-    Whether `caller` may have `host` called: only itself, unless it is trusted.
-
-    Raises InvalidInput where `caller` is no IPv4 address.
-    """
-    if caller == host:
-        return True
-    address = parse_host(caller)
-    return address in LOOPBACK or any(address in network for network in trusted)
-
-
 def address_towards(host: str) -> str:
     """
-    The address of this machine that `host` reaches it by; loopback where there is no route.
+    Return the address of this machine that `host` reaches it by; loopback without a route.
 
     Asks the kernel's routing table: a connected UDP socket sends nothing.
     """
@@ -133,25 +116,12 @@ def address_towards(host: str) -> str:
         return str(probe.getsockname()[0])
 
 
-def reachable_from(location: str, asker: str) -> str:
-    """
-    `location` as `asker` can use it.
-
-    A node on this very host may have registered as 127.0.0.1. To somebody
-    else that would be his own machine, so he is told the address of ours
-    that leads to him.
-    """
-    if not is_loopback(location) or is_loopback(asker):
-        return location
-    port = location.rpartition(":")[2]
-    return f"{address_towards(asker)}:{port}"
-
-
 def parse_supernode_url(text: str, secured: bool = False) -> tuple[str, int]:
     """
-    The host (name or address) and port of `http://host:port`. Raises InvalidInput.
+    Return the host (a name or an address) and the port of `http://host:port`.
 
-    `secured`: the group speaks TLS, whatever its URLs are written like.
+    `secured`: the group speaks TLS, so `https:` is allowed; `http:` always is, and means
+    the same. Raises InvalidInput.
     """
     try:
         url = urlsplit(text)
@@ -173,16 +143,16 @@ def parse_supernode_url(text: str, secured: bool = False) -> tuple[str, int]:
 
 async def resolve(reactor: IReactorCore, host: str) -> str:
     """
-    The IPv4 address of a host that a user named, without a thread.
+    Return the IPv4 address of a host that a user named, without a thread.
 
-    Raises InvalidInput where there is none.
+    Raises InvalidInput where it has none, or none that can be looked up.
     """
     try:
         return str(parse_host(host))
     except InvalidInput:
         pass
     try:
-        answers, _, _ = await _names(reactor).lookupAddress(host, timeout=RESOLVE_TIMEOUTS)
+        answers, _, _ = await _resolver_chain(reactor).lookupAddress(host, timeout=RESOLVE_TIMEOUTS)
     except Exception as error:
         raise InvalidInput(f"host name {host!r} can't be resolved: {error!r}") from None
     for answer in answers:
@@ -192,17 +162,18 @@ async def resolve(reactor: IReactorCore, host: str) -> str:
 
 
 @lru_cache(1)
-def _names(reactor: IReactorCore) -> ResolverChain:
-    # One for all, and only where a name was given: it watches resolv.conf for good.
+def _resolver_chain(reactor: IReactorCore) -> ResolverChain:
+    # Made once, and only where a name was given: it watches resolv.conf from then on.
     return ResolverChain([Hosts(), Resolver(resolv="/etc/resolv.conf", reactor=reactor)])
 
 
-def resolver(reactor: IReactorCore, host: str, port: int) -> Callable[[], Awaitable[str]]:
+def location_resolver(reactor: IReactorCore, host: str, port: int) -> Callable[[], Awaitable[str]]:
     """
-    What gives a location for a host that a user named, looked up anew each time.
+    Return a function that looks up a host that a user named, and returns its location.
 
-    Where that fails, what it was the last time will do: nobody moves just
-    because a name server is away.
+    Where the look-up fails, the function returns the last known location: no
+    host moves just because a name server is away. It raises InvalidInput where
+    there is none yet.
     """
     known: str | None = None
 
@@ -223,34 +194,39 @@ class OwnLocation:
 
     def __init__(self, given: tuple[str, int] | None, listening: Callable[[], Location]) -> None:
         """
-        `given` is what the user said, if anything, its host perhaps a name.
+        `given`: host and port of `--location`, if there is any; the host may be a name, or empty.
 
-        `listening` tells where the daemon listens, once it does; the host 0.0.0.0 is all addresses.
+        `listening` returns where the daemon listens, once it does; host 0.0.0.0: all addresses.
         """
         self._given = given
         self._listening = listening
 
     async def resolve(self, reactor: IReactorCore) -> None:
-        """Turn a given host name into an address, however often that takes."""
+        """Resolve a given host name, again and again until there is an address."""
         if self._given is None or not self._given[0]:
             return
         host, port = self._given
-        # Until it is known, the default will do.
+        # Until its address is known, the default is used.
         self._given = "", port
-        told = False
+        is_logged = False
         while True:
             try:
                 self._given = await resolve(reactor, host), port
             except InvalidInput as error:
-                if not told:
+                if not is_logged:
                     _log.warn("--location: {error}; trying on", error=error)
-                told = True
-                await deferLater(cast(IReactorTime, reactor), RESOLVE_AGAIN)
+                is_logged = True
+                await deferLater(cast(IReactorTime, reactor), RESOLVE_INTERVAL)
             else:
                 return
 
     def towards(self, host: str) -> str:
-        """What to tell `host`: by default the address that leads to it, and the port."""
+        """
+        Return the location to give `host`.
+
+        Where neither the user nor the listening port names an address, it is the
+        one that `host` reaches us by.
+        """
         listening = self._listening()
         own_host, port = self._given or listening
         own_host = own_host or listening.host

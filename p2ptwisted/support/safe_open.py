@@ -1,9 +1,10 @@
 """
-Opening files by names that somebody else could have made.
+Opening files and folders in places where others can write.
 
-Whoever may write to a folder can put a link, a pipe or another's file at any
-name in it, between a look and an opening too. So no name is trusted: a file is
-opened once, in a way that can't hold us up, and what was opened is looked at.
+Whoever may write to a folder can put a symbolic link, a pipe or another user's
+file at any name in it, even between a check and an open. So no name is trusted:
+a file is opened once, in a way that can't block, and the open descriptor is
+checked.
 """
 
 import errno
@@ -15,33 +16,33 @@ from typing import BinaryIO
 
 from p2ptwisted.model import FileStamp
 
-#: For each opening: a pipe without a writer must not hold us up, no terminal
-#: become ours, and no child process inherit it.
+#: For each open: a pipe without a writer must not block, no terminal become our
+#: controlling terminal, and no child process inherit the descriptor.
 _CAREFUL = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | _CAREFUL
 
-#: To look at what a link leads to without opening it: Linux only. Elsewhere
-#: no link can be judged, and so none is followed.
-_LOOK: int | None = getattr(os, "O_PATH", None)
+#: To hold a link's target without opening it: Linux only. Elsewhere no link can
+#: be checked, and so none is followed.
+_PATH_ONLY: int | None = getattr(os, "O_PATH", None)
 
 
 class NotRegular(OSError):
-    """A pipe, a device, a socket or a folder stands where a file should be."""
+    """There is a pipe, a device, a socket or a folder where a regular file should be."""
 
 
 class LeadsOut(FileNotFoundError):
-    """A link leads out of the folder that it is in."""
+    """A symbolic link leads out of the folder that must contain it."""
 
 
 def open_regular(
     name: str | Path, flags: int = os.O_RDONLY, mode: int = 0o644, *, dir_fd: int | None = None
 ) -> int:
     """
-    A descriptor of the regular file at that name.
+    Open a regular file, and return its descriptor.
 
-    With O_NOFOLLOW among the flags a link is refused (ELOOP). Raises OSError,
-    NotRegular among them.
+    Arguments are those of `os.open`. With O_NOFOLLOW a link is refused (ELOOP).
+    Raises OSError; NotRegular if it is not a regular file.
     """
     file = os.open(name, flags | _CAREFUL, mode, dir_fd=dir_fd)
     try:
@@ -53,16 +54,17 @@ def open_regular(
 
 
 def open_folder(path: Path, follow: bool = False) -> int:
-    """A descriptor of the folder at that path, which may be a link only where `follow` says so."""
+    """Open a folder, and return its descriptor; a link is refused unless `follow`."""
     return os.open(path, _FOLDER | (0 if follow else os.O_NOFOLLOW))
 
 
 def folder_beneath(root: int, name: str, make: bool = False) -> int:
     """
-    A descriptor of the folder of that name beneath an open one; `make` those that are missing.
+    Open a folder beneath the open folder `root`, and return its descriptor.
 
-    A link is followed where it leads to a folder beneath `root` too. Raises
-    OSError, LeadsOut among them.
+    `name`: a path relative to `root`. `make`: create missing folders. Links are
+    followed only to folders beneath `root`. Raises OSError; LeadsOut for a
+    link that leads elsewhere.
     """
     folder = os.dup(root)
     for part in name.split("/"):
@@ -85,22 +87,23 @@ def _folder_in(root: int, folder: int, name: str, make: bool) -> int:
     try:
         return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
     except OSError as error:
-        # Of a link Linux says that it is no folder.
+        # For a link Linux says ENOTDIR.
         if error.errno not in (errno.ELOOP, errno.ENOTDIR):
             raise
-    looked = _through_link(root, folder, name)
+    target = _through_link(root, folder, name)
     try:
-        return os.open(_itself(looked), _FOLDER)
+        return os.open(_proc_path(target), _FOLDER)
     finally:
-        os.close(looked)
+        os.close(target)
 
 
 def open_beneath(root: int, name: str) -> int:
     """
-    A descriptor, to be read, of the regular file of that name beneath an open folder.
+    Open a regular file beneath the open folder `root` for reading; returns its descriptor.
 
-    A link is followed where it leads to a file beneath `root` too. Raises
-    OSError, NotRegular and LeadsOut among them.
+    `name`: a path relative to `root`. Links are followed only to files beneath
+    `root`. Raises OSError; NotRegular if it is not a regular file, LeadsOut
+    for a link that leads elsewhere.
     """
     above, _, base = name.rpartition("/")
     folder = folder_beneath(root, above)
@@ -116,50 +119,50 @@ def _open_in(root: int, folder: int, name: str) -> int:
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-    looked = _through_link(root, folder, name)
+    target = _through_link(root, folder, name)
     try:
-        _check_regular(looked, name)
-        return open_regular(_itself(looked))
+        _check_regular(target, name)
+        return open_regular(_proc_path(target))
     finally:
-        os.close(looked)
+        os.close(target)
 
 
 def link_status(root: int, folder: int, name: str) -> os.stat_result:
     """
-    The status of what a link in the open `folder` leads to, beneath `root`.
+    Return the status of the target of a link in the open `folder`.
 
-    Raises OSError, LeadsOut among them.
+    Raises OSError; LeadsOut if the target is not beneath `root`.
     """
-    looked = _through_link(root, folder, name)
+    target = _through_link(root, folder, name)
     try:
-        return os.fstat(looked)
+        return os.fstat(target)
     finally:
-        os.close(looked)
+        os.close(target)
 
 
 def _through_link(root: int, folder: int, name: str) -> int:
     """
-    What a link leads to, held but not opened. Raises OSError, LeadsOut among them.
+    Return a descriptor that holds the target of a link without opening it (O_PATH).
 
-    The system follows the link, once, and tells where that has led: whatever
-    happens to the link or on the way to its end meanwhile, what is judged is
-    what is held.
+    The kernel follows the link, once, and says where that led: whatever
+    happens to the link or to its path meanwhile, the target that is checked is
+    the one that is held. Raises OSError; LeadsOut if it is not beneath `root`.
     """
-    if _LOOK is None:
+    if _PATH_ONLY is None:
         raise LeadsOut(errno.ENOENT, "where a link leads can't be told here", name)
-    looked = os.open(name, _LOOK | os.O_CLOEXEC, dir_fd=folder)
+    target = os.open(name, _PATH_ONLY | os.O_CLOEXEC, dir_fd=folder)
     try:
-        home, place = os.readlink(_itself(root)), os.readlink(_itself(looked))
-        if not f"{place}/".startswith(f"{home.rstrip('/')}/"):
+        root_path, target_path = os.readlink(_proc_path(root)), os.readlink(_proc_path(target))
+        if not f"{target_path}/".startswith(f"{root_path.rstrip('/')}/"):
             raise LeadsOut(errno.ENOENT, "a link leads out of the folder", name)
     except OSError:
-        os.close(looked)
+        os.close(target)
         raise
-    return looked
+    return target
 
 
-def _itself(descriptor: int) -> str:
-    """A path that leads to what a descriptor of ours is of, whatever its names are by now."""
+def _proc_path(descriptor: int) -> str:
+    """Return a path that leads to what a descriptor of ours holds, whatever its names are now."""
     return f"/proc/self/fd/{descriptor}"
 
 

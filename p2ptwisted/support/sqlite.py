@@ -1,16 +1,16 @@
 """
-SQLite databases in a `--state` folder. What they hold is soft state: a file
-that is damaged is set aside, and one begun anew; one that can't be written
-any more is left as it is, and the daemon goes on in memory.
+SQLite databases in a `--state` folder, or in memory.
+
+They hold soft state: a damaged file is set aside and a new one started; one
+that can't be written any more is left as it is, and the daemon goes on in
+memory. The files themselves, their modes and locks are in `state_files`.
 """
 
 import contextlib
 import errno
-import fcntl
 import functools
 import os
 import sqlite3
-import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,9 +20,17 @@ from twisted.logger import Logger
 from p2ptwisted.errors import StartError
 from p2ptwisted.support.escaping import printable
 from p2ptwisted.support.safe_open import NotRegular, open_regular
+from p2ptwisted.support.state_files import (
+    SECRET_MODE,
+    SHOWN_MAX,
+    check_folder,
+    keep_secret,
+    lock_file,
+    set_aside,
+)
 
-#: Why a file can't be written in a folder that is there; what else keeps it from
-#: being opened is a mistake of who named the folder.
+#: Errors that keep a file from being written in a folder that exists. Any other error means
+#: that the user named the wrong folder.
 _NOT_WRITABLE = {
     errno.EACCES,
     errno.EDQUOT,
@@ -32,11 +40,11 @@ _NOT_WRITABLE = {
     errno.EROFS,
 }
 
-#: Of these, what is no mistake of who named a folder that can't be made, either.
+#: Those of them that are not the user's mistake either where a folder can't be made.
 _BAD_DISK = _NOT_WRITABLE - {errno.EACCES, errno.EPERM}
 
-#: What SQLite says of a file that is damaged. No statement of ours breaks a constraint, or
-#: is wrong; its text index calls its own damage an error like any.
+#: SQLite's codes for a damaged file. No statement of ours breaks a constraint or is wrong;
+#: the text index reports its own damage as a plain error.
 _DAMAGED = {
     sqlite3.SQLITE_CORRUPT,
     sqlite3.SQLITE_NOTADB,
@@ -44,7 +52,7 @@ _DAMAGED = {
     sqlite3.SQLITE_ERROR,
 }
 
-#: What it says of one that has failed.
+#: SQLite's codes for a file that can't be read or written any more.
 _FAILED = {
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_FULL,
@@ -52,61 +60,56 @@ _FAILED = {
     sqlite3.SQLITE_READONLY,
 }
 
-#: The mode of all files: nobody else need read what is here.
-SECRET = 0o600
-
-#: What SQLite calls the files beside a database's.
-_BESIDE = ("-wal", "-shm")
-
-#: Characters of a folder's name in a message; a path may have 4,096.
-SHOWN_MAX = 400
-
 _T = TypeVar("_T")
 _log = Logger()
 
 
 class _Unfit(sqlite3.DatabaseError):
-    """A database that SQLite can read, and that is of no use."""
+    """A database that SQLite can read, but that we can't use."""
 
 
 class Database:
-    """A database in a file for as long as that can be had, else in memory."""
+    """A database in a file for as long as the file can be used, and then in memory."""
 
     def __init__(self, state: Path | None, name: str, schema: str) -> None:
-        """Called `name`, in the folder `state` or in memory, with the tables of `schema`."""
+        """
+        `state`: the folder for its file; None: in memory. `name`: of the file, without suffix.
+
+        `schema`: statements that create the tables where they are missing.
+        """
         self._state = state
         self._name = name
         self._schema = schema
         self._lock = -1
         self._db: sqlite3.Connection
-        #: The file; None once it is all in memory.
+        #: Its file; None for a database in memory.
         self._path: Path | None = None
 
     def open(self) -> None:
         """
-        Open the file; it commits by itself and leaves syncing to the system.
+        Open the database; it commits by itself and leaves syncing to the system.
 
-        A file that SQLite can't read, or with the tables of another schema,
-        is renamed, never deleted; where nothing can be written, memory has to
-        do, with what is in the file. Raises StartError where the folder can't
-        be made, others may do as they like there, or another process has the
-        database open.
+        A file that SQLite can't read, or that has the tables of another
+        schema, is renamed, never deleted. Where nothing can be written, the
+        database is in memory, with a copy of what is in the file. Raises
+        StartError where the folder can't be made, strangers can write in it,
+        or another process has the database open.
         """
         if self._state is None:
             self._db = _connect(":memory:", self._schema)
             return
         path = self._state / f"{self._name}.sqlite"
         try:
-            # For its owner only; one that is there already is as its owner wants it.
+            # For its owner only; a folder that exists keeps the mode that it has.
             self._state.mkdir(parents=True, exist_ok=True, mode=0o700)
         except (OSError, ValueError) as error:
             if not (isinstance(error, OSError) and error.errno in _BAD_DISK):
                 raise self._unusable(error) from error
-            # What follows meets the same.
+            # What follows fails in the same way.
         try:
-            _check_folder(self._state)
-            self._lock = _lock(self._state / f"{self._name}.lock")
-            self._db = _connect_anew(path, self._schema)
+            check_folder(self._state)
+            self._lock = lock_file(self._state / f"{self._name}.lock")
+            self._db = _connect_to_file(path, self._schema)
             self._path = path
         except BlockingIOError as error:
             raise StartError(
@@ -118,22 +121,22 @@ class Database:
                 self._unlock()
                 raise self._unusable(error) from error
             self._db = _in_memory(path, self._schema)
-            _tell_forgetful(path, error)
+            _log_unwritable(path, error)
 
     def close(self) -> None:
         self._db.close()
         self._unlock()
 
     def rows(self, query: str, values: Sequence[object] = ()) -> list[Any]:
-        """All rows that the query gives."""
-        return self._done(lambda: self._db.execute(query, values).fetchall())
+        """Run a query and return all its rows."""
+        return self._run(lambda: self._db.execute(query, values).fetchall())
 
     def change(self, statement: str, values: Sequence[object] = ()) -> int:
-        """How many rows the statement changed."""
-        return self._done(lambda: self._db.execute(statement, values).rowcount)
+        """Run a statement and return how many rows it changed."""
+        return self._run(lambda: self._db.execute(statement, values).rowcount)
 
     def change_many(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
-        """Run the statement for each of these, or for none."""
+        """Run the statement for all of these rows, or for none, in one transaction."""
 
         def change() -> None:
             self._db.execute("BEGIN")
@@ -141,26 +144,26 @@ class Database:
                 self._db.executemany(statement, rows)
                 self._db.execute("COMMIT")
             except BaseException:
-                # Of a full disk SQLite takes everything back by itself.
+                # With a full disk SQLite has rolled back by itself.
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
 
-        self._done(change)
+        self._run(change)
 
-    def _done(self, work: Callable[[], _T]) -> _T:
-        """What the work gives; where the file fails it is done again, in memory."""
+    def _run(self, work: Callable[[], _T]) -> _T:
+        """Do the work and return its result; where the file fails, do it again in memory."""
         try:
             return work()
         except (sqlite3.Error, UnicodeDecodeError) as error:
-            damaged = _tells_damage(error)
-            if self._path is None or not (damaged or _kind(error) in _FAILED):
+            damaged = _is_damage(error)
+            if self._path is None or not (damaged or _code(error) in _FAILED):
                 raise
             self._leave_file(self._path, error, damaged)
             return work()
 
     def _leave_file(self, path: Path, error: Exception, damaged: bool) -> None:
-        """Go on in memory, with what can be read of the file."""
+        """Go on in memory, with what can still be read from the file."""
         memory = _connect(":memory:", self._schema)
         if not damaged:
             try:
@@ -172,11 +175,11 @@ class Database:
         self._db, self._path = memory, None
         try:
             if damaged:
-                _tell_damaged(path, error, "what was in it is forgotten")
+                _set_damaged_aside(path, error, "what was in it is forgotten")
                 return
         except OSError as problem:
             error = problem
-        _tell_forgetful(path, error)
+        _log_unwritable(path, error)
 
     def _unlock(self) -> None:
         if self._lock >= 0:
@@ -184,100 +187,54 @@ class Database:
             self._lock = -1
 
     def _unusable(self, error: OSError | ValueError) -> StartError:
-        told = error.strerror if isinstance(error, OSError) else error
+        reason = error.strerror if isinstance(error, OSError) else error
         if isinstance(error, OSError) and error.errno == errno.ELOOP:
-            told = f"{error.filename} is a link: remove it"
+            reason = f"{error.filename} is a link: remove it"
         if isinstance(error, NotRegular):
-            told = f"{error.filename} {error.strerror}: remove it"
+            reason = f"{error.filename} {error.strerror}: remove it"
         shown = printable(str(self._state)[:SHOWN_MAX])
-        return StartError(f"--state {shown}: can't keep anything there: {told}")
+        return StartError(f"--state {shown}: can't keep anything there: {reason}")
 
 
-def _kind(error: Exception) -> int | None:
-    """SQLite's number for it, where it is SQLite that says it; what is above a byte says more."""
+def _code(error: Exception) -> int | None:
+    """Return SQLite's primary result code, the lowest byte; None where it is another's error."""
     code = getattr(error, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF
 
 
-def _tells_damage(error: Exception) -> bool:
-    kind = _kind(error)
-    if kind is None:
-        # Python can't read the text that SQLite gives it.
+def _is_damage(error: Exception) -> bool:
+    """Whether an error means that the file is damaged, or useless to us."""
+    code = _code(error)
+    if code is None:
+        # Python's own error: it can't decode the text that SQLite gives it.
         return isinstance(error, _Unfit | sqlite3.OperationalError | UnicodeDecodeError)
-    return kind in _DAMAGED
+    return code in _DAMAGED
 
 
-def _check_folder(state: Path) -> None:
-    """
-    Raises StartError where others than its owner, root and its group may change what is there.
-
-    SQLite opens by name, and more than one file: against them it has no defense.
-    """
+def _connect_to_file(path: Path, schema: str) -> sqlite3.Connection:
+    """Connect to the file, which is made if needed; a damaged one is set aside first."""
+    # The files that SQLite makes beside it get the same mode.
+    os.close(open_regular(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, SECRET_MODE))
+    keep_secret(path)
     try:
-        status = state.stat()
-    except FileNotFoundError:
-        return  # The disk takes no folder.
-    trouble = folder_trouble(status, os.geteuid())
-    if trouble is not None:
-        raise StartError(
-            f"--state {printable(str(state)[:SHOWN_MAX])}: {trouble}: make it yours alone "
-            "(chown, chmod go-w), or name another folder"
-        )
-    if status.st_mode & stat.S_IWGRP:
-        _log.warn(
-            "--state {state}: its group may write there, and is trusted; chmod g-w ends that",
-            state=printable(str(state)[:SHOWN_MAX]),
-        )
-
-
-def folder_trouble(status: os.stat_result, uid: int) -> str | None:
-    """Why strangers could change what a user has in a folder with that status, if they could."""
-    if status.st_uid not in (uid, 0):
-        return f"it belongs to another user ({status.st_uid})"
-    if status.st_mode & stat.S_IWOTH:
-        return f"everybody may write there (mode {stat.S_IMODE(status.st_mode):04o})"
-    return None
-
-
-def _lock(path: Path) -> int:
-    """
-    The right to write, for one process at a time: two would undo each other's work.
-
-    SQLite's own locks would keep out those who only read. Raises BlockingIOError.
-    """
-    file = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, SECRET)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(file)
-        raise
-    return file
-
-
-def _connect_anew(path: Path, schema: str) -> sqlite3.Connection:
-    """The database there; a damaged one is set aside."""
-    # What SQLite makes beside it gets the same mode.
-    os.close(open_regular(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, SECRET))
-    _keep_secret(path)
-    try:
-        # Nothing is written before it is known to be good: a damaged one is kept as it is.
+        # Nothing is written before the file is known to be good: a damaged one is kept as it is.
         with contextlib.closing(_connect_to_read(path)) as database:
             _check(database, schema)
         return _connect(str(path), schema)
     except (sqlite3.Error, UnicodeDecodeError) as error:
-        if not _tells_damage(error):
+        if not _is_damage(error):
             raise
-        _tell_damaged(path, error, "a new one is begun")
+        _set_damaged_aside(path, error, "a new one is begun")
         return _connect(str(path), schema)
 
 
 def _in_memory(path: Path, schema: str) -> sqlite3.Connection:
-    """A database in memory, with what is in the file there where that can be read."""
+    """Return a database in memory, with a copy of what is in the file if that can be read."""
     memory = _connect(":memory:", schema)
     if not path.is_file():
-        return memory  # SQLite would wait for somebody to write into a pipe.
+        return memory  # SQLite would block on a pipe.
     try:
-        # As if nobody could write it: there is no way to make what SQLite wants beside it.
+        # Immutable: the files that SQLite wants beside it can't be made.
         with contextlib.closing(_connect_to_read(path, "&immutable=1")) as database:
             _check(database, schema)
             if _tables(database):
@@ -293,10 +250,10 @@ def _connect_to_read(path: Path, more: str = "") -> sqlite3.Connection:
 
 
 def _check(database: sqlite3.Connection, schema: str) -> None:
-    """Raises _Unfit, and other of sqlite3's errors, where it is no good database of the schema."""
+    """Raises sqlite3.Error (_Unfit or another) unless it is an intact database of that schema."""
     tables = _tables(database)
     if tables and tables != _tables_of(schema):
-        # `IF NOT EXISTS` would leave them, and every query then trip over them.
+        # `IF NOT EXISTS` would keep them, and every query would fail.
         raise _Unfit("its tables are those of another version")
     (state,) = database.execute("PRAGMA quick_check(1)").fetchone()
     if state != "ok":
@@ -315,29 +272,8 @@ def _connect(path: str, schema: str) -> sqlite3.Connection:
     return database
 
 
-def _keep_secret(path: Path) -> None:
-    """
-    Others may have been let read a database that was made elsewhere, or copied.
-
-    Raises OSError where one of its files is a link, or no file.
-    """
-    for each in (path, *(path.with_name(path.name + suffix) for suffix in _BESIDE)):
-        try:
-            file = open_regular(each, os.O_RDONLY | os.O_NOFOLLOW)
-        except OSError as error:
-            if isinstance(error, NotRegular) or error.errno == errno.ELOOP:
-                raise
-            continue
-        status = os.fstat(file)
-        # On a file system without modes it can be used all the same.
-        with contextlib.suppress(OSError):
-            if status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) & ~SECRET:
-                os.fchmod(file, SECRET)
-        os.close(file)
-
-
 def _tables(database: sqlite3.Connection) -> set[str]:
-    """The statements that made all that is in a database."""
+    """Return the statements that created everything in a database."""
     return {sql for (sql,) in database.execute("SELECT sql FROM sqlite_schema")}
 
 
@@ -348,7 +284,7 @@ def _tables_of(schema: str) -> set[str]:
         return _tables(database)
 
 
-def _tell_forgetful(path: Path, error: Exception) -> None:
+def _log_unwritable(path: Path, error: Exception) -> None:
     _log.warn(
         "{path} can't be written ({error}): it is left as it is, and what comes is kept "
         "in memory, until this daemon ends",
@@ -357,26 +293,12 @@ def _tell_forgetful(path: Path, error: Exception) -> None:
     )
 
 
-def _tell_damaged(path: Path, error: Exception, then: str) -> None:
-    """Set the file aside, and say so. Raises OSError where that can't be."""
+def _set_damaged_aside(path: Path, error: Exception, then: str) -> None:
+    """Set the file aside, and log that. Raises OSError where that can't be done."""
     _log.warn(
         "{path} is damaged ({error}): it is now {aside}, and {then}",
         path=str(path),
         error=error,
-        aside=str(_set_aside(path)),
+        aside=str(set_aside(path)),
         then=then,
     )
-
-
-def _set_aside(path: Path) -> Path:
-    number = 1
-    while os.path.lexists(aside := path.with_name(f"{path.name}.damaged-{number}")):
-        number += 1
-    path.rename(aside)
-    log, index = (path.with_name(path.name + suffix) for suffix in _BESIDE)
-    if log.exists() and log.stat().st_size:
-        # The newest of what was written may be there, and nowhere else.
-        log.rename(aside.with_name(aside.name + _BESIDE[0]))
-    log.unlink(missing_ok=True)
-    index.unlink(missing_ok=True)
-    return aside

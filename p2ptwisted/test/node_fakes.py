@@ -38,8 +38,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import IResource
 from zope.interface import implementer
 
-from p2ptwisted.client.api import REGISTER_TIMEOUT, REGISTER_TIMEOUT_EACH, Client
-from p2ptwisted.client.transport import TIMEOUT, Refused
+from p2ptwisted.client.api import Client
+from p2ptwisted.client.supernode_client import REGISTER_TIMEOUT, REGISTER_TIMEOUT_EACH
+from p2ptwisted.client.transport import CALL_TIMEOUT, Refused
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.interfaces import (
     ContentSlice,
@@ -395,7 +396,7 @@ class FakeClient(Client):
 
     async def heartbeat(self, supernode: str, location: str) -> bool:
         self._reach("heartbeat", supernode)
-        await self._hang(supernode, TIMEOUT)
+        await self._hang(supernode, CALL_TIMEOUT)
         if supernode in self.beatless:
             raise Refused(self.beatless_status, "Internal Server Error")
         self.beats.append((supernode, location))

@@ -38,7 +38,7 @@ from p2ptwisted.errors import StartError
 from p2ptwisted.interfaces import IFolderWatch
 from p2ptwisted.node import tap as node_tap
 from p2ptwisted.supernode import tap as supernode_tap
-from p2ptwisted.support.bounded_log import LINE_BURST, TELL_EVERY
+from p2ptwisted.support.bounded_log import LINE_BURST, REPORT_INTERVAL
 from p2ptwisted.support.twisted_internals.twistd import twist_options
 
 NODE, SUPERNODE = "p2p-node", "p2p-supernode"
@@ -452,7 +452,7 @@ class ServiceTests(DaemonCase):
         self.assertEqual(self.logged, ["Node n is gone"] * LINE_BURST)
         self.logged.clear()
         daemon.startService()
-        self.clock.advance(TELL_EVERY)
+        self.clock.advance(REPORT_INTERVAL)
         self.assertEqual(self.logged, [f"and {LINE_BURST} more like: Node n is gone"])
         self.logged.clear()
         flood()

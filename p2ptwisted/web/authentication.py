@@ -11,7 +11,12 @@ from twisted.web.server import Request
 
 from p2ptwisted.errors import NotSigned
 from p2ptwisted.security.group_key import GroupKey
-from p2ptwisted.security.http_signatures import HEADERS, HEADERS_MAX, HttpSignatures, SignedCall
+from p2ptwisted.security.http_signatures import (
+    SIGNATURE_HEADERS,
+    SIGNATURE_HEADERS_MAX,
+    HttpSignatures,
+    SignedCall,
+)
 
 
 class Authenticator:
@@ -46,11 +51,11 @@ class Authenticator:
         if not request.requestHeaders.hasHeader(b"signature"):
             # Before anything is done with a body that can be large.
             raise NotSigned("this group is closed, and your call is not signed")
-        if sum(map(len, _signature_headers(request))) > HEADERS_MAX:
+        if sum(map(len, _signature_headers(request))) > SIGNATURE_HEADERS_MAX:
             # Nor is a long one read only to be refused.
             raise NotSigned(
                 "this group is closed, and the headers that sign your call have more than "
-                f"{HEADERS_MAX} bytes"
+                f"{SIGNATURE_HEADERS_MAX} bytes"
             )
         self._check_addressee(request)
         assert request.content is not None
@@ -84,7 +89,8 @@ def make_authenticator(
 
 def _signature_headers(request: Request) -> list[bytes]:
     """Return the values of the headers that sign a call."""
-    return [value for name in HEADERS for value in request.requestHeaders.getRawHeaders(name, ())]
+    headers = request.requestHeaders
+    return [value for name in SIGNATURE_HEADERS for value in headers.getRawHeaders(name, ())]
 
 
 def _signed_call(request: Request) -> SignedCall:
@@ -96,6 +102,6 @@ def _signed_call(request: Request) -> SignedCall:
     headers = {
         name.decode("latin-1"): ", ".join(value.decode("latin-1") for value in values)
         for name, values in request.requestHeaders.getAllRawHeaders()
-        if name.lower() in HEADERS or b'"%b"' % name.lower() in signature
+        if name.lower() in SIGNATURE_HEADERS or b'"%b"' % name.lower() in signature
     }
     return SignedCall(request.method.decode("latin-1"), url.decode("latin-1"), headers)

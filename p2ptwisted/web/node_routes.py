@@ -24,7 +24,7 @@ from p2ptwisted.model import (
     parse_id,
 )
 from p2ptwisted.pieces import encode_set, every_piece
-from p2ptwisted.support.locations import may_name
+from p2ptwisted.support.address_policy import may_name
 from p2ptwisted.web.api_root import ApiRoot
 from p2ptwisted.web.authentication import Authenticator
 from p2ptwisted.web.content import Content, SomePieces

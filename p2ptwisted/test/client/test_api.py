@@ -1,4 +1,4 @@
-"""Tests of `client` and the `calls` below it: Twisted's HTTP client, on connections in memory."""
+"""Tests of `p2ptwisted.client`, all of it: Twisted's HTTP client, on connections in memory."""
 
 import json
 from collections.abc import Coroutine
@@ -12,20 +12,20 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface.verify import verifyObject
 
-from p2ptwisted.client.api import (
-    ANSWER_MAX,
+from p2ptwisted.client.answers import ANSWER_MAX
+from p2ptwisted.client.api import make_client
+from p2ptwisted.client.body_receiver import ContentSink
+from p2ptwisted.client.supernode_client import (
     LOCATIONS_MAX,
     REGISTER_TIMEOUT,
     REGISTER_TIMEOUT_EACH,
-    make_client,
 )
-from p2ptwisted.client.body_receiver import ContentSink
 from p2ptwisted.client.transport import (
+    CALL_TIMEOUT,
     CONNECT_TIMEOUT,
-    IDLE,
-    SMALL_MAX,
-    TIMEOUT,
-    TOLD_MAX,
+    DESCRIPTION_MAX,
+    POOL_IDLE_TIMEOUT,
+    SMALL_ANSWER_MAX,
     IClientReactor,
     NumericEndpoints,
     Refused,
@@ -348,7 +348,7 @@ class TimeTests(ClientCase):
         """A host that does not answer at all is given up in time."""
         well = self.call(self.client.is_well(NODE))
         self.assertEqual(self.reactor.tcpClients[-1][3], CONNECT_TIMEOUT)
-        self.reactor.advance(TIMEOUT - 0.1)
+        self.reactor.advance(CALL_TIMEOUT - 0.1)
         self.assertNoResult(well)
         self.reactor.advance(0.1)
         self.assertIs(self.successResultOf(well), False)
@@ -357,14 +357,14 @@ class TimeTests(ClientCase):
     def test_connection_told(self) -> None:
         """What is said of it is that no answer came in time."""
         beat = self.call(self.client.heartbeat(SUPERNODE, NODE))
-        self.reactor.advance(TIMEOUT)
+        self.reactor.advance(CALL_TIMEOUT)
         self.assertIn("no answer in time", self.unavailable(beat))
 
     def test_headers(self) -> None:
         """A peer that accepts and then says nothing is given up, its connection closed."""
         beat = self.call(self.client.heartbeat(SUPERNODE, NODE))
         peer = self.accept()
-        self.reactor.advance(TIMEOUT)
+        self.reactor.advance(CALL_TIMEOUT)
         self.assertIn("no answer in time", self.unavailable(beat))
         self.assertFalse(peer.is_open)
 
@@ -379,9 +379,9 @@ class TimeTests(ClientCase):
             peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
             for _ in range(3):
                 peer.send(b"1\r\n \r\n")
-                self.reactor.advance(TIMEOUT / 4)
+                self.reactor.advance(CALL_TIMEOUT / 4)
             self.assertNoResult(called)
-            self.reactor.advance(TIMEOUT / 4)
+            self.reactor.advance(CALL_TIMEOUT / 4)
             self.assertIn("no answer in time", self.unavailable(called))
             self.assertFalse(peer.is_open)
 
@@ -390,7 +390,7 @@ class TimeTests(ClientCase):
         well = self.call(self.client.is_well(NODE))
         peer = self.accept()
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhal")
-        self.reactor.advance(TIMEOUT)
+        self.reactor.advance(CALL_TIMEOUT)
         self.assertIs(self.successResultOf(well), False)
         self.assertFalse(peer.is_open)
 
@@ -471,7 +471,7 @@ class SizeTests(ClientCase):
 
     def test_health(self) -> None:
         """A health check of more than 64 KiB fails, and is read no further."""
-        for length, expected in [(SMALL_MAX, True), (SMALL_MAX + 1, False)]:
+        for length, expected in [(SMALL_ANSWER_MAX, True), (SMALL_ANSWER_MAX + 1, False)]:
             well = self.call(self.client.is_well(NODE))
             peer = self.accept()
             peer.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 99999999\r\n\r\n")
@@ -479,22 +479,22 @@ class SizeTests(ClientCase):
             if expected:
                 self.assertNoResult(well)
                 self.assertTrue(peer.is_open)
-                self.reactor.advance(TIMEOUT)
+                self.reactor.advance(CALL_TIMEOUT)
             self.assertIs(self.successResultOf(well), False)
             self.assertFalse(peer.is_open)
 
     def test_just_as_much(self) -> None:
         """An answer of exactly the limit is taken."""
         well = self.call(self.client.is_well(NODE))
-        self.accept().answer("200 OK", bytes(SMALL_MAX))
+        self.accept().answer("200 OK", bytes(SMALL_ANSWER_MAX))
         self.assertIs(self.successResultOf(well), True)
 
     def test_search(self) -> None:
         """A search's answer may be larger than that, up to a limit of its own."""
         found = self.call(self.client.search(SUPERNODE, [ID]))
-        self.accept().answer("200 OK", b'{"data":[]' + b" " * (SMALL_MAX * 2) + b"}")
+        self.accept().answer("200 OK", b'{"data":[]' + b" " * (SMALL_ANSWER_MAX * 2) + b"}")
         self.assertEqual(self.successResultOf(found), [])
-        self.reactor.advance(IDLE)
+        self.reactor.advance(POOL_IDLE_TIMEOUT)
         found = self.call(self.client.search(SUPERNODE, [ID]))
         peer = self.accept()
         peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -510,7 +510,7 @@ class SizeTests(ClientCase):
         """An error's body is bounded like any other."""
         beat = self.call(self.client.heartbeat(SUPERNODE, NODE))
         peer = self.accept()
-        peer.answer("400 Bad Request", bytes(SMALL_MAX + 1))
+        peer.answer("400 Bad Request", bytes(SMALL_ANSWER_MAX + 1))
         self.unavailable(beat)
         self.assertFalse(peer.is_open)
 
@@ -607,7 +607,7 @@ class BadAnswerTests(ClientCase):
         self.unavailable(holds)
         holds = self.call(self.client.confirms(NODE, ID))
         self.accept()
-        self.reactor.advance(TIMEOUT)
+        self.reactor.advance(CALL_TIMEOUT)
         self.unavailable(holds)
         holds = self.call(self.client.holds(NODE, ID))
         self.fail_to_connect(ConnectionRefusedError())
@@ -685,9 +685,9 @@ class ConnectionTests(ClientCase):
         self.assertIs(self.successResultOf(again), True)
 
     def test_dropped_when_idle(self) -> None:
-        """A connection that is not used is closed after IDLE, before the server closes it."""
+        """An unused connection is closed after POOL_IDLE_TIMEOUT, before the server does it."""
         peer = self.beat()
-        self.reactor.advance(IDLE - 1)
+        self.reactor.advance(POOL_IDLE_TIMEOUT - 1)
         self.assertTrue(peer.is_open)
         self.reactor.advance(1)
         self.assertFalse(peer.is_open)
@@ -847,7 +847,7 @@ class PiecesTests(ClientCase):
         beat = self.call(self.client.heartbeat(SUPERNODE, NODE))
         self.accept().answer("500 No", body, "Connection: close")
         refused = self.failureResultOf(beat, Refused)
-        self.assertEqual(len(str(refused.value)), TOLD_MAX)
+        self.assertEqual(len(str(refused.value)), DESCRIPTION_MAX)
         nonsense = (
             b"HTTP/1.1 200 " + b"\xff" * 15_000 + b"\r\nX\r\n\r\n",
             b"\xff" * 15_000 + b"\r\n\r\n",
@@ -860,7 +860,7 @@ class PiecesTests(ClientCase):
             if peer.is_open:
                 peer.close()
             said = self.unavailable(beat)
-            self.assertLess(len(said), TOLD_MAX + SHOWN_MAX + 10)
+            self.assertLess(len(said), DESCRIPTION_MAX + SHOWN_MAX + 10)
             self.assertTrue(said.isprintable())
 
     def test_long_question(self) -> None:

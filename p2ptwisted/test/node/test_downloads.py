@@ -13,8 +13,8 @@ from p2ptwisted.model import DownloadStatus, Holders, ResourceInfo
 from p2ptwisted.node import downloads
 from p2ptwisted.node.downloads import Downloads
 from p2ptwisted.pieces import Digests
-from p2ptwisted.support.lifecycle import GRACE
-from p2ptwisted.support.throttle import RateLimit
+from p2ptwisted.support.lifecycle import STOP_GRACE
+from p2ptwisted.support.rate_limit import RateLimit
 from p2ptwisted.test.node_fakes import FakeLibrary, one_by_one, open_descriptors
 from p2ptwisted.test.transfer_fakes import LENGTH, FakeDigests, FakeHolder, SwarmClient, cut, id_of
 from p2ptwisted.transfer.download import RUNNING_MAX
@@ -383,7 +383,7 @@ class ManyTests(DownloadsCase):
         stopped = self.downloads.stopService()
         self.assertNoResult(stopped)
         self.assertRaises(Unavailable, self.downloads.start, id_of(b"another"))
-        self.pass_by(GRACE / 2)
+        self.pass_by(STOP_GRACE / 2)
         self.successResultOf(stopped)
         self.assertEqual(self.states(), ["done"] * RUNNING_MAX + ["waiting"])
         self.nothing_left()
@@ -392,10 +392,10 @@ class ManyTests(DownloadsCase):
         """It breaks off what takes longer, and leaves nothing where no piece has come."""
         self.many(RUNNING_MAX + 1)
         for holder in self.swarm.peers.values():
-            holder.pause = 2 * GRACE
+            holder.pause = 2 * STOP_GRACE
         self.pass_by(0.03)
         stopped = self.downloads.stopService()
-        self.pass_by(GRACE + 0.1)
+        self.pass_by(STOP_GRACE + 0.1)
         self.successResultOf(stopped)
         self.assertEqual(self.states(), ["cancelled"] * RUNNING_MAX + ["waiting"])
         # Slices of work that were about to be done.

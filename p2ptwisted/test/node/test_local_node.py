@@ -17,7 +17,7 @@ from p2ptwisted.node.membership import Membership
 from p2ptwisted.node.uploads import Upload, Uploads
 from p2ptwisted.pieces import MIB, Pieces
 from p2ptwisted.support.locations import Location, OwnLocation
-from p2ptwisted.support.throttle import RateLimit
+from p2ptwisted.support.rate_limit import RateLimit
 from p2ptwisted.test.node_fakes import (
     FakeClient,
     FakeLibrary,

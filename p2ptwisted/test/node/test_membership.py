@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.client.api import Client, make_client
-from p2ptwisted.client.transport import TIMEOUT, IClientReactor, Refused
+from p2ptwisted.client.transport import CALL_TIMEOUT, IClientReactor, Refused
 from p2ptwisted.errors import InvalidInput, Unavailable
 from p2ptwisted.model import NodeInfo, Registration, ResourceInfo
 from p2ptwisted.node import membership
@@ -375,7 +375,7 @@ class ChangeTests(MembershipCase):
         self.pass_time(STEP)
         self.change(*listed)
         moved = self.passes(lambda: self.membership.supernode == TWO, 60)
-        self.assertLess(moved, GONE + TIMEOUT + JITTER + STEP)
+        self.assertLess(moved, GONE + CALL_TIMEOUT + JITTER + STEP)
         self.assertEqual(self.client.registrations[-1].resources, listed)
         self.pass_time(HEARTBEAT_INTERVAL)
         self.assertEqual(len(self.client.called("register")), 3)
@@ -388,7 +388,7 @@ class ChangeTests(MembershipCase):
         self.client.hung = {ONE}
         self.start(ONE, TWO, up=[ONE, TWO])
         moved = self.passes(lambda: self.membership.supernode == TWO, 60)
-        self.assertLess(moved, GONE + TIMEOUT + STEP)
+        self.assertLess(moved, GONE + CALL_TIMEOUT + STEP)
 
     def test_never_gets_through(self) -> None:
         """A supernode that answers beats, and no registration, is no use after two of these."""
@@ -798,7 +798,7 @@ class FindTests(MembershipCase):
                 factory.clientConnectionFailed(reactor.connectors[-1], Failure(TimeoutError()))
                 reactor.advance(JOIN_RETRY + JITTER)
             stopped = self.membership.stopService()
-            reactor.advance(TIMEOUT)
+            reactor.advance(CALL_TIMEOUT)
         self.successResultOf(stopped)
         (line,) = lines
         self.assertIn(ONE, line)
@@ -974,7 +974,7 @@ class StopTests(MembershipCase):
         self.assertEqual(len(reactor.tcpClients), 1)
         stopped = self.membership.stopService()
         # The goodbye, in vain.
-        reactor.advance(TIMEOUT)
+        reactor.advance(CALL_TIMEOUT)
         self.successResultOf(stopped)
         self.assertEqual(reactor.getDelayedCalls(), [])
         reactor.advance(100)

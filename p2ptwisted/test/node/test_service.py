@@ -13,13 +13,13 @@ import psutil
 from twisted.internet.testing import MemoryReactor
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2ptwisted.client.transport import TIMEOUT
+from p2ptwisted.client.transport import CALL_TIMEOUT
 from p2ptwisted.config import NodeConfig
 from p2ptwisted.errors import StartError
 from p2ptwisted.node.service import INodeReactor, make_node
 from p2ptwisted.protocols import sockets
 from p2ptwisted.protocols.datagrams import FoundReply, SearchRequest, decode, encode
-from p2ptwisted.support import locations as addresses
+from p2ptwisted.support import address_policy, locations
 from p2ptwisted.test.fakes import Host, Network, make_peer
 from p2ptwisted.test.node_fakes import (
     Connection,
@@ -53,7 +53,7 @@ class MakeNodeTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.patch(psutil, "net_if_addrs", lambda: {"lo": [Link(socket.AF_INET, LOOPBACK)]})
         self.patch(psutil, "net_if_stats", lambda: {"lo": State(True)})
-        for module in (addresses, sockets):
+        for module in (address_policy, locations, sockets):
             self.patch(module, "address_towards", lambda host: LOOPBACK)
         self.folder = Path(self.mktemp()).resolve()
         self.folder.mkdir(parents=True)
@@ -258,7 +258,7 @@ class MakeNodeTests(SynchronousTestCase):
         """Where it has found none it stops just as well, after a goodbye in vain."""
         self.start(supernode="http://10.0.0.1:5000")
         stopped = self.service.stopService()
-        self.pass_time(TIMEOUT)
+        self.pass_time(CALL_TIMEOUT)
         self.successResultOf(stopped)
         self.assertEqual(self.host.sockets, [])
         self.assertEqual(self.host.getDelayedCalls(), [])

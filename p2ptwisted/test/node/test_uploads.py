@@ -7,7 +7,7 @@ from zope.interface.verify import verifyObject
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.interfaces import IUpload
 from p2ptwisted.node.uploads import SELECTORS_MAX, Uploads
-from p2ptwisted.support.throttle import RateLimit
+from p2ptwisted.support.rate_limit import RateLimit
 
 
 class UploadsTests(SynchronousTestCase):

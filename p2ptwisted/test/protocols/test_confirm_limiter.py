@@ -112,6 +112,7 @@ class ConfirmingTests(SynchronousTestCase):
         """So many wait, and so many answers are remembered, whatever is said."""
         self.patch(module, "WAITING_MAX", 2)
         self.patch(module, "ANSWERS_MAX", 2)
+        self.limiter = ConfirmLimiter()
         self.assertEqual(self.want(HERE, "ab", 0.0, hold=True), [True, True])
         self.assertEqual(self.want(HERE, "cba", 0.0), [False, True, True])
         self.next(0.0)

@@ -334,6 +334,7 @@ class UntaggedTests(SearchesTestCase):
         """So many searches that have ended are remembered, and so many peers that tag."""
         self.patch(module, "ENDED_MAX", 2)
         self.patch(module, "PEERS_MAX", 2)
+        self.searches = Searches(NAME, 0.5)
         search = self.begin("it")
         for id in "abc":
             self.searches.end(self.begin(id), 0.0)
@@ -450,6 +451,7 @@ class MissesTests(SearchesTestCase):
     def test_bound(self) -> None:
         """A flood of unknown ids pushes out the oldest misses, and nothing grows."""
         self.patch(module, "MISSES_MAX", 3)
+        self.searches = Searches(NAME, 0.5)
         for id in "abcd":
             self.searches.end(self.begin(id), 0.1)
         self.assertEqual(
@@ -459,6 +461,7 @@ class MissesTests(SearchesTestCase):
     def test_missed_again(self) -> None:
         """What is missed again counts from then, also for what is pushed out first."""
         self.patch(module, "MISSES_MAX", 2)
+        self.searches = Searches(NAME, 0.5)
         for id, now in [("a", 0.0), ("b", 0.1), ("a", 1.0), ("c", 1.05)]:
             self.searches.end(self.begin(id, now=now), now)
         self.assertEqual(

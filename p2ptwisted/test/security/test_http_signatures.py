@@ -6,9 +6,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.errors import NotSigned, Unavailable
 from p2ptwisted.security.http_signatures import (
-    HEADERS_MAX,
-    REMEMBERED,
-    WINDOW,
+    CLOCK_SKEW_MAX,
+    NONCE_LIFETIME,
+    SIGNATURE_HEADERS_MAX,
     HttpSignatures,
     SignedCall,
 )
@@ -76,7 +76,7 @@ class SignaturesTests(SynchronousTestCase):
 
     def test_members_size(self) -> None:
         """A member's own headers are far from what is too long."""
-        self.assertLess(sum(map(len, self.headers.values())), HEADERS_MAX / 2)
+        self.assertLess(sum(map(len, self.headers.values())), SIGNATURE_HEADERS_MAX / 2)
 
     def test_parsed_components(self) -> None:
         """A stranger's signature has nothing else parsed, but is refused as soon as it asks."""
@@ -108,8 +108,8 @@ class SignaturesTests(SynchronousTestCase):
     def test_nonce_forgotten(self) -> None:
         """A nonce is remembered as long as its signature could be good, and no longer."""
         self.check(once=True, now=0.0)
-        self.refused(once=True, now=2 * WINDOW)
-        self.check(once=True, now=REMEMBERED)
+        self.refused(once=True, now=2 * CLOCK_SKEW_MAX)
+        self.check(once=True, now=NONCE_LIFETIME)
 
     def test_too_many(self) -> None:
         """What is remembered is bounded, and more is refused rather than believed."""

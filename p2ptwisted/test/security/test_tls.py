@@ -29,7 +29,7 @@ from zope.interface.verify import verifyObject
 from p2ptwisted.errors import InvalidInput
 from p2ptwisted.security import tls
 from p2ptwisted.security.tls import (
-    FILE_MAX,
+    PEM_FILE_MAX,
     NotProved,
     TrustedAuthority,
     check_certificate,
@@ -368,7 +368,7 @@ class AuthorityFileTests(TlsTestCase):
         os.mkfifo(pipe)
         for path in (pipe, self.folder, Path("/dev/zero"), Path("a\0b")):
             self.assertRaises(InvalidInput, load_authority, path)
-        large = self.write(self.authority.pem + b"\n" * FILE_MAX)
+        large = self.write(self.authority.pem + b"\n" * PEM_FILE_MAX)
         self.assertIn("more than", str(self.assertRaises(InvalidInput, load_authority, large)))
 
 

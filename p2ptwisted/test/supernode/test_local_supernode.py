@@ -32,7 +32,7 @@ from p2ptwisted.supernode.local_supernode import PEERS_ASKED, LocalSupernode
 from p2ptwisted.supernode.registry import writer
 from p2ptwisted.supernode.registry.registry import LOCATIONS_MAX
 from p2ptwisted.supernode.sweep import Sweep
-from p2ptwisted.support import locations
+from p2ptwisted.support import address_policy, locations
 from p2ptwisted.support.locations import Location, OwnLocation
 from p2ptwisted.support.round_robin import share_of
 from p2ptwisted.test.fakes import FakeOverlay, Slices, open_registry
@@ -56,7 +56,8 @@ class SupernodeTestCase(SynchronousTestCase):
     trusted: tuple[IPv4Network, ...] = ()
 
     def setUp(self) -> None:
-        self.patch(locations, "address_towards", lambda host: HERE)
+        for patched in (address_policy, locations):
+            self.patch(patched, "address_towards", lambda host: HERE)
         self.slices = Slices()
         self.registry = open_registry(self.slices.cooperator, None)
         self.addCleanup(self.registry.close)

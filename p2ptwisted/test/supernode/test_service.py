@@ -18,7 +18,7 @@ from p2ptwisted.errors import StartError
 from p2ptwisted.protocols import sockets
 from p2ptwisted.protocols.datagrams import FoundReply, SearchRequest, decode
 from p2ptwisted.supernode.service import ISupernodeReactor, make_supernode
-from p2ptwisted.support import locations
+from p2ptwisted.support import address_policy, locations
 from p2ptwisted.test.fakes import Host, Network, make_peer
 
 LOOPBACK = "127.0.0.1"
@@ -43,7 +43,7 @@ class MakeSupernodeTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.patch(psutil, "net_if_addrs", lambda: {"lo": [Link(socket.AF_INET, LOOPBACK)]})
         self.patch(psutil, "net_if_stats", lambda: {"lo": State(True)})
-        for module in (locations, sockets):
+        for module in (address_policy, locations, sockets):
             self.patch(module, "address_towards", lambda host: LOOPBACK)
         self.network = Network()
         self.host = MemoryHost(self.network, [LOOPBACK])

@@ -9,7 +9,7 @@ from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from p2ptwisted.client.transport import TIMEOUT
+from p2ptwisted.client.transport import CALL_TIMEOUT
 from p2ptwisted.model import NodeInfo, ResourceInfo
 from p2ptwisted.supernode.failure_detector import DOUBTFUL_FAILURES
 from p2ptwisted.supernode.registry.registry import Registry
@@ -347,7 +347,7 @@ class SilentTests(SweepTestCase):
     async def is_well(self, location: str) -> bool:
         self.nodes.asked.append(location)
         if location in self.silent:
-            await deferLater(self.clock, TIMEOUT)
+            await deferLater(self.clock, CALL_TIMEOUT)
         return location not in self.silent
 
     def gone_after(self, count: int, silent: int, phase: float) -> float:
@@ -380,11 +380,11 @@ class SilentTests(SweepTestCase):
         self.add(*nodes)
         self.sweep.startService()
         self.silent = set(nodes)
-        self.pass_time(5 + TIMEOUT)
+        self.pass_time(5 + CALL_TIMEOUT)
         self.assertEqual(len(self.nodes.asked), DOUBTFUL_FAILURES)
         self.pass_time(RECHECK_DELAY)
         self.assertEqual(len(self.nodes.asked), 2 * DOUBTFUL_FAILURES)
-        self.pass_time(TIMEOUT)
+        self.pass_time(CALL_TIMEOUT)
         self.successResultOf(self.sweep.stopService())
         self.assertEqual(self.clock.getDelayedCalls(), [])
 

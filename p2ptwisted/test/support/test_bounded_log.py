@@ -84,13 +84,13 @@ class BoundedLogTests(SynchronousTestCase):
         for number in range(LINE_BURST + 312):
             self.logger.warn("Node {number} is gone", number=number)
         self.written()
-        self.log.tell_left_out()
+        self.log.report_left_out()
         (line,) = self.written()
         self.assertTrue(
             line.endswith(f"[p2ptwisted.x#warn] and 312 more like: Node {LINE_BURST - 1} is gone"),
             line,
         )
-        self.log.tell_left_out()
+        self.log.report_left_out()
         self.assertEqual(self.written(), [])
 
     def test_tracebacks(self) -> None:
@@ -101,7 +101,7 @@ class BoundedLogTests(SynchronousTestCase):
         self.assertEqual(len(tracebacks), TRACEBACK_BURST)
         self.logger.failure("This went wrong", Failure(OSError("another")))
         self.assertIn("another", "".join(self.written()))
-        self.log.tell_left_out()
+        self.log.report_left_out()
         (line,) = self.written()
         self.assertTrue(line.endswith(f"and {9 * TRACEBACK_BURST} more like: This went wrong"))
 
@@ -110,7 +110,7 @@ class BoundedLogTests(SynchronousTestCase):
         for _ in range(TRACEBACK_BURST + 1):
             self.logger.failure("", failure())
         self.written()
-        self.log.tell_left_out()
+        self.log.report_left_out()
         self.assertTrue(self.written()[0].endswith("and 1 more like: RuntimeError"))
 
     def test_long(self) -> None:
@@ -170,7 +170,7 @@ class BoundedLogTests(SynchronousTestCase):
         for number in range(KINDS_MAX + 10 * TRACEBACK_BURST):
             self.logger.info(f"Node {number} is gone")
         self.assertEqual(len(self.written()), KINDS_MAX + TRACEBACK_BURST)
-        self.log.tell_left_out()
+        self.log.report_left_out()
         self.assertIn(f"and {9 * TRACEBACK_BURST} more", self.written()[0])
 
     def test_full_disk(self) -> None:
@@ -183,7 +183,7 @@ class BoundedLogTests(SynchronousTestCase):
         log = BoundedLog(cast(ILogObserver, full), lambda: self.now)
         for _ in range(LINE_BURST + 1):
             Logger("p2ptwisted.x", observer=log).info("Hello")
-        log.tell_left_out()
+        log.report_left_out()
 
     def test_real_time(self) -> None:
         """Without a clock it goes by the monotonic one."""

@@ -1,12 +1,8 @@
 """Tests for `p2ptwisted.support.locations`."""
 
-import socket
 from collections.abc import Coroutine
-from ipaddress import IPv4Network
-from types import SimpleNamespace, TracebackType
 from typing import Any, cast
 
-import psutil
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail, succeed
@@ -19,21 +15,19 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.errors import InvalidInput
-from p2ptwisted.support import locations as addresses
+from p2ptwisted.support import locations
 from p2ptwisted.support.locations import (
     Location,
     OwnLocation,
     address_towards,
-    is_own,
-    may_name,
+    location_resolver,
     parse_host,
     parse_location,
     parse_supernode_url,
-    reachable_from,
     resolve,
-    resolver,
     split_location,
 )
+from p2ptwisted.test.support.fake_kernel import FakeKernel
 
 
 class ParseLocationTests(SynchronousTestCase):
@@ -137,82 +131,12 @@ class ParseLocationTests(SynchronousTestCase):
             self.assertRaises(InvalidInput, parse_host, text)
 
 
-class MayNameTests(SynchronousTestCase):
-    """Who may have which address called."""
-
-    def test_oneself(self) -> None:
-        """Everybody may name the address that he calls from."""
-        self.assertTrue(may_name("10.0.0.1", "10.0.0.1", []))
-
-    def test_a_third_party(self) -> None:
-        """Nobody may name another's, not even loopback."""
-        self.assertFalse(may_name("10.0.0.1", "10.0.0.2", []))
-        self.assertFalse(may_name("10.0.0.1", "127.0.0.1", []))
-
-    def test_loopback(self) -> None:
-        """Whoever calls from this machine may name any."""
-        for caller in ["127.0.0.1", "127.8.9.10"]:
-            self.assertTrue(may_name(caller, "10.0.0.2", []))
-
-    def test_trusted(self) -> None:
-        """Whoever calls from a trusted network may name any, its own or not."""
-        trusted = [IPv4Network("192.168.0.0/16"), IPv4Network("10.1.0.0/24")]
-        self.assertTrue(may_name("10.1.0.7", "172.16.0.1", trusted))
-        self.assertFalse(may_name("10.1.1.7", "10.1.0.1", trusted))
-
-    def test_not_an_address(self) -> None:
-        """A caller without an IPv4 address can't name anything."""
-        self.assertRaises(InvalidInput, may_name, "::1", "10.0.0.1", [])
-
-
-class FakeKernel:
-    """Stands in for the module `socket`: a routing table in memory."""
-
-    AF_INET, SOCK_DGRAM = socket.AF_INET, socket.SOCK_DGRAM
-
-    def __init__(self, routes: dict[str, str]) -> None:
-        self.routes = routes
-        self.open = 0
-
-    def socket(self, family: int, kind: int) -> "FakeProbe":
-        assert (family, kind) == (self.AF_INET, self.SOCK_DGRAM)
-        return FakeProbe(self)
-
-
-class FakeProbe:
-    """A UDP socket that only ever connects."""
-
-    def __init__(self, kernel: FakeKernel) -> None:
-        self._kernel = kernel
-        self._name = "0.0.0.0"
-
-    def __enter__(self) -> "FakeProbe":
-        self._kernel.open += 1
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._kernel.open -= 1
-
-    def connect(self, address: tuple[str, int]) -> None:
-        if address[0] not in self._kernel.routes:
-            raise OSError("Network is unreachable")
-        self._name = self._kernel.routes[address[0]]
-
-    def getsockname(self) -> tuple[str, int]:
-        return self._name, 12345
-
-
-class ReachableTests(SynchronousTestCase):
-    """Which of our addresses others are told."""
+class AddressTowardsTests(SynchronousTestCase):
+    """Which address of ours leads to another host."""
 
     def setUp(self) -> None:
         self.kernel = FakeKernel({"10.0.0.2": "10.0.0.1", "127.0.0.1": "127.0.0.1"})
-        self.patch(addresses, "socket", self.kernel)
+        self.patch(locations, "socket", self.kernel)
 
     def test_towards(self) -> None:
         """The address is that from which the kernel would send."""
@@ -224,37 +148,13 @@ class ReachableTests(SynchronousTestCase):
         self.assertEqual(address_towards("10.9.9.9"), "127.0.0.1")
         self.assertEqual(self.kernel.open, 0)
 
-    def test_own(self) -> None:
-        """All of this machine's addresses are its own, second ones of a network too."""
-        second = SimpleNamespace(family=socket.AF_INET, address="10.0.0.3")
-        self.patch(psutil, "net_if_addrs", lambda: {"eth0:1": [second]})
-        self.kernel.routes |= {"10.0.0.1": "10.0.0.1", "10.0.0.3": "10.0.0.1"}
-        for host in ("127.0.0.1", "127.9.9.9", "10.0.0.1", "10.0.0.3"):
-            self.assertTrue(is_own(host), host)
-        for host in ("10.0.0.2", "10.9.9.9"):
-            self.assertFalse(is_own(host), host)
-
-    def test_loopback_for_others(self) -> None:
-        """A node on this host that registered as 127.0.0.1 is told to others by our address."""
-        self.assertEqual(reachable_from("127.0.0.1:8000", "10.0.0.2"), "10.0.0.1:8000")
-        self.assertEqual(reachable_from("127.0.1.1:8000", "10.0.0.2"), "10.0.0.1:8000")
-
-    def test_loopback_for_this_host(self) -> None:
-        """Whoever asks from this host is told what was registered."""
-        self.assertEqual(reachable_from("127.0.0.1:8000", "127.0.0.1"), "127.0.0.1:8000")
-
-    def test_other_locations(self) -> None:
-        """Any other location is everybody's."""
-        self.assertEqual(reachable_from("10.0.0.9:8000", "10.0.0.2"), "10.0.0.9:8000")
-        self.assertEqual(reachable_from("10.0.0.9:8000", "127.0.0.1"), "10.0.0.9:8000")
-
 
 class OwnLocationTests(SynchronousTestCase):
     """What a daemon says of itself."""
 
     def setUp(self) -> None:
         routes = {"10.0.0.2": "10.0.0.1", "127.0.0.1": "127.0.0.1"}
-        self.patch(addresses, "socket", FakeKernel(routes))
+        self.patch(locations, "socket", FakeKernel(routes))
 
     def towards(self, host: str, given: tuple[str, int] | None, listening: Location) -> str:
         return OwnLocation(given, lambda: listening).towards(host)
@@ -327,15 +227,15 @@ class ResolveTests(SynchronousTestCase):
             self.made += 1
             return server
 
-        self.patch(addresses, "Hosts", lambda: hosts)
-        self.patch(addresses, "Resolver", make)
+        self.patch(locations, "Hosts", lambda: hosts)
+        self.patch(locations, "Resolver", make)
 
     def resolved(self, host: str) -> Deferred[str]:
         return Deferred.fromCoroutine(resolve(self.reactor, host))
 
     def test_address(self) -> None:
         """An address needs no resolver, and none is made."""
-        self.patch(addresses, "ResolverChain", None)
+        self.patch(locations, "ResolverChain", None)
         self.assertEqual(self.successResultOf(self.resolved("10.0.0.7")), "10.0.0.7")
 
     def test_hosts_file(self) -> None:
@@ -379,7 +279,7 @@ class ResolveTests(SynchronousTestCase):
         """A supernode whose name can't be resolved any more is where it was."""
         server = FakeResolver(Record_A("10.0.0.7"))
         self.resolvers(FakeResolver(), server)
-        resolved = resolver(self.reactor, "rack7", 5000)
+        resolved = location_resolver(self.reactor, "rack7", 5000)
         for payloads, location in (
             ((Record_A("10.0.0.7"),), "10.0.0.7:5000"),
             ((), "10.0.0.7:5000"),
@@ -398,7 +298,7 @@ class ResolveTests(SynchronousTestCase):
 
     def test_own_location_without_a_name(self) -> None:
         """Where no host was given there is nothing to resolve."""
-        self.patch(addresses, "ResolverChain", None)
+        self.patch(locations, "ResolverChain", None)
         for told, expected in [(None, "10.3.0.1:5000"), (("", 80), "10.3.0.1:80")]:
             own = OwnLocation(told, lambda: Location("10.3.0.1", 5000))
             self.successResultOf(Deferred.fromCoroutine(own.resolve(self.reactor)))

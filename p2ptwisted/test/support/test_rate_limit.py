@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2ptwisted.support.rate_limit import TokenBucket, TokenBuckets
+from p2ptwisted.support.rate_limit import RATE_LIMIT_BURST, RateLimit, TokenBucket, TokenBuckets
 
 
 def taken(bucket: TokenBucket, now: float) -> int:
@@ -82,7 +82,7 @@ class TokenBucketTests(SynchronousTestCase):
             self.assertLessEqual(through, burst + rate * now + 1e-6)
 
 
-class BucketsTests(SynchronousTestCase):
+class TokenBucketsTests(SynchronousTestCase):
     """A bucket for each of many."""
 
     def test_apart(self) -> None:
@@ -99,3 +99,46 @@ class BucketsTests(SynchronousTestCase):
             buckets.of(name).take(0.0)
         self.assertFalse(buckets.of("a").take(0.0))
         self.assertTrue(buckets.of("b").take(0.0))
+
+
+class RateLimitTests(SynchronousTestCase):
+    """How long a rate limit makes its transfers wait."""
+
+    def test_no_bound(self) -> None:
+        """Without a rate there is never a wait."""
+        self.assertEqual(RateLimit(None).take(1 << 40, 0.0), 0.0)
+
+    def test_rate(self) -> None:
+        """Bytes cost as many seconds as they take at the rate."""
+        limit = RateLimit(1000)
+        limit.take(100, 50.0)
+        self.assertAlmostEqual(limit.take(500, 50.0), 0.5)
+        self.assertAlmostEqual(limit.take(500, 50.0), 1.0)
+        self.assertAlmostEqual(limit.take(500, 50.8), 0.7)
+
+    def test_burst(self) -> None:
+        """After a pause, however long, a tenth of a second's worth goes at once."""
+        limit = RateLimit(1000)
+        limit.take(5000, 0.0)
+        self.assertEqual(limit.take(100, 1e6), 0.0)
+        self.assertGreater(limit.take(1, 1e6), 0.0)
+
+    @settings(deadline=None)
+    @given(
+        rate=st.integers(1, 10**9),
+        starts=st.lists(st.floats(0, 5), min_size=1, max_size=4),
+        counts=st.lists(st.integers(1, 10**6), min_size=1, max_size=40),
+    )
+    def test_bound(self, rate: int, starts: list[float], counts: list[int]) -> None:
+        """Several that share it and wait as told keep to the rate together."""
+        limit = RateLimit(rate)
+        turns = sorted(starts)
+        through = 0
+        for count in counts:
+            now = turns.pop(0)
+            # Each transfer may have one answer under way that is paid for afterwards.
+            self.assertLessEqual(
+                through, rate * (now + RATE_LIMIT_BURST) + len(starts) * 10**6 + 1e-3
+            )
+            through += count
+            turns = sorted([*turns, now + limit.take(count, now)])

@@ -111,7 +111,7 @@ class OpenBeneathTests(BeneathCase):
     def test_where_links_cannot_be_judged(self) -> None:
         """On a system that doesn't tell where a link has led, none is followed."""
         self.link("link", "sub/file")
-        self.patch(safe_open, "_LOOK", None)
+        self.patch(safe_open, "_PATH_ONLY", None)
         self.assertRaises(LeadsOut, self.read, "link")
         self.assertEqual(self.read("sub/file"), b"content")
 

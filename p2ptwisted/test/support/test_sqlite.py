@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.errors import StartError
 from p2ptwisted.support import sqlite as database_module
-from p2ptwisted.support.sqlite import Database, folder_trouble
+from p2ptwisted.support.sqlite import Database
 from p2ptwisted.test.node_fakes import at_once, log_lines, open_descriptors
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS things (thing TEXT);"
@@ -135,16 +135,6 @@ class OpenTests(DatabaseTestCase):
             self.open()
         (line,) = lines
         self.assertIn("its group may write there", line)
-
-    def test_whose_folder(self) -> None:
-        """It may be the daemon's user's or root's, and nobody else's."""
-        mine, root, other = (
-            os.stat_result((0o40755, 1, 1, 1, uid, 0, 0, 0, 0, 0)) for uid in (1000, 0, 1001)
-        )
-        self.assertIs(folder_trouble(mine, 1000), None)
-        self.assertIs(folder_trouble(root, 1000), None)
-        self.assertEqual(folder_trouble(other, 1000), "it belongs to another user (1001)")
-        self.assertEqual(folder_trouble(other, 0), "it belongs to another user (1001)")
 
     def test_aside_of_another(self) -> None:
         """What is set aside takes no name that there is, be it a link that leads nowhere."""
@@ -320,7 +310,7 @@ class FailingTests(DatabaseTestCase):
             def refuse(path: Path, reason: int = reason) -> int:
                 raise OSError(reason, os.strerror(reason))
 
-            patch = self.patch(database_module, "_lock", refuse)
+            patch = self.patch(database_module, "lock_file", refuse)
             with log_lines(LogLevel.warn) as lines:
                 database = self.open()
             patch.restore()
@@ -344,7 +334,7 @@ class FailingTests(DatabaseTestCase):
 
             patches = [
                 self.patch(Path, "mkdir", refuse),
-                self.patch(database_module, "_lock", lock),
+                self.patch(database_module, "lock_file", lock),
             ]
             with log_lines(LogLevel.warn) as lines:
                 database = self.open()
@@ -362,7 +352,7 @@ class FailingTests(DatabaseTestCase):
         def refuse(path: Path) -> int:
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-        self.patch(database_module, "_lock", refuse)
+        self.patch(database_module, "lock_file", refuse)
         self.patch(database_module, "_connect_to_read", None)
         with log_lines(LogLevel.warn):
             self.assertEqual(self.things(self.open()), [])
@@ -375,7 +365,7 @@ class FailingTests(DatabaseTestCase):
         def refuse(path: Path) -> int:
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-        self.patch(database_module, "_lock", refuse)
+        self.patch(database_module, "lock_file", refuse)
         with log_lines(LogLevel.warn):
             self.assertEqual(self.things(self.open()), [])
         self.assertEqual(self.path.read_bytes(), b"nonsense" * 1_000)
@@ -432,7 +422,7 @@ class FailingTests(DatabaseTestCase):
         def refuse(path: Path) -> Path:
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-        self.patch(database_module, "_set_aside", refuse)
+        self.patch(database_module, "set_aside", refuse)
         with log_lines(LogLevel.warn) as lines:
             self.assertEqual(self.things(database), [])
         (line,) = lines

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
-from p2ptwisted.security.http_signatures import HEADERS_MAX, HttpSignatures, SignedCall
+from p2ptwisted.security.http_signatures import SIGNATURE_HEADERS_MAX, HttpSignatures, SignedCall
 from p2ptwisted.test.fakes import FakeSupernode
 from p2ptwisted.test.node_fakes import Answer, Connection, FakeDownloads, FakeNode, work
 from p2ptwisted.web.api_root import ApiRoot
@@ -179,7 +179,7 @@ class GuardTests(SynchronousTestCase):
             self.assertEqual(self.call("POST", "/thing", b"body", headers), 204)
             self.assertEqual(len(read), 1)
             read.clear()
-            for more in (["x" * HEADERS_MAX], ["x" * (HEADERS_MAX // 8)] * 8):
+            for more in (["x" * SIGNATURE_HEADERS_MAX], ["x" * (SIGNATURE_HEADERS_MAX // 8)] * 8):
                 long = {**headers, name: [headers[name], *more]}
                 self.assertEqual(self.call("POST", "/thing", b"body", long), 401)
                 self.assertEqual(read, [])

@@ -18,7 +18,7 @@ from p2ptwisted.errors import Unavailable
 from p2ptwisted.interfaces import ContentSlice, IUpload
 from p2ptwisted.model import ResourceInfo
 from p2ptwisted.node.uploads import Uploads
-from p2ptwisted.support.throttle import RateLimit
+from p2ptwisted.support.rate_limit import RateLimit
 from p2ptwisted.test.node_fakes import (
     TICK,
     Answer,

@@ -13,7 +13,7 @@ from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import IResource
 from twisted.web.server import Site
 
-from p2ptwisted.support.lifecycle import GRACE
+from p2ptwisted.support.lifecycle import STOP_GRACE
 from p2ptwisted.web.server.channel import LimitedChannel
 from p2ptwisted.web.server.connection_table import ConnectionTable
 from p2ptwisted.web.server.early_errors import ServerFull
@@ -94,7 +94,7 @@ class LimitedSite(Site):
         if not self.connections:
             return succeed(None)
         closed = self._all_closed = Deferred()
-        deadline = self.reactor.callLater(GRACE, self._abort_all)
+        deadline = self.reactor.callLater(STOP_GRACE, self._abort_all)
 
         def all_closed(result: None) -> None:
             if deadline.active():

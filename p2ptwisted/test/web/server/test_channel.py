@@ -13,7 +13,7 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import alsoProvides, implementer
 
-from p2ptwisted.client.transport import IDLE
+from p2ptwisted.client.transport import POOL_IDLE_TIMEOUT
 from p2ptwisted.test import node_fakes
 from p2ptwisted.test.node_fakes import Connection, Transport, log_lines
 from p2ptwisted.test.web.server.test_site import Echo
@@ -552,7 +552,7 @@ class LimitsTests(SynchronousTestCase):
 
     def test_idle(self) -> None:
         """Members drop their connections before any server may."""
-        self.assertGreater(IDLE_TIME_MIN, IDLE)
+        self.assertGreater(IDLE_TIME_MIN, POOL_IDLE_TIMEOUT)
 
     def test_affordable(self) -> None:
         """There are never more connections than a part of what the process may open."""

@@ -17,7 +17,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
 from p2ptwisted.errors import StartError
-from p2ptwisted.support.lifecycle import GRACE
+from p2ptwisted.support.lifecycle import STOP_GRACE
 from p2ptwisted.support.locations import Location
 from p2ptwisted.test.node_fakes import Answer, Connection, open_descriptors
 from p2ptwisted.web.server import channel, site
@@ -467,11 +467,11 @@ class CloseTests(SiteCase):
         self.successResultOf(closed)
 
     def test_half_a_request(self) -> None:
-        """Who has sent half a request when it stops holds nothing up beyond GRACE."""
+        """Who has sent half a request when it stops holds nothing up beyond STOP_GRACE."""
         connection = self.connect()
         connection.send(b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nhal")
         closed = self.site.close()
-        self.clock.advance(GRACE)
+        self.clock.advance(STOP_GRACE)
         self.clock.advance(0)
         self.successResultOf(closed)
         self.assertFalse(connection.is_open)
@@ -481,7 +481,7 @@ class CloseTests(SiteCase):
         connection = self.connect()
         connection.ask("GET", "/slow")
         closed = self.site.close()
-        self.clock.advance(GRACE - 1)
+        self.clock.advance(STOP_GRACE - 1)
         self.assertNoResult(closed)
         self.echo.finish()
         self.assertEqual(connection.take().body, b"at last")
@@ -503,11 +503,11 @@ class CloseTests(SiteCase):
         self.assertEqual([connection.take().body for connection in connections], [b"at last"] * 3)
 
     def test_deadline(self) -> None:
-        """A request that takes longer than GRACE is cut off."""
+        """A request that takes longer than STOP_GRACE is cut off."""
         connection = self.connect()
         connection.ask("GET", "/slow")
         closed = self.site.close()
-        self.clock.advance(GRACE - 0.1)
+        self.clock.advance(STOP_GRACE - 0.1)
         self.assertTrue(connection.is_open)
         self.clock.advance(0.1)
         self.assertFalse(connection.is_open)
@@ -516,7 +516,7 @@ class CloseTests(SiteCase):
         self.successResultOf(closed)
 
     def test_slow_reader(self) -> None:
-        """Who doesn't take his answer, as he has the time of GRACE to, is cut off too."""
+        """Who doesn't take his answer, as he has the time of STOP_GRACE to, is cut off too."""
         connection = self.connect()
         connection.ask("GET", "/slow")
         # A socket with bytes left to send does not close until they are gone.
@@ -524,7 +524,7 @@ class CloseTests(SiteCase):
         closed = self.site.close()
         self.echo.finish()
         self.assertTrue(connection.is_open)
-        self.clock.advance(GRACE)
+        self.clock.advance(STOP_GRACE)
         self.assertFalse(connection.is_open)
         self.clock.advance(0)
         self.successResultOf(closed)

@@ -1,0 +1,190 @@
+"""The client's calls to a supernode: a method for each route of its HTTP API."""
+
+from collections.abc import Sequence
+from urllib.parse import quote
+
+import msgspec
+from msgspec import UNSET
+
+from p2ptwisted.client.answers import ANSWER_MAX, decode_answer, valid_locations
+from p2ptwisted.client.transport import HttpTransport, Refused
+from p2ptwisted.model import (
+    SUPERNODE_ID,
+    HeldFile,
+    Holders,
+    Holding,
+    NodeInfo,
+    Presence,
+    Registration,
+)
+from p2ptwisted.support.address_policy import believed
+from p2ptwisted.support.locations import parse_location
+from p2ptwisted.support.round_robin import in_turns
+
+#: Seconds for a registration, and for each of its resources: 30 s for 100,000 of
+#: them, which are 14 MB, and take 2.25 s to store on an idle machine.
+REGISTER_TIMEOUT = 5.0
+REGISTER_TIMEOUT_EACH = 0.25e-3
+
+#: Locations of one resource taken from one supernode's answer; ours sends no more.
+LOCATIONS_MAX = 1_000
+
+
+class _File(msgspec.Struct):
+    """
+    Where a resource is, in the form of any supernode.
+
+    The older program's has no `locations`, and a `name` only where one of its
+    own nodes has the resource. Without `location` and `locations` nobody has it.
+    """
+
+    location: str | None = None
+    locations: list[str] | None = None
+    name: str | None = None
+    size: int | None = None
+
+    @property
+    def all(self) -> list[str]:
+        """All its locations, whichever form the answer has."""
+        if self.locations is None:
+            return [] if self.location is None else [self.location]
+        return self.locations
+
+
+class _Found(msgspec.Struct):
+    id: str
+    file: _File
+
+
+class _FoundOne(msgspec.Struct):
+    """The answer for one id; empty where nobody has it."""
+
+    id: str = ""
+    file: _File = msgspec.field(default_factory=_File)
+
+
+class SupernodeClient(HttpTransport):
+    """
+    Calls supernodes, by `host:port`; also those of the older program.
+
+    All methods raise Refused and Unavailable.
+    """
+
+    async def register(self, supernode: str, registration: Registration) -> None:
+        """Register a node, with all its resources."""
+        await self._call(
+            "POST",
+            f"http://{supernode}/api/supernode/register",
+            msgspec.json.encode(registration),
+            within=REGISTER_TIMEOUT + len(registration.resources) * REGISTER_TIMEOUT_EACH,
+        )
+
+    async def heartbeat(self, supernode: str, location: str) -> bool:
+        """Report a node's presence; False where the supernode does not know the node."""
+        return await self._presence("POST", supernode, location)
+
+    async def goodbye(self, supernode: str, location: str) -> bool:
+        """Report a node's leaving; False where the supernode did not know the node."""
+        return await self._presence("DELETE", supernode, location)
+
+    async def search(self, supernode: str, ids: Sequence[str]) -> list[Holding]:
+        """Search for the holders of these resources in the whole group."""
+        url = f"http://{supernode}/api/supernode/search?hash_ids={','.join(ids)}"
+        return await self._holdings(supernode, url)
+
+    async def search_names(self, supernode: str, part: str) -> list[Holding]:
+        """Search for resources of this supernode's own nodes by a part of the file name."""
+        url = f"http://{supernode}/api/supernode/search?file_name={quote(part, safe='')}"
+        return await self._holdings(supernode, url)
+
+    async def search_node(self, supernode: str, node_name: str, id: str) -> list[Holding]:
+        """Search at the supernode's node of that name; returns one holding, or none."""
+        name = quote(node_name, safe="")
+        url = f"http://{supernode}/api/supernode/search?node_name={name}&hash_ids={id}"
+        return await self._holdings(supernode, url)
+
+    async def _holdings(self, supernode: str, url: str) -> list[Holding]:
+        """Return a search's results, with only those locations that may be called."""
+        found = []
+        for match in decode_answer(await self._call("GET", url, limit=ANSWER_MAX), list[_Found]):
+            locations = _believed_locations(supernode, match.file.all)
+            if locations:
+                name = UNSET if match.file.name is None else match.file.name
+                size = UNSET if match.file.size is None else match.file.size
+                found.append(Holding(match.id, HeldFile(locations[0], locations, name, size)))
+        return found
+
+    async def other_supernodes(self, supernode: str) -> list[str]:
+        """
+        Return the other supernodes that the supernode there knows.
+
+        The older program asks its group for them, and may wait for answers forever.
+        """
+        url = f"http://{supernode}/api/supernode/search?hash_ids={SUPERNODE_ID}"
+        others: list[str] = []
+        for match in decode_answer(await self._call("GET", url, limit=ANSWER_MAX), list[_Found]):
+            # With `locations` it is one of ours, and the first of them is itself.
+            others += match.file.all[1:] if match.file.locations is not None else match.file.all
+        return _believed_locations(supernode, others)
+
+    async def finds_names(self, supernode: str) -> bool:
+        """Whether the supernode there can search by name; the older program's can't."""
+        try:
+            await self._call(
+                "GET", f"http://{supernode}/api/supernode/holders/{SUPERNODE_ID}?here=1"
+            )
+        except Refused as refused:
+            return refused.status != 404
+        return True
+
+    async def nodes(self, supernode: str) -> list[NodeInfo]:
+        """Return the nodes that are registered there."""
+        url = f"http://{supernode}/api/supernode/alive"
+        nodes = decode_answer(await self._call("GET", url, limit=ANSWER_MAX), list[NodeInfo])
+        return [node for node in nodes if valid_locations([node.location])]
+
+    async def holders(self, supernode: str, id: str, here: bool = False) -> Holders:
+        """
+        Return all nodes that have a resource or some of its pieces.
+
+        `here`: only those that are registered at this supernode.
+        """
+        url = f"http://{supernode}/api/supernode/holders/{id}{'?here=1' if here else ''}"
+        try:
+            answer = await self._call("GET", url, limit=ANSWER_MAX)
+        except Refused as refused:
+            if refused.status != 404:
+                raise
+            # That doesn't mean that nobody has it: the older program has no such route.
+            return await self._holders_by_search(supernode, id, here)
+        found = decode_answer(answer, Holders)
+        return msgspec.structs.replace(
+            found,
+            locations=_believed_locations(supernode, found.locations),
+            partial=_believed_locations(supernode, found.partial),
+        )
+
+    async def _holders_by_search(self, supernode: str, id: str, here: bool) -> Holders:
+        if id == SUPERNODE_ID:
+            return Holders(id, [], [])  # That it answers is all that we can learn of it.
+        url = f"http://{supernode}/api/supernode/search/{id}"
+        file = decode_answer(await self._call("GET", url, limit=ANSWER_MAX), _FoundOne).file
+        # Without a name the location came from its group, not from one of its own nodes.
+        locations = [] if here and file.name is None else file.all
+        return Holders(id, _believed_locations(supernode, locations), [], file.name, file.size)
+
+    async def _presence(self, method: str, supernode: str, location: str) -> bool:
+        body = msgspec.json.encode(Presence(location))
+        try:
+            await self._call(method, f"http://{supernode}/api/supernode/alive", body)
+        except Refused as refused:
+            if refused.status == 404:
+                return False
+            raise
+        return True
+
+
+def _believed_locations(supernode: str, locations: Sequence[str]) -> list[str]:
+    """Return those locations in a supernode's answer that may be called, shared among addresses."""
+    source = parse_location(supernode).host
+    return in_turns(believed(valid_locations(locations), source), LOCATIONS_MAX)
