@@ -10,23 +10,29 @@ from typing import cast
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2ptwisted.cli import session as group
-from p2ptwisted.cli.exit_status import ExitStatus, Problem, worst
-from p2ptwisted.cli.get import places
+from p2ptwisted.cli import session as session_module
+from p2ptwisted.cli.exit_status import CommandError, ExitStatus, first_failure
+from p2ptwisted.cli.get import target_paths
 from p2ptwisted.cli.main import main
-from p2ptwisted.cli.matches import CANDIDATES_MAX, HOLDERS_MAX, Match
-from p2ptwisted.cli.output import LINE_MAX, TOLD_MAX, say, say_table, size_of, tell
-from p2ptwisted.cli.session import Session, Settings, distinct, unique
+from p2ptwisted.cli.matches import CANDIDATES_MAX, HOLDERS_MAX, FoundResource
+from p2ptwisted.cli.output import (
+    MESSAGE_MAX,
+    RESULT_LINE_MAX,
+    print_lines,
+    print_message,
+    print_table,
+    size_of,
+)
+from p2ptwisted.cli.session import ICommandReactor, Session, Settings, distinct_supernodes, unique
 from p2ptwisted.cli.share import share
 from p2ptwisted.client.api import Client
 from p2ptwisted.model import Health, HeldFile, Holding
-from p2ptwisted.node.service import INodeReactor
 
 ID, OTHER = "a" * 64, "b" * 64
 
 
-def match(name: str | None, id: str = ID) -> Match:
-    return Match(id, name, 7, ["10.0.0.1:8000"], [])
+def match(name: str | None, id: str = ID) -> FoundResource:
+    return FoundResource(id, name, 7, ["10.0.0.1:8000"], [])
 
 
 class OutputTests(SynchronousTestCase):
@@ -35,9 +41,9 @@ class OutputTests(SynchronousTestCase):
     def test_long(self) -> None:
         """However long a stranger's words are, a line is bounded."""
         for stream, print_it, most in (
-            ("stderr", lambda text: tell(text), TOLD_MAX + 10),
-            ("stdout", lambda text: say(text), LINE_MAX + 1),
-            ("stdout", lambda text: say_table(("A",), [(text,)]), 3 * LINE_MAX),
+            ("stderr", lambda text: print_message(text), MESSAGE_MAX + 10),
+            ("stdout", lambda text: print_lines(text), RESULT_LINE_MAX + 1),
+            ("stdout", lambda text: print_table(("A",), [(text,)]), 3 * RESULT_LINE_MAX),
         ):
             written = io.StringIO()
             self.patch(sys, stream, written)
@@ -50,13 +56,15 @@ class OutputTests(SynchronousTestCase):
         names = ["a" * 4096 + str(number) for number in range(3)]
         found = [match(name, f"{number}" * 64) for number, name in enumerate(names)]
 
-        async def find(what: str) -> list[Match]:
+        async def find(what: str) -> list[FoundResource]:
             return found
 
-        asked = Session(cast(INodeReactor, None), cast(Client, Registry()), Settings())
-        self.patch(asked, "find", find)
-        told = str(self.failureResultOf(Deferred.fromCoroutine(asked.one("a")), Problem).value)
-        self.assertLess(len(told), TOLD_MAX)
+        session = Session(cast(ICommandReactor, None), cast(Client, Registry()), Settings())
+        self.patch(session, "find", find)
+        told = str(
+            self.failureResultOf(Deferred.fromCoroutine(session.find_one("a")), CommandError).value
+        )
+        self.assertLess(len(told), MESSAGE_MAX)
         for one in found:
             self.assertIn(one.id, told)
 
@@ -83,34 +91,36 @@ class PlacesTests(SynchronousTestCase):
     def test_folder(self) -> None:
         """Into a folder, that is there or that ends in a slash, they go by their own names."""
         for output in (str(self.folder), f"{self.folder}/new/"):
-            found = places([match("data/a"), match("b", OTHER)], output)
+            found = target_paths([match("data/a"), match("b", OTHER)], output)
             self.assertEqual(found, [Path(output, "a"), Path(output, "b")])
 
     def test_here(self) -> None:
         """Without a word they go to this folder."""
-        self.assertEqual(places([match("data/a")], None), [Path("a")])
+        self.assertEqual(target_paths([match("data/a")], None), [Path("a")])
 
     def test_file(self) -> None:
         """One can be given a name; several can't."""
         as_file = str(self.folder / "as")
-        self.assertEqual(places([match("a")], as_file), [Path(as_file)])
-        error = self.assertRaises(Problem, places, [match("a"), match("b", OTHER)], as_file)
+        self.assertEqual(target_paths([match("a")], as_file), [Path(as_file)])
+        error = self.assertRaises(
+            CommandError, target_paths, [match("a"), match("b", OTHER)], as_file
+        )
         self.assertEqual(error.status, ExitStatus.USAGE)
 
     def test_nameless(self) -> None:
         """One without a name is called by its id."""
-        self.assertEqual(places([match(None)], None), [Path(ID)])
+        self.assertEqual(target_paths([match(None)], None), [Path(ID)])
 
     def test_hostile(self) -> None:
         """No name leads out of the folder."""
         for name in ("../../etc/passwd", "/etc/passwd", "..", "a/../..", ".hidden"):
-            (place,) = places([match(name)], str(self.folder))
+            (place,) = target_paths([match(name)], str(self.folder))
             self.assertEqual(place.parent, self.folder)
             self.assertFalse(place.name.startswith("."))
 
     def test_same_name(self) -> None:
         """Two that would go to one place are refused."""
-        self.assertRaises(Problem, places, [match("x/a"), match("y/a", OTHER)], None)
+        self.assertRaises(CommandError, target_paths, [match("x/a"), match("y/a", OTHER)], None)
 
     def test_unique(self) -> None:
         """One that is asked for twice is fetched once."""
@@ -123,13 +133,15 @@ class SupernodesTests(SynchronousTestCase):
 
     def test_distinct(self) -> None:
         """One of this machine's is one, whatever its addresses; others are what they say."""
-        self.patch(group, "is_own", lambda host: host in ("127.0.0.1", "10.0.0.1"))
+        self.patch(session_module, "is_own", lambda host: host in ("127.0.0.1", "10.0.0.1"))
         found = ["127.0.0.1:5000", "127.0.0.1:5001", "10.0.0.2:5000", "10.0.0.1:5000"]
-        self.assertEqual(distinct(found), ["10.0.0.2:5000", "10.0.0.1:5000", "127.0.0.1:5001"])
+        self.assertEqual(
+            distinct_supernodes(found), ["10.0.0.2:5000", "10.0.0.1:5000", "127.0.0.1:5001"]
+        )
 
     def test_known_to_the_named_one(self) -> None:
         """So it is with those that a named supernode knows; it comes first, as it was named."""
-        self.patch(group, "is_own", lambda host: host in ("127.0.0.1", "10.0.0.1"))
+        self.patch(session_module, "is_own", lambda host: host in ("127.0.0.1", "10.0.0.1"))
         known = ["10.0.0.1:5000", "127.0.0.1:5001", "10.0.0.2:5000", "10.0.0.1:5001"]
 
         class Known:
@@ -137,9 +149,9 @@ class SupernodesTests(SynchronousTestCase):
                 return known[1:]
 
         settings = Settings(supernode="http://127.0.0.1:5000")
-        asked = Session(cast(INodeReactor, None), cast(Client, Known()), settings)
+        session = Session(cast(ICommandReactor, None), cast(Client, Known()), settings)
         self.assertEqual(
-            self.successResultOf(Deferred.fromCoroutine(asked.supernodes())),
+            self.successResultOf(Deferred.fromCoroutine(session.supernodes())),
             ["127.0.0.1:5000", "10.0.0.2:5000", "10.0.0.1:5001"],
         )
 
@@ -175,50 +187,50 @@ class OneTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.registry = Registry()
         settings = Settings(supernode="http://127.0.0.1:5000")
-        self.group = Session(cast(INodeReactor, None), cast(Client, self.registry), settings)
+        self.session = Session(cast(ICommandReactor, None), cast(Client, self.registry), settings)
 
-    def one(self, what: str) -> str:
-        found = Deferred.fromCoroutine(self.group.one(what))
+    def find_one(self, what: str) -> str:
+        found = Deferred.fromCoroutine(self.session.find_one(what))
         return self.successResultOf(found).id
 
     def open(self, what: str) -> str:
         """What is said where it can be several."""
-        found = Deferred.fromCoroutine(self.group.one(what))
-        return str(self.failureResultOf(found, Problem).value)
+        found = Deferred.fromCoroutine(self.session.find_one(what))
+        return str(self.failureResultOf(found, CommandError).value)
 
     def test_made_up(self) -> None:
         """A name that is claimed where nobody listens still means what is there."""
         self.registry.add(ID, "file", "10.0.0.1:8000")
         self.registry.add(OTHER, "file", "10.0.0.9:1", "10.0.0.9:2", there=False)
-        self.assertEqual(self.one("file"), ID)
+        self.assertEqual(self.find_one("file"), ID)
 
     def test_made_up_whole_name(self) -> None:
         """So it does where the part of a name that is asked for is claimed as a name."""
         self.registry.add(ID, "file.bin", "10.0.0.1:8000")
         self.registry.add(OTHER, "file", "10.0.0.9:1", there=False)
-        self.assertEqual(self.one("file"), ID)
+        self.assertEqual(self.find_one("file"), ID)
 
     def test_exact(self) -> None:
         """Of what is there, the whole name counts before a part of one."""
         self.registry.add(OTHER, "file.bin", "10.0.0.9:8000")
         self.registry.add(ID, "folder/file", "10.0.0.1:8000")
-        self.assertEqual(self.one("file"), ID)
+        self.assertEqual(self.find_one("file"), ID)
 
     def test_only_one(self) -> None:
         """What can be nothing else is fetched without a look: that will tell."""
         self.registry.add(ID, "file", "10.0.0.1:8000", there=False)
-        self.assertEqual(self.one("file"), ID)
+        self.assertEqual(self.find_one("file"), ID)
         self.assertEqual(self.registry.asked, [])
 
     def test_flood(self) -> None:
-        """However much one host claims, the others' are looked at, and few are asked."""
+        """However much one host claims, the others' are looked at, and few are session."""
         for number in range(10 * CANDIDATES_MAX):
             id = f"{number:064x}"
             self.registry.add(id, "file", f"10.0.0.9:{number + 1}", there=False)
         # The honest id is claimed there, too.
         ports = [f"10.0.0.9:{port}" for port in range(1, 10 * HOLDERS_MAX)]
         self.registry.add(ID, "file", *ports, "10.0.0.1:8000")
-        self.assertEqual(self.one("file"), ID)
+        self.assertEqual(self.find_one("file"), ID)
         self.assertLessEqual(len(self.registry.asked), CANDIDATES_MAX * HOLDERS_MAX)
 
     def test_open(self) -> None:
@@ -249,11 +261,16 @@ class ShareTests(SynchronousTestCase):
             async def health(self, location: str) -> Health:
                 return Health("far", 0, False, None, str(folder))
 
-        asked = Session(cast(INodeReactor, None), cast(Client, Far()), Settings())
+        session = Session(cast(ICommandReactor, None), cast(Client, Far()), Settings())
         sharing = share(
-            cast(INodeReactor, None), asked, (str(file),), "http://192.0.2.99:8000", None, False
+            cast(ICommandReactor, None),
+            session,
+            (str(file),),
+            "http://192.0.2.99:8000",
+            None,
+            False,
         )
-        problem = self.failureResultOf(Deferred.fromCoroutine(sharing), Problem).value
+        problem = self.failureResultOf(Deferred.fromCoroutine(sharing), CommandError).value
         self.assertIs(problem.status, ExitStatus.USAGE)
         self.assertIn("--folder", str(problem))
         self.assertEqual(list(folder.iterdir()), [])
@@ -273,9 +290,10 @@ class StatusTests(SynchronousTestCase):
 
     def test_worst(self) -> None:
         """Of several pieces of work the first that failed decides."""
-        self.assertIs(worst([]), ExitStatus.OK)
+        self.assertIs(first_failure([]), ExitStatus.OK)
         self.assertIs(
-            worst([ExitStatus.OK, ExitStatus.NOT_FOUND, ExitStatus.FAILED]), ExitStatus.NOT_FOUND
+            first_failure([ExitStatus.OK, ExitStatus.NOT_FOUND, ExitStatus.FAILED]),
+            ExitStatus.NOT_FOUND,
         )
 
     def test_usage(self) -> None:
