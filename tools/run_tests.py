@@ -16,6 +16,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -230,6 +231,7 @@ def main(names: Sequence[str], environment: Mapping[str, str]) -> int:
         return 2
     steps = [step for name in names for step in STEPS[name]]
     total = Tally()
+    began = time.monotonic()
     beside: list[tuple[Step, Future[tuple[str, int]]]] = []
     with ExitStack() as stack:
         lanes: defaultdict[str, ThreadPoolExecutor] = defaultdict(
@@ -251,6 +253,7 @@ def main(names: Sequence[str], environment: Mapping[str, str]) -> int:
         print(f"failed: {what}")
     for what in total.skipped:
         print(f"skipped: {what}")
+    print(f"{' '.join(names)} took {time.monotonic() - began:.1f} s")
     print(
         f"{total.passed} passed, {len(total.failed)} failed, {len(total.skipped)} skipped",
         flush=True,
