@@ -131,6 +131,13 @@ def _bandit(*arguments: str) -> Step:
     return Step(command, shlex.join(["bandit", *arguments]), read_check)
 
 
+def _import_linter() -> Step:
+    """A check of who imports whom, by the contracts in pyproject.toml; it has no `python -m`."""
+    program = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    arguments = ["--no-logo", "--no-cache"]
+    return Step([sys.executable, "-c", program, *arguments], "lint-imports", read_check)
+
+
 def _reckoning(module: str, *arguments: str) -> Step:
     """A check that goes on beside the others, with the time that they leave over."""
     step = _tool(read_check, module, *arguments)
@@ -172,6 +179,7 @@ STEPS: Mapping[str, Sequence[Step]] = {
         _tool(read_check, "ruff", "check"),
         _tool(read_check, "ruff", "format", "--check"),
         _tool(read_check, "mypy"),
+        _import_linter(),
         _bandit("p2ptwisted", "twisted"),
         # What starts programs and makes things up, on a developer's own machine: the gravest only.
         _bandit("-lll", "tools", "simulation", "bench", "fuzz", "test", "setup.py"),
