@@ -184,7 +184,7 @@ STEPS: Mapping[str, Sequence[Step]] = {
         # What starts programs and makes things up, on a developer's own machine: the gravest only.
         _bandit("-lll", "tools", "simulation", "bench", "fuzz", "test", "setup.py"),
         _tool(read_check, "towncrier", "build", "--draft", "--version", "next"),
-        _tool(read_check, "tools.check_architecture"),
+        _tool(read_check, "tools.check_docs"),
         _tool(read_check, "tools.check_package"),
     ],
     "unit": [_tool(read_trial, "twisted.trial", "p2ptwisted")],

@@ -1,5 +1,6 @@
 """
-Whether docs/architecture.md names only what exists: every path in it, and every `name` in `path`.
+Whether the documents name only what exists: every path of the code, every module, and every
+`name` in `path` or `module` (`Name`).
 
 Paths are relative to the root or to `p2ptwisted/`. A name is a function, a class or a constant of
 that module, or a method of one of its classes, as `Class.method`.
@@ -14,10 +15,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-PAGE = ROOT / "docs" / "architecture.md"
+PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/*.md")
 
-_PATH = re.compile(r"`([\w./-]*(?:/|\.(?:py|md|toml)))`")
+#: The first folder of a path of ours; others are the reader's.
+_FOLDERS = (
+    "p2ptwisted|supernode|node|cli|transfer|protocols|web|client|security|support|"
+    "twisted|test|simulation|fuzz|bench|tools|docs|etc|resources"
+)
+_PATH = re.compile(rf"`((?:{_FOLDERS})/(?:[\w./-]+\.(?:py|md|toml)|[\w/-]*/)?)`")
+_MODULE = re.compile(r"`((?:p2ptwisted|test|tools|fuzz|bench|simulation)(?:\.[a-z]\w*)+)`")
 #: `name` in `path`, `name` from `path`, and several names: `a` and `b` in `path`.
+_CLASS_OF = re.compile(_MODULE.pattern + r"\s+\(`(\w+)`\)")
 _NAMES_IN = re.compile(
     r"((?:`[\w.]+`(?:,\s+|\s+and\s+|\s+or\s+)?)+)\s+(?:in|from)\s+`([\w./-]+\.py)`"
 )
@@ -29,6 +37,12 @@ def find(path: str) -> Path | None:
         if (folder / path).exists():
             return folder / path
     return None
+
+
+def find_module(name: str) -> Path | None:
+    """The file or folder of a module; None where there is none."""
+    path = name.replace(".", "/")
+    return find(f"{path}.py") or find(path)
 
 
 def _assigned(node: ast.stmt) -> Iterator[str]:
@@ -61,21 +75,31 @@ def problems(page: str) -> Iterator[str]:
     for path in sorted(set(_PATH.findall(page))):
         if find(path) is None:
             yield f"there is no {path}"
+    for name in sorted(set(_MODULE.findall(page))):
+        if find_module(name) is None:
+            yield f"there is no {name}"
+    for name, kind in sorted(set(_CLASS_OF.findall(page))):
+        module = find_module(name)
+        if module is not None and kind not in names_of(module):
+            yield f"{name} has no {kind}"
     for names, path in sorted(set(_NAMES_IN.findall(page))):
         module = find(path)
-        if module is not None:
+        if module is None:
+            yield f"there is no {path}"
+        else:
             for name in re.findall(r"[\w.]+", re.sub(r"`\s*(?:,|and|or)\s*`", " ", names)):
                 if name not in names_of(module):
                     yield f"{path} has no {name}"
 
 
 def main() -> int:
-    page = PAGE.read_text()
-    found = list(problems(page))
-    for problem in found:
-        print(f"docs/architecture.md: {problem}")
+    found = 0
+    for page in sorted(path for pattern in PAGES for path in ROOT.glob(pattern)):
+        for problem in problems(page.read_text()):
+            print(f"{page.relative_to(ROOT)}: {problem}")
+            found += 1
     if not found:
-        print(f"docs/architecture.md: {len(set(_NAMES_IN.findall(page)))} names are where it says")
+        print("what the documents name of the code is there")
     return int(bool(found))
 
 
