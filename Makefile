@@ -16,7 +16,8 @@ AUDIT_READY := .venv/audit-ready
 help:
 	@echo "make demo      two supernodes and three nodes on this machine, and a tour of them"
 	@echo "make test      everything: check, the unit and the system tests, the simulation, some fuzzing"
-	@echo "make check     ruff, mypy, bandit, the news fragments, and whether the package is complete"
+	@echo "make check     ruff, mypy, import-linter, bandit, the news fragments, what the"
+	@echo "               documents name, and whether the package is complete"
 	@echo "make unit      the unit tests alone"
 	@echo "make system    the system tests alone; as root, with iproute2 and curl, all of them"
 	@echo "make simulation  200 random histories of 50 supernodes and 1,000 nodes, in virtual time;"

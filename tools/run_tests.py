@@ -16,6 +16,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -130,6 +131,13 @@ def _bandit(*arguments: str) -> Step:
     return Step(command, shlex.join(["bandit", *arguments]), read_check)
 
 
+def _import_linter() -> Step:
+    """A check of who imports whom, by the contracts in pyproject.toml; it has no `python -m`."""
+    program = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    arguments = ["--no-logo", "--no-cache"]
+    return Step([sys.executable, "-c", program, *arguments], "lint-imports", read_check)
+
+
 def _reckoning(module: str, *arguments: str) -> Step:
     """A check that goes on beside the others, with the time that they leave over."""
     step = _tool(read_check, module, *arguments)
@@ -171,10 +179,12 @@ STEPS: Mapping[str, Sequence[Step]] = {
         _tool(read_check, "ruff", "check"),
         _tool(read_check, "ruff", "format", "--check"),
         _tool(read_check, "mypy"),
+        _import_linter(),
         _bandit("p2ptwisted", "twisted"),
         # What starts programs and makes things up, on a developer's own machine: the gravest only.
         _bandit("-lll", "tools", "simulation", "bench", "fuzz", "test", "setup.py"),
         _tool(read_check, "towncrier", "build", "--draft", "--version", "next"),
+        _tool(read_check, "tools.check_docs"),
         _tool(read_check, "tools.check_package"),
     ],
     "unit": [_tool(read_trial, "twisted.trial", "p2ptwisted")],
@@ -230,6 +240,7 @@ def main(names: Sequence[str], environment: Mapping[str, str]) -> int:
         return 2
     steps = [step for name in names for step in STEPS[name]]
     total = Tally()
+    began = time.monotonic()
     beside: list[tuple[Step, Future[tuple[str, int]]]] = []
     with ExitStack() as stack:
         lanes: defaultdict[str, ThreadPoolExecutor] = defaultdict(
@@ -251,6 +262,7 @@ def main(names: Sequence[str], environment: Mapping[str, str]) -> int:
         print(f"failed: {what}")
     for what in total.skipped:
         print(f"skipped: {what}")
+    print(f"{' '.join(names)} took {time.monotonic() - began:.1f} s")
     print(
         f"{total.passed} passed, {len(total.failed)} failed, {len(total.skipped)} skipped",
         flush=True,

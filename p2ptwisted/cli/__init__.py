@@ -1,1 +1,1 @@
-"""The `p2p` command: the only package that prints, and that may take the global reactor."""
+"""The `p2p` command: the only package that prints; only `runner.py` takes the global reactor."""

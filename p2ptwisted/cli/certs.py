@@ -22,9 +22,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from p2ptwisted.cli.exit_status import ExitStatus, Problem
+from p2ptwisted.cli.exit_status import CommandError, ExitStatus
 from p2ptwisted.cli.name_constraints import PermittedNames, parse_networks
-from p2ptwisted.cli.output import say, tell
+from p2ptwisted.cli.output import print_lines, print_message
 from p2ptwisted.errors import InvalidInput
 from p2ptwisted.security.private_files import ReadFile, read_file
 from p2ptwisted.support.locations import parse_host
@@ -38,8 +38,8 @@ FILE_MAX = 64 * 1024
 #: For how long the authority's own certificate is good, and a host's.
 AUTHORITY_LIFE, HOST_LIFE = datetime.timedelta(days=3650), datetime.timedelta(days=825)
 
-#: Certificates are good from so long before, for clocks that are behind.
-EARLIER = datetime.timedelta(days=1)
+#: Certificates are valid from this long before they are made, for clocks that are behind.
+CLOCK_SKEW = datetime.timedelta(days=1)
 
 #: A host's name: its last part has a letter, for else it would pass for an address.
 _NAME = re.compile(
@@ -51,16 +51,16 @@ _NAME = re.compile(
 def print_certificates(
     folder: Path, hosts: Sequence[str], networks: Sequence[str], domains: Sequence[str]
 ) -> ExitStatus:
-    """Make them, and say where they are and how they are used."""
+    """Make certificates, and print where they are and how they are used."""
     now = datetime.datetime.now(datetime.UTC)
     try:
         made = make_certificates(folder, hosts, now, networks, domains)
     except InvalidInput as error:
-        raise Problem(str(error), ExitStatus.USAGE) from None
+        raise CommandError(str(error), ExitStatus.USAGE) from None
     except OSError as error:
-        raise Problem(f"{folder} can't be written to: {error.strerror}") from None
-    say(*(str(path) for path in made))
-    tell(
+        raise CommandError(f"{folder} can't be written to: {error.strerror}") from None
+    print_lines(*(str(path) for path in made))
+    print_message(
         f"{folder / CERTIFICATE} goes to every member (--ca-file), each host's file only to that "
         "host (--port ssl:PORT:privateKey=FILE:certKey=FILE), "
         f"and {folder / KEY} nowhere: keep it safe"
@@ -69,12 +69,12 @@ def print_certificates(
 
 
 class CertificateAuthority:
-    """Who signs the certificates of a group."""
+    """The private authority that signs the certificates of a group."""
 
     def __init__(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
         self._certificate = certificate
         self._key = key
-        #: Whom it may sign for.
+        #: The names that it may sign for.
         self.bounds = PermittedNames.of(certificate)
 
     def certify(self, host: "CertifiedHost", now: datetime.datetime) -> bytes:
@@ -84,7 +84,7 @@ class CertificateAuthority:
         end = min(now + HOST_LIFE, self._certificate.not_valid_after_utc)
         certificate = (
             # With spaces in it no part of the name passes for a host's, which would be bounded.
-            _begun(f"p2ptwisted host {host.address}", key, now, end)
+            _certificate_builder(f"p2ptwisted host {host.address}", key, now, end)
             .issuer_name(self._certificate.subject)
             .add_extension(host.alternative_names(), critical=False)
             .add_extension(
@@ -101,10 +101,10 @@ class CertificateAuthority:
 
 @dataclass(frozen=True)
 class CertifiedHost:
-    """One whose certificate is for all of these."""
+    """A host whose certificate is for all of these names."""
 
     address: IPv4Address
-    #: By which else it is called: a browser perhaps goes by them; members never do.
+    #: Further names, which a browser may call it by; members never do.
     others: Sequence[IPv4Address | str] = ()
 
     @property
@@ -248,7 +248,7 @@ def _make_authority(
     certificate_path: Path, key_path: Path, now: datetime.datetime, bounds: PermittedNames
 ) -> CertificateAuthority:
     key = ec.generate_private_key(ec.SECP256R1())
-    builder = _begun("p2ptwisted private authority", key, now, now + AUTHORITY_LIFE)
+    builder = _certificate_builder("p2ptwisted private authority", key, now, now + AUTHORITY_LIFE)
     certificate = (
         builder.issuer_name(_name("p2ptwisted private authority"))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -263,7 +263,7 @@ def _make_authority(
     return CertificateAuthority(certificate, key)
 
 
-def _begun(
+def _certificate_builder(
     name: str, key: ec.EllipticCurvePrivateKey, now: datetime.datetime, end: datetime.datetime
 ) -> x509.CertificateBuilder:
     return (
@@ -271,7 +271,7 @@ def _begun(
         .subject_name(_name(name))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - EARLIER)
+        .not_valid_before(now - CLOCK_SKEW)
         .not_valid_after(end)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
@@ -286,7 +286,7 @@ def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def _write(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """A file that is whole or not there, and never readable by others for a moment."""
+    """Write a file that is complete or absent, and at no moment readable by others."""
     # Made by us alone, under a name that nobody knew.
     descriptor, new = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:

@@ -1,11 +1,11 @@
-"""How `p2p` ends: its exit statuses, and the one error that carries one."""
+"""The exit statuses of `p2p`, and the error that carries one."""
 
 from collections.abc import Sequence
 from enum import IntEnum
 
 
 class ExitStatus(IntEnum):
-    """The exit statuses, as docs/command-line.md tells them."""
+    """The exit statuses, which docs/command-line.md documents."""
 
     OK = 0
     FAILED = 1
@@ -16,14 +16,14 @@ class ExitStatus(IntEnum):
     TERMINATED = 143
 
 
-class Problem(Exception):
-    """Ends the command: one line that says what is wrong and what to do next."""
+class CommandError(Exception):
+    """Ends the command with one line that says what is wrong and what to do next."""
 
     def __init__(self, message: str, status: ExitStatus = ExitStatus.FAILED) -> None:
         super().__init__(message)
         self.status = status
 
 
-def worst(statuses: Sequence[ExitStatus]) -> ExitStatus:
-    """One status for several pieces of work: the first that is not OK."""
+def first_failure(statuses: Sequence[ExitStatus]) -> ExitStatus:
+    """One status for several jobs: the first that is not OK, or OK."""
     return next((status for status in statuses if status is not ExitStatus.OK), ExitStatus.OK)

@@ -1,27 +1,27 @@
-"""`p2p find`: who has it."""
+"""`p2p find`: which locations have a resource."""
 
 from p2ptwisted.cli.exit_status import ExitStatus
-from p2ptwisted.cli.output import say, say_json, size_of, tell
+from p2ptwisted.cli.output import print_json, print_lines, print_message, size_of
 from p2ptwisted.cli.session import Session, unique
 
 
-async def find(group: Session, wanted: tuple[str, ...]) -> ExitStatus:
-    """Everything that has one of these ids, or one of these in its name."""
+async def find(session: Session, wanted: tuple[str, ...]) -> ExitStatus:
+    """Print all resources that have one of these ids, or one of these in their names."""
     found, missing = [], []
     for what in wanted:
-        matches = await group.find(what)
+        matches = await session.find(what)
         found += matches
         if not matches:
             missing.append(what)
     found = unique(found)
-    if group.settings.as_json:
-        say_json(found)
+    if session.settings.as_json:
+        print_json(found)
     else:
         for one in found:
-            say(f"{one.id}  {size_of(one.size)}  {one.name or '(name unknown)'}")
-            say(*(f"    {location}" for location in one.locations))
-            say(*(f"    {location}  (a part of it)" for location in one.partial))
+            print_lines(f"{one.id}  {size_of(one.size)}  {one.name or '(name unknown)'}")
+            print_lines(*(f"    {location}" for location in one.locations))
+            print_lines(*(f"    {location}  (a part of it)" for location in one.partial))
     for what in missing:
         advice = "try a shorter part of the name, or p2p nodes to see who is there"
-        tell(await group.why_not_found(what, advice))
+        print_message(await session.why_not_found(what, advice))
     return ExitStatus.NOT_FOUND if missing else ExitStatus.OK

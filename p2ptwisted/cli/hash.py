@@ -1,4 +1,4 @@
-"""`p2p hash`: ids, printed as sha256sum prints them. Needs no reactor."""
+"""`p2p hash`: prints ids as sha256sum prints digests. Needs no reactor."""
 
 import hashlib
 import os
@@ -6,21 +6,21 @@ import sys
 from typing import BinaryIO
 
 from p2ptwisted.cli.exit_status import ExitStatus
-from p2ptwisted.cli.output import say_json, tell
+from p2ptwisted.cli.output import print_json, print_message
 
 #: What sha256sum writes for the characters that would break its lines.
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})
 
 
 def print_sums(paths: tuple[str, ...], as_json: bool) -> ExitStatus:
-    """One line a file; `-` is standard input."""
+    """Print one line for each file; `-` is standard input."""
     status = ExitStatus.OK
     sums: list[dict[str, str]] = []
     for path in paths or ("-",):
         try:
             id = _sum(path)
         except OSError as error:
-            tell(f"{path}: {error.strerror}")
+            print_message(f"{path}: {error.strerror}")
             status = ExitStatus.FAILED
             continue
         if as_json:
@@ -30,12 +30,12 @@ def print_sums(paths: tuple[str, ...], as_json: bool) -> ExitStatus:
             sys.stdout.buffer.write(os.fsencode(line(id, path)))
             sys.stdout.buffer.flush()
     if as_json:
-        say_json(sums)
+        print_json(sums)
     return status
 
 
 def line(id: str, path: str) -> str:
-    """The line of sha256sum for a file."""
+    """The line that sha256sum prints for a file."""
     escaped = path.translate(_ESCAPES)
     return f"{'' if escaped == path else chr(92)}{id}  {escaped}\n"
 

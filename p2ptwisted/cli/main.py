@@ -1,8 +1,7 @@
 """
-The command line itself: commands and options, nothing of what they do.
+The command line: commands and options, nothing of what the commands do.
 
-What a command does is imported when it is run, so that help and completion
-are there at once.
+A command's module is imported when the command runs, so that help and completion are fast.
 """
 
 import functools
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from p2ptwisted.cli.exit_status import ExitStatus, Problem
+from p2ptwisted.cli.exit_status import CommandError, ExitStatus
 from p2ptwisted.support.import_path import forget_working_directory
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def p2p() -> None:
 
 
 def _asks_group(command: _Command) -> Callable[..., ExitStatus]:
-    """Give a command that asks the group its options, and them to it as Settings."""
+    """Decorate a command that asks the group with its options, which it gets as Settings."""
 
     @click.option(
         "--supernode",
@@ -118,7 +117,7 @@ def find(settings: "Settings", wanted: tuple[str, ...]) -> ExitStatus:
     """Who has it. A part of a name will do."""
     from p2ptwisted.cli.find import find
 
-    return _run(settings, lambda reactor, group: find(group, wanted))
+    return _run(settings, lambda reactor, session: find(session, wanted))
 
 
 @p2p.command()
@@ -151,11 +150,13 @@ def get(
         from p2ptwisted.cli.standard_output import get_to_standard_output
 
         if settings.as_json:
-            raise Problem("-o - leaves no room for --json: leave one of them out", ExitStatus.USAGE)
+            raise CommandError(
+                "-o - leaves no room for --json: leave one of them out", ExitStatus.USAGE
+            )
         return get_to_standard_output(settings, wanted, max_download)
     return _run(
         settings,
-        lambda reactor, group: get(reactor, group, wanted, output, force, max_download),
+        lambda reactor, session: get(reactor, session, wanted, output, force, max_download),
         KEPT,
     )
 
@@ -172,9 +173,11 @@ def pull(
     from p2ptwisted.cli.pull import INTERRUPTED, pull
 
     if bool(nodes) == all_nodes:
-        raise Problem("say which nodes: --node http://host:port, or --all", ExitStatus.USAGE)
+        raise CommandError("say which nodes: --node http://host:port, or --all", ExitStatus.USAGE)
     return _run(
-        settings, lambda reactor, group: pull(reactor, group, wanted, nodes, all_nodes), INTERRUPTED
+        settings,
+        lambda reactor, session: pull(reactor, session, wanted, nodes, all_nodes),
+        INTERRUPTED,
     )
 
 
@@ -196,7 +199,9 @@ def share(
     """Put files and folders into the node of this machine, until they can be found."""
     from p2ptwisted.cli.share import share
 
-    return _run(settings, lambda reactor, group: share(reactor, group, paths, node, folder, link))
+    return _run(
+        settings, lambda reactor, session: share(reactor, session, paths, node, folder, link)
+    )
 
 
 @p2p.command()
@@ -215,7 +220,7 @@ def nodes(settings: "Settings") -> ExitStatus:
     """All nodes of the group."""
     from p2ptwisted.cli.status import nodes
 
-    return _run(settings, lambda reactor, group: nodes(group))
+    return _run(settings, lambda reactor, session: nodes(session))
 
 
 @p2p.command()
@@ -224,7 +229,7 @@ def supernodes(settings: "Settings") -> ExitStatus:
     """All supernodes of the group."""
     from p2ptwisted.cli.status import supernodes
 
-    return _run(settings, lambda reactor, group: supernodes(group))
+    return _run(settings, lambda reactor, session: supernodes(session))
 
 
 @p2p.command()
@@ -233,7 +238,7 @@ def status(settings: "Settings") -> ExitStatus:
     """How everything is, what is being fetched, and what is wrong."""
     from p2ptwisted.cli.status import status
 
-    return _run(settings, lambda reactor, group: status(group))
+    return _run(settings, lambda reactor, session: status(session))
 
 
 @p2p.command()
@@ -271,9 +276,9 @@ def certs(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The exit status of a command line; the console script."""
+    """Run a command line and return its exit status; the console script."""
     forget_working_directory()
-    from p2ptwisted.cli.output import tell
+    from p2ptwisted.cli.output import print_message
 
     try:
         status = int(p2p.main(arguments, prog_name="p2p", standalone_mode=False) or 0)
@@ -283,16 +288,16 @@ def main(arguments: list[str] | None = None) -> int:
         return ExitStatus.USAGE
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx is not None else "p2p"
-        tell(f"{error.format_message()} See {path} --help.")
+        print_message(f"{error.format_message()} See {path} --help.")
         return ExitStatus.USAGE
     except click.ClickException as error:
-        tell(error.format_message())
+        print_message(error.format_message())
         return ExitStatus.FAILED
-    except Problem as problem:
-        tell(str(problem))
+    except CommandError as problem:
+        print_message(str(problem))
         return problem.status
     except (click.Abort, KeyboardInterrupt):
-        tell("interrupted")
+        print_message("interrupted")
         return ExitStatus.INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has enough; at the end Python would try to write the rest.

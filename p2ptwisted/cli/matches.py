@@ -1,6 +1,6 @@
 """
-Resources that were found by a name, and which of them somebody really has: any host can
-register any name, at a place where nobody listens.
+Resources found by name, and which of them a holder really has: any host can register any name,
+at a place where nobody listens.
 """
 
 from collections import Counter
@@ -14,13 +14,13 @@ from p2ptwisted.client.supernode_client import LOCATIONS_MAX
 from p2ptwisted.support.lifecycle import all_of
 from p2ptwisted.support.round_robin import host_of, in_turns
 
-#: Resources that are looked at, and holders that are asked of each: all at once, for
+#: Resources that are checked, and holders that are asked for each: all at once, for
 #: `transport.CALL_TIMEOUT` at the most, so there must not be too many.
 CANDIDATES_MAX, HOLDERS_MAX = 32, 4
 
 
-class Match(Struct):
-    """A resource that was found: who has all of it, and who a part."""
+class FoundResource(Struct):
+    """A resource that was found: which locations have all of it, and which a part."""
 
     id: str
     name: str | None
@@ -30,22 +30,22 @@ class Match(Struct):
 
     @property
     def addresses(self) -> set[str]:
-        """Where it is said to be, each host once."""
+        """The hosts that are said to have it."""
         return {host_of(one) for one in self.locations}
 
 
-async def held(client: Client, matches: Sequence[Match]) -> list[Match]:
-    """Those of the first CANDIDATES_MAX of these of which a holder says that it has them."""
-    asked = [Deferred.fromCoroutine(_is_held(client, one)) for one in matches[:CANDIDATES_MAX]]
+async def with_holder(client: Client, matches: Sequence[FoundResource]) -> list[FoundResource]:
+    """Those of the first CANDIDATES_MAX resources that a holder confirms to have."""
+    asked = [Deferred.fromCoroutine(_has_holder(client, one)) for one in matches[:CANDIDATES_MAX]]
     answers = await all_of(asked)
     return [one for one, is_held in zip(matches, answers, strict=False) if is_held]
 
 
-def going_round(matches: Sequence[Match]) -> list[Match]:
+def interleave_by_host(matches: Sequence[FoundResource]) -> list[FoundResource]:
     """
-    These, so that each host's first comes before anybody's second.
+    Reorder the resources so that each host's first comes before any host's second.
 
-    So however much one host registers, it keeps nobody else from being looked at.
+    However much one host registers, the others' resources are checked too.
     """
     seen: Counter[str] = Counter()
     ranks = []
@@ -55,7 +55,7 @@ def going_round(matches: Sequence[Match]) -> list[Match]:
     return [one for _, one in sorted(zip(ranks, matches, strict=True), key=lambda pair: pair[0])]
 
 
-async def _is_held(client: Client, match: Match) -> bool:
+async def _has_holder(client: Client, match: FoundResource) -> bool:
     asked = in_turns(match.locations, LOCATIONS_MAX)[:HOLDERS_MAX]
     calls = [Deferred.fromCoroutine(client.holds(location, match.id)) for location in asked]
     answers: list[bool] = await all_of(calls)

@@ -1,6 +1,6 @@
 """
-For whom a private authority may sign: its name constraints (RFC 5280), so that
-one whose key was stolen can't speak for the rest of the world.
+The names that a private authority may sign for: its name constraints (RFC 5280), so that an
+authority whose key was stolen can't speak for the rest of the world.
 """
 
 from collections.abc import Iterable, Sequence
@@ -34,7 +34,7 @@ class PermittedNames:
 
     @classmethod
     def around(cls, names: Iterable[IPv4Address | str], more: Self) -> Self:
-        """The private ones, `more`, and just these, where they aren't in it already."""
+        """The private names, `more`, and exactly those of `names` that these don't include."""
         bounds = cls((*PRIVATE_NETWORKS, *more.networks), (*PRIVATE_DOMAINS, *more.domains))
         others = [name for name in dict.fromkeys(names) if not bounds.permit(name)]
         return cls(
@@ -44,7 +44,7 @@ class PermittedNames:
 
     @classmethod
     def of(cls, authority: x509.Certificate) -> Self:
-        """Those of an authority; earlier ones have none."""
+        """The names that an authority permits; authorities of earlier versions have no bounds."""
         try:
             found = authority.extensions.get_extension_for_class(x509.NameConstraints)
         except x509.ExtensionNotFound:
@@ -57,8 +57,10 @@ class PermittedNames:
 
     def extension(self) -> x509.NameConstraints:
         """
-        As certificates have it. Where there is one permitted name of a kind, no other name of that
-        kind is good; IPv6 is of the same kind as IPv4, but not for everybody who reads it.
+        The extension of the authority's certificate.
+
+        Where one name of a kind is permitted, no other name of that kind is valid. IPv6 is of the
+        same kind as IPv4, but not for every implementation, so it is excluded.
         """
         return x509.NameConstraints(
             [*map(x509.IPAddress, self.networks), *map(x509.DNSName, self.domains)],
@@ -72,7 +74,7 @@ class PermittedNames:
         return not self.domains or f".{name.lower()}".endswith(below)
 
     def include(self, others: Self) -> bool:
-        """Whether all of these others are within what is bounded here."""
+        """Whether all of the other names are permitted here too."""
         return all(
             any(other.subnet_of(network) for network in self.networks) for other in others.networks
         ) and all(bool(self.domains) and self.permit(domain) for domain in others.domains)

@@ -1,6 +1,6 @@
 """
-What `p2p` says: results to standard output, for a person or as JSON; all else,
-one line each, to standard error.
+What `p2p` prints: results to standard output, for a person or as JSON; messages, one line each,
+to standard error. Progress bars are in `progress.py`.
 
 Names come from strangers. What is printed of them can't upset a terminal.
 """
@@ -13,8 +13,8 @@ import msgspec
 
 from p2ptwisted.support.escaping import shown
 
-#: Characters of a line, of the result and of what is told besides. A path has 4,096 at the most.
-LINE_MAX, TOLD_MAX = 8_192, 2_000
+#: Characters of a line of the result, and of a message. A path has 4,096 at the most.
+RESULT_LINE_MAX, MESSAGE_MAX = 8_192, 2_000
 
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
@@ -32,27 +32,27 @@ def size_of(size: float | None) -> str:
     return f"{size:.1f} {unit}"
 
 
-def tell(message: str) -> None:
-    """One line to standard error."""
+def print_message(message: str) -> None:
+    """Print one line to standard error."""
     try:
-        print(f"p2p: {shown(message, TOLD_MAX)}", file=sys.stderr, flush=True)
+        print(f"p2p: {shown(message, MESSAGE_MAX)}", file=sys.stderr, flush=True)
     except OSError:
         pass  # Nobody reads it; the exit status says it too.
 
 
-def say(*lines: str) -> None:
-    """Lines of a result."""
+def print_lines(*lines: str) -> None:
+    """Print lines of a result."""
     for line in lines:
-        print(shown(line, LINE_MAX))
+        print(shown(line, RESULT_LINE_MAX))
 
 
-def say_json(result: object) -> None:
-    """A result as one JSON document."""
+def print_json(result: object) -> None:
+    """Print a result as one JSON document."""
     print(json.dumps(msgspec.to_builtins(result), indent=2))
 
 
-def say_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A result in columns, which are never cut where nobody's screen is."""
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a result in columns, which are cut to the width of a terminal only."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -61,5 +61,5 @@ def say_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(shown(cell, LINE_MAX)) for cell in row))
+        table.add_row(*(Text(shown(cell, RESULT_LINE_MAX)) for cell in row))
     Console(width=None if sys.stdout.isatty() else 4096, highlight=False).print(table)

@@ -1,6 +1,6 @@
 """
-The bars of transfers, on standard error where that is a terminal; nothing
-elsewhere. Drawn by a LoopingCall, for rich's own way is a thread.
+Progress bars, on standard error where that is a terminal; nothing elsewhere. A LoopingCall draws
+them, because rich's own way is a thread.
 """
 
 import sys
@@ -17,8 +17,8 @@ from twisted.internet.task import LoopingCall
 from p2ptwisted.cli.output import size_of
 from p2ptwisted.support.escaping import shown
 
-#: Seconds between two looks.
-REDRAW = 0.1
+#: Seconds between two redraws.
+REDRAW_INTERVAL = 0.1
 
 #: Characters of a name that are shown, and of a note beside a bar.
 NAME_MAX, NOTE_MAX = 40, 80
@@ -26,18 +26,17 @@ NAME_MAX, NOTE_MAX = 40, 80
 
 @dataclass(frozen=True)
 class Row:
-    """How one transfer is getting on: bytes, bytes a second, seconds."""
+    """The progress of one transfer: bytes, bytes a second, seconds."""
 
     here: int | None = None
     size: int | None = None
     rate: float | None = None
     seconds_left: float | None = None
-    #: What is to be said besides.
     note: str = ""
 
 
-class Bars:
-    """A bar for each transfer; a context manager, within which they are drawn."""
+class ProgressBars:
+    """A bar for each transfer, drawn while this context manager is entered."""
 
     def __init__(self, clock: IReactorTime) -> None:
         self._looks: dict[TaskID, Callable[[], Row]] = {}
@@ -45,7 +44,7 @@ class Bars:
         self._progress = Progress(
             TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
             BarColumn(bar_width=None, table_column=Column(ratio=1)),
-            TextColumn("{task.fields[told]}", markup=False, table_column=Column(no_wrap=True)),
+            TextColumn("{task.fields[note]}", markup=False, table_column=Column(no_wrap=True)),
             console=console,
             auto_refresh=False,
             expand=True,
@@ -55,20 +54,20 @@ class Bars:
         self._redrawing.clock = clock
 
     def add(self, name: str, look: Callable[[], Row]) -> None:
-        """A transfer, and how to see how far it is."""
-        task = self._progress.add_task(shown(name, NAME_MAX), total=None, told="")
+        """Add a transfer; `look` returns its progress."""
+        task = self._progress.add_task(shown(name, NAME_MAX), total=None, note="")
         self._looks[task] = look
 
     def redraw(self) -> None:
-        """Look at every transfer and draw it."""
+        """Draw the progress of every transfer."""
         for task, look in self._looks.items():
             row = look()
-            self._progress.update(task, completed=row.here or 0, total=row.size, told=told(row))
+            self._progress.update(task, completed=row.here or 0, total=row.size, note=describe(row))
         self._progress.refresh()
 
-    def __enter__(self) -> "Bars":
+    def __enter__(self) -> "ProgressBars":
         self._progress.start()
-        self._redrawing.start(REDRAW, now=False)
+        self._redrawing.start(REDRAW_INTERVAL, now=False)
         return self
 
     def __exit__(
@@ -82,8 +81,8 @@ class Bars:
         self._progress.stop()
 
 
-def told(row: Row) -> str:
-    """What stands beside a bar."""
+def describe(row: Row) -> str:
+    """The text beside a bar."""
     parts = []
     if row.size is not None:
         parts.append(f"{size_of(row.here or 0)} of {size_of(row.size)}")

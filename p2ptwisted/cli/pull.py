@@ -1,32 +1,31 @@
-"""`p2p pull`: has nodes fetch resources into their libraries, and follows them."""
+"""`p2p pull`: has nodes fetch resources into their folders, and follows them."""
 
 from msgspec import Struct
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from p2ptwisted.cli.exit_status import ExitStatus, Problem, worst
-from p2ptwisted.cli.matches import Match
-from p2ptwisted.cli.output import say, say_json, size_of, tell
-from p2ptwisted.cli.progress import Bars, Row
-from p2ptwisted.cli.session import Session, location_of, unique
+from p2ptwisted.cli.exit_status import CommandError, ExitStatus, first_failure
+from p2ptwisted.cli.matches import FoundResource
+from p2ptwisted.cli.output import print_json, print_lines, print_message, size_of
+from p2ptwisted.cli.progress import ProgressBars, Row
+from p2ptwisted.cli.session import ICommandReactor, Session, location_of, unique
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import OlderProgram, Unavailable
 from p2ptwisted.model import DownloadStatus
-from p2ptwisted.node.service import INodeReactor
 from p2ptwisted.support.escaping import shown
 from p2ptwisted.support.lifecycle import all_of
 from p2ptwisted.support.locations import address_towards
 
 INTERRUPTED = "interrupted; the nodes go on by themselves: p2p status shows how far they are"
 
-#: Seconds between two looks at a node's fetch, and looks that may fail in a row.
-LOOK, MISSES = 0.25, 8
+#: Seconds between two requests for a fetch's status, and how many may fail in a row.
+POLL_INTERVAL, POLL_FAILURES_MAX = 0.25, 8
 
 _UNDER_WAY = ("waiting", "running")
 
 
 class PullResult(Struct):
-    """What has become of one resource at one node: `state` is that of a node's fetch."""
+    """The result for one resource at one node: `state` is that of the node's fetch."""
 
     node: str
     location: str
@@ -43,57 +42,57 @@ class PullResult(Struct):
 class PullJob:
     """One resource on its way to one node."""
 
-    def __init__(self, match: Match, node: str, location: str) -> None:
-        """`node` is what the node is called."""
-        self.pulled = PullResult(node, location, match.id, match.name, match.size)
+    def __init__(self, match: FoundResource, node: str, location: str) -> None:
+        """`node` is the name of the node."""
+        self.result = PullResult(node, location, match.id, match.name, match.size)
         self._status: DownloadStatus | None = None
 
     @property
     def exit(self) -> ExitStatus:
-        return ExitStatus.OK if self.pulled.state == "done" else ExitStatus.FAILED
+        return ExitStatus.OK if self.result.state == "done" else ExitStatus.FAILED
 
     def row(self) -> Row:
-        """How far it is."""
-        pulled, status = self.pulled, self._status
-        if pulled.state not in _UNDER_WAY:
-            here = pulled.size if pulled.state == "done" else (status.here if status else None)
-            return Row(here, pulled.size, note=pulled.state)
+        """The progress, for its bar."""
+        result, status = self.result, self._status
+        if result.state not in _UNDER_WAY:
+            here = result.size if result.state == "done" else (status.here if status else None)
+            return Row(here, result.size, note=result.state)
         if status is None or status.size is None:
-            return Row(0, pulled.size, note="waiting")
+            return Row(0, result.size, note="waiting")
         count = len(status.holders)
         note = f"{count} holder{'' if count == 1 else 's'}"
         return Row(status.here, status.size, status.rate, status.seconds_left, note)
 
-    async def run(self, reactor: INodeReactor, group: Session) -> None:
-        """Order it and follow it to its end; what goes wrong is told and kept."""
-        pulled, began = self.pulled, reactor.seconds()
+    async def run(self, reactor: ICommandReactor, session: Session) -> None:
+        """Order the fetch and follow it to its end; an error is printed and kept in `result`."""
+        result, began = self.result, reactor.seconds()
         try:
-            self._take(await group.client.order(pulled.location, pulled.id))
+            self._take(await session.client.order(result.location, result.id))
             misses = 0
-            while pulled.state in _UNDER_WAY:
-                await deferLater(reactor, LOOK)
+            while result.state in _UNDER_WAY:
+                await deferLater(reactor, POLL_INTERVAL)
                 try:
-                    self._take(await group.client.fetch_status(pulled.location, pulled.id))
+                    self._take(await session.client.fetch_status(result.location, result.id))
                     misses = 0
                 except Unavailable:
                     misses += 1
-                    if misses >= MISSES:
+                    if misses >= POLL_FAILURES_MAX:
                         raise
-            if pulled.state == "cancelled":
-                pulled.error = "somebody cancelled it: pull it again to go on"
+            if result.state == "cancelled":
+                result.error = "somebody cancelled it: pull it again to go on"
         except (Unavailable, Refused) as error:
-            pulled.state, pulled.error = "failed", _advice(error, pulled.location)
-        pulled.seconds = round(reactor.seconds() - began, 3)
-        if pulled.state != "done":
-            name = "" if pulled.node == pulled.location else f"{shown(pulled.node)} at "
-            tell(f"{name}{pulled.location}: {pulled.error or 'failed'}")
+            result.state, result.error = "failed", _advice(error, result.location)
+        result.seconds = round(reactor.seconds() - began, 3)
+        if result.state != "done":
+            name = "" if result.node == result.location else f"{shown(result.node)} at "
+            print_message(f"{name}{result.location}: {result.error or 'failed'}")
 
     def _take(self, status: DownloadStatus) -> None:
         self._status = status
-        pulled = self.pulled
-        pulled.state, pulled.error = status.state, status.error
-        pulled.name, pulled.size = status.name or pulled.name, status.size or pulled.size
-        pulled.holders, pulled.troubles = status.holders, status.troubles
+        result = self.result
+        result.state, result.error = status.state, status.error
+        result.name, result.size = status.name or result.name, status.size or result.size
+        result.holders, result.troubles = status.holders, status.troubles
 
 
 def _advice(error: Exception, location: str) -> str:
@@ -105,44 +104,46 @@ def _advice(error: Exception, location: str) -> str:
     return str(error)
 
 
-async def targets(
-    reactor: INodeReactor, group: Session, urls: tuple[str, ...], all_nodes: bool
+async def target_nodes(
+    reactor: ICommandReactor, session: Session, urls: tuple[str, ...], all_nodes: bool
 ) -> list[tuple[str, str]]:
-    """Name and location of each node that is meant. Raises Problem where there is none."""
+    """Name and location of each node to order from. Raises CommandError where there is none."""
     if all_nodes:
-        lists = await group.nodes()
+        lists = await session.nodes()
         found = {node.location: node.name or node.location for _, ns in lists for node in ns or ()}
         if not found:
-            raise Problem("no node is registered: start one (twistd p2p-node)", ExitStatus.NOBODY)
+            raise CommandError(
+                "no node is registered: start one (twistd p2p-node)", ExitStatus.NOBODY
+            )
         return [(name, location) for location, name in found.items()]
     locations = [await location_of(reactor, url, "--node") for url in urls]
     return [(location, location) for location in dict.fromkeys(locations)]
 
 
 async def pull(
-    reactor: INodeReactor,
-    group: Session,
+    reactor: ICommandReactor,
+    session: Session,
     wanted: tuple[str, ...],
     urls: tuple[str, ...],
     all_nodes: bool,
 ) -> ExitStatus:
-    """Have these nodes fetch these, until all have ended."""
-    matches = unique([await group.one(what) for what in wanted])
-    nodes = await targets(reactor, group, urls, all_nodes)
+    """Have nodes fetch resources, and wait until all fetches have ended."""
+    matches = unique([await session.find_one(what) for what in wanted])
+    nodes = await target_nodes(reactor, session, urls, all_nodes)
     jobs = [PullJob(match, name, at) for match in matches for name, at in nodes]
-    with Bars(reactor) as bars:
+    with ProgressBars(reactor) as bars:
         for job in jobs:
-            called = job.pulled.node
+            called = job.result.node
             if len(matches) > 1:
-                called += f" {job.pulled.name or job.pulled.id[:12]}"
+                called += f" {job.result.name or job.result.id[:12]}"
             bars.add(called, job.row)
-        await all_of([Deferred.fromCoroutine(job.run(reactor, group)) for job in jobs])
-    pulled = [job.pulled for job in jobs]
-    if group.settings.as_json:
-        say_json(pulled)
+        await all_of([Deferred.fromCoroutine(job.run(reactor, session)) for job in jobs])
+    results = [job.result for job in jobs]
+    if session.settings.as_json:
+        print_json(results)
     else:
-        for one in pulled:
-            if one.state == "done":
-                what = one.name or one.id
-                say(f"{one.node}  {one.location}  {what}  {size_of(one.size)}")
-    return worst([job.exit for job in jobs])
+        for result in results:
+            if result.state == "done":
+                what = result.name or result.id
+                print_lines(f"{result.node}  {result.location}  {what}  {size_of(result.size)}")
+    return first_failure([job.exit for job in jobs])

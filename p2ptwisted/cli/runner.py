@@ -1,6 +1,6 @@
 """
-Runs a command's work in the reactor, and ends it well: whatever happens comes
-out as an exit status and at most one line.
+Runs a command's work in the reactor, and ends it well: whatever happens comes out as an exit
+status and at most one line. The one module of `cli/` that takes the global reactor.
 """
 
 import os
@@ -15,15 +15,14 @@ from twisted.internet.interfaces import IReactorCore
 from twisted.internet.task import react
 from twisted.logger import globalLogBeginner
 
-from p2ptwisted.cli.exit_status import ExitStatus, Problem
-from p2ptwisted.cli.output import tell
-from p2ptwisted.cli.session import Session, Settings
+from p2ptwisted.cli.exit_status import CommandError, ExitStatus
+from p2ptwisted.cli.output import print_message
+from p2ptwisted.cli.session import ICommandReactor, Session, Settings
 from p2ptwisted.client.api import make_client
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import InvalidInput, StartError, Unavailable, UnknownResource
-from p2ptwisted.node.service import INodeReactor
 
-#: Set to anything, it has a mistake of the command's own told in full.
+#: Environment variable: set to anything, a bug in the command is shown with its traceback.
 DEBUG = "P2P_DEBUG"
 
 _ENDS = {signal.SIGINT: ExitStatus.INTERRUPTED, signal.SIGTERM: ExitStatus.TERMINATED}
@@ -36,38 +35,40 @@ _STATUSES: tuple[tuple[type[Exception], ExitStatus], ...] = (
     (Refused, ExitStatus.FAILED),
 )
 
-Work = Callable[[INodeReactor, Session], Awaitable[ExitStatus]]
+Work = Callable[[ICommandReactor, Session], Awaitable[ExitStatus]]
 
 
 def status_of(error: BaseException) -> ExitStatus:
-    """The exit status for an error, whose line is told."""
-    if isinstance(error, Problem):
-        tell(str(error))
+    """The exit status for an error, whose line is printed."""
+    if isinstance(error, CommandError):
+        print_message(str(error))
         return error.status
     if isinstance(error, BrokenPipeError):
         return ExitStatus.FAILED  # Whoever read our output has enough.
     if isinstance(error, OSError):
-        tell(f"{error.filename or 'the system'}: {error.strerror or error}")
+        print_message(f"{error.filename or 'the system'}: {error.strerror or error}")
         return ExitStatus.FAILED
     for kind, status in _STATUSES:
         if isinstance(error, kind):
-            tell(str(error))
+            print_message(str(error))
             return status
     if os.environ.get(DEBUG):
         traceback.print_exception(error)
-    tell(f"a mistake of p2p's own ({type(error).__name__}: {error}); set {DEBUG}=1 to see where")
+    print_message(
+        f"a mistake of p2p's own ({type(error).__name__}: {error}); set {DEBUG}=1 to see where"
+    )
     return ExitStatus.FAILED
 
 
 def run(settings: Settings, work: Work, interrupted: str = "interrupted") -> ExitStatus:
     """
-    The exit status of the work, with everything that it started stopped.
+    Do the work in the reactor, stop everything that it started, and return its exit status.
 
     `interrupted` is the line for Ctrl-C, which cancels the work.
     """
     from twisted.internet import reactor as the_reactor
 
-    reactor = cast(INodeReactor, the_reactor)
+    reactor = cast(ICommandReactor, the_reactor)
     globalLogBeginner.beginLoggingTo([], redirectStandardIO=False, discardBuffer=True)
     # What is left where the work is given no time to end: Ctrl-C, twice.
     status = ExitStatus.INTERRUPTED
@@ -82,14 +83,14 @@ def run(settings: Settings, work: Work, interrupted: str = "interrupted") -> Exi
         try:
             return await work(reactor, Session(reactor, client, settings))
         except CancelledError as error:
-            return status_of(Problem("broken off")) if not signalled else _ended(error)
+            return status_of(CommandError("broken off")) if not signalled else _ended(error)
         except Exception as error:
             return _ended(error) if signalled else status_of(error)
         finally:
             await client.close()
 
     def _ended(error: BaseException) -> ExitStatus:
-        tell(interrupted)
+        print_message(interrupted)
         return _ENDS[signal.Signals(signalled[0])]
 
     def main(_: IReactorCore) -> Deferred[None]:
@@ -99,7 +100,7 @@ def run(settings: Settings, work: Work, interrupted: str = "interrupted") -> Exi
             signalled.append(number)
             end: Callable[[], Any] = working.cancel if len(signalled) == 1 else reactor.stop
             # The one way out of a signal handler; it is no other thread.
-            reactor.callFromThread(end)  # type: ignore[attr-defined]
+            reactor.callFromThread(end)
 
         for number in _ENDS:
             signal.signal(number, on_signal)

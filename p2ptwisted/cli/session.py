@@ -1,6 +1,6 @@
 """
-Whom `p2p` asks: the supernodes, named by the user or found by multicast, and
-what they know together.
+A command's view of the group: its supernodes, named by the user or found by multicast, and
+what they know together. What a command does with that is in the module of the command.
 """
 
 import uuid
@@ -10,20 +10,21 @@ from typing import Any, TypeVar
 
 from msgspec import UNSET
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorCore, IReactorFromThreads, IReactorProcess
 
-from p2ptwisted.cli.exit_status import ExitStatus, Problem
-from p2ptwisted.cli.matches import CANDIDATES_MAX, Match, going_round, held
+from p2ptwisted.cli.exit_status import CommandError, ExitStatus
+from p2ptwisted.cli.matches import CANDIDATES_MAX, FoundResource, interleave_by_host, with_holder
 from p2ptwisted.cli.output import size_of
 from p2ptwisted.client.api import Client
 from p2ptwisted.client.supernode_client import LOCATIONS_MAX
-from p2ptwisted.client.transport import Refused
+from p2ptwisted.client.transport import IClientReactor, Refused
 from p2ptwisted.config import CommonConfig
 from p2ptwisted.errors import InvalidInput, Unavailable, UnknownResource
 from p2ptwisted.model import SUPERNODE_ID, Holders, Holding, NodeInfo, parse_id
-from p2ptwisted.node.service import INodeReactor
 from p2ptwisted.protocols.datagram_auth import DatagramAuth
 from p2ptwisted.protocols.multicast import DISCOVERY_TIMEOUT, MulticastOverlay
 from p2ptwisted.protocols.network_interfaces import check_selection
+from p2ptwisted.protocols.sockets import IMulticastReactor
 from p2ptwisted.support.address_policy import is_loopback, is_own
 from p2ptwisted.support.escaping import shown
 from p2ptwisted.support.lifecycle import all_of
@@ -36,9 +37,15 @@ NAME_SHOWN = 80
 _T = TypeVar("_T")
 
 
+class ICommandReactor(
+    IMulticastReactor, IClientReactor, IReactorProcess, IReactorCore, IReactorFromThreads
+):
+    """What a command needs of a reactor."""
+
+
 @dataclass(frozen=True)
 class Settings:
-    """What every command can be told; `as_json` is for results."""
+    """The options of every command that asks the group; `as_json` is for results."""
 
     supernode: str | None = None
     multicast_group: str = "230.0.0.0:4321"
@@ -49,7 +56,7 @@ class Settings:
 
     @property
     def config(self) -> CommonConfig:
-        """The same, as a member of the group is told it."""
+        """The same options in the form that a member of the group reads them in."""
         return CommonConfig(
             port=0,
             multicast_group=self.multicast_group,
@@ -60,37 +67,37 @@ class Settings:
 
 
 class Session:
-    """The supernodes together."""
+    """One command's conversation with the supernodes of the group."""
 
-    def __init__(self, reactor: INodeReactor, client: Client, settings: Settings) -> None:
+    def __init__(self, reactor: ICommandReactor, client: Client, settings: Settings) -> None:
         self.client = client
         self.settings = settings
         self._reactor = reactor
         self._supernodes: list[str] | None = None
 
     async def supernodes(self) -> list[str]:
-        """Their locations, the one to be asked first in front. Raises Problem."""
+        """The supernodes' locations, the one to ask first in front. Raises CommandError."""
         if self._supernodes is None:
             if self.settings.supernode is not None:
-                self._supernodes = await self._from(self.settings.supernode)
+                self._supernodes = await self._ask_named(self.settings.supernode)
             else:
-                self._supernodes = await self._found_by_multicast()
+                self._supernodes = await self._discover()
         return self._supernodes
 
-    async def _from(self, url: str) -> list[str]:
-        """The named one and those that it knows."""
+    async def _ask_named(self, url: str) -> list[str]:
+        """The named supernode and those that it knows. Raises CommandError."""
         location = await location_of(self._reactor, url, "--supernode")
         try:
-            others = await self._known_to(location)
+            others = await self._other_supernodes(location)
         except (Unavailable, Refused) as error:
-            raise Problem(
+            raise CommandError(
                 f"supernode {url} can't be asked ({error}): start it, or name another one",
                 ExitStatus.NOBODY,
             ) from None
-        return list(dict.fromkeys([location, *distinct(others)]))
+        return list(dict.fromkeys([location, *distinct_supernodes(others)]))
 
-    async def _known_to(self, supernode: str) -> list[str]:
-        """The other supernodes that this one knows."""
+    async def _other_supernodes(self, supernode: str) -> list[str]:
+        """The other supernodes that this one knows. Raises Unavailable and Refused."""
         try:
             return await self.client.other_supernodes(supernode)
         except Unavailable:
@@ -98,7 +105,7 @@ class Session:
                 raise
         return []  # The older program's waits for others without end, and is there.
 
-    async def _found_by_multicast(self) -> list[str]:
+    async def _discover(self) -> list[str]:
         config = self.settings.config
         check_selection(config.group.interfaces)
         key = config.group_key
@@ -117,15 +124,15 @@ class Session:
         finally:
             await overlay.stopService()
         if not found:
-            raise Problem(
+            raise CommandError(
                 f"no supernode answers in {config.multicast_group}: start one "
                 "(twistd p2p-supernode), or name one with --supernode http://host:port",
                 ExitStatus.NOBODY,
             )
-        return distinct(found)
+        return distinct_supernodes(found)
 
     async def nodes(self) -> list[tuple[str, list[NodeInfo] | None]]:
-        """The nodes of each supernode, as they are reached from here; None: it didn't answer."""
+        """Each supernode with its nodes as reached from here, or None where it didn't answer."""
         supernodes = await self.supernodes()
         lists = await self._ask_all(self.client.nodes)
         return [
@@ -134,30 +141,36 @@ class Session:
         ]
 
     async def holders(self, id: str, here: bool = False) -> Holders:
-        """Everybody who has it; raises Unavailable where no supernode can say."""
-        told: list[str] = []
+        """All holders of a resource. Raises Unavailable where no supernode can say."""
+        errors: list[str] = []
         for supernode in await self.supernodes():
             try:
                 return await self.client.holders(supernode, id, here)
             except (Unavailable, Refused) as error:
-                told.append(f"{supernode}: {error}")
-        raise Unavailable(f"no supernode answers: {'; '.join(told)}")
+                errors.append(f"{supernode}: {error}")
+        raise Unavailable(f"no supernode answers: {'; '.join(errors)}")
 
-    async def find(self, what: str) -> list[Match]:
-        """All that has this id, or this in its name."""
+    async def find(self, what: str) -> list[FoundResource]:
+        """All resources with this id, or with this in their names."""
         if not _is_digest(what):
-            found = await self._named(what)
+            found = await self._find_by_name(what)
             if found or not _is_id(what):
                 return found
         holders = await self.holders(parse_id(what))
         if not holders.locations and not holders.partial:
             return []
         return [
-            Match(holders.id, holders.name, holders.size, holders.locations, holders.partial),
+            FoundResource(
+                holders.id, holders.name, holders.size, holders.locations, holders.partial
+            ),
         ]
 
-    async def one(self, what: str) -> Match:
-        """The one resource that is meant. Raises UnknownResource, or Problem where it is open."""
+    async def find_one(self, what: str) -> FoundResource:
+        """
+        The one resource that an id, a name or a part of a name means.
+
+        Raises UnknownResource where there is none, and CommandError where there are several.
+        """
         found = await self.find(what)
         if not found:
             raise UnknownResource(
@@ -166,18 +179,25 @@ class Session:
         or_more = " or more" if len(found) > CANDIDATES_MAX else ""
         if len(found) > 1:
             # What nobody has keeps nobody from what is there.
-            exact, others = _by_name(found, what)
-            found = await held(self.client, [*going_round(exact), *going_round(others)]) or found
-        exact, others = _by_name(found, what)
+            exact, others = _split_by_name(found, what)
+            found = (
+                await with_holder(
+                    self.client, [*interleave_by_host(exact), *interleave_by_host(others)]
+                )
+                or found
+            )
+        exact, others = _split_by_name(found, what)
         found = exact or others
         if len(found) > 1:
-            ids = ", ".join(map(_described, found[:10]))
+            ids = ", ".join(map(_describe, found[:10]))
             more = f" and {len(found) - 10} more" if len(found) > 10 else ""
-            raise Problem(f"{what} can be any of {len(found)}{or_more}: give an id of {ids}{more}")
+            raise CommandError(
+                f"{what} can be any of {len(found)}{or_more}: give an id of {ids}{more}"
+            )
         return found[0]
 
     async def why_not_found(self, what: str, advice: str) -> str:
-        """A line for what was not found, with what to do next; `advice` where all were asked."""
+        """A line for what was not found; `advice` is what to do where all supernodes were asked."""
         if not _is_digest(what):
             for supernode, finds in zip(
                 await self.supernodes(), await self._ask_all(self.client.finds_names), strict=True
@@ -189,11 +209,11 @@ class Session:
                     )
         return f"nobody has {what}: {advice}"
 
-    async def _named(self, part: str) -> list[Match]:
-        matches: dict[str, Match] = {}
+    async def _find_by_name(self, part: str) -> list[FoundResource]:
+        matches: dict[str, FoundResource] = {}
         answers = await self._ask_all(lambda at: self.client.search_names(at, part))
         if all(answer is None for answer in answers):
-            raise Problem(
+            raise CommandError(
                 f"none of {', '.join(await self.supernodes())} answers: p2p status tells more",
                 ExitStatus.NOBODY,
             )
@@ -204,7 +224,7 @@ class Session:
     async def _ask_all(
         self, ask: Callable[[str], Coroutine[Deferred[Any], Any, _T]]
     ) -> list[_T | None]:
-        """What each supernode says; None for one that doesn't."""
+        """Each supernode's answer, or None where it gives none."""
 
         async def asked(supernode: str) -> _T | None:
             try:
@@ -216,33 +236,34 @@ class Session:
         return await all_of([Deferred.fromCoroutine(asked(one)) for one in supernodes])
 
 
-async def location_of(reactor: INodeReactor, url: str, option: str) -> str:
-    """The location that a URL, or just `host:port`, leads to. Raises Problem."""
+async def location_of(reactor: ICommandReactor, url: str, option: str) -> str:
+    """The location that a URL, or just `host:port`, leads to. Raises CommandError."""
     try:
         host, port = parse_supernode_url(url if "://" in url else f"http://{url}", secured=True)
         return f"{await resolve(reactor, host)}:{port}"
     except InvalidInput as error:
-        raise Problem(
+        raise CommandError(
             f"{option} {url}: write it as http://host:port ({error})", ExitStatus.USAGE
         ) from None
 
 
-def _merge(matches: dict[str, Match], holding: Holding, part: str) -> None:
-    """Add what one supernode says; of several names, the one that was asked for counts."""
+def _merge(matches: dict[str, FoundResource], holding: Holding, part: str) -> None:
+    """Add one supernode's answer; of several names, the one that was asked for counts."""
     file = holding.file
     name = None if file.name is UNSET else file.name
     size = None if file.size is UNSET else file.size
-    known = matches.setdefault(holding.id, Match(holding.id, name, size, [], []))
+    known = matches.setdefault(holding.id, FoundResource(holding.id, name, size, [], []))
     known.locations = in_turns([*known.locations, *file.locations], LOCATIONS_MAX)
     if name is not None and _is_named(name, part):
         known.name = name
     known.size = size if known.size is None else known.size
 
 
-def distinct(supernodes: Sequence[str]) -> list[str]:
+def distinct_supernodes(supernodes: Sequence[str]) -> list[str]:
     """
-    Each of them once: one on this machine answers through loopback and other interfaces,
-    with a location for each.
+    Each supernode once.
+
+    One on this machine answers through loopback and other interfaces, with a location for each.
     """
     each: dict[str, str] = {}
     for location in sorted(supernodes, key=is_loopback):
@@ -252,24 +273,26 @@ def distinct(supernodes: Sequence[str]) -> list[str]:
 
 
 def _reachable(node: NodeInfo, supernode: str) -> NodeInfo:
-    """A supernode's own host is 127.0.0.1 to nobody else."""
+    """The node as reached from here: a supernode's own host is 127.0.0.1 to nobody else."""
     host = parse_location(supernode).host
     if is_loopback(node.location) and not is_loopback(host):
         return NodeInfo(node.name, f"{host}:{node.location.rpartition(':')[2]}")
     return node
 
 
-def _by_name(matches: Sequence[Match], what: str) -> tuple[list[Match], list[Match]]:
-    """Those that have just this name, and those that have more in theirs."""
-    exact: list[Match] = []
-    others: list[Match] = []
+def _split_by_name(
+    matches: Sequence[FoundResource], what: str
+) -> tuple[list[FoundResource], list[FoundResource]]:
+    """Those that have exactly this name, and those whose name contains it."""
+    exact: list[FoundResource] = []
+    others: list[FoundResource] = []
     for one in matches:
         (exact if one.name is not None and _is_named(one.name, what) else others).append(one)
     return exact, others
 
 
-def _described(match: Match) -> str:
-    """A resource among others that it may be taken for."""
+def _describe(match: FoundResource) -> str:
+    """A resource, for a list of those that a name could mean."""
     count = len(match.addresses)
     at = f"at {count} address{'' if count == 1 else 'es'}"
     return f"{match.id} ({shown(str(match.name), NAME_SHOWN)}, {size_of(match.size)}, {at})"
@@ -280,7 +303,7 @@ def _is_named(name: str, what: str) -> bool:
 
 
 def _is_digest(text: str) -> bool:
-    """Whether it is the id of a file, and not a part of its name."""
+    """Whether this is the id of a file and not a part of a name."""
     return len(text) == 64 and _is_id(text)
 
 
@@ -292,6 +315,6 @@ def _is_id(text: str) -> bool:
     return True
 
 
-def unique(matches: Sequence[Match]) -> list[Match]:
+def unique(matches: Sequence[FoundResource]) -> list[FoundResource]:
     """Each resource once, in the order given."""
     return list({one.id: one for one in matches}.values())

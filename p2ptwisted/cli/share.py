@@ -11,14 +11,13 @@ from typing import BinaryIO, NamedTuple
 from msgspec import UNSET, Struct
 from twisted.internet.task import Cooperator, deferLater
 
-from p2ptwisted.cli.exit_status import ExitStatus, Problem
-from p2ptwisted.cli.get import hashing, opened
-from p2ptwisted.cli.output import say, say_json, tell
-from p2ptwisted.cli.session import Session, location_of
+from p2ptwisted.cli.exit_status import CommandError, ExitStatus
+from p2ptwisted.cli.get import hash_slices, open_named_file
+from p2ptwisted.cli.output import print_json, print_lines, print_message
+from p2ptwisted.cli.session import ICommandReactor, Session, location_of
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import OlderProgram, Unavailable
 from p2ptwisted.node.folder_walk import walk
-from p2ptwisted.node.service import INodeReactor
 from p2ptwisted.support.address_policy import is_own
 from p2ptwisted.support.lifecycle import make_cooperator
 from p2ptwisted.support.locations import parse_location
@@ -26,12 +25,12 @@ from p2ptwisted.support.safe_open import open_beneath, open_folder
 from p2ptwisted.transfer.part_file import SLICE
 from p2ptwisted.transfer.target_folder import TargetFolder
 
-#: Seconds between two looks whether it is listed, and how long that may take:
-#: so many, and one more for so many bytes that the node has to hash.
-LOOK, LISTED_WITHIN, BYTES_A_SECOND = 0.25, 60.0, 100_000_000
+#: Seconds between two looks whether the files are listed, and how many that may take: these,
+#: and one more for every HASH_RATE bytes, which the node has to hash.
+POLL_INTERVAL, LISTED_TIMEOUT, HASH_RATE = 0.25, 60.0, 100_000_000
 
-#: Links that lead out of a folder and are told of by name; of the rest, how many.
-LINKS_TOLD = 10
+#: Links that lead out of a folder and are named in messages; the rest are only counted.
+LINKS_NAMED_MAX = 10
 
 
 class SharedFile(Struct):
@@ -44,25 +43,25 @@ class SharedFile(Struct):
 
 
 async def share(
-    reactor: INodeReactor,
-    group: Session,
+    reactor: ICommandReactor,
+    session: Session,
     paths: tuple[str, ...],
     node_url: str,
     folder: str | None,
     link: bool,
 ) -> ExitStatus:
-    """Put these there, and wait until the node's supernode lists them all."""
+    """Put these files into the node's folder, and wait until its supernode lists them all."""
     files = list(_files(paths))
     location = await location_of(reactor, node_url, "--node")
     try:
-        health = await group.client.health(location)
+        health = await session.client.health(location)
     except OlderProgram:
-        raise Problem(
+        raise CommandError(
             f"the node at {node_url} is the older program's, which shares what was in its folder "
             "when it was started: put the files there, and start it again"
         ) from None
     except (Unavailable, Refused) as error:
-        raise Problem(
+        raise CommandError(
             f"no node answers at {node_url} ({error}): start one (twistd p2p-node), "
             "or name another with --node",
             ExitStatus.NOBODY,
@@ -70,43 +69,45 @@ async def share(
     target = folder or health.folder
     if folder is None and not is_own(parse_location(location).host):
         # It may name any, and what is there would be copied to.
-        raise Problem(
+        raise CommandError(
             f"the node at {node_url} is not on this machine: name its folder, as it is "
             "reached from here, with --folder",
             ExitStatus.USAGE,
         )
     if target is UNSET:
-        raise Problem(
+        raise CommandError(
             f"the node at {node_url} doesn't tell its folder: name it with --folder",
             ExitStatus.USAGE,
         )
     if not Path(target).is_dir():
-        raise Problem(f"{target}, the node's folder, is not on this machine: use its own machine")
+        raise CommandError(
+            f"{target}, the node's folder, is not on this machine: use its own machine"
+        )
     cooperator = make_cooperator(reactor)
     try:
-        shared = [await _place(cooperator, one, Path(target), link) for one in files]
+        shared = [await _put_file(cooperator, one, Path(target), link) for one in files]
     finally:
         cooperator.stop()
-    await _listed(reactor, group, location, health.name, shared)
-    if group.settings.as_json:
-        say_json(shared)
+    await _wait_until_listed(reactor, session, location, health.name, shared)
+    if session.settings.as_json:
+        print_json(shared)
     else:
-        say(*(f"{one.id}  {one.name}" for one in shared))
+        print_lines(*(f"{one.id}  {one.name}" for one in shared))
     return ExitStatus.OK
 
 
-class Source(NamedTuple):
-    """A file to be shared: `within` a folder of which nothing outside is, or on its own."""
+class SourceFile(NamedTuple):
+    """A file to share: on its own, or in the folder `within`, which nothing may lead out of."""
 
     path: Path
     name: str
     within: Path | None = None
 
     def open(self) -> BinaryIO:
-        """Raises OSError."""
+        """Open it. Raises OSError."""
         if self.within is None:
             # Named by the user: a link, too, is meant.
-            return opened(self.path)
+            return open_named_file(self.path)
         root = open_folder(self.within)
         try:
             name = self.path.relative_to(self.within).as_posix()
@@ -118,33 +119,37 @@ class Source(NamedTuple):
             os.close(root)
 
 
-def _files(paths: tuple[str, ...]) -> Iterator[Source]:
-    """Each file. Raises Problem before anything is done."""
+def _files(paths: tuple[str, ...]) -> Iterator[SourceFile]:
+    """The files that these paths mean. Raises CommandError before anything is done."""
     for path in map(Path, paths):
         if path.is_dir():
             yield from _files_in(path.resolve())
         elif path.is_file():
             if path.name.startswith("."):
-                raise Problem(f"{path}: a node shares nothing hidden: give it another name")
-            yield Source(path, path.name)
+                raise CommandError(f"{path}: a node shares nothing hidden: give it another name")
+            yield SourceFile(path, path.name)
         else:
-            raise Problem(f"{path}: there is no such file or folder")
+            raise CommandError(f"{path}: there is no such file or folder")
 
 
-def _files_in(folder: Path) -> Iterator[Source]:
-    """What a node would share of a folder; the links that lead out of it are told of."""
+def _files_in(folder: Path) -> Iterator[SourceFile]:
+    """The files that a node would share of a folder; links that lead out of it are reported."""
     led_out: list[str] = []
     found = walk(folder, lambda entered: None, led_out.append)
     names = sorted(entry.name for entry in found if entry is not None)
-    for name in sorted(led_out)[:LINKS_TOLD]:
-        tell(f"{folder / name} is left out: it is a link that leads out of {folder}")
-    if len(led_out) > LINKS_TOLD:
-        tell(f"{len(led_out) - LINKS_TOLD} more links that lead out of {folder} are left out")
+    for name in sorted(led_out)[:LINKS_NAMED_MAX]:
+        print_message(f"{folder / name} is left out: it is a link that leads out of {folder}")
+    if len(led_out) > LINKS_NAMED_MAX:
+        print_message(
+            f"{len(led_out) - LINKS_NAMED_MAX} more links that lead out of {folder} are left out"
+        )
     for name in names:
-        yield Source(folder / name, f"{folder.name}/{name}", folder)
+        yield SourceFile(folder / name, f"{folder.name}/{name}", folder)
 
 
-async def _place(cooperator: Cooperator, source: Source, folder: Path, link: bool) -> SharedFile:
+async def _put_file(
+    cooperator: Cooperator, source: SourceFile, folder: Path, link: bool
+) -> SharedFile:
     destination = folder / source.name
     top = folder.resolve()
     digest = hashlib.sha256()
@@ -152,29 +157,31 @@ async def _place(cooperator: Cooperator, source: Source, folder: Path, link: boo
         try:
             target = TargetFolder((top / source.name).parent, top)
         except OSError as error:
-            raise Problem(f"{destination} can't be written: {error.strerror}") from None
+            raise CommandError(f"{destination} can't be written: {error.strerror}") from None
         try:
             if link:
-                await cooperator.coiterate(hashing(file, digest))
+                await cooperator.coiterate(hash_slices(file, digest))
                 is_new = _link(file, target, source.path, destination)
             else:
                 is_new = await _copy(cooperator, file, target, destination.name, digest)
         finally:
             target.close()
         if not is_new:
-            await _same(cooperator, Source(top / source.name, source.name, top), digest.hexdigest())
+            await _check_same_content(
+                cooperator, SourceFile(top / source.name, source.name, top), digest.hexdigest()
+            )
         size = os.fstat(file.fileno()).st_size
     return SharedFile(digest.hexdigest(), source.name, str(destination), size)
 
 
 def _link(file: BinaryIO, target: TargetFolder, source: Path, destination: Path) -> bool:
-    """Whether the file has that name now; where not, another has. Raises Problem."""
+    """Link the file; False where another file has that name. Raises CommandError."""
     try:
         target.link(file.fileno(), destination.name)
     except FileExistsError:
         return False
     except OSError as error:
-        raise Problem(
+        raise CommandError(
             f"{source} can't be linked into {destination.parent} ({error.strerror}): "
             "leave out --link to copy it"
         ) from None
@@ -188,12 +195,12 @@ async def _copy(
     name: str,
     digest: "hashlib._Hash",
 ) -> bool:
-    """Whether a copy has that name now; where not, another file has."""
+    """Copy the file; False where another file has that name."""
     # Hidden, so that the node doesn't look at it before it is whole.
     temporary = f".p2p-{secrets.token_hex(8)}"
     copy = target.make(temporary, os.O_WRONLY)
     try:
-        await cooperator.coiterate(_copying(file, copy, digest))
+        await cooperator.coiterate(_copy_slices(file, copy, digest))
         target.put(temporary, name)
     except FileExistsError:
         return False
@@ -203,7 +210,7 @@ async def _copy(
     return True
 
 
-def _copying(file: BinaryIO, descriptor: int, digest: "hashlib._Hash") -> Iterator[None]:
+def _copy_slices(file: BinaryIO, descriptor: int, digest: "hashlib._Hash") -> Iterator[None]:
     os.fchmod(descriptor, 0o644)
     while data := file.read(SLICE):
         digest.update(data)
@@ -213,28 +220,30 @@ def _copying(file: BinaryIO, descriptor: int, digest: "hashlib._Hash") -> Iterat
         yield
 
 
-async def _same(cooperator: Cooperator, there: Source, id: str) -> None:
-    """What is there is the same. Raises Problem."""
+async def _check_same_content(cooperator: Cooperator, there: SourceFile, id: str) -> None:
+    """Raises CommandError where the file that is there has other content."""
     digest = hashlib.sha256()
     # What a node wouldn't open is another file in any case.
     with suppress(OSError), there.open() as file:
-        await cooperator.coiterate(hashing(file, digest))
+        await cooperator.coiterate(hash_slices(file, digest))
     if digest.hexdigest() != id:
-        raise Problem(f"{there.path} exists and is another file: rename yours, or remove that one")
+        raise CommandError(
+            f"{there.path} exists and is another file: rename yours, or remove that one"
+        )
 
 
-async def _listed(
-    reactor: INodeReactor, group: Session, location: str, name: str, shared: list[SharedFile]
+async def _wait_until_listed(
+    reactor: ICommandReactor, session: Session, location: str, name: str, shared: list[SharedFile]
 ) -> None:
-    """Return when the node's supernode lists all of these for it."""
+    """Wait until the node's supernode lists all of these for it. Raises CommandError."""
     size = sum(one.size for one in shared)
-    deadline = reactor.seconds() + LISTED_WITHIN + size / BYTES_A_SECOND
+    deadline = reactor.seconds() + LISTED_TIMEOUT + size / HASH_RATE
     waiting = {one.id for one in shared}
     while waiting:
         try:
-            health = await group.client.health(location)
+            health = await session.client.health(location)
             for id in sorted(waiting)[:100]:
-                if health.supernode is not None and await group.client.search_node(
+                if health.supernode is not None and await session.client.search_node(
                     health.supernode, name, id
                 ):
                     waiting.discard(id)
@@ -242,8 +251,8 @@ async def _listed(
             pass  # It may be busy, or changing its supernode.
         if waiting:
             if reactor.seconds() > deadline:
-                raise Problem(
+                raise CommandError(
                     f"{len(waiting)} of {len(shared)} are in the node's folder but not listed "
                     "yet: p2p status shows how the node is"
                 )
-            await deferLater(reactor, LOOK)
+            await deferLater(reactor, POLL_INTERVAL)

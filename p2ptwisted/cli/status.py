@@ -1,10 +1,10 @@
-"""`p2p nodes`, `p2p supernodes` and `p2p status`: what there is and how it is."""
+"""`p2p nodes`, `p2p supernodes` and `p2p status`: the members of the group and their state."""
 
 from msgspec import Struct
 from twisted.internet.defer import Deferred
 
-from p2ptwisted.cli.exit_status import ExitStatus, Problem
-from p2ptwisted.cli.output import say, say_json, say_table, size_of
+from p2ptwisted.cli.exit_status import CommandError, ExitStatus
+from p2ptwisted.cli.output import print_json, print_lines, print_table, size_of
 from p2ptwisted.cli.session import Session
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import OlderProgram, Unavailable
@@ -14,82 +14,86 @@ from p2ptwisted.support.lifecycle import all_of
 
 class NodeState(Struct):
     """
-    A node, its supernode, and what it says of itself: nothing where it doesn't answer,
-    which is an error, or where it is the older program's, which is none.
+    A node, its supernode, and its own report.
+
+    There is no report where it doesn't answer, which is an error, and where it is the older
+    program's, which is none.
     """
 
     name: str
     location: str
     supernode: str
     health: Health | None = None
-    #: Those that are waiting or running.
+    #: Only those that are waiting or running.
     fetches: list[DownloadStatus] = []
     error: str | None = None
 
 
 class SupernodeState(Struct):
-    """A supernode and how many nodes it has; null where it doesn't answer."""
+    """A supernode and its number of nodes; None where it doesn't answer."""
 
     location: str
     nodes: int | None
 
 
 class GroupState(Struct):
-    """The whole group, and what is wrong with it."""
+    """All members of the group, and what is wrong."""
 
     supernodes: list[SupernodeState]
     nodes: list[NodeState]
     problems: list[str]
 
 
-async def nodes(group: Session) -> ExitStatus:
-    """All nodes of all supernodes."""
-    lists = await group.nodes()
+async def nodes(session: Session) -> ExitStatus:
+    """Print all nodes of all supernodes."""
+    lists = await session.nodes()
     found = [NodeState(node.name, node.location, at) for at, ns in lists for node in ns or ()]
-    if group.settings.as_json:
-        say_json(
+    if session.settings.as_json:
+        print_json(
             [{"name": n.name, "location": n.location, "supernode": n.supernode} for n in found]
         )
     elif found:
-        say_table(
+        print_table(
             ("NAME", "LOCATION", "SUPERNODE"),
             [(one.name, one.location, one.supernode) for one in found],
         )
     if not found:
-        raise Problem("no node is registered: start one (twistd p2p-node)", ExitStatus.NOT_FOUND)
+        raise CommandError(
+            "no node is registered: start one (twistd p2p-node)", ExitStatus.NOT_FOUND
+        )
     return ExitStatus.OK
 
 
-async def supernodes(group: Session) -> ExitStatus:
-    """All supernodes, with the number of their nodes."""
-    found = [_supernode(at, ns) for at, ns in await group.nodes()]
-    if group.settings.as_json:
-        say_json(found)
+async def supernodes(session: Session) -> ExitStatus:
+    """Print all supernodes, with the number of their nodes."""
+    found = [_supernode(at, ns) for at, ns in await session.nodes()]
+    if session.settings.as_json:
+        print_json(found)
     else:
-        say_table(("LOCATION", "NODES"), _rows(found))
+        print_table(("LOCATION", "NODES"), _rows(found))
     return ExitStatus.OK
 
 
-async def status(group: Session) -> ExitStatus:
-    """Everything, and what to do about what is wrong."""
-    lists = await group.nodes()
+async def status(session: Session) -> ExitStatus:
+    """Print the state of all members, and what to do about what is wrong."""
+    lists = await session.nodes()
     states = await all_of(
-        [Deferred.fromCoroutine(_look(group, node, at)) for at, ns in lists for node in ns or ()]
+        [Deferred.fromCoroutine(_look(session, node, at)) for at, ns in lists for node in ns or ()]
     )
     state = GroupState([_supernode(at, ns) for at, ns in lists], states, [])
     state.problems = problems(state)
-    if group.settings.as_json:
-        say_json(state)
+    if session.settings.as_json:
+        print_json(state)
     else:
         _show(state)
     return ExitStatus.FAILED if state.problems else ExitStatus.OK
 
 
-async def _look(group: Session, node: NodeInfo, supernode: str) -> NodeState:
+async def _look(session: Session, node: NodeInfo, supernode: str) -> NodeState:
     state = NodeState(node.name, node.location, supernode)
     try:
-        state.health = await group.client.health(node.location)
-        fetches = await group.client.fetches(node.location)
+        state.health = await session.client.health(node.location)
+        fetches = await session.client.fetches(node.location)
         state.fetches = [one for one in fetches if one.state in ("waiting", "running")]
     except OlderProgram:
         pass  # It is well.
@@ -99,7 +103,7 @@ async def _look(group: Session, node: NodeInfo, supernode: str) -> NodeState:
 
 
 def problems(state: GroupState) -> list[str]:
-    """What is wrong, each with what to do."""
+    """A line for each thing that is wrong, with what to do."""
     found = [
         f"supernode {one.location} answers datagrams but not HTTP: is its port open to this host?"
         for one in state.supernodes
@@ -128,19 +132,21 @@ def _rows(found: list[SupernodeState]) -> list[tuple[str, str]]:
 
 
 def _show(state: GroupState) -> None:
-    say_table(("SUPERNODE", "NODES"), _rows(state.supernodes))
+    print_table(("SUPERNODE", "NODES"), _rows(state.supernodes))
     if state.nodes:
-        say("")
-        say_table(("NODE", "LOCATION", "SUPERNODE", "RESOURCES", "STATE"), map(_node, state.nodes))
+        print_lines("")
+        print_table(
+            ("NODE", "LOCATION", "SUPERNODE", "RESOURCES", "STATE"), map(_node, state.nodes)
+        )
     under_way = [(node, fetch) for node in state.nodes for fetch in node.fetches]
     if under_way:
-        say("")
-        say_table(
+        print_lines("")
+        print_table(
             ("FETCHING", "AT", "HERE", "RATE"),
             [(one.name or one.id, node.name, *_progress(one)) for node, one in under_way],
         )
     if state.problems:
-        say("", "What is wrong:", *(f"  {one}" for one in state.problems))
+        print_lines("", "What is wrong:", *(f"  {one}" for one in state.problems))
 
 
 def _node(one: NodeState) -> tuple[str, str, str, str, str]:

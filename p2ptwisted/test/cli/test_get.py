@@ -1,0 +1,57 @@
+"""Tests of `p2ptwisted.cli.get`: where fetched files go."""
+
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from p2ptwisted.cli.exit_status import CommandError, ExitStatus
+from p2ptwisted.cli.get import target_paths
+from p2ptwisted.cli.matches import FoundResource
+
+ID, OTHER = "a" * 64, "b" * 64
+
+
+def match(name: str | None, id: str = ID) -> FoundResource:
+    return FoundResource(id, name, 7, ["10.0.0.1:8000"], [])
+
+
+class TargetPathsTests(SynchronousTestCase):
+    """Where fetched files go."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+
+    def test_folder(self) -> None:
+        """Into a folder, that is there or that ends in a slash, they go by their own names."""
+        for output in (str(self.folder), f"{self.folder}/new/"):
+            found = target_paths([match("data/a"), match("b", OTHER)], output)
+            self.assertEqual(found, [Path(output, "a"), Path(output, "b")])
+
+    def test_here(self) -> None:
+        """Without a word they go to this folder."""
+        self.assertEqual(target_paths([match("data/a")], None), [Path("a")])
+
+    def test_file(self) -> None:
+        """One can be given a name; several can't."""
+        as_file = str(self.folder / "as")
+        self.assertEqual(target_paths([match("a")], as_file), [Path(as_file)])
+        error = self.assertRaises(
+            CommandError, target_paths, [match("a"), match("b", OTHER)], as_file
+        )
+        self.assertEqual(error.status, ExitStatus.USAGE)
+
+    def test_nameless(self) -> None:
+        """One without a name is called by its id."""
+        self.assertEqual(target_paths([match(None)], None), [Path(ID)])
+
+    def test_hostile(self) -> None:
+        """No name leads out of the folder."""
+        for name in ("../../etc/passwd", "/etc/passwd", "..", "a/../..", ".hidden"):
+            (place,) = target_paths([match(name)], str(self.folder))
+            self.assertEqual(place.parent, self.folder)
+            self.assertFalse(place.name.startswith("."))
+
+    def test_same_name(self) -> None:
+        """Two that would go to one place are refused."""
+        self.assertRaises(CommandError, target_paths, [match("x/a"), match("y/a", OTHER)], None)

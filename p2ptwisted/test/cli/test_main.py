@@ -1,0 +1,61 @@
+"""Tests of `p2ptwisted.cli.main`: what a script learns."""
+
+import io
+import json
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from p2ptwisted.cli.exit_status import ExitStatus, first_failure
+from p2ptwisted.cli.main import main
+
+
+class MainTests(SynchronousTestCase):
+    """What a script learns."""
+
+    def setUp(self) -> None:
+        self.out, self.told = io.TextIOWrapper(io.BytesIO()), io.StringIO()
+        self.patch(sys, "stdout", self.out)
+        self.patch(sys, "stderr", self.told)
+
+    def result(self) -> str:
+        self.out.seek(0)
+        return self.out.read()
+
+    def test_worst(self) -> None:
+        """Of several pieces of work the first that failed decides."""
+        self.assertIs(first_failure([]), ExitStatus.OK)
+        self.assertIs(
+            first_failure([ExitStatus.OK, ExitStatus.NOT_FOUND, ExitStatus.FAILED]),
+            ExitStatus.NOT_FOUND,
+        )
+
+    def test_usage(self) -> None:
+        """What makes no sense is one line that leads to the help, and status 2."""
+        for arguments in (["get"], ["nonsense"], ["get", "x", "--max-download", "1"]):
+            self.assertEqual(main(arguments), ExitStatus.USAGE)
+        lines = self.told.getvalue().splitlines()
+        self.assertEqual(len(lines), 3)
+        self.assertTrue(all("--help" in line for line in lines))
+
+    def test_pull_nowhere(self) -> None:
+        """A pull must say which nodes: these or all, not both."""
+        self.assertEqual(main(["pull", "x"]), ExitStatus.USAGE)
+        self.assertEqual(main(["pull", "x", "--all", "--node", "http://a:1"]), ExitStatus.USAGE)
+
+    def test_help(self) -> None:
+        """The help is a result, and names every command."""
+        self.assertEqual(main(["--help"]), ExitStatus.OK)
+        for command in ("find", "get", "pull", "share", "hash", "nodes", "supernodes", "status"):
+            self.assertIn(command, self.result())
+
+    def test_hash(self) -> None:
+        """Ids as JSON, by path."""
+        path = self.mktemp()
+        Path(path).write_bytes(b"")
+        self.assertEqual(main(["hash", path, "--json"]), ExitStatus.OK)
+        self.assertIn(
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            json.dumps(json.loads(self.result())),
+        )

@@ -1,0 +1,163 @@
+"""Tests of `p2ptwisted.cli.session`."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from p2ptwisted.cli import session as session_module
+from p2ptwisted.cli.exit_status import CommandError
+from p2ptwisted.cli.matches import CANDIDATES_MAX, HOLDERS_MAX, FoundResource
+from p2ptwisted.cli.output import MESSAGE_MAX
+from p2ptwisted.cli.session import ICommandReactor, Session, Settings, distinct_supernodes, unique
+from p2ptwisted.client.api import Client
+from p2ptwisted.model import HeldFile, Holding
+
+ID, OTHER = "a" * 64, "b" * 64
+
+
+def match(name: str | None, id: str = ID) -> FoundResource:
+    return FoundResource(id, name, 7, ["10.0.0.1:8000"], [])
+
+
+class SupernodesTests(SynchronousTestCase):
+    """Those that answer by multicast."""
+
+    def test_distinct(self) -> None:
+        """One of this machine's is one, whatever its addresses; others are what they say."""
+        self.patch(session_module, "is_own", lambda host: host in ("127.0.0.1", "10.0.0.1"))
+        found = ["127.0.0.1:5000", "127.0.0.1:5001", "10.0.0.2:5000", "10.0.0.1:5000"]
+        self.assertEqual(
+            distinct_supernodes(found), ["10.0.0.2:5000", "10.0.0.1:5000", "127.0.0.1:5001"]
+        )
+
+    def test_known_to_the_named_one(self) -> None:
+        """So it is with those that a named supernode knows; it comes first, as it was named."""
+        self.patch(session_module, "is_own", lambda host: host in ("127.0.0.1", "10.0.0.1"))
+        known = ["10.0.0.1:5000", "127.0.0.1:5001", "10.0.0.2:5000", "10.0.0.1:5001"]
+
+        class Known:
+            async def other_supernodes(self, supernode: str) -> Sequence[str]:
+                return known[1:]
+
+        settings = Settings(supernode="http://127.0.0.1:5000")
+        session = Session(cast(ICommandReactor, None), cast(Client, Known()), settings)
+        self.assertEqual(
+            self.successResultOf(Deferred.fromCoroutine(session.supernodes())),
+            ["127.0.0.1:5000", "10.0.0.2:5000", "10.0.0.1:5001"],
+        )
+
+
+class Registry:
+    """A client of a group in which this is registered, and of nodes that have this of it."""
+
+    def __init__(self) -> None:
+        self.found: list[Holding] = []
+        #: What is really there, by location.
+        self.there: dict[str, str] = {}
+        self.asked: list[tuple[str, str]] = []
+
+    def add(self, id: str, name: str, *locations: str, there: bool = True) -> None:
+        self.found.append(Holding(id, HeldFile(locations[0], list(locations), name, 7)))
+        if there:
+            self.there[locations[-1]] = id
+
+    async def other_supernodes(self, supernode: str) -> list[str]:
+        return []
+
+    async def search_names(self, supernode: str, part: str) -> list[Holding]:
+        return [one for one in self.found if part in str(one.file.name)]
+
+    async def holds(self, location: str, id: str) -> bool:
+        self.asked.append((location, id))
+        return self.there.get(location) == id
+
+
+class FindOneTests(SynchronousTestCase):
+    """Which resource a name means."""
+
+    def setUp(self) -> None:
+        self.registry = Registry()
+        settings = Settings(supernode="http://127.0.0.1:5000")
+        self.session = Session(cast(ICommandReactor, None), cast(Client, self.registry), settings)
+
+    def find_one(self, what: str) -> str:
+        found = Deferred.fromCoroutine(self.session.find_one(what))
+        return self.successResultOf(found).id
+
+    def open(self, what: str) -> str:
+        """What is said where it can be several."""
+        found = Deferred.fromCoroutine(self.session.find_one(what))
+        return str(self.failureResultOf(found, CommandError).value)
+
+    def test_made_up(self) -> None:
+        """A name that is claimed where nobody listens still means what is there."""
+        self.registry.add(ID, "file", "10.0.0.1:8000")
+        self.registry.add(OTHER, "file", "10.0.0.9:1", "10.0.0.9:2", there=False)
+        self.assertEqual(self.find_one("file"), ID)
+
+    def test_made_up_whole_name(self) -> None:
+        """So it does where the part of a name that is asked for is claimed as a name."""
+        self.registry.add(ID, "file.bin", "10.0.0.1:8000")
+        self.registry.add(OTHER, "file", "10.0.0.9:1", there=False)
+        self.assertEqual(self.find_one("file"), ID)
+
+    def test_exact(self) -> None:
+        """Of what is there, the whole name counts before a part of one."""
+        self.registry.add(OTHER, "file.bin", "10.0.0.9:8000")
+        self.registry.add(ID, "folder/file", "10.0.0.1:8000")
+        self.assertEqual(self.find_one("file"), ID)
+
+    def test_only_one(self) -> None:
+        """What can be nothing else is fetched without a look: that will tell."""
+        self.registry.add(ID, "file", "10.0.0.1:8000", there=False)
+        self.assertEqual(self.find_one("file"), ID)
+        self.assertEqual(self.registry.asked, [])
+
+    def test_flood(self) -> None:
+        """However much one host claims, the others' are looked at, and few are session."""
+        for number in range(10 * CANDIDATES_MAX):
+            id = f"{number:064x}"
+            self.registry.add(id, "file", f"10.0.0.9:{number + 1}", there=False)
+        # The honest id is claimed there, too.
+        ports = [f"10.0.0.9:{port}" for port in range(1, 10 * HOLDERS_MAX)]
+        self.registry.add(ID, "file", *ports, "10.0.0.1:8000")
+        self.assertEqual(self.find_one("file"), ID)
+        self.assertLessEqual(len(self.registry.asked), CANDIDATES_MAX * HOLDERS_MAX)
+
+    def test_open(self) -> None:
+        """Where several are there, each is told with its size and how many have it."""
+        self.registry.add(ID, "file", "10.0.0.1:1", "10.0.0.1:2", "10.0.0.2:1")
+        self.registry.add(OTHER, "file", "10.0.0.9:1")
+        told = self.open("file")
+        self.assertIn(f"{ID} (file, 7 B, at 2 addresses)", told)
+        self.assertIn(f"{OTHER} (file, 7 B, at 1 address)", told)
+
+    def test_none_there(self) -> None:
+        """Where nobody says that he has any of them, it is as open as before."""
+        self.registry.add(ID, "file", "10.0.0.1:1", there=False)
+        self.registry.add(OTHER, "file", "10.0.0.9:1", there=False)
+        self.assertIn("any of 2", self.open("file"))
+
+    def test_long_names(self) -> None:
+        """What a search can mean is told with each id, however long the names are."""
+        names = ["a" * 4096 + str(number) for number in range(3)]
+        found = [match(name, f"{number}" * 64) for number, name in enumerate(names)]
+
+        async def find(what: str) -> list[FoundResource]:
+            return found
+
+        session = Session(cast(ICommandReactor, None), cast(Client, Registry()), Settings())
+        self.patch(session, "find", find)
+        told = str(
+            self.failureResultOf(Deferred.fromCoroutine(session.find_one("a")), CommandError).value
+        )
+        self.assertLess(len(told), MESSAGE_MAX)
+        for one in found:
+            self.assertIn(one.id, told)
+
+    def test_unique(self) -> None:
+        """One that is asked for twice is fetched once."""
+        one, other = match("a"), match("b", OTHER)
+        self.assertEqual(unique([one, other, match("c")]), [match("c"), other])
