@@ -33,7 +33,7 @@ REGISTER_RATE, REGISTER_BURST = 100, 1_000
 
 #: Resources in the registrations that are being stored or wait to be; beyond that no more
 #: registrations are taken. They take 3 s at 60 us each; a node waits 5 s for its own
-#: (`client.api.REGISTER_TIMEOUT`), and the work for a node that gives up was in vain.
+#: (`supernode_client.REGISTER_TIMEOUT`), and the work for a node that gives up was in vain.
 STORING_MAX = 50_000
 
 #: The share of these for one address that isn't trusted, so that others always find room.

@@ -173,9 +173,9 @@ def _check_regular(file: int, name: str | Path) -> None:
 
 def open_unchanged(folder: Path, name: str, stamp: FileStamp) -> BinaryIO:
     """
-    The file of that name beneath a folder, opened to be read, if it still has that stamp.
+    Open the file of that name beneath a folder for reading, if it still has that stamp.
 
-    Raises OSError, FileNotFoundError among them where it has another.
+    Raises OSError; FileNotFoundError if it has another stamp.
     """
     root = open_folder(folder)
     try:
