@@ -81,9 +81,24 @@ class Group:
                 self._supernodes = await self._found_by_multicast()
         return self._supernodes
 
+    async def location_of(self, url: str, option: str) -> str:
+        """
+        The location that a URL, or just `host:port`, leads to.
+
+        Raises Problem, also for `https:` where no TLS would be spoken.
+        """
+        secured = self.settings.ca_file is not None
+        try:
+            host, port = parse_supernode_url(url if "://" in url else f"http://{url}", secured)
+            return f"{await resolve(self._reactor, host)}:{port}"
+        except InvalidInput as error:
+            raise Problem(
+                f"{option} {url}: write it as http://host:port ({error})", Exit.USAGE
+            ) from None
+
     async def _from(self, url: str) -> list[str]:
         """The named one and those that it knows."""
-        location = await location_of(self._reactor, url, "--supernode")
+        location = await self.location_of(url, "--supernode")
         try:
             others = await self._known_to(location)
         except (Unavailable, Refused) as error:
@@ -218,17 +233,6 @@ class Group:
 
         supernodes = await self.supernodes()
         return await all_of([Deferred.fromCoroutine(asked(one)) for one in supernodes])
-
-
-async def location_of(reactor: INodeReactor, url: str, option: str) -> str:
-    """The location that a URL, or just `host:port`, leads to. Raises Problem."""
-    try:
-        host, port = parse_supernode_url(url if "://" in url else f"http://{url}", secured=True)
-        return f"{await resolve(reactor, host)}:{port}"
-    except InvalidInput as error:
-        raise Problem(
-            f"{option} {url}: write it as http://host:port ({error})", Exit.USAGE
-        ) from None
 
 
 def _merge(matches: dict[str, Match], holding: Holding, part: str) -> None:

@@ -7,7 +7,7 @@ from twisted.internet.task import deferLater
 from p2ptwisted.addresses import address_towards
 from p2ptwisted.calls import Refused
 from p2ptwisted.cli.exits import Exit, Problem, worst
-from p2ptwisted.cli.group import Group, location_of, unique
+from p2ptwisted.cli.group import Group, unique
 from p2ptwisted.cli.match import Match
 from p2ptwisted.cli.output import say, say_json, size_of, tell
 from p2ptwisted.cli.progress import Bars, Row
@@ -105,9 +105,7 @@ def _advice(error: Exception, location: str) -> str:
     return str(error)
 
 
-async def targets(
-    reactor: INodeReactor, group: Group, urls: tuple[str, ...], all_nodes: bool
-) -> list[tuple[str, str]]:
+async def targets(group: Group, urls: tuple[str, ...], all_nodes: bool) -> list[tuple[str, str]]:
     """Name and location of each node that is meant. Raises Problem where there is none."""
     if all_nodes:
         lists = await group.nodes()
@@ -115,7 +113,7 @@ async def targets(
         if not found:
             raise Problem("no node is registered: start one (twistd p2p-node)", Exit.NOBODY)
         return [(name, location) for location, name in found.items()]
-    locations = [await location_of(reactor, url, "--node") for url in urls]
+    locations = [await group.location_of(url, "--node") for url in urls]
     return [(location, location) for location in dict.fromkeys(locations)]
 
 
@@ -128,7 +126,7 @@ async def pull(
 ) -> Exit:
     """Have these nodes fetch these, until all have ended."""
     matches = unique([await group.one(what) for what in wanted])
-    nodes = await targets(reactor, group, urls, all_nodes)
+    nodes = await targets(group, urls, all_nodes)
     jobs = [Pulling(match, name, at) for match in matches for name, at in nodes]
     with Bars(reactor) as bars:
         for job in jobs:

@@ -16,7 +16,7 @@ from p2ptwisted.beneath import open_beneath, open_folder
 from p2ptwisted.calls import Refused
 from p2ptwisted.cli.exits import Exit, Problem
 from p2ptwisted.cli.get import hashing, opened
-from p2ptwisted.cli.group import Group, location_of
+from p2ptwisted.cli.group import Group
 from p2ptwisted.cli.output import say, say_json, tell
 from p2ptwisted.errors import OlderProgram, Unavailable
 from p2ptwisted.node import INodeReactor
@@ -52,7 +52,7 @@ async def share(
 ) -> Exit:
     """Put these there, and wait until the node's supernode lists them all."""
     files = list(_files(paths))
-    location = await location_of(reactor, node_url, "--node")
+    location = await group.location_of(node_url, "--node")
     try:
         health = await group.client.health(location)
     except OlderProgram:

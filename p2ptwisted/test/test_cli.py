@@ -17,6 +17,7 @@ from p2ptwisted.cli.group import Group, Settings, distinct, unique
 from p2ptwisted.cli.main import main
 from p2ptwisted.cli.match import CANDIDATES_MAX, HOLDERS_MAX, Match
 from p2ptwisted.cli.output import LINE_MAX, TOLD_MAX, say, say_table, size_of, tell
+from p2ptwisted.cli.pull import targets
 from p2ptwisted.cli.share import share
 from p2ptwisted.client import Client
 from p2ptwisted.model import Health, HeldFile, Holding
@@ -142,6 +143,32 @@ class SupernodesTests(SynchronousTestCase):
             self.successResultOf(Deferred.fromCoroutine(asked.supernodes())),
             ["127.0.0.1:5000", "10.0.0.2:5000", "10.0.0.1:5001"],
         )
+
+
+class SecuredTests(SynchronousTestCase):
+    """Where a URL says that TLS is spoken."""
+
+    def setUp(self) -> None:
+        self.arguments = (cast(INodeReactor, None), cast(Client, Registry()))
+
+    def test_without_authority(self) -> None:
+        """No `https:` is called in plain HTTP: without --ca-file it is refused, unasked."""
+        url = "https://127.0.0.1:5000"
+        asked = Group(*self.arguments, Settings(supernode=url))
+        pulling = targets(asked, (url,), False)
+        sharing = share(self.arguments[0], asked, (__file__,), url, None, False)
+        for work in (asked.supernodes(), pulling, sharing):
+            problem = self.failureResultOf(Deferred.fromCoroutine(work), Problem).value
+            self.assertIs(problem.status, Exit.USAGE)
+            self.assertIn("--ca-file", str(problem))
+
+    def test_with_authority(self) -> None:
+        """With one it is taken, and so are `http:` and none, for the group speaks TLS anyway."""
+        for before in ("https://", "http://", ""):
+            settings = Settings(supernode=f"{before}127.0.0.1:5000", ca_file="ca.pem")
+            asking = Group(*self.arguments, settings).supernodes()
+            found = self.successResultOf(Deferred.fromCoroutine(asking))
+            self.assertEqual(found, ["127.0.0.1:5000"])
 
 
 class Registry:
