@@ -159,9 +159,10 @@ async def _place(cooperator: Cooperator, source: Source, folder: Path, link: boo
                 is_new = await _copy(cooperator, file, target, destination.name, digest)
         finally:
             target.close()
-        if not is_new:
-            await _same(cooperator, Source(top / source.name, source.name, top), digest.hexdigest())
         size = os.fstat(file.fileno()).st_size
+        if not is_new:
+            there = Source(top / source.name, source.name, top)
+            await _same(cooperator, there, digest.hexdigest(), size)
     return Shared(digest.hexdigest(), source.name, str(destination), size)
 
 
@@ -211,13 +212,17 @@ def _copying(file: BinaryIO, descriptor: int, digest: "hashlib._Hash") -> Iterat
         yield
 
 
-async def _same(cooperator: Cooperator, there: Source, id: str) -> None:
+async def _same(cooperator: Cooperator, there: Source, id: str, size: int) -> None:
     """What is there is the same. Raises Problem."""
-    digest = hashlib.sha256()
+    is_same = False
     # What a node wouldn't open is another file in any case.
     with suppress(OSError), there.open() as file:
-        await cooperator.coiterate(hashing(file, digest))
-    if digest.hexdigest() != id:
+        # Others may have put there what takes days to read.
+        if os.fstat(file.fileno()).st_size == size:
+            digest = hashlib.sha256()
+            await cooperator.coiterate(hashing(file, digest))
+            is_same = digest.hexdigest() == id
+    if not is_same:
         raise Problem(f"{there.path} exists and is another file: rename yours, or remove that one")
 
 

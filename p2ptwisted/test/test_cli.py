@@ -2,15 +2,18 @@
 
 import io
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.cli import group
+from p2ptwisted.cli import share as share_module
 from p2ptwisted.cli.exits import Exit, Problem, worst
 from p2ptwisted.cli.get import places
 from p2ptwisted.cli.group import Group, Settings, distinct, unique
@@ -284,6 +287,40 @@ class ShareTests(SynchronousTestCase):
         self.assertIs(problem.status, Exit.USAGE)
         self.assertIn("--folder", str(problem))
         self.assertEqual(list(folder.iterdir()), [])
+
+    def test_there_already(self) -> None:
+        """What can't be opened, or has another size, is another file, and is not read."""
+        folder, file = Path(self.mktemp()), Path(self.mktemp())
+        folder.mkdir()
+
+        class Near:
+            async def health(self, location: str) -> Health:
+                return Health("near", 0, False, None, str(folder))
+
+        reactor = cast(INodeReactor, Clock())
+        asked = Group(reactor, cast(Client, Near()), Settings())
+        read: list[object] = []
+
+        def hashing(file: object, digest: object) -> Iterator[None]:
+            read.append(file)
+            yield
+
+        self.patch(share_module, "hashing", hashing)
+        there = folder / file.name
+        for content, put in (
+            (b"", lambda: os.mkfifo(there)),
+            (b"content", lambda: there.write_bytes(b"longer content")),
+        ):
+            file.write_bytes(content)
+            put()
+            sharing = Deferred.fromCoroutine(
+                share(reactor, asked, (str(file),), "http://127.0.0.1:8000", None, False)
+            )
+            cast(Clock, reactor).pump([0.1] * 10)
+            problem = self.failureResultOf(sharing, Problem).value
+            self.assertIn("exists and is another file", str(problem))
+            self.assertEqual(read, [])
+            there.unlink()
 
 
 class StatusTests(SynchronousTestCase):
