@@ -215,12 +215,11 @@ def _open_authority(
 
 def _load_authority(certificate_path: Path, key_path: Path, now: datetime.datetime) -> Authority:
     folder = key_path.parent
-    certificate_file = _read(certificate_path)
-    certificate_file.check_trustworthy(str(certificate_path))
+    certificate_pem = _read(certificate_path).content
     key_file = _read(key_path)
     key_file.check_private(str(key_path))
     try:
-        certificate = x509.load_pem_x509_certificate(certificate_file.content)
+        certificate = x509.load_pem_x509_certificate(certificate_pem)
         key = load_pem_private_key(key_file.content, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise InvalidInput(f"the authority in {folder} can't be read: {error}") from None

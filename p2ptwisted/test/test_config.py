@@ -188,15 +188,6 @@ class FileTests(ConfigCase):
         with at_once():
             self.assertIn("not a regular file", self.refused(NodeConfig, {}, pipe))
 
-    def test_changeable(self) -> None:
-        """One that everybody can change is refused; a group may be its owner's alone."""
-        file = self.file("port = 81")
-        file.chmod(0o664)
-        self.assertEqual(load_config(NodeConfig, {}, file).port, 81)
-        file.chmod(0o646)
-        message = self.refused(NodeConfig, {}, file)
-        self.assertEqual(message, f"--config {file}: everybody can change it: chmod o-w it")
-
     def test_far_too_long(self) -> None:
         """A file of far more than all options need is not read on."""
         file = self.file("#" * FILE_MAX)
