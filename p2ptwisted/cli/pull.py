@@ -110,12 +110,12 @@ async def targets(
 ) -> list[tuple[str, str]]:
     """Name and location of each node that is meant. Raises Problem where there is none."""
     if all_nodes:
-        lists = await group.nodes()
-        found = {node.location: node.name or node.location for _, ns in lists for node in ns or ()}
+        lists = await group.listed()
+        found = {node.location: node.name or node.location for _, ns in lists for node in ns}
         if not found:
             raise Problem("no node is registered: start one (twistd p2p-node)", Exit.NOBODY)
         return [(name, location) for location, name in found.items()]
-    locations = [await location_of(reactor, url, "--node") for url in urls]
+    locations = [await location_of(reactor, url, "--node", group.settings) for url in urls]
     return [(location, location) for location in dict.fromkeys(locations)]
 
 
