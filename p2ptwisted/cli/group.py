@@ -21,7 +21,7 @@ from p2ptwisted.addresses import (
 from p2ptwisted.calls import Refused
 from p2ptwisted.cli.exits import Exit, Problem
 from p2ptwisted.cli.match import CANDIDATES_MAX, Match, going_round, held
-from p2ptwisted.cli.output import size_of
+from p2ptwisted.cli.output import size_of, tell
 from p2ptwisted.client import LOCATIONS_MAX, Client
 from p2ptwisted.config import CommonConfig
 from p2ptwisted.errors import InvalidInput, Unavailable, UnknownResource
@@ -92,9 +92,7 @@ class Group:
             host, port = parse_supernode_url(url if "://" in url else f"http://{url}", secured)
             return f"{await resolve(self._reactor, host)}:{port}"
         except InvalidInput as error:
-            raise Problem(
-                f"{option} {url}: write it as http://host:port ({error})", Exit.USAGE
-            ) from None
+            raise Problem(f"{option} {url}: {error}", Exit.USAGE) from None
 
     async def _from(self, url: str) -> list[str]:
         """The named one and those that it knows."""
@@ -152,6 +150,20 @@ class Group:
             for at, nodes in zip(supernodes, lists, strict=True)
         ]
 
+    async def listed(self) -> list[tuple[str, list[Node]]]:
+        """
+        The same, of those that answer; what is missing is told.
+
+        Raises Problem where none answers: then nobody knows who is there.
+        """
+        lists = await self.nodes()
+        if all(nodes is None for _, nodes in lists):
+            raise await self._silence()
+        for at, nodes in lists:
+            if nodes is None:
+                tell(f"supernode {at} doesn't answer, so its nodes are missing")
+        return [(at, nodes) for at, nodes in lists if nodes is not None]
+
     async def holders(self, id: str, here: bool = False) -> Holders:
         """Everybody who has it; raises Unavailable where no supernode can say."""
         told: list[str] = []
@@ -206,19 +218,27 @@ class Group:
                         f"supernode {supernode} is the older program's and knows no names: give "
                         "its id"
                     )
+                elif finds is None:
+                    advice = (
+                        f"but supernode {supernode} doesn't answer, and may know it: p2p status "
+                        "tells more"
+                    )
         return f"nobody has {what}: {advice}"
 
     async def _named(self, part: str) -> list[Match]:
         matches: dict[str, Match] = {}
         answers = await self._ask_all(lambda at: self.client.search_names(at, part))
         if all(answer is None for answer in answers):
-            raise Problem(
-                f"none of {', '.join(await self.supernodes())} answers: p2p status tells more",
-                Exit.NOBODY,
-            )
+            raise await self._silence()
         for holding in (one for answer in answers for one in answer or ()):
             _merge(matches, holding, part)
         return sorted(matches.values(), key=lambda one: (one.name or "", one.id))
+
+    async def _silence(self) -> Problem:
+        return Problem(
+            f"none of {', '.join(await self.supernodes())} answers: p2p status tells more",
+            Exit.NOBODY,
+        )
 
     async def _ask_all(
         self, ask: Callable[[str], Coroutine[Deferred[Any], Any, _T]]

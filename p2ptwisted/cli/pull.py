@@ -108,8 +108,8 @@ def _advice(error: Exception, location: str) -> str:
 async def targets(group: Group, urls: tuple[str, ...], all_nodes: bool) -> list[tuple[str, str]]:
     """Name and location of each node that is meant. Raises Problem where there is none."""
     if all_nodes:
-        lists = await group.nodes()
-        found = {node.location: node.name or node.location for _, ns in lists for node in ns or ()}
+        lists = await group.listed()
+        found = {node.location: node.name or node.location for _, ns in lists for node in ns}
         if not found:
             raise Problem("no node is registered: start one (twistd p2p-node)", Exit.NOBODY)
         return [(name, location) for location, name in found.items()]

@@ -76,7 +76,9 @@ async def share(
         )
     if target is UNSET:
         raise Problem(
-            f"the node at {node_url} doesn't tell its folder: name it with --folder", Exit.USAGE
+            f"the node at {node_url} tells its folder to loopback alone: call it as 127.0.0.1, or "
+            "name its folder with --folder",
+            Exit.USAGE,
         )
     if not Path(target).is_dir():
         raise Problem(f"{target}, the node's folder, is not on this machine: use its own machine")

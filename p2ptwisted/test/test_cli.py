@@ -4,9 +4,9 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -15,15 +15,18 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2ptwisted.cli import group
 from p2ptwisted.cli import share as share_module
 from p2ptwisted.cli.exits import Exit, Problem, worst
+from p2ptwisted.cli.find import find
 from p2ptwisted.cli.get import places
 from p2ptwisted.cli.group import Group, Settings, distinct, unique
 from p2ptwisted.cli.main import main
 from p2ptwisted.cli.match import CANDIDATES_MAX, HOLDERS_MAX, Match
 from p2ptwisted.cli.output import LINE_MAX, TOLD_MAX, say, say_table, size_of, tell
+from p2ptwisted.cli.overview import State, SupernodeState, nodes, problems
 from p2ptwisted.cli.pull import targets
 from p2ptwisted.cli.share import share
 from p2ptwisted.client import Client
-from p2ptwisted.model import Health, HeldFile, Holding
+from p2ptwisted.errors import Unavailable
+from p2ptwisted.model import Health, HeldFile, Holding, Node
 from p2ptwisted.node import INodeReactor
 
 ID, OTHER = "a" * 64, "b" * 64
@@ -146,6 +149,70 @@ class SupernodesTests(SynchronousTestCase):
             self.successResultOf(Deferred.fromCoroutine(asked.supernodes())),
             ["127.0.0.1:5000", "10.0.0.2:5000", "10.0.0.1:5001"],
         )
+
+
+class Silent:
+    """A client of two supernodes, of which only these answer, and know nothing."""
+
+    def __init__(self, *answering: str) -> None:
+        self.answering = answering
+
+    async def other_supernodes(self, supernode: str) -> list[str]:
+        return ["10.0.0.2:5000"]
+
+    async def nodes(self, supernode: str) -> list[Node]:
+        return self._answer(supernode)
+
+    async def search_names(self, supernode: str, part: str) -> list[Holding]:
+        return self._answer(supernode)
+
+    async def finds_names(self, supernode: str) -> bool:
+        return not self._answer(supernode)
+
+    def _answer(self, supernode: str) -> list[Any]:
+        if supernode not in self.answering:
+            raise Unavailable("no answer in time")
+        return []
+
+
+class SilenceTests(SynchronousTestCase):
+    """What is not known, because a supernode doesn't answer, is not said not to be there."""
+
+    def setUp(self) -> None:
+        self.told = io.StringIO()
+        self.patch(sys, "stderr", self.told)
+        self.patch(sys, "stdout", io.StringIO())
+
+    def group(self, *answering: str) -> Group:
+        settings = Settings(supernode="http://10.0.0.1:5000")
+        return Group(cast(INodeReactor, None), cast(Client, Silent(*answering)), settings)
+
+    def problem(self, work: Coroutine[Deferred[Any], Any, object]) -> Problem:
+        failure = self.failureResultOf(Deferred.fromCoroutine(work), Problem)
+        return cast(Problem, failure.value)
+
+    def test_all(self) -> None:
+        """Where none answers nobody knows whether a node is registered."""
+        for work in (
+            nodes(self.group()),
+            targets(self.group(), (), True),
+        ):
+            problem = self.problem(work)
+            self.assertIs(problem.status, Exit.NOBODY)
+            self.assertIn("none of 10.0.0.1:5000, 10.0.0.2:5000 answers", str(problem))
+
+    def test_some(self) -> None:
+        """Where one doesn't, it is told whose nodes are missing, and who may know more."""
+        self.problem(nodes(self.group("10.0.0.1:5000")))
+        self.assertIn("10.0.0.2:5000 doesn't answer", self.told.getvalue())
+        found = find(self.group("10.0.0.1:5000"), ("a name",))
+        self.assertIs(self.successResultOf(Deferred.fromCoroutine(found)), Exit.NOT_FOUND)
+        self.assertIn("10.0.0.2:5000 doesn't answer, and may know", self.told.getvalue())
+
+    def test_status(self) -> None:
+        """It is all that is wrong, as far as anybody knows."""
+        (wrong,) = problems(State([SupernodeState("10.0.0.1:5000", None)], [], []))
+        self.assertIn("answers datagrams but not HTTP", wrong)
 
 
 class SecuredTests(SynchronousTestCase):
@@ -321,6 +388,19 @@ class ShareTests(SynchronousTestCase):
             self.assertIn("exists and is another file", str(problem))
             self.assertEqual(read, [])
             there.unlink()
+
+    def test_folder_not_told(self) -> None:
+        """A node of this machine that is called by another address of it tells no folder."""
+
+        class Near:
+            async def health(self, location: str) -> Health:
+                return Health("near", 0, False, None)
+
+        asked = Group(cast(INodeReactor, None), cast(Client, Near()), Settings())
+        self.patch(share_module, "is_own", lambda host: True)
+        sharing = share(cast(INodeReactor, None), asked, (), "http://192.0.2.1:8000", None, False)
+        problem = self.failureResultOf(Deferred.fromCoroutine(sharing), Problem).value
+        self.assertIn("call it as 127.0.0.1", str(problem))
 
 
 class StatusTests(SynchronousTestCase):
