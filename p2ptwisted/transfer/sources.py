@@ -80,6 +80,8 @@ class Sources:
         #: Why a holder is not asked, by location.
         self.troubles: dict[str, str] = {}
         self._liars: set[str] = set()
+        #: What each said last of the pieces, as a hash, and how often it was something else.
+        self._said: dict[str, int] = {}
         self._changes: Counter[str] = Counter()
         #: All that were ever asked, and how many of each address.
         self._asked: set[str] = set()
@@ -210,6 +212,10 @@ class Sources:
             return
         if before is not None:
             del before.has[location]
+        said = hash(pieces)
+        if self._said.setdefault(location, said) != said:
+            # Also where what it said before was forgotten.
+            self._said[location] = said
             self._changes[location] += 1
             if self._changes[location] > CHANGES_MAX:
                 self.distrust(location, "it says something else of the pieces each time")
