@@ -15,7 +15,7 @@ from werkzeug.http import parse_content_range_header
 from p2ptwisted.addresses import parse_location
 from p2ptwisted.calls import BUSY_STATUSES, Caller, IClientReactor, Refused, drop, make_agent
 from p2ptwisted.claims import believed
-from p2ptwisted.errors import InvalidInput, OlderProgram, Unavailable
+from p2ptwisted.errors import InvalidInput, Nonsense, OlderProgram, Unavailable
 from p2ptwisted.fair import in_turns
 from p2ptwisted.group_key import GroupKey
 from p2ptwisted.model import (
@@ -168,7 +168,7 @@ class Client(Caller):
                 return pieces, every_piece(pieces.count)
             return pieces, decode_set(manifest.have, pieces.count)
         except ValueError as error:
-            raise Unavailable(f"pieces that make no sense: {error}") from None
+            raise Nonsense(f"pieces that make no sense: {error}") from None
 
     async def stream(
         self, location: str, id: str, wanted: int, stream: Stream, silence: float
@@ -386,11 +386,11 @@ def _valid(locations: Sequence[str]) -> list[str]:
 
 
 def _decode(answer: bytes, kind: type[_T]) -> _T:
-    """The data of an answer; raises Unavailable where it is not of that kind."""
+    """The data of an answer; raises Nonsense where it is not of that kind."""
     try:
         return msgspec.json.decode(msgspec.json.decode(answer, type=_Data).data, type=kind)
     except UNREADABLE as error:
-        raise Unavailable(f"an answer that can't be understood: {shown(str(error))}") from None
+        raise Nonsense(f"an answer that can't be understood: {shown(str(error))}") from None
 
 
 def _content_range(response: IResponse) -> tuple[int, int] | None:

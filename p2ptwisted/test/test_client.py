@@ -34,7 +34,7 @@ from p2ptwisted.client import (
     REGISTER_TIMEOUT_EACH,
     make_client,
 )
-from p2ptwisted.errors import OlderProgram, Unavailable
+from p2ptwisted.errors import Nonsense, OlderProgram, Unavailable
 from p2ptwisted.fair import share_of
 from p2ptwisted.model import (
     NAME_MAX,
@@ -595,7 +595,7 @@ class BadAnswerTests(ClientCase):
             found = self.call(self.client.search(SUPERNODE, [ID]))
             self.accept().answer("200 OK", body, "Connection: close")
             failure = self.failureResultOf(found)
-            self.assertIs(failure.type, Unavailable, msg=f"{body[:60]!r} {failure.value!r}")
+            self.assertIs(failure.type, Nonsense, msg=f"{body[:60]!r} {failure.value!r}")
             self.assertIn("can't be understood", str(failure.value))
 
     def test_no_answer_is_no_no(self) -> None:
