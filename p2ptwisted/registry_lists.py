@@ -10,7 +10,7 @@ from p2ptwisted.database import Database
 from p2ptwisted.errors import InvalidInput, Unavailable
 from p2ptwisted.fair import SHARE_MAX, host_of
 from p2ptwisted.model import SUPERNODE_ID, Node, Resource, parse_id
-from p2ptwisted.registry_tables import SPARE, Key, key_of, merge_names
+from p2ptwisted.registry_tables import SPARE, Key, key_of, merge_names, range_of
 
 #: Nodes of one supernode; each costs a health check every sweep.
 NODES_MAX = 10_000
@@ -135,7 +135,7 @@ class Lists:
         host = host_of(location)
         ((here, held),) = self._db.rows(
             "SELECT count(*), total(held) FROM nodes WHERE location > ? AND location < ?",
-            _range_of(host),
+            range_of(host),
         )
         if here + nodes > ADDRESS_NODES_MAX:
             raise Unavailable(f"{host} has {here} nodes here, and may have no more")
@@ -147,7 +147,7 @@ class Lists:
         ((older,),) = self._db.rows(
             "SELECT count(*) FROM (SELECT 1 FROM nodes "
             "WHERE location > ? AND location < ? AND node < ? LIMIT ?)",
-            (*_range_of(host_of(location)), row, SHARE_MAX),
+            (*range_of(host_of(location)), row, SHARE_MAX),
         )
         is_spare: bool = older >= SHARE_MAX
         self.has_spare = self.has_spare or is_spare
@@ -173,12 +173,6 @@ class Lists:
             merge_names(self._db)
             yield
         yield
-
-
-def _range_of(host: str) -> tuple[str, str]:
-    """What all locations at that address lie between."""
-    # A colon comes after all digits, and before a semicolon.
-    return f"{host}:", f"{host};"
 
 
 def _written_together(rows: Sequence[_Named]) -> Iterator[list[tuple[object, ...]]]:

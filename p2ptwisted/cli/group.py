@@ -71,6 +71,8 @@ class Group:
         self.settings = settings
         self._reactor = reactor
         self._supernodes: list[str] | None = None
+        #: Those that had no answer, and are asked after the others from then on.
+        self._silent: set[str] = set()
 
     async def supernodes(self) -> list[str]:
         """Their locations, the one to be asked first in front. Raises Problem."""
@@ -167,10 +169,11 @@ class Group:
     async def holders(self, id: str, here: bool = False) -> Holders:
         """Everybody who has it; raises Unavailable where no supernode can say."""
         told: list[str] = []
-        for supernode in await self.supernodes():
+        for supernode in sorted(await self.supernodes(), key=self._silent.__contains__):
             try:
                 return await self.client.holders(supernode, id, here)
             except (Unavailable, Refused) as error:
+                self._silent.add(supernode)
                 told.append(f"{supernode}: {error}")
         raise Unavailable(f"no supernode answers: {'; '.join(told)}")
 
@@ -270,13 +273,13 @@ def _merge(matches: dict[str, Match], holding: Holding, part: str) -> None:
 def distinct(supernodes: Sequence[str]) -> list[str]:
     """
     Each of them once: one on this machine answers through loopback and other interfaces,
-    with a location for each.
+    with a location for each. They go round the addresses, for they are asked in turn.
     """
     each: dict[str, str] = {}
     for location in sorted(supernodes, key=is_loopback):
         host, port = parse_location(location)
         each.setdefault(f"here:{port}" if is_own(host) else location, location)
-    return list(each.values())
+    return in_turns(each.values(), LOCATIONS_MAX)
 
 
 def _reachable(node: Node, supernode: str) -> Node:

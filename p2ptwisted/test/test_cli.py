@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Coroutine, Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ from p2ptwisted.cli import group
 from p2ptwisted.cli import share as share_module
 from p2ptwisted.cli.exits import Exit, Problem, worst
 from p2ptwisted.cli.find import find
-from p2ptwisted.cli.get import places
+from p2ptwisted.cli.get import Getting, places
 from p2ptwisted.cli.group import Group, Settings, distinct, unique
 from p2ptwisted.cli.main import main
 from p2ptwisted.cli.match import CANDIDATES_MAX, HOLDERS_MAX, Match
@@ -26,8 +27,11 @@ from p2ptwisted.cli.pull import targets
 from p2ptwisted.cli.share import share
 from p2ptwisted.client import Client
 from p2ptwisted.errors import Unavailable
-from p2ptwisted.model import Health, HeldFile, Holding, Node
+from p2ptwisted.fair import SHARE_MAX
+from p2ptwisted.model import Health, HeldFile, Holders, Holding, Node
 from p2ptwisted.node import INodeReactor
+from p2ptwisted.test.fakes import Slices
+from p2ptwisted.throttle import Throttle
 
 ID, OTHER = "a" * 64, "b" * 64
 
@@ -115,6 +119,19 @@ class PlacesTests(SynchronousTestCase):
             self.assertEqual(place.parent, self.folder)
             self.assertFalse(place.name.startswith("."))
 
+    def test_a_lying_size(self) -> None:
+        """What is here already is, whatever size a stranger says that it has."""
+        path = self.folder / "file"
+        path.write_bytes(b"content")
+        slices = Slices()
+        getting = Getting(Match(sha256(b"content").hexdigest(), "file", 99, [], []), path)
+        reactor = cast(INodeReactor, Clock())
+        run = getting.run(reactor, cast(Group, None), slices.cooperator, False, Throttle(None))
+        got = Deferred.fromCoroutine(run)
+        slices.run()
+        self.successResultOf(got)
+        self.assertEqual((getting.got.state, getting.got.size), ("present", 7))
+
     def test_same_name(self) -> None:
         """Two that would go to one place are refused."""
         self.assertRaises(Problem, places, [match("x/a"), match("y/a", OTHER)], None)
@@ -133,6 +150,34 @@ class SupernodesTests(SynchronousTestCase):
         self.patch(group, "is_own", lambda host: host in ("127.0.0.1", "10.0.0.1"))
         found = ["127.0.0.1:5000", "127.0.0.1:5001", "10.0.0.2:5000", "10.0.0.1:5000"]
         self.assertEqual(distinct(found), ["10.0.0.2:5000", "10.0.0.1:5000", "127.0.0.1:5001"])
+
+    def test_crowded(self) -> None:
+        """However many one address claims to have, those of others come before its second."""
+        self.patch(group, "is_own", lambda host: False)
+        many = [f"10.0.0.9:{port}" for port in range(1, 100)]
+        found = distinct([*many, "10.0.0.1:5000", "10.0.0.1:5001"])
+        self.assertEqual(found[:3], [many[0], "10.0.0.1:5000", many[1]])
+        self.assertEqual(len(found), 2 + SHARE_MAX)
+
+    def test_silent(self) -> None:
+        """One that doesn't answer holds up one question, and not each of a fetch's."""
+        asked: list[str] = []
+
+        class OneIsSilent:
+            async def other_supernodes(self, supernode: str) -> Sequence[str]:
+                return ["10.0.0.2:5000"]
+
+            async def holders(self, supernode: str, id: str, here: bool) -> Holders:
+                asked.append(supernode)
+                if supernode == "10.0.0.1:5000":
+                    raise Unavailable("no answer in time")
+                return Holders(id, [], [])
+
+        settings = Settings(supernode="http://10.0.0.1:5000")
+        group = Group(cast(INodeReactor, None), cast(Client, OneIsSilent()), settings)
+        for _ in range(3):
+            self.successResultOf(Deferred.fromCoroutine(group.holders(ID)))
+        self.assertEqual(asked, ["10.0.0.1:5000", *["10.0.0.2:5000"] * 3])
 
     def test_known_to_the_named_one(self) -> None:
         """So it is with those that a named supernode knows; it comes first, as it was named."""

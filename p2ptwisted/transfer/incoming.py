@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from twisted.python.failure import Failure
 
+from p2ptwisted.pieces import every_piece
 from p2ptwisted.streams import Stream
 from p2ptwisted.transfer.part import Arriving, Part
 from p2ptwisted.transfer.plan import Plan, Source
@@ -44,7 +45,7 @@ class Incoming(Stream):
         if pieces.span(first)[0] != start or pieces.span(last - 1)[1] != stop:
             return False
         self._left = list(range(first, last))
-        return self._plan.started(self._source, sum(1 << piece for piece in self._left))
+        return self._plan.started(self._source, every_piece(last) & ~every_piece(first))
 
     def received(self, data: bytes) -> float | None:
         try:
