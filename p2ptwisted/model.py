@@ -104,8 +104,8 @@ class Holders(Struct, frozen=True):
     id: str
     locations: list[str]
     partial: list[str]
-    name: str | None = None
-    size: int | None = None
+    name: Name | None = None
+    size: Size | None = None
 
 
 class FetchStatus(Struct, frozen=True):
@@ -114,10 +114,10 @@ class FetchStatus(Struct, frozen=True):
     id: str
     #: waiting, running, done, failed or cancelled.
     state: str
-    name: str | None = None
+    name: Name | None = None
     #: Bytes in all, and here.
-    size: int | None = None
-    here: int | None = None
+    size: Size | None = None
+    here: Size | None = None
     #: Bytes a second, and seconds left.
     rate: float | None = None
     seconds_left: float | None = None
@@ -139,7 +139,7 @@ class Health(Struct, frozen=True):
 
     name: str
     #: Resources that it shares.
-    resources: int
+    resources: Size
     #: Whether its first scan is still under way.
     scanning: bool
     #: The location of its supernode; null while it has none.

@@ -8,7 +8,7 @@ from p2ptwisted.cli.exit_status import ExitStatus, Problem, worst
 from p2ptwisted.cli.matches import Match
 from p2ptwisted.cli.output import say, say_json, size_of, tell
 from p2ptwisted.cli.progress import Bars, Row
-from p2ptwisted.cli.session import Session, location_of, unique
+from p2ptwisted.cli.session import Session, unique
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import OlderProgram, Unavailable
 from p2ptwisted.model import FetchStatus
@@ -105,17 +105,15 @@ def _advice(error: Exception, location: str) -> str:
     return str(error)
 
 
-async def targets(
-    reactor: INodeReactor, group: Session, urls: tuple[str, ...], all_nodes: bool
-) -> list[tuple[str, str]]:
+async def targets(group: Session, urls: tuple[str, ...], all_nodes: bool) -> list[tuple[str, str]]:
     """Name and location of each node that is meant. Raises Problem where there is none."""
     if all_nodes:
-        lists = await group.nodes()
-        found = {node.location: node.name or node.location for _, ns in lists for node in ns or ()}
+        lists = await group.listed()
+        found = {node.location: node.name or node.location for _, ns in lists for node in ns}
         if not found:
             raise Problem("no node is registered: start one (twistd p2p-node)", ExitStatus.NOBODY)
         return [(name, location) for location, name in found.items()]
-    locations = [await location_of(reactor, url, "--node") for url in urls]
+    locations = [await group.location_of(url, "--node") for url in urls]
     return [(location, location) for location in dict.fromkeys(locations)]
 
 
@@ -128,7 +126,7 @@ async def pull(
 ) -> ExitStatus:
     """Have these nodes fetch these, until all have ended."""
     matches = unique([await group.one(what) for what in wanted])
-    nodes = await targets(reactor, group, urls, all_nodes)
+    nodes = await targets(group, urls, all_nodes)
     jobs = [PullJob(match, name, at) for match in matches for name, at in nodes]
     with Bars(reactor) as bars:
         for job in jobs:

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 
 from p2ptwisted.cli.exit_status import ExitStatus, Problem
 from p2ptwisted.cli.matches import CANDIDATES_MAX, Match, going_round, held
-from p2ptwisted.cli.output import size_of
+from p2ptwisted.cli.output import size_of, tell
 from p2ptwisted.client.api import LOCATIONS_MAX, Client
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.config import CommonConfig
@@ -71,6 +71,8 @@ class Session:
         self.settings = settings
         self._reactor = reactor
         self._supernodes: list[str] | None = None
+        #: Those that had no answer, and are asked after the others from then on.
+        self._silent: set[str] = set()
 
     async def supernodes(self) -> list[str]:
         """Their locations, the one to be asked first in front. Raises Problem."""
@@ -81,9 +83,22 @@ class Session:
                 self._supernodes = await self._found_by_multicast()
         return self._supernodes
 
+    async def location_of(self, url: str, option: str) -> str:
+        """
+        The location that a URL, or just `host:port`, leads to.
+
+        Raises Problem, also for `https:` where no TLS would be spoken.
+        """
+        secured = self.settings.ca_file is not None
+        try:
+            host, port = parse_supernode_url(url if "://" in url else f"http://{url}", secured)
+            return f"{await resolve(self._reactor, host)}:{port}"
+        except InvalidInput as error:
+            raise Problem(f"{option} {url}: {error}", ExitStatus.USAGE) from None
+
     async def _from(self, url: str) -> list[str]:
         """The named one and those that it knows."""
-        location = await location_of(self._reactor, url, "--supernode")
+        location = await self.location_of(url, "--supernode")
         try:
             others = await self._known_to(location)
         except (Unavailable, Refused) as error:
@@ -137,13 +152,28 @@ class Session:
             for at, nodes in zip(supernodes, lists, strict=True)
         ]
 
+    async def listed(self) -> list[tuple[str, list[NodeInfo]]]:
+        """
+        The same, of those that answer; what is missing is told.
+
+        Raises Problem where none answers: then nobody knows who is there.
+        """
+        lists = await self.nodes()
+        if all(nodes is None for _, nodes in lists):
+            raise await self._silence()
+        for at, nodes in lists:
+            if nodes is None:
+                tell(f"supernode {at} doesn't answer, so its nodes are missing")
+        return [(at, nodes) for at, nodes in lists if nodes is not None]
+
     async def holders(self, id: str, here: bool = False) -> Holders:
         """Everybody who has it; raises Unavailable where no supernode can say."""
         told: list[str] = []
-        for supernode in await self.supernodes():
+        for supernode in sorted(await self.supernodes(), key=self._silent.__contains__):
             try:
                 return await self.client.holders(supernode, id, here)
             except (Unavailable, Refused) as error:
+                self._silent.add(supernode)
                 told.append(f"{supernode}: {error}")
         raise Unavailable(f"no supernode answers: {'; '.join(told)}")
 
@@ -191,19 +221,27 @@ class Session:
                         f"supernode {supernode} is the older program's and knows no names: give "
                         "its id"
                     )
+                elif finds is None:
+                    advice = (
+                        f"but supernode {supernode} doesn't answer, and may know it: p2p status "
+                        "tells more"
+                    )
         return f"nobody has {what}: {advice}"
 
     async def _named(self, part: str) -> list[Match]:
         matches: dict[str, Match] = {}
         answers = await self._ask_all(lambda at: self.client.search_names(at, part))
         if all(answer is None for answer in answers):
-            raise Problem(
-                f"none of {', '.join(await self.supernodes())} answers: p2p status tells more",
-                ExitStatus.NOBODY,
-            )
+            raise await self._silence()
         for holding in (one for answer in answers for one in answer or ()):
             _merge(matches, holding, part)
         return sorted(matches.values(), key=lambda one: (one.name or "", one.id))
+
+    async def _silence(self) -> Problem:
+        return Problem(
+            f"none of {', '.join(await self.supernodes())} answers: p2p status tells more",
+            ExitStatus.NOBODY,
+        )
 
     async def _ask_all(
         self, ask: Callable[[str], Coroutine[Deferred[Any], Any, _T]]
@@ -218,17 +256,6 @@ class Session:
 
         supernodes = await self.supernodes()
         return await all_of([Deferred.fromCoroutine(asked(one)) for one in supernodes])
-
-
-async def location_of(reactor: INodeReactor, url: str, option: str) -> str:
-    """The location that a URL, or just `host:port`, leads to. Raises Problem."""
-    try:
-        host, port = parse_supernode_url(url if "://" in url else f"http://{url}", secured=True)
-        return f"{await resolve(reactor, host)}:{port}"
-    except InvalidInput as error:
-        raise Problem(
-            f"{option} {url}: write it as http://host:port ({error})", ExitStatus.USAGE
-        ) from None
 
 
 def _merge(matches: dict[str, Match], holding: Holding, part: str) -> None:
@@ -246,13 +273,13 @@ def _merge(matches: dict[str, Match], holding: Holding, part: str) -> None:
 def distinct(supernodes: Sequence[str]) -> list[str]:
     """
     Each of them once: one on this machine answers through loopback and other interfaces,
-    with a location for each.
+    with a location for each. They go round the addresses, for they are asked in turn.
     """
     each: dict[str, str] = {}
     for location in sorted(supernodes, key=is_loopback):
         host, port = parse_location(location)
         each.setdefault(f"here:{port}" if is_own(host) else location, location)
-    return list(each.values())
+    return in_turns(each.values(), LOCATIONS_MAX)
 
 
 def _reachable(node: NodeInfo, supernode: str) -> NodeInfo:

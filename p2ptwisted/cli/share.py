@@ -14,7 +14,7 @@ from twisted.internet.task import Cooperator, deferLater
 from p2ptwisted.cli.exit_status import ExitStatus, Problem
 from p2ptwisted.cli.get import hashing, opened
 from p2ptwisted.cli.output import say, say_json, tell
-from p2ptwisted.cli.session import Session, location_of
+from p2ptwisted.cli.session import Session
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import OlderProgram, Unavailable
 from p2ptwisted.node.folder_walk import walk
@@ -52,7 +52,7 @@ async def share(
 ) -> ExitStatus:
     """Put these there, and wait until the node's supernode lists them all."""
     files = list(_files(paths))
-    location = await location_of(reactor, node_url, "--node")
+    location = await group.location_of(node_url, "--node")
     try:
         health = await group.client.health(location)
     except OlderProgram:
@@ -76,7 +76,8 @@ async def share(
         )
     if target is UNSET:
         raise Problem(
-            f"the node at {node_url} doesn't tell its folder: name it with --folder",
+            f"the node at {node_url} tells its folder to loopback alone: call it as 127.0.0.1, or "
+            "name its folder with --folder",
             ExitStatus.USAGE,
         )
     if not Path(target).is_dir():
@@ -160,9 +161,10 @@ async def _place(cooperator: Cooperator, source: Source, folder: Path, link: boo
                 is_new = await _copy(cooperator, file, target, destination.name, digest)
         finally:
             target.close()
-        if not is_new:
-            await _same(cooperator, Source(top / source.name, source.name, top), digest.hexdigest())
         size = os.fstat(file.fileno()).st_size
+        if not is_new:
+            there = Source(top / source.name, source.name, top)
+            await _same(cooperator, there, digest.hexdigest(), size)
     return SharedFile(digest.hexdigest(), source.name, str(destination), size)
 
 
@@ -212,13 +214,17 @@ def _copying(file: BinaryIO, descriptor: int, digest: "hashlib._Hash") -> Iterat
         yield
 
 
-async def _same(cooperator: Cooperator, there: Source, id: str) -> None:
+async def _same(cooperator: Cooperator, there: Source, id: str, size: int) -> None:
     """What is there is the same. Raises Problem."""
-    digest = hashlib.sha256()
+    is_same = False
     # What a node wouldn't open is another file in any case.
     with suppress(OSError), there.open() as file:
-        await cooperator.coiterate(hashing(file, digest))
-    if digest.hexdigest() != id:
+        # Others may have put there what takes days to read.
+        if os.fstat(file.fileno()).st_size == size:
+            digest = hashlib.sha256()
+            await cooperator.coiterate(hashing(file, digest))
+            is_same = digest.hexdigest() == id
+    if not is_same:
         raise Problem(f"{there.path} exists and is another file: rename yours, or remove that one")
 
 

@@ -44,8 +44,8 @@ class GroupState(Struct):
 
 async def nodes(group: Session) -> ExitStatus:
     """All nodes of all supernodes."""
-    lists = await group.nodes()
-    found = [NodeState(node.name, node.location, at) for at, ns in lists for node in ns or ()]
+    lists = await group.listed()
+    found = [NodeState(node.name, node.location, at) for at, ns in lists for node in ns]
     if group.settings.as_json:
         say_json(
             [{"name": n.name, "location": n.location, "supernode": n.supernode} for n in found]
@@ -101,11 +101,12 @@ async def _look(group: Session, node: NodeInfo, supernode: str) -> NodeState:
 def problems(state: GroupState) -> list[str]:
     """What is wrong, each with what to do."""
     found = [
-        f"supernode {one.location} answers datagrams but not HTTP: is its port open to this host?"
+        f"supernode {one.location} answers datagrams but not HTTP: is its port open to this host, "
+        "or does the group speak TLS (--ca-file)?"
         for one in state.supernodes
         if one.nodes is None
     ]
-    if not state.nodes:
+    if not found and not state.nodes:
         found.append("no node is registered: start one (twistd p2p-node)")
     for node in state.nodes:
         if node.error is not None:

@@ -21,7 +21,7 @@ from p2ptwisted.client.transport import (
     drop,
     make_agent,
 )
-from p2ptwisted.errors import InvalidInput, OlderProgram, Unavailable
+from p2ptwisted.errors import InvalidInput, Nonsense, OlderProgram, Unavailable
 from p2ptwisted.model import (
     SUPERNODE_ID,
     UNREADABLE,
@@ -32,9 +32,11 @@ from p2ptwisted.model import (
     Holders,
     Holding,
     Manifest,
+    Name,
     NodeInfo,
     Presence,
     Registration,
+    Size,
     Wanted,
 )
 from p2ptwisted.pieces import Pieces, decode_set, encode_set, every_piece
@@ -57,6 +59,10 @@ MANIFEST_MAX = 8 * 1024 * 1024
 
 #: Locations of one resource that are taken of one supernode's answer; ours tells no more.
 LOCATIONS_MAX = 1_000
+
+#: Locations that are looked at for that, resources of an answer to a search, locations of all
+#: of these together, and nodes. Each takes 10 us, and an answer has room for 200,000.
+LOOKED_AT, FOUND_MAX, FOUND_LOCATIONS_MAX, NODES_MAX = 2_000, 1_000, 10_000, 10_000
 
 _T = TypeVar("_T")
 
@@ -85,8 +91,8 @@ class _File(msgspec.Struct):
 
     location: str | None = None
     locations: list[str] | None = None
-    name: str | None = None
-    size: int | None = None
+    name: Name | None = None
+    size: Size | None = None
 
     @property
     def all(self) -> list[str]:
@@ -169,7 +175,7 @@ class Client(HttpTransport):
                 return pieces, every_piece(pieces.count)
             return pieces, decode_set(manifest.have, pieces.count)
         except ValueError as error:
-            raise Unavailable(f"pieces that make no sense: {error}") from None
+            raise Nonsense(f"pieces that make no sense: {error}") from None
 
     async def stream(
         self, location: str, id: str, wanted: int, stream: ContentSink, silence: float
@@ -273,8 +279,10 @@ class Client(HttpTransport):
     async def _holdings(self, supernode: str, url: str) -> list[Holding]:
         """What is found, with nothing but locations that may be called."""
         found = []
-        for one in _decode(await self._call("GET", url, limit=ANSWER_MAX), list[_Found]):
-            locations = _told(supernode, one.file.all)
+        told = _decode(await self._call("GET", url, limit=ANSWER_MAX), list[_Found])[:FOUND_MAX]
+        share = FOUND_LOCATIONS_MAX // max(1, len(told))
+        for one in told:
+            locations = _told(supernode, one.file.all[:share])
             if locations:
                 name = UNSET if one.file.name is None else one.file.name
                 size = UNSET if one.file.size is None else one.file.size
@@ -308,7 +316,7 @@ class Client(HttpTransport):
         """The nodes that are registered there."""
         url = f"http://{supernode}/api/supernode/alive"
         nodes = _decode(await self._call("GET", url, limit=ANSWER_MAX), list[NodeInfo])
-        return [node for node in nodes if _valid([node.location])]
+        return [node for node in nodes[:NODES_MAX] if _valid([node.location])]
 
     async def holders(self, supernode: str, id: str, here: bool = False) -> Holders:
         """Everybody who has it or a part of it; `here`: only who is registered at this one."""
@@ -364,8 +372,13 @@ def make_client(
 
 
 def _told(supernode: str, locations: Sequence[str]) -> list[str]:
-    """Those of the locations that a supernode tells which may be called, address by address."""
-    return in_turns(believed(_valid(locations), parse_location(supernode).host), LOCATIONS_MAX)
+    """
+    Those of the locations that a supernode tells which may be called, address by address.
+
+    Of too many only the first are looked at.
+    """
+    valid = _valid(locations[:LOOKED_AT])
+    return in_turns(believed(valid, parse_location(supernode).host), LOCATIONS_MAX)
 
 
 def _valid(locations: Sequence[str]) -> list[str]:
@@ -380,11 +393,11 @@ def _valid(locations: Sequence[str]) -> list[str]:
 
 
 def _decode(answer: bytes, kind: type[_T]) -> _T:
-    """The data of an answer; raises Unavailable where it is not of that kind."""
+    """The data of an answer; raises Nonsense where it is not of that kind."""
     try:
         return msgspec.json.decode(msgspec.json.decode(answer, type=_Data).data, type=kind)
     except UNREADABLE as error:
-        raise Unavailable(f"an answer that can't be understood: {shown(str(error))}") from None
+        raise Nonsense(f"an answer that can't be understood: {shown(str(error))}") from None
 
 
 def _content_range(response: IResponse) -> tuple[int, int] | None:

@@ -7,7 +7,7 @@ from random import Random
 from twisted.internet.defer import succeed
 
 from p2ptwisted.errors import Unavailable
-from p2ptwisted.support.round_robin import in_turns
+from p2ptwisted.support.round_robin import alternating, host_of, in_turns
 
 #: Supernodes that are tried of all that are found: one that doesn't answer costs seconds.
 TRIED_MAX = 32
@@ -46,12 +46,24 @@ class SupernodeSelector:
         return [(turn, self._given[turn]) for turn in turns]
 
     async def discovered(self) -> list[Candidate]:
-        """Those found by multicast, in any order, so that nodes spread over them."""
+        """
+        Those found by multicast, in any order, so that nodes spread over them.
+
+        Each address has its first before any has its second: one that claims to have
+        many costs the others no more time, nor nodes, than one that has one.
+        """
         try:
-            supernodes = in_turns(await self._discover(), TRIED_MAX)
+            found = in_turns(await self._discover(), TRIED_MAX)
         except Unavailable:
             return []
-        self._random.shuffle(supernodes)
+        self._random.shuffle(found)
+        by_address: dict[str, list[str]] = {}
+        for supernode in found:
+            by_address.setdefault(host_of(supernode), []).append(supernode)
+        lists = list(by_address.values())
+        # The order that they have by now is that of how many they are.
+        self._random.shuffle(lists)
+        supernodes = alternating(lists)
         return [(self._turn - 1, partial(succeed, supernode)) for supernode in supernodes]
 
     def taken(self, turn: int) -> None:

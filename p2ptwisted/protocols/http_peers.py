@@ -36,6 +36,8 @@ class NamedSupernode:
         self._clock = clock
         self._client = client
         self._resolved = resolved
+        #: Where it was last, for the log.
+        self._location = "its name"
         self._rests_until = 0.0
         self._told = False
 
@@ -56,14 +58,16 @@ class NamedSupernode:
                 raise Unavailable(f"a --peer has too much to do: {error}") from None
             self._rests_until = self._clock.seconds() + REST
             if not self._told:
-                _log.warn("A --peer can't be asked: {error}; trying on", error=error)
+                late = f"{self._location}: no answer in time"
+                reason = late if isinstance(error, TimeoutError) else error
+                _log.warn("A --peer can't be asked: {reason}; trying on", reason=reason)
             self._told = True
             return ()
         self._told = False
         return locations
 
     async def _ask(self, id: str) -> Sequence[str]:
-        location = await self._resolved()
+        self._location = location = await self._resolved()
         found = await self._client.holders(location, id, here=True)
         return [location] if id == SUPERNODE_ID else found.locations
 

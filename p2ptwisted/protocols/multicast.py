@@ -53,6 +53,9 @@ REFRESH = 10.0
 #: Answers a second to untagged requests, and at once: all of the group hear each of them.
 ALOUD_RATE, ALOUD_BURST = 1_000, 2_000
 
+#: Of these, those to one address, which leave others room.
+ALOUD_RATE_OF_ONE, ALOUD_BURST_OF_ONE = ALOUD_RATE // 2, ALOUD_BURST // 2
+
 #: Answers a second to tagged requests from one address, and at once: a supernode that asks
 #: for each of the 6,000 searches a second that it can answer is below that, and so are a few
 #: on one host that ask for 500 misses a second each, four times again. Who forges an address
@@ -129,7 +132,8 @@ class MulticastOverlay(Service):
         self._confirming = ConfirmLimiter()
         #: When the next location can be asked, where that is a matter of time.
         self._asking: IDelayedCall | None = None
-        self._aloud = TokenBucket(ALOUD_RATE, ALOUD_BURST)
+        self._aloud = TokenBuckets(ALOUD_RATE_OF_ONE, ALOUD_BURST_OF_ONE, ADDRESSES_MAX)
+        self._aloud_in_all = TokenBucket(ALOUD_RATE, ALOUD_BURST)
         self._tagged = TokenBuckets(TAGGED_RATE, TAGGED_BURST, ADDRESSES_MAX)
         self._tagged_in_all = TokenBucket(TAGGED_RATE_IN_ALL, TAGGED_BURST_IN_ALL)
         self._refreshing = LoopingCall(self._refresh)
@@ -345,7 +349,7 @@ class MulticastOverlay(Service):
         """Whether another request from there is to be answered now."""
         now = self._reactor.seconds()
         if request.tag is None:
-            return self._aloud.take(now)
+            return self._aloud.of(source).take(now) and self._aloud_in_all.take(now)
         return self._tagged.of(source).take(now) and self._tagged_in_all.take(now)
 
     def _believed(self, message: FoundReply, source: str) -> FoundReply:

@@ -255,6 +255,8 @@ class Searches:
         Whoever answers is one, and whoever asks; only a node that looks for
         a supernode asks too, and does so under a name that is not a UUID.
         """
+        # Else each could be denied by as many made-up names as a search that is under way.
+        self._forget_ended(now)
         if (
             isinstance(message, SearchRequest)
             and message.id == SUPERNODE_ID
@@ -289,6 +291,10 @@ class Searches:
         for search in searches:
             search.deny(message.name)
         return searches
+
+    def _forget_ended(self, now: float) -> None:
+        while self._ended and next(iter(self._ended.values()))[0] <= now - LATE:
+            self._ended.popitem(last=False)
 
     def of(self, id: str) -> list[Search]:
         """All searches for an id."""
@@ -326,8 +332,7 @@ class Searches:
         candidates = list(islice(self.candidates(name), 3))
         if len({search.id for search in candidates}) != 1:
             return []
-        while self._ended and next(iter(self._ended.values()))[0] <= now - LATE:
-            self._ended.popitem(last=False)
+        self._forget_ended(now)
         for id, (_, denied) in self._ended.items():
             if id != candidates[0].id and name not in denied:
                 return []

@@ -26,7 +26,7 @@ from p2ptwisted.protocols.multicast import MulticastOverlay
 from p2ptwisted.protocols.sockets import IMulticastReactor
 from p2ptwisted.supernode.failure_detector import Sweep
 from p2ptwisted.supernode.quota import Quota
-from p2ptwisted.supernode.registry.registry import LOCATIONS_MAX, make_registry
+from p2ptwisted.supernode.registry.registry import FINDS_MAX, LOCATIONS_MAX, make_registry
 from p2ptwisted.support.lifecycle import (
     Closing,
     Opening,
@@ -67,6 +67,10 @@ STORING_SHARE = STORING_MAX // 2
 #: Lists that are written at once, in turns, the others after them: each is soon through,
 #: where all of many nodes' lists at once would all be through too late.
 WRITING_MAX = 8
+
+#: Searches by name that are under way for one address that isn't trusted: half of all, so that
+#: one that keeps on searching leaves others room.
+FINDS_SHARE = FINDS_MAX // 2
 
 #: Searches a second from one address that find nothing, and at once. They wake
 #: every supernode; those that find something give their token back.
@@ -139,6 +143,8 @@ class LocalSupernode:
         #: Resources in the registrations that are being stored.
         self._storing = Quota(STORING_MAX, STORING_SHARE)
         self._writing = DeferredSemaphore(WRITING_MAX)
+        #: Searches by name that are under way.
+        self._finding = Quota(FINDS_MAX, FINDS_SHARE)
 
     async def register(self, registration: Registration, caller: str) -> None:
         location = self._own(registration.location, caller)
@@ -188,8 +194,7 @@ class LocalSupernode:
         ids: Sequence[str] | None = None,
     ) -> list[Holding]:
         if file_name or node_name or ids is None:
-            found = await self._registry.find(file_name, node_name, ids)
-            return [_as_seen_by(caller, holding) for holding in found]
+            return await self._find(caller, file_name, node_name, ids)
         known = self._known.holdings(ids, caller)
         if len(known) == len(ids):
             return known
@@ -202,6 +207,18 @@ class LocalSupernode:
             elsewhere = await all_of(searches)
             here |= {holding.id: holding for holding in elsewhere if holding is not None}
         return [here[id] for id in ids if id in here]
+
+    async def _find(
+        self, caller: str, file_name: str | None, node_name: str | None, ids: Sequence[str] | None
+    ) -> list[Holding]:
+        bounded = not may_name(caller, "", self._trusted)
+        if not self._finding.begin(caller, 1, bounded):
+            raise Unavailable("many searches by name are under way: try again in a moment")
+        try:
+            found = await self._registry.find(file_name, node_name, ids)
+        finally:
+            self._finding.end(caller, 1, bounded)
+        return [_as_seen_by(caller, holding) for holding in found]
 
     async def _search_elsewhere(self, id: str, caller: str) -> Holding | None:
         bucket = self._misses.of(caller)

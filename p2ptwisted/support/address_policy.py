@@ -16,7 +16,10 @@ def believed(locations: Iterable[str], source: str) -> tuple[str, ...]:
     Supernodes tell of others than themselves; but a loopback address means
     this very machine, of which nobody else has anything to tell.
     """
-    return tuple(one for one in locations if not is_loopback(one) or is_own(source))
+    told = tuple(locations)
+    others = tuple(one for one in told if not is_loopback(one))
+    # Whose the source is, the system is asked: once, not for each.
+    return told if len(others) == len(told) or is_own(source) else others
 
 
 def believed_of_supernodes(

@@ -146,13 +146,27 @@ def _through_link(root: int, folder: int, name: str) -> int:
         raise LeadsOut(errno.ENOENT, "where a link leads can't be told here", name)
     looked = os.open(name, _LOOK | os.O_CLOEXEC, dir_fd=folder)
     try:
-        home, place = os.readlink(_itself(root)), os.readlink(_itself(looked))
-        if not f"{place}/".startswith(f"{home.rstrip('/')}/"):
+        home, place = os.readlink(_itself(root)).rstrip("/"), os.readlink(_itself(looked))
+        if not f"{place}/".startswith(f"{home}/"):
             raise LeadsOut(errno.ENOENT, "a link leads out of the folder", name)
+        if "/." in place[len(home) :]:
+            _check_owner(looked, folder, name)
     except OSError:
         os.close(looked)
         raise
     return looked
+
+
+def _check_owner(looked: int, folder: int, name: str) -> None:
+    """
+    Raises FileNotFoundError where a link to what is hidden was made by somebody else.
+
+    What its owner has hidden he may link to, as git-annex does. Others who may write to the folder
+    may not even be able to read it.
+    """
+    maker = os.stat(name, dir_fd=folder, follow_symlinks=False).st_uid
+    if maker not in (0, os.geteuid(), os.fstat(looked).st_uid):
+        raise FileNotFoundError(errno.ENOENT, "another user's link leads to what is hidden", name)
 
 
 def _itself(descriptor: int) -> str:

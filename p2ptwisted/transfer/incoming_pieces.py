@@ -5,6 +5,7 @@ from collections.abc import Callable
 from twisted.python.failure import Failure
 
 from p2ptwisted.client.body_receiver import ContentSink
+from p2ptwisted.pieces import every_piece
 from p2ptwisted.transfer.part_file import IncomingPiece, PartFile
 from p2ptwisted.transfer.piece_picker import Neighbor, PiecePicker
 
@@ -44,7 +45,7 @@ class IncomingPieces(ContentSink):
         if pieces.span(first)[0] != start or pieces.span(last - 1)[1] != stop:
             return False
         self._left = list(range(first, last))
-        return self._plan.started(self._source, sum(1 << piece for piece in self._left))
+        return self._plan.started(self._source, every_piece(last) & ~every_piece(first))
 
     def received(self, data: bytes) -> float | None:
         try:

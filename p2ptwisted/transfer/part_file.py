@@ -241,7 +241,7 @@ class PartFile:
             # What was verified is this file, and no other that has come between.
             self._check_at(self.destination.name)
             self.placed = self.status()
-            self._folder.remove(self._journal_name)
+            _tidy(self._folder, self._journal_name)
             self._folder.sync()
         except OSError as error:
             raise unwritable(error, self.destination, self.pieces.size) from error
@@ -255,8 +255,7 @@ class PartFile:
     def discard(self) -> None:
         """Remove it: nothing of it is of use."""
         if self._file >= 0:
-            for name in (self.path.name, self._journal_name):
-                self._folder.remove(name)
+            _tidy(self._folder, self.path.name, self._journal_name)
         self.close()
 
     def leave(self) -> None:
@@ -352,9 +351,15 @@ def remove(folder: TargetFolder, destination: Path, number: int) -> None:
         file = open_alone(folder, part)
     except OSError:
         return
-    folder.remove(part)
-    folder.remove(journal)
+    _tidy(folder, part, journal)
     os.close(file)
+
+
+def _tidy(folder: TargetFolder, *names: str) -> None:
+    """Remove what is of no use; others may have put there what can't be, a folder for one."""
+    for name in names:
+        with suppress(OSError):
+            folder.remove(name)
 
 
 class IncomingPiece:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from random import Random
 
-from p2ptwisted.pieces import Pieces, every_piece, members
+from p2ptwisted.pieces import Pieces, every_piece, members, set_of
 from p2ptwisted.transfer.patience import Patience
 
 #: Seconds after which a source whose answer or piece should be there has stalled.
@@ -102,8 +102,11 @@ class PiecePicker:
 
     @property
     def bytes_missing(self) -> int:
-        spans = map(self._pieces.span, members(self.missing))
-        return sum(stop - start for start, stop in spans)
+        pieces, last = self._pieces, self._pieces.count - 1
+        missing = self.missing.bit_count() * pieces.length
+        if self.missing >> max(0, last) & 1:
+            missing -= (last + 1) * pieces.length - pieces.size  # It is shorter.
+        return missing
 
     @property
     def bytes_coming(self) -> int:
@@ -172,7 +175,8 @@ class PiecePicker:
             first = 0  # In order, so that it can be hashed as it comes.
         else:
             first = self._random.randrange(len(choice))
-        return sum(1 << choice[(first + n) % len(choice)] for n in range(count))
+        own = (choice[(first + n) % len(choice)] for n in range(count))
+        return set_of(own, self._pieces.count)
 
     def _late(self, source: Neighbor, useful: int, now: float) -> int:
         """Of what others have in hand, the piece that would be here sooner from this source."""

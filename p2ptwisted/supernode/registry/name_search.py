@@ -4,12 +4,21 @@ which ids they find. In slices, for each may have to look at every row.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
-from p2ptwisted.supernode.registry.schema import SPARE, Key, key_of
+from p2ptwisted.supernode.registry.schema import SPARE, Key, key_of, range_of
+from p2ptwisted.support.round_robin import SHARE_PARTS, host_of
 from p2ptwisted.support.sqlite import Database
 
 #: Ids found by one search.
 FOUND_MAX = 1_000
+
+#: Of these, those of one address where others have some too, however late these are found.
+FOUND_SHARE = FOUND_MAX // SHARE_PARTS
+
+#: Rows among which those of others are looked for by a file's name, once there are FOUND_MAX
+#: ids and an address has more than its share: where all have that name it takes half a second.
+OTHERS_MAX = 500_000
 
 #: Rows looked at in a slice: where the index of names tells which, and where it can't.
 INDEX_SLICE, SCAN_SLICE = 10_000, 2_000
@@ -28,7 +37,8 @@ def find(
     node_name: str | None,
     ids: Sequence[str] | None,
 ) -> Iterator[None]:
-    """Fill `found`, with at most FOUND_MAX ids."""
+    """Fill `found`, with at most FOUND_MAX ids, and not with those of one address alone."""
+    shares = _Shares(found)
     conditions = [f"h.partial IN (0, {SPARE})", "n.location IS NOT NULL"]
     values = list[Key]()
     if node_name is not None:
@@ -38,23 +48,64 @@ def find(
         if ids is not None:
             conditions.append(f"h.id IN ({','.join('?' * len(ids))})")
             values.extend(map(key_of, ids))
-        rows = _named(database, file_name, " AND ".join(conditions), values)
+        rows = _named(database, file_name, " AND ".join(conditions), values, shares)
     elif ids is not None:
         rows = _among(database, ids, " AND ".join(conditions), values)
     else:
-        rows = _of_nodes(database, node_name)
+        rows = _of_nodes(database, node_name, shares)
     for some in rows:
-        for key, holding in some:
-            found.setdefault(key, holding)
-            if len(found) >= FOUND_MAX:
-                return
+        for row in some:
+            shares.add(*row)
+        if len(found) >= FOUND_MAX and not shares.crowding:
+            return
         yield
 
 
-_Rows = Iterator[list[tuple[Key, int]]]
+class _Shares:
+    """Whose the ids are that were found."""
+
+    def __init__(self, found: Found) -> None:
+        self._found = found
+        self._keys: dict[str, list[Key]] = {}
+        #: The addresses that have more than their share; there are few of them.
+        self.crowding: set[str] = set()
+
+    @property
+    def unwanted(self) -> set[str]:
+        """The addresses of which nothing more can be taken."""
+        return self.crowding if len(self._found) >= FOUND_MAX else set()
+
+    def add(self, key: Key, holding: int, location: str) -> None:
+        """One more, where there is room, or an address that has to give way."""
+        if key in self._found:
+            return
+        host = host_of(location)
+        if host in self.unwanted or (len(self._found) >= FOUND_MAX and not self._make_room()):
+            return
+        self._found[key] = holding
+        keys = self._keys.setdefault(host, [])
+        keys.append(key)
+        if len(keys) > FOUND_SHARE:
+            self.crowding.add(host)
+
+    def _make_room(self) -> bool:
+        """Leave out the last of the address that has the most; False where all have a share."""
+        if not self.crowding:
+            return False
+        host = max(self.crowding, key=lambda one: len(self._keys[one]))
+        del self._found[self._keys[host].pop()]
+        if len(self._keys[host]) <= FOUND_SHARE:
+            self.crowding.remove(host)
+        return True
 
 
-def _named(database: Database, part: str, conditions: str, values: Sequence[Key]) -> _Rows:
+#: Each with its id, its number, and the location of its node.
+_Rows = Iterator[list[tuple[Key, int, str]]]
+
+
+def _named(
+    database: Database, part: str, conditions: str, values: Sequence[Key], shares: _Shares
+) -> _Rows:
     """What is called so, by row; the index of names doesn't know short parts."""
     if "\0" in part:
         # No file has such a name, and the index's query would end there.
@@ -68,18 +119,21 @@ def _named(database: Database, part: str, conditions: str, values: Sequence[Key]
         part = '"' + part.replace('"', '""') + '"'
     # What comes while it looks need not be found.
     ((end,),) = database.rows("SELECT max(holding) FROM holdings")
-    last = 0
-    while end is not None and last < end:
+    last = more = 0
+    while end is not None and last < end and more < OTHERS_MAX:
         # Rows that are gone leave gaps, which can be wide.
         ((first,),) = database.rows("SELECT min(holding) FROM holdings WHERE holding > ?", (last,))
         if first is None:
             return
         last = first + size - 1
+        ranges = [range_of(host) for host in shares.unwanted]
+        more += size if ranges else 0
+        others = " AND NOT (n.location > ? AND n.location < ?)" * len(ranges)
         rows = database.rows(
-            f"SELECT h.id, h.holding FROM {source} CROSS JOIN nodes n USING (node) "
-            f"WHERE {row} BETWEEN ? AND ? AND {matches} AND {conditions} "
+            f"SELECT h.id, h.holding, n.location FROM {source} CROSS JOIN nodes n USING (node) "
+            f"WHERE {row} BETWEEN ? AND ? AND {matches} AND {conditions}{others} "
             f"ORDER BY {row} LIMIT {FOUND_MAX}",  # nosec B608  # all of it is written above
-            [first, last, part, *values],
+            [first, last, part, *values, *chain.from_iterable(ranges)],
         )
         if len(rows) == FOUND_MAX:
             last = rows[-1][1]
@@ -89,22 +143,27 @@ def _named(database: Database, part: str, conditions: str, values: Sequence[Key]
 def _among(database: Database, ids: Sequence[str], conditions: str, values: Sequence[Key]) -> _Rows:
     for id in ids:
         yield database.rows(
-            "SELECT h.id, h.holding FROM holdings h CROSS JOIN nodes n USING (node) "
+            "SELECT h.id, h.holding, n.location FROM holdings h CROSS JOIN nodes n USING (node) "
             f"WHERE h.id = ? AND {conditions} LIMIT 1",  # nosec B608  # they hold no value
             [key_of(id), *values],
         )
 
 
-def _of_nodes(database: Database, name: str | None) -> _Rows:
+def _of_nodes(database: Database, name: str | None, shares: _Shares) -> _Rows:
     """What these nodes have, or all nodes where no name is given."""
-    for (node,) in database.rows(
-        "SELECT node FROM nodes WHERE location IS NOT NULL AND name = coalesce(?, name)", (name,)
+    for node, location in database.rows(
+        "SELECT node, location FROM nodes WHERE location IS NOT NULL AND name = coalesce(?, name)",
+        (name,),
     ):
         last = 0
-        while rows := database.rows(
-            "SELECT id, holding, partial FROM holdings "
-            "WHERE node = ? AND holding > ? ORDER BY holding LIMIT ?",
-            (node, last, SCAN_SLICE),
+        while host_of(location) not in shares.unwanted and (
+            rows := database.rows(
+                "SELECT id, holding, partial FROM holdings "
+                "WHERE node = ? AND holding > ? ORDER BY holding LIMIT ?",
+                (node, last, SCAN_SLICE),
+            )
         ):
             last = rows[-1][1]
-            yield [(key, holding) for key, holding, partial in rows if not partial % SPARE]
+            yield [
+                (key, holding, location) for key, holding, partial in rows if not partial % SPARE
+            ]

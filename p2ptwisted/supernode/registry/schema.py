@@ -69,6 +69,12 @@ def id_of(key: Key) -> str:
     return key.hex() if isinstance(key, bytes) else key
 
 
+def range_of(host: str) -> tuple[str, str]:
+    """What all locations at that address lie between."""
+    # A colon comes after all digits, and before a semicolon.
+    return f"{host}:", f"{host};"
+
+
 def merge_names(database: Database) -> None:
     """Keep the name index in few segments, a little at a time."""
     database.change("INSERT INTO names (names, rank) VALUES ('merge', ?)", (MERGE_PAGES,))

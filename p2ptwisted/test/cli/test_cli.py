@@ -2,25 +2,36 @@
 
 import io
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.cli import session as group
+from p2ptwisted.cli import share as share_module
 from p2ptwisted.cli.exit_status import ExitStatus, Problem, worst
-from p2ptwisted.cli.get import places
+from p2ptwisted.cli.find import find
+from p2ptwisted.cli.get import GetJob, places
 from p2ptwisted.cli.main import main
 from p2ptwisted.cli.matches import CANDIDATES_MAX, HOLDERS_MAX, Match
 from p2ptwisted.cli.output import LINE_MAX, TOLD_MAX, say, say_table, size_of, tell
+from p2ptwisted.cli.pull import targets
 from p2ptwisted.cli.session import Session, Settings, distinct, unique
 from p2ptwisted.cli.share import share
+from p2ptwisted.cli.status import GroupState, SupernodeState, nodes, problems
 from p2ptwisted.client.api import Client
-from p2ptwisted.model import Health, HeldFile, Holding
+from p2ptwisted.errors import Unavailable
+from p2ptwisted.model import Health, HeldFile, Holders, Holding, NodeInfo
 from p2ptwisted.node.service import INodeReactor
+from p2ptwisted.support.round_robin import SHARE_MAX
+from p2ptwisted.support.throttle import RateLimit
+from p2ptwisted.test.fakes import Slices
 
 ID, OTHER = "a" * 64, "b" * 64
 
@@ -108,6 +119,19 @@ class PlacesTests(SynchronousTestCase):
             self.assertEqual(place.parent, self.folder)
             self.assertFalse(place.name.startswith("."))
 
+    def test_a_lying_size(self) -> None:
+        """What is here already is, whatever size a stranger says that it has."""
+        path = self.folder / "file"
+        path.write_bytes(b"content")
+        slices = Slices()
+        getting = GetJob(Match(sha256(b"content").hexdigest(), "file", 99, [], []), path)
+        reactor = cast(INodeReactor, Clock())
+        run = getting.run(reactor, cast(Session, None), slices.cooperator, False, RateLimit(None))
+        got = Deferred.fromCoroutine(run)
+        slices.run()
+        self.successResultOf(got)
+        self.assertEqual((getting.got.state, getting.got.size), ("present", 7))
+
     def test_same_name(self) -> None:
         """Two that would go to one place are refused."""
         self.assertRaises(Problem, places, [match("x/a"), match("y/a", OTHER)], None)
@@ -127,6 +151,34 @@ class SupernodesTests(SynchronousTestCase):
         found = ["127.0.0.1:5000", "127.0.0.1:5001", "10.0.0.2:5000", "10.0.0.1:5000"]
         self.assertEqual(distinct(found), ["10.0.0.2:5000", "10.0.0.1:5000", "127.0.0.1:5001"])
 
+    def test_crowded(self) -> None:
+        """However many one address claims to have, those of others come before its second."""
+        self.patch(group, "is_own", lambda host: False)
+        many = [f"10.0.0.9:{port}" for port in range(1, 100)]
+        found = distinct([*many, "10.0.0.1:5000", "10.0.0.1:5001"])
+        self.assertEqual(found[:3], [many[0], "10.0.0.1:5000", many[1]])
+        self.assertEqual(len(found), 2 + SHARE_MAX)
+
+    def test_silent(self) -> None:
+        """One that doesn't answer holds up one question, and not each of a fetch's."""
+        asked: list[str] = []
+
+        class OneIsSilent:
+            async def other_supernodes(self, supernode: str) -> Sequence[str]:
+                return ["10.0.0.2:5000"]
+
+            async def holders(self, supernode: str, id: str, here: bool) -> Holders:
+                asked.append(supernode)
+                if supernode == "10.0.0.1:5000":
+                    raise Unavailable("no answer in time")
+                return Holders(id, [], [])
+
+        settings = Settings(supernode="http://10.0.0.1:5000")
+        group = Session(cast(INodeReactor, None), cast(Client, OneIsSilent()), settings)
+        for _ in range(3):
+            self.successResultOf(Deferred.fromCoroutine(group.holders(ID)))
+        self.assertEqual(asked, ["10.0.0.1:5000", *["10.0.0.2:5000"] * 3])
+
     def test_known_to_the_named_one(self) -> None:
         """So it is with those that a named supernode knows; it comes first, as it was named."""
         self.patch(group, "is_own", lambda host: host in ("127.0.0.1", "10.0.0.1"))
@@ -142,6 +194,96 @@ class SupernodesTests(SynchronousTestCase):
             self.successResultOf(Deferred.fromCoroutine(asked.supernodes())),
             ["127.0.0.1:5000", "10.0.0.2:5000", "10.0.0.1:5001"],
         )
+
+
+class Silent:
+    """A client of two supernodes, of which only these answer, and know nothing."""
+
+    def __init__(self, *answering: str) -> None:
+        self.answering = answering
+
+    async def other_supernodes(self, supernode: str) -> list[str]:
+        return ["10.0.0.2:5000"]
+
+    async def nodes(self, supernode: str) -> list[NodeInfo]:
+        return self._answer(supernode)
+
+    async def search_names(self, supernode: str, part: str) -> list[Holding]:
+        return self._answer(supernode)
+
+    async def finds_names(self, supernode: str) -> bool:
+        return not self._answer(supernode)
+
+    def _answer(self, supernode: str) -> list[Any]:
+        if supernode not in self.answering:
+            raise Unavailable("no answer in time")
+        return []
+
+
+class SilenceTests(SynchronousTestCase):
+    """What is not known, because a supernode doesn't answer, is not said not to be there."""
+
+    def setUp(self) -> None:
+        self.told = io.StringIO()
+        self.patch(sys, "stderr", self.told)
+        self.patch(sys, "stdout", io.StringIO())
+
+    def group(self, *answering: str) -> Session:
+        settings = Settings(supernode="http://10.0.0.1:5000")
+        return Session(cast(INodeReactor, None), cast(Client, Silent(*answering)), settings)
+
+    def problem(self, work: Coroutine[Deferred[Any], Any, object]) -> Problem:
+        failure = self.failureResultOf(Deferred.fromCoroutine(work), Problem)
+        return cast(Problem, failure.value)
+
+    def test_all(self) -> None:
+        """Where none answers nobody knows whether a node is registered."""
+        for work in (
+            nodes(self.group()),
+            targets(self.group(), (), True),
+        ):
+            problem = self.problem(work)
+            self.assertIs(problem.status, ExitStatus.NOBODY)
+            self.assertIn("none of 10.0.0.1:5000, 10.0.0.2:5000 answers", str(problem))
+
+    def test_some(self) -> None:
+        """Where one doesn't, it is told whose nodes are missing, and who may know more."""
+        self.problem(nodes(self.group("10.0.0.1:5000")))
+        self.assertIn("10.0.0.2:5000 doesn't answer", self.told.getvalue())
+        found = find(self.group("10.0.0.1:5000"), ("a name",))
+        self.assertIs(self.successResultOf(Deferred.fromCoroutine(found)), ExitStatus.NOT_FOUND)
+        self.assertIn("10.0.0.2:5000 doesn't answer, and may know", self.told.getvalue())
+
+    def test_status(self) -> None:
+        """It is all that is wrong, as far as anybody knows."""
+        (wrong,) = problems(GroupState([SupernodeState("10.0.0.1:5000", None)], [], []))
+        self.assertIn("answers datagrams but not HTTP", wrong)
+
+
+class SecuredTests(SynchronousTestCase):
+    """Where a URL says that TLS is spoken."""
+
+    def setUp(self) -> None:
+        self.arguments = (cast(INodeReactor, None), cast(Client, Registry()))
+
+    def test_without_authority(self) -> None:
+        """No `https:` is called in plain HTTP: without --ca-file it is refused, unasked."""
+        url = "https://127.0.0.1:5000"
+        asked = Session(*self.arguments, Settings(supernode=url))
+        pulling = targets(asked, (url,), False)
+        sharing = share(self.arguments[0], asked, (__file__,), url, None, False)
+        for work in (asked.supernodes(), pulling, sharing):
+            problem = self.failureResultOf(Deferred.fromCoroutine(work), Problem).value
+            self.assertIs(problem.status, ExitStatus.USAGE)
+            self.assertIn("--ca-file", str(problem))
+
+    def test_with_authority(self) -> None:
+        """With one it is taken, and so are `http:` and none, for the group speaks TLS anyway."""
+        for before in ("https://", "http://", ""):
+            settings = Settings(supernode=f"{before}127.0.0.1:5000", ca_file="ca.pem")
+            asking = Session(*self.arguments, settings).supernodes()
+            found = self.successResultOf(Deferred.fromCoroutine(asking))
+            self.assertEqual(found, ["127.0.0.1:5000"])
 
 
 class Registry:
@@ -257,6 +399,53 @@ class ShareTests(SynchronousTestCase):
         self.assertIs(problem.status, ExitStatus.USAGE)
         self.assertIn("--folder", str(problem))
         self.assertEqual(list(folder.iterdir()), [])
+
+    def test_there_already(self) -> None:
+        """What can't be opened, or has another size, is another file, and is not read."""
+        folder, file = Path(self.mktemp()), Path(self.mktemp())
+        folder.mkdir()
+
+        class Near:
+            async def health(self, location: str) -> Health:
+                return Health("near", 0, False, None, str(folder))
+
+        reactor = cast(INodeReactor, Clock())
+        asked = Session(reactor, cast(Client, Near()), Settings())
+        read: list[object] = []
+
+        def hashing(file: object, digest: object) -> Iterator[None]:
+            read.append(file)
+            yield
+
+        self.patch(share_module, "hashing", hashing)
+        there = folder / file.name
+        for content, put in (
+            (b"", lambda: os.mkfifo(there)),
+            (b"content", lambda: there.write_bytes(b"longer content")),
+        ):
+            file.write_bytes(content)
+            put()
+            sharing = Deferred.fromCoroutine(
+                share(reactor, asked, (str(file),), "http://127.0.0.1:8000", None, False)
+            )
+            cast(Clock, reactor).pump([0.1] * 10)
+            problem = self.failureResultOf(sharing, Problem).value
+            self.assertIn("exists and is another file", str(problem))
+            self.assertEqual(read, [])
+            there.unlink()
+
+    def test_folder_not_told(self) -> None:
+        """A node of this machine that is called by another address of it tells no folder."""
+
+        class Near:
+            async def health(self, location: str) -> Health:
+                return Health("near", 0, False, None)
+
+        asked = Session(cast(INodeReactor, None), cast(Client, Near()), Settings())
+        self.patch(share_module, "is_own", lambda host: True)
+        sharing = share(cast(INodeReactor, None), asked, (), "http://192.0.2.1:8000", None, False)
+        problem = self.failureResultOf(Deferred.fromCoroutine(sharing), Problem).value
+        self.assertIn("call it as 127.0.0.1", str(problem))
 
 
 class StatusTests(SynchronousTestCase):

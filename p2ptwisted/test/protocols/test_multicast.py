@@ -48,7 +48,7 @@ from p2ptwisted.test.protocols.test_datagrams import scraps
 GROUP = ("239.255.1.1", 4321)
 TIMEOUT = 0.5
 
-ONE, TWO, THREE = "10.0.0.1", "10.0.0.2", "10.0.0.3"
+ONE, TWO, THREE, FOUR = "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"
 HELD, ALSO_HELD = "10.0.0.8:8000", "10.0.0.9:8000"
 
 
@@ -1193,6 +1193,24 @@ class OlderPeersTests(OverlayTestCase):
         self.say("rack-7;20;x")
         self.assertIn(THREE, [one.source[0] for one in self.network.sent[mark:]])
         self.assertEqual(self.overlay.excess, 3)
+
+    def test_answers_aloud_are_shared(self) -> None:
+        """One address that floods it with untagged requests leaves others their answers."""
+        self.patch(multicast_module, "ALOUD_BURST", 3)
+        self.patch(multicast_module, "ALOUD_BURST_OF_ONE", 2)
+        self.supernode(THREE, {"x": [HELD]})
+        self.settle()
+        other = make_peer(self.network.host(FOUR), GROUP, FOUR)
+        self.towards = lambda host: THREE
+        mark = len(self.network.sent)
+        for _ in range(5):
+            self.say("rack-7;20;x")
+        flooded = len(self.network.sent)
+        other.send(b"rack-8;20;x", GROUP)
+        self.network.deliver()
+        sent = self.network.sent[mark:flooded], self.network.sent[flooded:]
+        replies = [sum(one.source[0] == THREE for one in some) for some in sent]
+        self.assertEqual(replies, [2, 1])
 
     def test_stop_while_confirming(self) -> None:
         """Stopping gives up the locations that are being asked."""

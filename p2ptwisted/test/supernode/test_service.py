@@ -43,6 +43,7 @@ from p2ptwisted.supernode.failure_detector import Sweep
 from p2ptwisted.supernode.registry import writer as registry_lists
 from p2ptwisted.supernode.registry.registry import LOCATIONS_MAX
 from p2ptwisted.supernode.service import (
+    FINDS_SHARE,
     LOOKED_AT,
     PEERS_ASKED,
     ISupernodeReactor,
@@ -293,6 +294,26 @@ class RatesTests(SupernodeTestCase):
         self.done(self.supernode.holders("x", OTHER, True))
         self.clock.advance(1 / supernode_module.HOLDERS_RATE)
         self.done(self.supernode.holders("x", CALLER, True))
+
+
+class FindingTests(SupernodeTestCase):
+    """Many searches by name at once."""
+
+    def find(self, caller: str) -> Deferred[list[Holding]]:
+        return Deferred.fromCoroutine(self.supernode.find(caller, "some"))
+
+    def test_share(self) -> None:
+        """However many one address has under way, others find room; and when they end, it does."""
+        searches = [self.find(CALLER) for _ in range(FINDS_SHARE)]
+        self.failureResultOf(self.find(CALLER), Unavailable)
+        searches += [self.find(OTHER), self.find(LOOPBACK)]
+        # Nobody waits for this one any more.
+        searches[0].cancel()
+        self.failureResultOf(searches.pop(0), CancelledError)
+        searches.append(self.find(CALLER))
+        self.slices.run()
+        for search in searches:
+            self.successResultOf(search)
 
 
 class StoringTests(SupernodeTestCase):

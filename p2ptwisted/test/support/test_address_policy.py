@@ -35,3 +35,16 @@ class ClaimsTests(SynchronousTestCase):
         trusted = [IPv4Network("10.0.0.0/24")]
         self.assertEqual(believed_of_supernodes(told, OTHER, trusted), (f"{OTHER}:5000", THERE))
         self.assertEqual(believed_of_supernodes(told, "127.0.0.1", ()), tuple(told))
+
+    def test_asked_once(self) -> None:
+        """Whose address the source has, the system is asked once, however much it tells."""
+        asked: list[str] = []
+
+        def towards(host: str) -> str:
+            asked.append(host)
+            return OWN
+
+        self.patch(addresses, "address_towards", towards)
+        ports = [f"127.0.0.1:{port}" for port in range(1, 1_001)]
+        self.assertEqual(believed([*ports, THERE], OTHER), (THERE,))
+        self.assertEqual(asked, [OTHER])

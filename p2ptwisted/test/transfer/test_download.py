@@ -2,6 +2,7 @@
 
 import os
 from errno import ENOSPC
+from itertools import count
 from pathlib import Path
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -12,6 +13,7 @@ from p2ptwisted import pieces
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.model import Holders
+from p2ptwisted.pieces import Pieces
 from p2ptwisted.test.node_fakes import one_by_one, open_descriptors
 from p2ptwisted.test.transfer_fakes import (
     LENGTH,
@@ -25,10 +27,11 @@ from p2ptwisted.test.transfer_fakes import (
 )
 from p2ptwisted.transfer import attempt, patience
 from p2ptwisted.transfer import piece_picker as plan
+from p2ptwisted.transfer import swarm as sources
 from p2ptwisted.transfer.attempt import PATIENCE
 from p2ptwisted.transfer.download import GIVE_UP, LOOK_UP, TOLD_MAX, TURN, Download
 from p2ptwisted.transfer.part_file import BLOCK, PartFile
-from p2ptwisted.transfer.swarm import SOURCES_MAX
+from p2ptwisted.transfer.swarm import CHANGES_MAX, SOURCES_MAX
 
 CONTENT = bytes(range(8 * LENGTH))
 ID = id_of(CONTENT)
@@ -364,6 +367,20 @@ class HolderTests(FetchCase):
         self.assertGreater(len("".join(self.fetch.troubles.values())), 0)
 
 
+class Changing(FakeHolder):
+    """One that each time tells of another size, for which there is no room."""
+
+    sizes = count(128 * 1024)
+
+    @property
+    def pieces(self) -> Pieces:
+        return Pieces(next(self.sizes), bytes(32))
+
+    @pieces.setter
+    def pieces(self, pieces: Pieces) -> None:
+        pass
+
+
 class LyingTests(FetchCase):
     """Holders that lie, and draw it out."""
 
@@ -488,6 +505,12 @@ class LyingTests(FetchCase):
         self.patch(os, "posix_fallocate", reserved)
         return sizes
 
+    def no_room_beyond(self, room: int) -> None:
+        """The disk has so many bytes left."""
+        system = os.statvfs(".")
+        told = os.statvfs_result((*system[:1], 1, 1_000_000, room, room, *system[5:]))
+        self.patch(os, "fstatvfs", lambda file: told)
+
     def test_room_of_a_lie(self) -> None:
         """While holders disagree about the size, nobody takes the room for all of it."""
         reserved = self.reserved()
@@ -518,15 +541,26 @@ class LyingTests(FetchCase):
 
     def test_no_room_for_a_lie(self) -> None:
         """A size for which there is no room fails that version only."""
-        system = os.statvfs(".")
-        room = 64 * 1024
-        told = os.statvfs_result((*system[:1], 1, 1_000_000, room, room, *system[5:]))
-        self.patch(os, "fstatvfs", lambda file: told)
+        self.no_room_beyond(64 * 1024)
         self.add_lie("x:1", "y:1", size=4 * 1024 * 1024)
         self.assertIn("no room", self.fails())
         self.add("a:1")
         self.fetch = self.make()
         self.assertLess(self.succeeds(), 3.0)
+
+    def test_ever_other_lies(self) -> None:
+        """Who says something else each time is soon asked no more, though it is forgotten."""
+        self.patch(sources, "GROUPS_MAX", 4)
+        self.no_room_beyond(64 * 1024)
+        liars = [self.add(f"x:{port}", Changing(b"", cut(b""))) for port in range(16)]
+        self.add("a:1").pause = 10.0
+        running = self.start()
+        for _ in range(200):
+            self.clock.pump([STEP] * 10)
+        self.assertNoResult(running)
+        self.assertLessEqual(max(holder.polled for holder in liars), CHANGES_MAX + 2)
+        running.cancel()
+        self.failureResultOf(running, CancelledError)
 
     def test_room_taken_by_a_lie(self) -> None:
         """Who finds no room while a lie takes it gets it when that has come to nothing."""
