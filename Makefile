@@ -29,7 +29,8 @@ help:
 	@echo "make setup     only .venv, which the others make by themselves"
 	@echo "make clean     removes .venv and whatever else was made here"
 
-# -P: what was fetched into this folder meanwhile, and is called like a module, is not run.
+# -P, here and below: what was fetched into this folder meanwhile, and is called like a module,
+# is not run.
 demo: $(READY)
 	@$(BIN)/python -P -m tools.demo
 
@@ -49,27 +50,27 @@ simulation: $(READY)
 SECONDS := 600
 
 fuzz: $(READY)
-	@$(BIN)/python -m fuzz --seconds $(SECONDS) $(addprefix --seed ,$(SEED))
+	@$(BIN)/python -P -m fuzz --seconds $(SECONDS) $(addprefix --seed ,$(SEED))
 
 coverage: $(READY)
 	$(BIN)/coverage run -m twisted.trial p2ptwisted
 	$(BIN)/coverage report --skip-covered --show-missing
 
 bench: $(BENCH_READY)
-	@$(BIN)/python -m bench
+	@$(BIN)/python -P -m bench
 
 $(BENCH_READY): $(READY)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@$(BIN)/python -P -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
 # Not a part of the tests: what others find out some day is no change's doing. With --strict, what
 # can't be looked up is a failure; so our own, which is published nowhere, must not be asked about.
 audit: $(AUDIT_READY)
-	@$(BIN)/python -m pip freeze --exclude-editable >.venv/audit.txt
-	@$(BIN)/python -m pip_audit --strict --disable-pip --no-deps --requirement .venv/audit.txt
+	@$(BIN)/python -P -m pip freeze --exclude-editable >.venv/audit.txt
+	@$(BIN)/python -P -m pip_audit --strict --disable-pip --no-deps --requirement .venv/audit.txt
 
 $(AUDIT_READY): $(READY)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[audit]'
+	@$(BIN)/python -P -m pip install --quiet --disable-pip-version-check --editable '.[audit]'
 	@touch $@
 
 setup: $(READY)

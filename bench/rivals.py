@@ -12,7 +12,7 @@ from bench.nginx import nginx
 from bench.processes import BenchError, environment, eventually, see_running, started
 from bench.swarm import POLL, WITHIN, Member
 
-_TORRENT = (sys.executable, "-m", "bench.torrent")
+_TORRENT = (sys.executable, "-P", "-m", "bench.torrent")
 
 
 def libtorrent(folder: Path, holder: Member, nodes: Sequence[Member], file: Path, id: str) -> float:

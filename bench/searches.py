@@ -145,6 +145,6 @@ def _empty_klein(folder: Path, body: bytes) -> Iterator[int]:
     """The yardstick in a process of its own; gives its port."""
     port, file = free_port(), folder / "body"
     file.write_bytes(body)
-    command = [sys.executable, "-m", "bench.empty_klein", str(port), str(file)]
+    command = [sys.executable, "-P", "-m", "bench.empty_klein", str(port), str(file)]
     with running(command, folder / "empty-klein.log", port):
         yield port

@@ -34,6 +34,10 @@ class Unavailable(Exception):
     """It can't be done now, but perhaps in a moment."""
 
 
+class Nonsense(Unavailable):
+    """The other side has answered, with what no sound program says."""
+
+
 class OlderProgram(Unavailable):
     """The other side is the older program, which can't do that (docs/protocol.md)."""
 

@@ -122,8 +122,8 @@ class Holders(Struct, frozen=True):
     id: str
     locations: list[str]
     partial: list[str]
-    name: str | None = None
-    size: int | None = None
+    name: Name | None = None
+    size: Size | None = None
 
 
 class DownloadStatus(Struct, frozen=True):
@@ -157,7 +157,7 @@ class Health(Struct, frozen=True):
 
     name: str
     #: Resources that it shares.
-    resources: int
+    resources: Size
     #: Whether its first scan is still under way.
     scanning: bool
     #: The location of its supernode; null while it has none.

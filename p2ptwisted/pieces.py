@@ -7,7 +7,7 @@ pieces only show early that something is wrong, and who sent it.
 
 import hashlib
 import string
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
@@ -91,10 +91,20 @@ def every_piece(count: int) -> int:
 
 def members(pieces: int) -> Iterator[int]:
     """The pieces in a set, in ascending order."""
-    while pieces:
-        lowest = pieces & -pieces
-        yield lowest.bit_length() - 1
-        pieces ^= lowest
+    # Byte by byte: each operation on the whole takes as long as the whole is large.
+    for at, byte in enumerate(pieces.to_bytes(-(-pieces.bit_length() // 8), "little")):
+        while byte:
+            lowest = byte & -byte
+            yield 8 * at + lowest.bit_length() - 1
+            byte ^= lowest
+
+
+def set_of(numbers: Iterable[int], count: int) -> int:
+    """The set of these, of so many pieces."""
+    bits = bytearray(count // 8 + 1)
+    for number in numbers:
+        bits[number // 8] |= 1 << number % 8
+    return int.from_bytes(bits, "little")
 
 
 def encode_set(pieces: int) -> str:

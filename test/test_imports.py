@@ -20,6 +20,7 @@ from p2ptwisted.node.hash_pool import WORKER, HashPool, IPoolReactor
 from p2ptwisted.support.child_process import start_child
 from p2ptwisted.test.node_fakes import ProcessReactor
 from p2ptwisted.transfer.file_digest import follower
+from tools.run_tests import STEPS
 
 from .daemons import (
     CHECKOUT,
@@ -146,6 +147,20 @@ class ChildTests(TestCase):
         whole = follower(self.reactor)(self.path, self.path.stat(), self.stamp.size)
         whole.grown(self.stamp.size)
         self.assertEqual(await whole.digest(), id_of(b"content"))
+
+
+class CheckoutTests(TestCase):
+    """What a developer starts, in the checkout's folder."""
+
+    def test_isolated(self) -> None:
+        """No module is looked for in that folder first, but by trial."""
+        recipes = (CHECKOUT / "Makefile").read_text().splitlines()
+        commands = [line.split() for line in recipes if "/python " in line and " -m " in line]
+        self.assertGreater(len(commands), 5)
+        commands += [list(step.command) for steps in STEPS.values() for step in steps]
+        for command in commands:
+            if "twisted.trial" not in command:
+                self.assertIn("-P", command)
 
 
 class CommandTests(FetchTestCase):

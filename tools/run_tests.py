@@ -118,7 +118,10 @@ class Step:
 def _tool(read: Callable[[str, str, int], Tally], module: str, *arguments: str) -> Step:
     """A step that is a module of the environment that this program runs in."""
     shown = shlex.join([module.removeprefix("twisted."), *arguments])
-    return Step([sys.executable, "-m", module, *arguments], shown, read)
+    # -P: what else lies in this folder, and is called like a module, is not run. By trial it is: of
+    # two packages called `test`, ours and Python's, it must find ours first.
+    isolated = () if module == "twisted.trial" else ("-P",)
+    return Step([sys.executable, *isolated, "-m", module, *arguments], shown, read)
 
 
 def _bandit(*arguments: str) -> Step:
@@ -127,7 +130,7 @@ def _bandit(*arguments: str) -> Step:
     # Of a string in several lines it warns that an exception is needed for some of them only.
     quiet = "import logging; logging.disable(logging.WARNING)"
     program = f"{quiet}; from bandit.cli.main import main; main()"
-    command = [sys.executable, "-c", program, *arguments]
+    command = [sys.executable, "-P", "-c", program, *arguments]
     return Step(command, shlex.join(["bandit", *arguments]), read_check)
 
 

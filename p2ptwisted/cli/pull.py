@@ -116,7 +116,7 @@ async def target_nodes(
                 "no node is registered: start one (twistd p2p-node)", ExitStatus.NOBODY
             )
         return [(name, location) for location, name in found.items()]
-    locations = [await location_of(reactor, url, "--node") for url in urls]
+    locations = [await group.location_of(url, "--node") for url in urls]
     return [(location, location) for location in dict.fromkeys(locations)]
 
 

@@ -74,6 +74,8 @@ class Session:
         self.settings = settings
         self._reactor = reactor
         self._supernodes: list[str] | None = None
+        #: Those that had no answer, and are asked after the others from then on.
+        self._silent: set[str] = set()
 
     async def supernodes(self) -> list[str]:
         """The supernodes' locations, the one to ask first in front. Raises CommandError."""
@@ -139,6 +141,20 @@ class Session:
             (at, None if nodes is None else [_reachable(node, at) for node in nodes])
             for at, nodes in zip(supernodes, lists, strict=True)
         ]
+
+    async def listed(self) -> list[tuple[str, list[NodeInfo]]]:
+        """
+        The same, of those that answer; what is missing is told.
+
+        Raises Problem where none answers: then nobody knows who is there.
+        """
+        lists = await self.nodes()
+        if all(nodes is None for _, nodes in lists):
+            raise await self._silence()
+        for at, nodes in lists:
+            if nodes is None:
+                tell(f"supernode {at} doesn't answer, so its nodes are missing")
+        return [(at, nodes) for at, nodes in lists if nodes is not None]
 
     async def holders(self, id: str, here: bool = False) -> Holders:
         """All holders of a resource. Raises Unavailable where no supernode can say."""
@@ -207,6 +223,11 @@ class Session:
                         f"supernode {supernode} is the older program's and knows no names: give "
                         "its id"
                     )
+                elif finds is None:
+                    advice = (
+                        f"but supernode {supernode} doesn't answer, and may know it: p2p status "
+                        "tells more"
+                    )
         return f"nobody has {what}: {advice}"
 
     async def _find_by_name(self, part: str) -> list[FoundResource]:
@@ -220,6 +241,12 @@ class Session:
         for holding in (one for answer in answers for one in answer or ()):
             _merge(matches, holding, part)
         return sorted(matches.values(), key=lambda one: (one.name or "", one.id))
+
+    async def _silence(self) -> Problem:
+        return Problem(
+            f"none of {', '.join(await self.supernodes())} answers: p2p status tells more",
+            ExitStatus.NOBODY,
+        )
 
     async def _ask_all(
         self, ask: Callable[[str], Coroutine[Deferred[Any], Any, _T]]
@@ -269,7 +296,7 @@ def distinct_supernodes(supernodes: Sequence[str]) -> list[str]:
     for location in sorted(supernodes, key=is_loopback):
         host, port = parse_location(location)
         each.setdefault(f"here:{port}" if is_own(host) else location, location)
-    return list(each.values())
+    return in_turns(each.values(), LOCATIONS_MAX)
 
 
 def _reachable(node: NodeInfo, supernode: str) -> NodeInfo:

@@ -52,7 +52,7 @@ async def share(
 ) -> ExitStatus:
     """Put these files into the node's folder, and wait until its supernode lists them all."""
     files = list(_files(paths))
-    location = await location_of(reactor, node_url, "--node")
+    location = await group.location_of(node_url, "--node")
     try:
         health = await session.client.health(location)
     except OlderProgram:
@@ -171,6 +171,9 @@ async def _put_file(
                 cooperator, SourceFile(top / source.name, source.name, top), digest.hexdigest()
             )
         size = os.fstat(file.fileno()).st_size
+        if not is_new:
+            there = Source(top / source.name, source.name, top)
+            await _same(cooperator, there, digest.hexdigest(), size)
     return SharedFile(digest.hexdigest(), source.name, str(destination), size)
 
 

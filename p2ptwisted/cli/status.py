@@ -105,11 +105,12 @@ async def _look(session: Session, node: NodeInfo, supernode: str) -> NodeState:
 def problems(state: GroupState) -> list[str]:
     """A line for each thing that is wrong, with what to do."""
     found = [
-        f"supernode {one.location} answers datagrams but not HTTP: is its port open to this host?"
+        f"supernode {one.location} answers datagrams but not HTTP: is its port open to this host, "
+        "or does the group speak TLS (--ca-file)?"
         for one in state.supernodes
         if one.nodes is None
     ]
-    if not state.nodes:
+    if not found and not state.nodes:
         found.append("no node is registered: start one (twistd p2p-node)")
     for node in state.nodes:
         if node.error is not None:

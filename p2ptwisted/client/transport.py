@@ -37,7 +37,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
-from p2ptwisted.errors import Unavailable
+from p2ptwisted.errors import Nonsense, Unavailable
 from p2ptwisted.model import UNREADABLE
 from p2ptwisted.security.http_signatures import HttpSignatures
 from p2ptwisted.security.tls import TrustedAuthority
@@ -159,7 +159,7 @@ class _BodyCollector(Protocol):
         self._read.extend(data)
         if len(self._read) > self._limit:
             self.transport.loseConnection()
-            self._end(Failure(Unavailable(f"an answer of more than {self._limit} bytes")))
+            self._end(Failure(Nonsense(f"an answer of more than {self._limit} bytes")))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         # PotentialDataLoss: an answer without a length, ended by closing.

@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 from msgspec import Struct
@@ -61,11 +62,18 @@ def hash_file(folder: Path, name: str, stamp: FileStamp) -> Digests:
             if not left:
                 pieces += piece.digest()
                 piece, left = hashlib.sha256(), length
+            # Of one that was removed there may be so much left that it would take days.
+            _check_unchanged(file, name, signature)
         if left < length:
             pieces += piece.digest()
         if not is_unchanged(file, stamp):
             raise FileNotFoundError(errno.ENOENT, "changed while it was hashed", name)
     return Digests(file_digest.hexdigest(), bytes(pieces))
+
+
+def _check_unchanged(file: BinaryIO, name: str, signature: FileStamp) -> None:
+    if not is_unchanged(file, signature):
+        raise FileNotFoundError(errno.ENOENT, "changed while it was hashed", name)
 
 
 def main(arguments: Sequence[str]) -> None:

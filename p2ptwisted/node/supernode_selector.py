@@ -7,7 +7,7 @@ from random import Random
 from twisted.internet.defer import succeed
 
 from p2ptwisted.errors import Unavailable
-from p2ptwisted.support.round_robin import in_turns
+from p2ptwisted.support.round_robin import alternating, host_of, in_turns
 
 #: Discovered supernodes that are tried: one that doesn't answer costs seconds.
 TRIED_MAX = 32
@@ -50,10 +50,17 @@ class SupernodeSelector:
     async def discovered(self) -> list[Candidate]:
         """Those found by multicast, in random order, so that nodes spread over them."""
         try:
-            supernodes = in_turns(await self._discover(), TRIED_MAX)
+            found = in_turns(await self._discover(), TRIED_MAX)
         except Unavailable:
             return []
-        self._random.shuffle(supernodes)
+        self._random.shuffle(found)
+        by_address: dict[str, list[str]] = {}
+        for supernode in found:
+            by_address.setdefault(host_of(supernode), []).append(supernode)
+        lists = list(by_address.values())
+        # The order that they have by now is that of how many they are.
+        self._random.shuffle(lists)
+        supernodes = alternating(lists)
         return [(self._turn - 1, partial(succeed, supernode)) for supernode in supernodes]
 
     def taken(self, turn: int) -> None:

@@ -62,7 +62,7 @@ class NamedSupernode:
         return locations
 
     async def _ask(self, id: str) -> Sequence[str]:
-        location = await self._resolved()
+        self._location = location = await self._resolved()
         found = await self._client.holders(location, id, here=True)
         return [location] if id == SUPERNODE_ID else found.locations
 

@@ -155,6 +155,8 @@ def _through_link(root: int, folder: int, name: str) -> int:
         root_path, target_path = os.readlink(_proc_path(root)), os.readlink(_proc_path(target))
         if not f"{target_path}/".startswith(f"{root_path.rstrip('/')}/"):
             raise LeadsOut(errno.ENOENT, "a link leads out of the folder", name)
+        if "/." in place[len(home) :]:
+            _check_owner(looked, folder, name)
     except OSError:
         os.close(target)
         raise

@@ -16,6 +16,7 @@ from p2ptwisted.pieces import (
     every_piece,
     members,
     piece_size,
+    set_of,
 )
 
 GIB = 1024 * MIB
@@ -122,6 +123,12 @@ class SetTests(SynchronousTestCase):
     def test_members(self, numbers: set[int]) -> None:
         """A set tells its members in ascending order."""
         self.assertEqual(list(members(sum(1 << n for n in numbers))), sorted(numbers))
+
+    @settings(deadline=None)
+    @given(st.sets(st.integers(0, 2000)))
+    def test_set_of(self, numbers: set[int]) -> None:
+        """A set is made of its members, in whatever order they come."""
+        self.assertEqual(list(members(set_of(numbers, 2001))), sorted(numbers))
 
     def test_every_piece(self) -> None:
         """All pieces of a number of them."""

@@ -62,7 +62,8 @@ class FakeHolder:
         self.trickles: float | None = None
         #: Seconds that each answer takes.
         self.pause = PAUSE
-        #: How often it was asked what it has, and which sets of pieces were wanted of it.
+        #: How often it was called, asked what it has, and which sets of pieces were wanted of it.
+        self.reached = 0
         self.polled = 0
         self.wanted: list[int] = []
 
@@ -118,6 +119,7 @@ class SwarmClient(Client):
         if location not in self.peers:
             raise Unavailable(f"{location} can't be reached")
         holder = self.peers[location]
+        holder.reached += 1
         if holder.refusal is not None:
             raise holder.refusal
         return holder

@@ -151,7 +151,8 @@ class PiecePicker:
             first = 0  # In order, so that it can be hashed as it comes.
         else:
             first = self._random.randrange(len(choice))
-        return sum(1 << choice[(first + n) % len(choice)] for n in range(count))
+        own = (choice[(first + n) % len(choice)] for n in range(count))
+        return set_of(own, self._pieces.count)
 
     def _late(self, neighbor: Neighbor, useful: int, now: float) -> int:
         """Of what others have in hand, the piece that would be here sooner from this neighbor."""

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from p2ptwisted.client.api import Client
 from p2ptwisted.client.transport import Refused
-from p2ptwisted.errors import Unavailable
+from p2ptwisted.errors import Nonsense, Unavailable
 from p2ptwisted.model import Holders
 from p2ptwisted.pieces import Pieces, every_piece
 from p2ptwisted.support.round_robin import host_of, in_turns, share_of
@@ -35,8 +35,8 @@ ASKING_AT_ONCE = 4
 #: Versions of the pieces that are remembered at once; each can have 4 MiB of digests.
 GROUPS_MAX = 16
 
-#: How often one holder may say something else of the pieces than before: a node that has a part
-#: may once have been wrong itself.
+#: How often one holder may say something else of the pieces than before, or nonsense: a node that
+#: has a part may once have been wrong itself.
 CHANGES_MAX = 3
 
 WRONG_DIGESTS = "its piece digests are not this resource's"
@@ -195,6 +195,9 @@ class Swarm:
             # Why a holder is distrusted stays.
             if location not in self._distrusted:
                 self.troubles[location] = str(error)
+                if isinstance(error, Nonsense):
+                    # Of megabytes, perhaps: not with each look-up for ever.
+                    self._change(location, str(error))
             return
         finally:
             semaphore.release()
@@ -213,9 +216,12 @@ class Swarm:
             return
         if before is not None:
             del before.has[location]
-            self._changes[location] += 1
-            if self._changes[location] > CHANGES_MAX:
-                self.distrust(location, "it says something else of the pieces each time")
+        said = hash(pieces)
+        if self._said.setdefault(location, said) != said:
+            # Also where what it said before was forgotten.
+            self._said[location] = said
+            self._change(location, "it says something else of the pieces each time")
+            if location in self._liars:
                 return
         for group in self._groups:
             if group.pieces == pieces:
@@ -223,6 +229,12 @@ class Swarm:
                 return
         self._groups.append(HolderGroup(pieces, {location: has}))
         self._keep_to_bound()
+
+    def _change(self, location: str, reason: str) -> None:
+        """It says something else, or nothing that makes sense: a few times is enough."""
+        self._changes[location] += 1
+        if self._changes[location] > CHANGES_MAX:
+            self.distrust(location, reason)
 
     def _keep_to_bound(self) -> None:
         """Forget the group that the fewest vouch for, where there are too many."""

@@ -4,8 +4,10 @@ In slices, because a search may have to read every row.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
-from p2ptwisted.supernode.registry.schema import SPARE, Key, key_of
+from p2ptwisted.supernode.registry.schema import SPARE, Key, key_of, range_of
+from p2ptwisted.support.round_robin import SHARE_PARTS, host_of
 from p2ptwisted.support.sqlite import Database
 
 #: Ids found by one search.
@@ -42,7 +44,7 @@ def find(
         if ids is not None:
             conditions.append(f"h.id IN ({','.join('?' * len(ids))})")
             values.extend(map(key_of, ids))
-        rows = _named(database, file_name, " AND ".join(conditions), values)
+        rows = _named(database, file_name, " AND ".join(conditions), values, shares)
     elif ids is not None:
         rows = _among(database, ids, " AND ".join(conditions), values)
     else:
@@ -55,7 +57,42 @@ def find(
         yield
 
 
-_Rows = Iterator[list[tuple[Key, int]]]
+class _Shares:
+    """Whose the ids are that were found."""
+
+    def __init__(self, found: Found) -> None:
+        self._found = found
+        self._keys: dict[str, list[Key]] = {}
+        #: The addresses that have more than their share; there are few of them.
+        self.crowding: set[str] = set()
+
+    @property
+    def unwanted(self) -> set[str]:
+        """The addresses of which nothing more can be taken."""
+        return self.crowding if len(self._found) >= FOUND_MAX else set()
+
+    def add(self, key: Key, holding: int, location: str) -> None:
+        """One more, where there is room, or an address that has to give way."""
+        if key in self._found:
+            return
+        host = host_of(location)
+        if host in self.unwanted or (len(self._found) >= FOUND_MAX and not self._make_room()):
+            return
+        self._found[key] = holding
+        keys = self._keys.setdefault(host, [])
+        keys.append(key)
+        if len(keys) > FOUND_SHARE:
+            self.crowding.add(host)
+
+    def _make_room(self) -> bool:
+        """Leave out the last of the address that has the most; False where all have a share."""
+        if not self.crowding:
+            return False
+        host = max(self.crowding, key=lambda one: len(self._keys[one]))
+        del self._found[self._keys[host].pop()]
+        if len(self._keys[host]) <= FOUND_SHARE:
+            self.crowding.remove(host)
+        return True
 
 
 def _named(database: Database, part: str, conditions: str, values: Sequence[Key]) -> _Rows:
@@ -79,11 +116,14 @@ def _named(database: Database, part: str, conditions: str, values: Sequence[Key]
         if first is None:
             return
         last = first + size - 1
+        ranges = [range_of(host) for host in shares.unwanted]
+        more += size if ranges else 0
+        others = " AND NOT (n.location > ? AND n.location < ?)" * len(ranges)
         rows = database.rows(
-            f"SELECT h.id, h.holding FROM {source} CROSS JOIN nodes n USING (node) "
-            f"WHERE {row} BETWEEN ? AND ? AND {matches} AND {conditions} "
+            f"SELECT h.id, h.holding, n.location FROM {source} CROSS JOIN nodes n USING (node) "
+            f"WHERE {row} BETWEEN ? AND ? AND {matches} AND {conditions}{others} "
             f"ORDER BY {row} LIMIT {FOUND_MAX}",  # nosec B608  # all of it is written above
-            [first, last, part, *values],
+            [first, last, part, *values, *chain.from_iterable(ranges)],
         )
         if len(rows) == FOUND_MAX:
             last = rows[-1][1]
@@ -94,7 +134,7 @@ def _among(database: Database, ids: Sequence[str], conditions: str, values: Sequ
     """Returns a matching row for each of `ids`."""
     for id in ids:
         yield database.rows(
-            "SELECT h.id, h.holding FROM holdings h CROSS JOIN nodes n USING (node) "
+            "SELECT h.id, h.holding, n.location FROM holdings h CROSS JOIN nodes n USING (node) "
             f"WHERE h.id = ? AND {conditions} LIMIT 1",  # nosec B608  # they hold no value
             [key_of(id), *values],
         )
@@ -106,10 +146,14 @@ def _of_nodes(database: Database, name: str | None) -> _Rows:
         "SELECT node FROM nodes WHERE location IS NOT NULL AND name = coalesce(?, name)", (name,)
     ):
         last = 0
-        while rows := database.rows(
-            "SELECT id, holding, partial FROM holdings "
-            "WHERE node = ? AND holding > ? ORDER BY holding LIMIT ?",
-            (node, last, SCAN_SLICE),
+        while host_of(location) not in shares.unwanted and (
+            rows := database.rows(
+                "SELECT id, holding, partial FROM holdings "
+                "WHERE node = ? AND holding > ? ORDER BY holding LIMIT ?",
+                (node, last, SCAN_SLICE),
+            )
         ):
             last = rows[-1][1]
-            yield [(key, holding) for key, holding, partial in rows if not partial % SPARE]
+            yield [
+                (key, holding, location) for key, holding, partial in rows if not partial % SPARE
+            ]

@@ -70,6 +70,12 @@ def id_of(key: Key) -> str:
     return key.hex() if isinstance(key, bytes) else key
 
 
+def range_of(host: str) -> tuple[str, str]:
+    """What all locations at that address lie between."""
+    # A colon comes after all digits, and before a semicolon.
+    return f"{host}:", f"{host};"
+
+
 def merge_names(database: Database) -> None:
     """Merge a few pages of the name index, so that its segments stay few."""
     database.change("INSERT INTO names (names, rank) VALUES ('merge', ?)", (MERGE_PAGES,))

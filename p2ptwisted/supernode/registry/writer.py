@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from p2ptwisted.errors import InvalidInput, Unavailable
 from p2ptwisted.model import SUPERNODE_ID, NodeInfo, ResourceInfo, parse_id
-from p2ptwisted.supernode.registry.schema import SPARE, Key, key_of, merge_names
+from p2ptwisted.supernode.registry.schema import SPARE, Key, key_of, merge_names, range_of
 from p2ptwisted.support.round_robin import SHARE_MAX, host_of
 from p2ptwisted.support.sqlite import Database
 
@@ -145,7 +145,7 @@ class RegistryWriter:
         host = host_of(location)
         ((here, held),) = self._db.rows(
             "SELECT count(*), total(held) FROM nodes WHERE location > ? AND location < ?",
-            _range_of(host),
+            range_of(host),
         )
         if here + nodes > ADDRESS_NODES_MAX:
             raise Unavailable(f"{host} has {here} nodes here, and may have no more")
@@ -157,7 +157,7 @@ class RegistryWriter:
         ((older,),) = self._db.rows(
             "SELECT count(*) FROM (SELECT 1 FROM nodes "
             "WHERE location > ? AND location < ? AND node < ? LIMIT ?)",
-            (*_range_of(host_of(location)), row, SHARE_MAX),
+            (*range_of(host_of(location)), row, SHARE_MAX),
         )
         is_spare: bool = older >= SHARE_MAX
         self.has_spare = self.has_spare or is_spare

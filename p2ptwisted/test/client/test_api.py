@@ -17,6 +17,8 @@ from p2ptwisted.client.api import make_client
 from p2ptwisted.client.body_receiver import ContentSink
 from p2ptwisted.client.supernode_client import (
     LOCATIONS_MAX,
+    LOOKED_AT,
+    NODES_MAX,
     REGISTER_TIMEOUT,
     REGISTER_TIMEOUT_EACH,
 )
@@ -30,8 +32,9 @@ from p2ptwisted.client.transport import (
     NumericEndpoints,
     Refused,
 )
-from p2ptwisted.errors import OlderProgram, Unavailable
+from p2ptwisted.errors import Nonsense, OlderProgram, Unavailable
 from p2ptwisted.model import (
+    NAME_MAX,
     SUPERNODE_ID,
     HeldFile,
     Holders,
@@ -42,6 +45,7 @@ from p2ptwisted.model import (
 )
 from p2ptwisted.pieces import Pieces
 from p2ptwisted.support.escaping import SHOWN_MAX
+from p2ptwisted.support.locations import Location, parse_location
 from p2ptwisted.support.round_robin import share_of
 from p2ptwisted.test.node_fakes import Peer, producers_on, work
 
@@ -593,7 +597,7 @@ class BadAnswerTests(ClientCase):
             found = self.call(self.client.search(SUPERNODE, [ID]))
             self.accept().answer("200 OK", body, "Connection: close")
             failure = self.failureResultOf(found)
-            self.assertIs(failure.type, Unavailable, msg=f"{body[:60]!r} {failure.value!r}")
+            self.assertIs(failure.type, Nonsense, msg=f"{body[:60]!r} {failure.value!r}")
             self.assertIn("can't be understood", str(failure.value))
 
     def test_no_answer_is_no_no(self) -> None:
@@ -803,6 +807,57 @@ class PiecesTests(ClientCase):
         for told in (holders.locations, holders.partial):
             self.assertEqual(told[:2], [ports[0], NODE])
             self.assertEqual(len(told), share_of(LOCATIONS_MAX) + 1)
+
+    def test_endless_holders(self) -> None:
+        """Of far too many locations most are not even looked at, for each takes its time."""
+        parsed: list[str] = []
+
+        def parse(location: str) -> Location:
+            parsed.append(location)
+            return parse_location(location)
+
+        self.patch(client, "parse_location", parse)
+        ports = [f"10.0.0.9:{port}" for port in range(1, 20_001)]
+        found = [{"id": ID, "file": {"location": NODE, "locations": ports}}] * 3
+        nodes = [{"name": "x", "location": port} for port in ports]
+        for call, data, most in (
+            (
+                self.client.holders(SUPERNODE, ID),
+                {"id": ID, "locations": ports, "partial": []},
+                LOOKED_AT,
+            ),
+            (self.client.search(SUPERNODE, [ID]), found, FOUND_LOCATIONS_MAX),
+            (self.client.search(SUPERNODE, [ID]), [found[0]] * 9, FOUND_LOCATIONS_MAX),
+            (self.client.nodes(SUPERNODE), nodes, NODES_MAX),
+        ):
+            parsed.clear()
+            asked = self.call(call)
+            body = json.dumps({"data": data}).encode()
+            self.accept().answer("200 OK", body, "Connection: close")
+            self.assertTrue(self.successResultOf(asked))
+            # And the supernode's own, each time that its word is weighed.
+            self.assertLessEqual(sum(one != SUPERNODE for one in parsed), most)
+
+    def test_absurd_numbers_and_names(self) -> None:
+        """A size that no file has, or a name without end, is no answer that can be understood."""
+        huge, long = 10**400, "x" * (NAME_MAX + 1)
+        file = {"location": NODE, "locations": [NODE]}
+        calls = (
+            (self.client.holders, (SUPERNODE, ID), {"id": ID, "locations": [], "partial": []}),
+            (self.client.fetch_status, (NODE, ID), {"id": ID, "state": "running"}),
+            (self.client.search, (SUPERNODE, [ID]), file),
+        )
+        for bad in ({"size": huge}, {"size": -1}, {"name": long}, {"here": huge}):
+            for method, arguments, good in calls:
+                if "here" in bad and "state" not in good:
+                    continue
+                data: object = {**good, **bad}
+                if good is file:
+                    data = [{"id": ID, "file": data}]
+                asked = self.call(method(*arguments))
+                body = json.dumps({"data": data}).encode()
+                self.accept().answer("200 OK", body, "Connection: close")
+                self.unavailable(asked)
 
     def test_bad_holdings(self) -> None:
         """So it is of what searches find; what nobody has then is not found."""

@@ -109,6 +109,24 @@ class HashFileTests(HashingCase):
         )
         self.assertEqual(error.errno, errno.ENOENT)
 
+    def test_removed_while_hashed(self) -> None:
+        """One that is removed is not read to its end, however far that is: others wait."""
+        signature = self.put(b"a" * 5 * BLOCK)
+        read: list[int] = []
+
+        class Removing(io.FileIO):
+            def read(one, size: int | None = -1) -> bytes:
+                self.path.unlink(missing_ok=True)
+                read.append(1)
+                return super().read(size)
+
+        def open_it(folder: Path, name: str, signature: FileStamp) -> io.FileIO:
+            return Removing(folder / name)
+
+        self.patch(hashing, "open_unchanged", open_it)
+        self.assertRaises(FileNotFoundError, hash_file, self.path.parent, self.path.name, signature)
+        self.assertEqual(len(read), 1)
+
     def test_not_readable(self) -> None:
         """A folder, say, in the file's place is an OSError."""
         stamp = self.put(b"")

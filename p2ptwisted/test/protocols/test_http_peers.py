@@ -2,6 +2,7 @@
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -135,12 +136,14 @@ class WithPeersTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(search), (ONE,))
 
     def test_slow_peer(self) -> None:
-        """A peer that hangs holds up a search for a second and no more."""
+        """A peer that hangs holds up a search for a second and no more, and is named in the log."""
         search = self.overlay.search("x")
         self.multicast.answer.callback(())
         self.client.answers[ONE].callback(holders())
         self.clock.advance(ANSWER_TIMEOUT)
         self.assertEqual(self.successResultOf(search), ())
+        told = f"A --peer can't be asked: {TWO}: no answer in time; trying on"
+        self.assertEqual([formatEvent(event) for event in events], [told])
 
     def test_dead_peer_rests(self) -> None:
         """A peer that can't be asked is left alone for a while, then asked again."""

@@ -409,6 +409,16 @@ class UntaggedTests(SearchesTestCase):
             self.searches.not_found(NotFoundReply(f"p{number}", "a"))
         self.assertEqual(len(search.denied), 2)
 
+    def test_late_noes(self) -> None:
+        """Noes to what ended long ago are not remembered, whatever else is searched for or not."""
+        search = self.begin("a")
+        self.searches.end(search, 0.0)
+        for number in range(5):
+            message = NotFoundReply(f"p{number}", "a")
+            self.searches.heard(message, 2.0)
+            self.searches.not_found(message)
+        self.assertEqual(search.denied, set())
+
 
 class MissesTests(SearchesTestCase):
     """The memory of what nobody has."""

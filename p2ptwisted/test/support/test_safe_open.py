@@ -2,6 +2,8 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -79,6 +81,29 @@ class OpenBeneathTests(BeneathCase):
             self.assertRaises(LeadsOut, self.read, name)
         self.assertRaises(LeadsOut, self.read, "../private/file")
         self.assertRaises(LeadsOut, self.read, "sub/../../private/file")
+
+    def test_links_to_what_is_hidden(self) -> None:
+        """A link to a hidden file is followed where it is the file's owner's, ours or root's."""
+        (self.folder / ".hidden").mkdir()
+        (self.folder / ".hidden" / "file").write_bytes(b"hidden")
+        self.link("link", ".hidden/file")
+        self.link("folder", ".hidden")
+        owner, ours, stranger = self.outside.stat().st_uid, 65533, 65534
+        self.patch(os, "geteuid", lambda: ours)
+        stat, makers = os.stat, [stranger]
+
+        def of_link(path: Any, dir_fd: int | None = None, follow_symlinks: bool = True) -> Any:
+            if dir_fd is None:
+                return stat(path, follow_symlinks=follow_symlinks)
+            return SimpleNamespace(st_uid=makers[-1])
+
+        self.patch(os, "stat", of_link)
+        self.assertRaises(FileNotFoundError, self.read, "link")
+        self.assertRaises(FileNotFoundError, self.read, "folder/file")
+        for maker in (owner, ours, 0):
+            makers.append(maker)
+            self.assertEqual(self.read("link"), b"hidden")
+            self.assertEqual(self.read("folder/file"), b"hidden")
 
     def test_swapped_while_it_is_judged(self) -> None:
         """What is opened is what was judged, though the link leads elsewhere a moment later."""

@@ -2,6 +2,7 @@
 
 import os
 from errno import ENOSPC
+from itertools import count
 from pathlib import Path
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -12,6 +13,7 @@ from p2ptwisted import pieces
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.model import Holders
+from p2ptwisted.pieces import Pieces
 from p2ptwisted.test.node_fakes import one_by_one, open_descriptors
 from p2ptwisted.test.transfer_fakes import (
     LENGTH,
@@ -494,6 +496,12 @@ class LyingTests(DownloadCase):
         self.patch(os, "posix_fallocate", reserved)
         return sizes
 
+    def no_room_beyond(self, room: int) -> None:
+        """The disk has so many bytes left."""
+        system = os.statvfs(".")
+        told = os.statvfs_result((*system[:1], 1, 1_000_000, room, room, *system[5:]))
+        self.patch(os, "fstatvfs", lambda file: told)
+
     def test_room_of_a_lie(self) -> None:
         """While holders disagree about the size, nobody takes the room for all of it."""
         reserved = self.reserved()
@@ -524,15 +532,26 @@ class LyingTests(DownloadCase):
 
     def test_no_room_for_a_lie(self) -> None:
         """A size for which there is no room fails that version only."""
-        system = os.statvfs(".")
-        room = 64 * 1024
-        told = os.statvfs_result((*system[:1], 1, 1_000_000, room, room, *system[5:]))
-        self.patch(os, "fstatvfs", lambda file: told)
+        self.no_room_beyond(64 * 1024)
         self.add_lie("x:1", "y:1", size=4 * 1024 * 1024)
         self.assertIn("no room", self.fails())
         self.add("a:1")
         self.download = self.make()
         self.assertLess(self.succeeds(), 3.0)
+
+    def test_ever_other_lies(self) -> None:
+        """Who says something else each time is soon asked no more, though it is forgotten."""
+        self.patch(sources, "GROUPS_MAX", 4)
+        self.no_room_beyond(64 * 1024)
+        liars = [self.add(f"x:{port}", Changing(b"", cut(b""))) for port in range(16)]
+        self.add("a:1").pause = 10.0
+        running = self.start()
+        for _ in range(200):
+            self.clock.pump([STEP] * 10)
+        self.assertNoResult(running)
+        self.assertLessEqual(max(holder.polled for holder in liars), CHANGES_MAX + 2)
+        running.cancel()
+        self.failureResultOf(running, CancelledError)
 
     def test_room_taken_by_a_lie(self) -> None:
         """Who finds no room while a lie takes it gets it when that has come to nothing."""

@@ -542,6 +542,20 @@ class TroubleTests(PartTestCase):
         self.assertIn(f"{self.destination} was replaced by another file", str(error))
         self.assertIs(part.placed, None)
 
+    def test_folder_in_place_of_the_journal(self) -> None:
+        """What can't be tidied up is left, and neither fails a fetch nor keeps anything open."""
+        before = open_descriptors()
+        for end in (PartFile.finish, PartFile.discard):
+            part = self.part()
+            self.receive(part, *range(PIECES.count))
+            self.journal.unlink()
+            self.journal.mkdir()
+            end(part)
+            self.assertEqual(open_descriptors(), before)
+            self.assertEqual(self.files() - {"file"}, {self.journal.name})
+            self.journal.rmdir()
+        self.assertEqual(self.destination.read_bytes(), CONTENT)
+
     def test_placed(self) -> None:
         """Once it is in its place, it tells its status there."""
         part = self.part()

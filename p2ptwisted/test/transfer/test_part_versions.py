@@ -137,6 +137,19 @@ class PartsTests(SynchronousTestCase):
         self.receive(1)
         self.assertRaises(NoRoom, self.parts.of, VERSIONS[2])
 
+    def test_folder_in_place_of_a_journal(self) -> None:
+        """One that others have put there keeps nothing from being finished, and stays."""
+        for version in (0, 1):
+            self.receive(version, 0)
+        self.parts.close()
+        journal = self.folder / ".file.1.journal"
+        journal.unlink()
+        journal.mkdir()
+        self.parts = self.make()
+        self.parts.finish(self.receive(0, *range(8)), overwrite=False)
+        self.parts.close()
+        self.assertEqual(self.files(), {"file", journal.name})
+
     def test_in_use(self) -> None:
         """What another program is at is neither taken nor removed."""
         self.receive(1, 1)

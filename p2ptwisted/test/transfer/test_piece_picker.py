@@ -1,6 +1,7 @@
 """Tests of `p2ptwisted.transfer.piece_picker`, rule by rule."""
 
 from random import Random
+from time import process_time
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -59,6 +60,19 @@ class PiecePickerTests(SynchronousTestCase):
         picker.verified(neighbor, 2)
         self.assertTrue(picker.done)
         self.assertEqual(neighbor.received, MIB + 5)
+
+    def test_a_huge_resource(self) -> None:
+        """Whoever tells of 2 TiB, in 120,000 pieces, keeps nobody busy by that alone."""
+        pieces = Pieces(120_000 * 16 * MIB, b"")
+        began = process_time()
+        for have in (0, 1, 2):
+            plan = PiecePicker(pieces, have)
+            self.assertGreater(plan.bytes_missing, pieces.size - 17 * MIB)
+            for location in ("a", "b"):
+                source = plan.offer(location, every_piece(pieces.count))
+            self.assertEqual(plan.wanted(source, 0.0).bit_count(), 60_000)
+        # With time in proportion to the square of the pieces it is 4 s, and else 0.1 s.
+        self.assertLess(process_time() - began, 2.0)
 
     def test_nothing_missing(self) -> None:
         """An empty resource is done at once, and so is one that is here."""

@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted import pieces
 from p2ptwisted.client.transport import Refused
-from p2ptwisted.errors import Unavailable
+from p2ptwisted.errors import Nonsense, Unavailable
 from p2ptwisted.model import Holders
 from p2ptwisted.support.round_robin import share_of
 from p2ptwisted.test.transfer_fakes import LENGTH, PAUSE, FakeHolder, SwarmClient, cut, id_of
@@ -276,6 +276,18 @@ class SourcesTests(SynchronousTestCase):
             self.clock.advance(PAUSE)
         self.assertIsNone(self.best())
         self.assertEqual(self.client.peers["liar:1"].polled, CHANGES_MAX + 2)
+
+    def test_nonsense(self) -> None:
+        """Who answers with nonsense again and again is asked no more; who is busy is."""
+        self.add("x:1")
+        self.add("a:1")
+        self.swarm.peers["x:1"].refusal = Nonsense("an answer of more than 8388608 bytes")
+        self.swarm.peers["a:1"].refusal = Unavailable("no answer in time")
+        for _ in range(10):
+            self.look_up()
+        asked = [self.swarm.peers[location].reached for location in ("x:1", "a:1")]
+        self.assertEqual(asked, [CHANGES_MAX + 1, 10])
+        self.assertIn("more than", self.sources.troubles["x:1"])
 
     def test_stop(self) -> None:
         """Stopped, it leaves no request and no timer."""

@@ -632,6 +632,29 @@ class SearchTests(RegistryTestCase):
         self.assertEqual(len(self.find(".")), 3)
         self.assertEqual(len(self.find(node_name=A.name)), 3)
 
+    def test_crowded(self) -> None:
+        """An address that has too much of a name, or of a node's name, hides nobody else's."""
+        self.patch(finding, "FOUND_MAX", 8)
+        self.patch(finding, "FOUND_SHARE", 2)
+        self.patch(finding, "INDEX_SLICE", 3)
+        self.patch(finding, "SCAN_SLICE", 3)
+        many = [[ResourceInfo(f"c{port}{n}", "some.iso") for n in range(20)] for port in (1, 2)]
+        for port, resources in enumerate(many):
+            self.register(NodeInfo("same", f"10.0.0.3:{port + 1}"), *resources)
+        self.register(
+            NodeInfo("same", D.location), *(ResourceInfo(f"d{n}", "some.iso") for n in range(3))
+        )
+        for found in (self.find("some"), self.find("so"), self.find(node_name="same")):
+            self.assertEqual(len(found), 8)
+            honest = {one.id for one in found if one.file.location == D.location}
+            self.assertEqual(honest, {"d0", "d1", "d2"})
+        self.registry.remove(D.location)
+        self.assertEqual(len(self.find("some")), 8)
+        self.register(NodeInfo("same", D.location), ResourceInfo("d0", "some.iso"))
+        # It isn't looked for among everything that there is.
+        self.patch(finding, "OTHERS_MAX", 9)
+        self.assertNotIn("d0", {one.id for one in self.find("some")})
+
     def test_short_parts_in_slices(self) -> None:
         """Names that are looked for without the index are read in slices, to the last."""
         self.patch(name_search, "SCAN_SLICE", 1)
