@@ -35,7 +35,7 @@ class Unavailable(Exception):
 
 
 class Nonsense(Unavailable):
-    """The other side has answered, with what no sound program says."""
+    """The other side's answer is not one that a correct program gives."""
 
 
 class OlderProgram(Unavailable):

@@ -132,10 +132,10 @@ class DownloadStatus(Struct, frozen=True):
     id: str
     #: waiting, running, done, failed or cancelled.
     state: str
-    name: str | None = None
+    name: Name | None = None
     #: Bytes of the resource, and those that are here.
-    size: int | None = None
-    here: int | None = None
+    size: Size | None = None
+    here: Size | None = None
     #: Bytes a second, and seconds left.
     rate: float | None = None
     seconds_left: float | None = None

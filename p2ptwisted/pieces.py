@@ -91,7 +91,7 @@ def every_piece(count: int) -> int:
 
 def members(pieces: int) -> Iterator[int]:
     """The pieces in a set, in ascending order."""
-    # Byte by byte: each operation on the whole takes as long as the whole is large.
+    # Byte by byte: an operation on the whole integer takes time in proportion to its size.
     for at, byte in enumerate(pieces.to_bytes(-(-pieces.bit_length() // 8), "little")):
         while byte:
             lowest = byte & -byte
@@ -100,7 +100,7 @@ def members(pieces: int) -> Iterator[int]:
 
 
 def set_of(numbers: Iterable[int], count: int) -> int:
-    """The set of these, of so many pieces."""
+    """The set of the pieces with these numbers, of `count` pieces."""
     bits = bytearray(count // 8 + 1)
     for number in numbers:
         bits[number // 8] |= 1 << number % 8

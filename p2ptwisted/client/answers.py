@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from p2ptwisted.errors import InvalidInput, Unavailable
+from p2ptwisted.errors import InvalidInput, Nonsense
 from p2ptwisted.model import UNREADABLE
 from p2ptwisted.support.escaping import shown
 from p2ptwisted.support.locations import parse_location
@@ -27,11 +27,11 @@ class _Data(msgspec.Struct):
 
 
 def decode_answer(answer: bytes, kind: type[_T]) -> _T:
-    """Return the data of an answer; raises Unavailable where it is not of that type."""
+    """Return the data of an answer; raises Nonsense where it is not of that type."""
     try:
         return msgspec.json.decode(msgspec.json.decode(answer, type=_Data).data, type=kind)
     except UNREADABLE as error:
-        raise Unavailable(f"an answer that can't be understood: {shown(str(error))}") from None
+        raise Nonsense(f"an answer that can't be understood: {shown(str(error))}") from None
 
 
 def valid_locations(locations: Sequence[str]) -> list[str]:

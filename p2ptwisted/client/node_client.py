@@ -7,7 +7,7 @@ from werkzeug.http import parse_content_range_header
 from p2ptwisted.client.answers import ANSWER_MAX, decode_answer, valid_locations
 from p2ptwisted.client.body_receiver import BodyReceiver, ContentSink
 from p2ptwisted.client.transport import BUSY_STATUSES, HttpTransport, Refused, drop
-from p2ptwisted.errors import OlderProgram, Unavailable
+from p2ptwisted.errors import Nonsense, OlderProgram, Unavailable
 from p2ptwisted.model import DownloadOrder, DownloadStatus, Health, Manifest, Wanted
 from p2ptwisted.pieces import Pieces, decode_set, encode_set, every_piece
 
@@ -89,7 +89,7 @@ class NodeClient(HttpTransport):
                 return pieces, every_piece(pieces.count)
             return pieces, decode_set(manifest.have, pieces.count)
         except ValueError as error:
-            raise Unavailable(f"pieces that make no sense: {error}") from None
+            raise Nonsense(f"pieces that make no sense: {error}") from None
 
     async def stream(
         self, location: str, id: str, wanted: int, sink: ContentSink, silence: float

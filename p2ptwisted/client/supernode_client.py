@@ -13,9 +13,11 @@ from p2ptwisted.model import (
     HeldFile,
     Holders,
     Holding,
+    Name,
     NodeInfo,
     Presence,
     Registration,
+    Size,
 )
 from p2ptwisted.support.address_policy import believed
 from p2ptwisted.support.locations import parse_location
@@ -29,6 +31,16 @@ REGISTER_TIMEOUT_EACH = 0.25e-3
 #: Locations of one resource taken from one supernode's answer; ours sends no more.
 LOCATIONS_MAX = 1_000
 
+#: Locations of one resource that are checked for that. Checking one takes 10 us, and an
+#: answer has room for 200,000.
+LOCATIONS_CHECKED_MAX = 2_000
+
+#: Resources taken from the answer to a search, and locations checked of all of them together.
+FOUND_MAX, FOUND_LOCATIONS_MAX = 1_000, 10_000
+
+#: Nodes taken from one supernode's answer.
+NODES_MAX = 10_000
+
 
 class _File(msgspec.Struct):
     """
@@ -40,8 +52,8 @@ class _File(msgspec.Struct):
 
     location: str | None = None
     locations: list[str] | None = None
-    name: str | None = None
-    size: int | None = None
+    name: Name | None = None
+    size: Size | None = None
 
     @property
     def all(self) -> list[str]:
@@ -105,9 +117,12 @@ class SupernodeClient(HttpTransport):
 
     async def _holdings(self, supernode: str, url: str) -> list[Holding]:
         """Return a search's results, with only those locations that may be called."""
+        answer = await self._call("GET", url, limit=ANSWER_MAX)
+        matches = decode_answer(answer, list[_Found])[:FOUND_MAX]
+        share = FOUND_LOCATIONS_MAX // max(1, len(matches))
         found = []
-        for match in decode_answer(await self._call("GET", url, limit=ANSWER_MAX), list[_Found]):
-            locations = _believed_locations(supernode, match.file.all)
+        for match in matches:
+            locations = _believed_locations(supernode, match.file.all[:share])
             if locations:
                 name = UNSET if match.file.name is None else match.file.name
                 size = UNSET if match.file.size is None else match.file.size
@@ -141,7 +156,7 @@ class SupernodeClient(HttpTransport):
         """Return the nodes that are registered there."""
         url = f"http://{supernode}/api/supernode/alive"
         nodes = decode_answer(await self._call("GET", url, limit=ANSWER_MAX), list[NodeInfo])
-        return [node for node in nodes if valid_locations([node.location])]
+        return [node for node in nodes[:NODES_MAX] if valid_locations([node.location])]
 
     async def holders(self, supernode: str, id: str, here: bool = False) -> Holders:
         """
@@ -185,6 +200,10 @@ class SupernodeClient(HttpTransport):
 
 
 def _believed_locations(supernode: str, locations: Sequence[str]) -> list[str]:
-    """Return those locations in a supernode's answer that may be called, shared among addresses."""
-    source = parse_location(supernode).host
-    return in_turns(believed(valid_locations(locations), source), LOCATIONS_MAX)
+    """
+    Return those locations in a supernode's answer that may be called, shared among addresses.
+
+    If there are too many, only the first are checked.
+    """
+    valid = valid_locations(locations[:LOCATIONS_CHECKED_MAX])
+    return in_turns(believed(valid, parse_location(supernode).host), LOCATIONS_MAX)

@@ -62,17 +62,16 @@ def hash_file(folder: Path, name: str, stamp: FileStamp) -> Digests:
             if not left:
                 pieces += piece.digest()
                 piece, left = hashlib.sha256(), length
-            # Of one that was removed there may be so much left that it would take days.
-            _check_unchanged(file, name, signature)
+            # What is left of a removed file may be so much that hashing it would take days.
+            _check_unchanged(file, name, stamp)
         if left < length:
             pieces += piece.digest()
-        if not is_unchanged(file, stamp):
-            raise FileNotFoundError(errno.ENOENT, "changed while it was hashed", name)
+        _check_unchanged(file, name, stamp)
     return Digests(file_digest.hexdigest(), bytes(pieces))
 
 
-def _check_unchanged(file: BinaryIO, name: str, signature: FileStamp) -> None:
-    if not is_unchanged(file, signature):
+def _check_unchanged(file: BinaryIO, name: str, stamp: FileStamp) -> None:
+    if not is_unchanged(file, stamp):
         raise FileNotFoundError(errno.ENOENT, "changed while it was hashed", name)
 
 

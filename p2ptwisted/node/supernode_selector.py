@@ -48,7 +48,13 @@ class SupernodeSelector:
         return [(turn, self._named[turn]) for turn in turns]
 
     async def discovered(self) -> list[Candidate]:
-        """Those found by multicast, in random order, so that nodes spread over them."""
+        """
+        Those found by multicast, in random order, so that nodes spread over them.
+
+        The first of each address comes before the second of any. So an address that
+        claims to have many supernodes takes no more time or nodes from the others
+        than one that has a single supernode.
+        """
         try:
             found = in_turns(await self._discover(), TRIED_MAX)
         except Unavailable:
@@ -58,7 +64,7 @@ class SupernodeSelector:
         for supernode in found:
             by_address.setdefault(host_of(supernode), []).append(supernode)
         lists = list(by_address.values())
-        # The order that they have by now is that of how many they are.
+        # So far, an address with many supernodes is likely to come early.
         self._random.shuffle(lists)
         supernodes = alternating(lists)
         return [(self._turn - 1, partial(succeed, supernode)) for supernode in supernodes]

@@ -50,7 +50,10 @@ def believed(locations: Iterable[str], source: str) -> tuple[str, ...]:
     Supernodes report nodes on other hosts; but a loopback address means this
     very machine, and nobody else can say anything about that.
     """
-    return tuple(location for location in locations if not is_loopback(location) or is_own(source))
+    reported = tuple(locations)
+    others = tuple(location for location in reported if not is_loopback(location))
+    # is_own asks the system, so it is called at most once, not for each location.
+    return reported if len(others) == len(reported) or is_own(source) else others
 
 
 def believed_of_supernodes(

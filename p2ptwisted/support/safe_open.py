@@ -152,15 +152,29 @@ def _through_link(root: int, folder: int, name: str) -> int:
         raise LeadsOut(errno.ENOENT, "where a link leads can't be told here", name)
     target = os.open(name, _PATH_ONLY | os.O_CLOEXEC, dir_fd=folder)
     try:
-        root_path, target_path = os.readlink(_proc_path(root)), os.readlink(_proc_path(target))
-        if not f"{target_path}/".startswith(f"{root_path.rstrip('/')}/"):
+        root_path = os.readlink(_proc_path(root)).rstrip("/")
+        target_path = os.readlink(_proc_path(target))
+        if not f"{target_path}/".startswith(f"{root_path}/"):
             raise LeadsOut(errno.ENOENT, "a link leads out of the folder", name)
-        if "/." in place[len(home) :]:
-            _check_owner(looked, folder, name)
+        if "/." in target_path[len(root_path) :]:
+            _check_link_owner(target, folder, name)
     except OSError:
         os.close(target)
         raise
     return target
+
+
+def _check_link_owner(target: int, folder: int, name: str) -> None:
+    """
+    Raise FileNotFoundError where somebody else made a link to a hidden target.
+
+    The owner of a hidden file may link to it, as git-annex does, and so may this
+    user and root. Others who may write to the folder may not even be able to read
+    the file.
+    """
+    link_owner = os.stat(name, dir_fd=folder, follow_symlinks=False).st_uid
+    if link_owner not in (0, os.geteuid(), os.fstat(target).st_uid):
+        raise FileNotFoundError(errno.ENOENT, "another user's link leads to a hidden file", name)
 
 
 def _proc_path(descriptor: int) -> str:

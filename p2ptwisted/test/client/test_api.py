@@ -12,12 +12,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface.verify import verifyObject
 
+from p2ptwisted.client import answers, supernode_client
 from p2ptwisted.client.answers import ANSWER_MAX
 from p2ptwisted.client.api import make_client
 from p2ptwisted.client.body_receiver import ContentSink
 from p2ptwisted.client.supernode_client import (
+    FOUND_LOCATIONS_MAX,
+    LOCATIONS_CHECKED_MAX,
     LOCATIONS_MAX,
-    LOOKED_AT,
     NODES_MAX,
     REGISTER_TIMEOUT,
     REGISTER_TIMEOUT_EACH,
@@ -809,14 +811,15 @@ class PiecesTests(ClientCase):
             self.assertEqual(len(told), share_of(LOCATIONS_MAX) + 1)
 
     def test_endless_holders(self) -> None:
-        """Of far too many locations most are not even looked at, for each takes its time."""
+        """Of far too many locations most are not even checked, for each check takes time."""
         parsed: list[str] = []
 
         def parse(location: str) -> Location:
             parsed.append(location)
             return parse_location(location)
 
-        self.patch(client, "parse_location", parse)
+        for module in (answers, supernode_client):
+            self.patch(module, "parse_location", parse)
         ports = [f"10.0.0.9:{port}" for port in range(1, 20_001)]
         found = [{"id": ID, "file": {"location": NODE, "locations": ports}}] * 3
         nodes = [{"name": "x", "location": port} for port in ports]
@@ -824,7 +827,7 @@ class PiecesTests(ClientCase):
             (
                 self.client.holders(SUPERNODE, ID),
                 {"id": ID, "locations": ports, "partial": []},
-                LOOKED_AT,
+                LOCATIONS_CHECKED_MAX,
             ),
             (self.client.search(SUPERNODE, [ID]), found, FOUND_LOCATIONS_MAX),
             (self.client.search(SUPERNODE, [ID]), [found[0]] * 9, FOUND_LOCATIONS_MAX),
@@ -835,11 +838,11 @@ class PiecesTests(ClientCase):
             body = json.dumps({"data": data}).encode()
             self.accept().answer("200 OK", body, "Connection: close")
             self.assertTrue(self.successResultOf(asked))
-            # And the supernode's own, each time that its word is weighed.
-            self.assertLessEqual(sum(one != SUPERNODE for one in parsed), most)
+            # The supernode's own location is parsed too, for each list of its answer.
+            self.assertLessEqual(sum(location != SUPERNODE for location in parsed), most)
 
     def test_absurd_numbers_and_names(self) -> None:
-        """A size that no file has, or a name without end, is no answer that can be understood."""
+        """An answer with a size that no file has, or with an endless name, can't be understood."""
         huge, long = 10**400, "x" * (NAME_MAX + 1)
         file = {"location": NODE, "locations": [NODE]}
         calls = (

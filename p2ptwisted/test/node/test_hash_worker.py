@@ -110,8 +110,8 @@ class HashFileTests(HashingCase):
         self.assertEqual(error.errno, errno.ENOENT)
 
     def test_removed_while_hashed(self) -> None:
-        """One that is removed is not read to its end, however far that is: others wait."""
-        signature = self.put(b"a" * 5 * BLOCK)
+        """A file that is removed is not read to its end, however large it is: others wait."""
+        stamp = self.put(b"a" * 5 * BLOCK)
         read: list[int] = []
 
         class Removing(io.FileIO):
@@ -120,11 +120,11 @@ class HashFileTests(HashingCase):
                 read.append(1)
                 return super().read(size)
 
-        def open_it(folder: Path, name: str, signature: FileStamp) -> io.FileIO:
+        def open_it(folder: Path, name: str, stamp: FileStamp) -> io.FileIO:
             return Removing(folder / name)
 
-        self.patch(hashing, "open_unchanged", open_it)
-        self.assertRaises(FileNotFoundError, hash_file, self.path.parent, self.path.name, signature)
+        self.patch(hash_worker, "open_unchanged", open_it)
+        self.assertRaises(FileNotFoundError, hash_file, self.path.parent, self.path.name, stamp)
         self.assertEqual(len(read), 1)
 
     def test_not_readable(self) -> None:

@@ -75,6 +75,19 @@ class BelievedTests(SynchronousTestCase):
         self.assertEqual(believed_of_supernodes(told, OTHER, trusted), (f"{OTHER}:5000", THERE))
         self.assertEqual(believed_of_supernodes(told, "127.0.0.1", ()), tuple(told))
 
+    def test_asked_once(self) -> None:
+        """Whether a source is this machine, the system is asked once, whatever it reports."""
+        asked: list[str] = []
+
+        def towards(host: str) -> str:
+            asked.append(host)
+            return OWN
+
+        self.patch(address_policy, "address_towards", towards)
+        ports = [f"127.0.0.1:{port}" for port in range(1, 1_001)]
+        self.assertEqual(believed([*ports, THERE], OTHER), (THERE,))
+        self.assertEqual(asked, [OTHER])
+
 
 class OwnAddressTests(SynchronousTestCase):
     """Which addresses are ours, and which of them others are given for loopback."""

@@ -83,7 +83,7 @@ class OpenBeneathTests(BeneathCase):
         self.assertRaises(LeadsOut, self.read, "sub/../../private/file")
 
     def test_links_to_what_is_hidden(self) -> None:
-        """A link to a hidden file is followed where it is the file's owner's, ours or root's."""
+        """A link to a hidden file is followed if the file's owner, our user or root made it."""
         (self.folder / ".hidden").mkdir()
         (self.folder / ".hidden" / "file").write_bytes(b"hidden")
         self.link("link", ".hidden/file")

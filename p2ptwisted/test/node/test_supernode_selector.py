@@ -1,4 +1,4 @@
-"""Tests for `p2ptwisted.candidates`."""
+"""Tests of `p2ptwisted.node.supernode_selector`."""
 
 from collections.abc import Sequence
 from random import Random
@@ -13,20 +13,20 @@ HONEST = ["10.0.0.1:5000", "10.0.0.1:5001", "10.0.0.2:5000"]
 
 
 class DiscoveredTests(SynchronousTestCase):
-    """The order in which supernodes are tried that nobody has named."""
+    """The order in which discovered supernodes are tried."""
 
     def tried(self, found: Sequence[str], seed: int = 0) -> list[str]:
         async def discover() -> Sequence[str]:
             return found
 
         async def resolved() -> list[str]:
-            candidates = SupernodeSelector([], discover, Random(seed))
-            return [await resolve() for _, resolve in await candidates.discovered()]
+            selector = SupernodeSelector([], discover, Random(seed))
+            return [await resolve() for _, resolve in await selector.discovered()]
 
         return self.successResultOf(Deferred.fromCoroutine(resolved()))
 
     def test_crowded(self) -> None:
-        """However many one address claims to have, one of each other comes before its second."""
+        """However many one address claims to have, one of each other address comes first."""
         many = [f"10.0.0.9:{port}" for port in range(1, 100)]
         for seed in range(20):
             tried = self.tried([*many, *HONEST], seed)
@@ -34,6 +34,6 @@ class DiscoveredTests(SynchronousTestCase):
             self.assertEqual(len(tried), len(HONEST) + share_of(TRIED_MAX))
 
     def test_any_order(self) -> None:
-        """Each address, and each of its own, is the first one at some time."""
+        """Each supernode of each address is tried first at some time."""
         firsts = {self.tried(HONEST, seed)[0] for seed in range(50)}
         self.assertEqual(firsts, set(HONEST))
