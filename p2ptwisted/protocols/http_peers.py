@@ -36,6 +36,8 @@ class NamedSupernode:
         self._clock = clock
         self._client = client
         self._resolved = resolved
+        #: Its last known location, for the log.
+        self._location = "its name"
         self._retry_at = 0.0
         self._has_warned = False
 
@@ -55,7 +57,9 @@ class NamedSupernode:
                 raise Unavailable(f"a --peer has too much to do: {error}") from None
             self._retry_at = self._clock.seconds() + RETRY_DELAY
             if not self._has_warned:
-                _log.warn("A --peer can't be asked: {error}; trying on", error=error)
+                late = f"{self._location}: no answer in time"
+                reason = late if isinstance(error, TimeoutError) else error
+                _log.warn("A --peer can't be asked: {reason}; trying on", reason=reason)
             self._has_warned = True
             return ()
         self._has_warned = False

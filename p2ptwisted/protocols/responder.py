@@ -9,8 +9,12 @@ from typing import Protocol
 from p2ptwisted.protocols.datagrams import LOCATIONS_MAX, FoundReply, NotFoundReply, SearchRequest
 from p2ptwisted.support.rate_limit import TokenBucket, TokenBuckets
 
-#: Replies a second to untagged requests, and how many at once: all of the group hear each one.
-UNTAGGED_RATE, UNTAGGED_BURST = 1_000, 2_000
+#: Replies a second to untagged requests, and how many at once, for all addresses together: all
+#: of the group hear each one.
+UNTAGGED_TOTAL_RATE, UNTAGGED_TOTAL_BURST = 1_000, 2_000
+
+#: The same for one address: half of them, which leaves room for others.
+UNTAGGED_RATE, UNTAGGED_BURST = UNTAGGED_TOTAL_RATE // 2, UNTAGGED_TOTAL_BURST // 2
 
 #: Replies a second to tagged requests from one address, and how many at once. A supernode that
 #: asks for each of the 6,000 searches a second that it can answer is below that, and so are a few
@@ -39,7 +43,8 @@ class Responder:
         """`name` is this supernode's name in its datagrams."""
         self._name = name
         self._answers = answers
-        self._untagged = TokenBucket(UNTAGGED_RATE, UNTAGGED_BURST)
+        self._untagged = TokenBuckets(UNTAGGED_RATE, UNTAGGED_BURST, ADDRESSES_MAX)
+        self._untagged_total = TokenBucket(UNTAGGED_TOTAL_RATE, UNTAGGED_TOTAL_BURST)
         self._tagged = TokenBuckets(TAGGED_RATE, TAGGED_BURST, ADDRESSES_MAX)
         self._tagged_total = TokenBucket(TAGGED_TOTAL_RATE, TAGGED_TOTAL_BURST)
 
@@ -62,5 +67,5 @@ class Responder:
 
     def _has_room(self, request: SearchRequest, source: str, now: float) -> bool:
         if request.tag is None:
-            return self._untagged.take(now)
+            return self._untagged.of(source).take(now) and self._untagged_total.take(now)
         return self._tagged.of(source).take(now) and self._tagged_total.take(now)

@@ -148,8 +148,8 @@ class Searches:
         Whoever answers or asks is a supernode. The exception is a node that looks for a
         supernode: it asks under a name that is not a UUID.
         """
-        # Else each could be denied by as many made-up names as a search that is under way.
-        self._forget_ended(now)
+        # Otherwise each could gather as many made-up names that say no as a search under way.
+        self._ended.expire(now)
         if (
             isinstance(message, SearchRequest)
             and message.id == SUPERNODE_ID
@@ -181,10 +181,6 @@ class Searches:
         for search in searches:
             search.deny(message.name)
         return searches
-
-    def _forget_ended(self, now: float) -> None:
-        while self._ended and next(iter(self._ended.values()))[0] <= now - LATE:
-            self._ended.popitem(last=False)
 
     def of(self, id: str) -> list[Search]:
         """Returns the searches under way for an id: none, one or two."""

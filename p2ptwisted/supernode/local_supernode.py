@@ -17,7 +17,7 @@ from p2ptwisted.interfaces import IRegistry, ISearchOverlay, ISupernode
 from p2ptwisted.model import SUPERNODE_ID, HeldFile, Holders, Holding, NodeInfo, Registration
 from p2ptwisted.supernode.local_answers import LocalAnswers, as_seen_by, towards
 from p2ptwisted.supernode.quota import Quota
-from p2ptwisted.supernode.registry.registry import LOCATIONS_MAX
+from p2ptwisted.supernode.registry.registry import FINDS_MAX, LOCATIONS_MAX
 from p2ptwisted.supernode.sweep import Sweep
 from p2ptwisted.support.address_policy import may_name, reachable_from
 from p2ptwisted.support.lifecycle import all_of
@@ -42,6 +42,10 @@ STORING_SHARE = STORING_MAX // 2
 #: Lists written at once, in turns; the others wait. So each is done soon, where the lists of
 #: many nodes written all at once would all be done too late.
 WRITING_MAX = 8
+
+#: Searches by name under way for one address that isn't trusted: half of all, so that an address
+#: that keeps searching leaves room for others.
+FINDS_SHARE = FINDS_MAX // 2
 
 #: Searches a second from one address that find nothing, and how many at once. They wake
 #: every supernode; a search that finds something gives its token back.
@@ -83,6 +87,8 @@ class LocalSupernode:
         #: Counts the resources in the registrations that are being stored, by address.
         self._storing = Quota(STORING_MAX, STORING_SHARE)
         self._writing = DeferredSemaphore(WRITING_MAX)
+        #: Counts the searches by name that are under way, by address.
+        self._finding = Quota(FINDS_MAX, FINDS_SHARE)
 
     async def register(self, registration: Registration, caller: str) -> None:
         location = self._own(registration.location, caller)
@@ -136,8 +142,7 @@ class LocalSupernode:
         ids: Sequence[str] | None = None,
     ) -> list[Holding]:
         if file_name or node_name or ids is None:
-            found = await self._registry.find(file_name, node_name, ids)
-            return [as_seen_by(caller, holding) for holding in found]
+            return await self._find(caller, file_name, node_name, ids)
         local = self._local_answers.holdings(ids, caller)
         if len(local) == len(ids):
             return local
@@ -150,6 +155,19 @@ class LocalSupernode:
             elsewhere = await all_of(searches)
             found_by_id |= {holding.id: holding for holding in elsewhere if holding is not None}
         return [found_by_id[id] for id in ids if id in found_by_id]
+
+    async def _find(
+        self, caller: str, file_name: str | None, node_name: str | None, ids: Sequence[str] | None
+    ) -> list[Holding]:
+        """Search the registry by name. Raises Unavailable if too many searches are under way."""
+        bounded = not may_name(caller, "", self._trusted)
+        if not self._finding.begin(caller, 1, bounded):
+            raise Unavailable("many searches by name are under way: try again in a moment")
+        try:
+            found = await self._registry.find(file_name, node_name, ids)
+        finally:
+            self._finding.end(caller, 1, bounded)
+        return [as_seen_by(caller, holding) for holding in found]
 
     async def _search_elsewhere(self, id: str, caller: str) -> Holding | None:
         """Search at the other supernodes. Raises TooMuch and Unavailable."""

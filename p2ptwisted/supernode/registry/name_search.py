@@ -13,6 +13,14 @@ from p2ptwisted.support.sqlite import Database
 #: Ids found by one search.
 FOUND_MAX = 1_000
 
+#: The share of one address among these, so that others' ids have room, however late they are found.
+FOUND_SHARE = FOUND_MAX // SHARE_PARTS
+
+#: Rows that a search by a file's name still reads for the ids of other addresses, once it has
+#: FOUND_MAX ids and an address has more than its share. Where all rows have that name it takes
+#: half a second.
+OTHERS_MAX = 500_000
+
 #: Rows read in a slice: with the index of names, and without it.
 INDEX_SLICE, SCAN_SLICE = 10_000, 2_000
 
@@ -33,8 +41,10 @@ def find(
     """
     Search in slices, and fill `found` with at most FOUND_MAX ids.
 
+    If there are more, one address has no more than its share while others have some too.
     What is given must all match: part of a file's name, a node's name, ids.
     """
+    shares = _Shares(found)
     conditions = [f"h.partial IN (0, {SPARE})", "n.location IS NOT NULL"]
     values = list[Key]()
     if node_name is not None:
@@ -48,31 +58,32 @@ def find(
     elif ids is not None:
         rows = _among(database, ids, " AND ".join(conditions), values)
     else:
-        rows = _of_nodes(database, node_name)
+        rows = _of_nodes(database, node_name, shares)
     for slice_rows in rows:
-        for key, holding in slice_rows:
-            found.setdefault(key, holding)
-            if len(found) >= FOUND_MAX:
-                return
+        for row in slice_rows:
+            shares.add(*row)
+        if len(found) >= FOUND_MAX and not shares.crowding:
+            return
         yield
 
 
 class _Shares:
-    """Whose the ids are that were found."""
+    """Fills `found`, and keeps count of which address each id was found at."""
 
     def __init__(self, found: Found) -> None:
         self._found = found
+        #: By address, the ids found there first.
         self._keys: dict[str, list[Key]] = {}
-        #: The addresses that have more than their share; there are few of them.
+        #: The addresses that have more than their share; they are few.
         self.crowding: set[str] = set()
 
     @property
     def unwanted(self) -> set[str]:
-        """The addresses of which nothing more can be taken."""
+        """The addresses from which no more ids are taken."""
         return self.crowding if len(self._found) >= FOUND_MAX else set()
 
     def add(self, key: Key, holding: int, location: str) -> None:
-        """One more, where there is room, or an address that has to give way."""
+        """Add an id if there is room, or if an address with more than its share makes room."""
         if key in self._found:
             return
         host = host_of(location)
@@ -85,7 +96,11 @@ class _Shares:
             self.crowding.add(host)
 
     def _make_room(self) -> bool:
-        """Leave out the last of the address that has the most; False where all have a share."""
+        """
+        Remove the last id of the address that has the most.
+
+        Returns False if no address has more than its share.
+        """
         if not self.crowding:
             return False
         host = max(self.crowding, key=lambda one: len(self._keys[one]))
@@ -95,7 +110,13 @@ class _Shares:
         return True
 
 
-def _named(database: Database, part: str, conditions: str, values: Sequence[Key]) -> _Rows:
+#: Slices of rows: of each its id, its number, and the location of its node.
+_Rows = Iterator[list[tuple[Key, int, str]]]
+
+
+def _named(
+    database: Database, part: str, conditions: str, values: Sequence[Key], shares: _Shares
+) -> _Rows:
     """Returns the matching rows by part of a name; the index of names can't find short parts."""
     if "\0" in part:
         # No file has such a name, and the index's query would end there.
@@ -109,15 +130,15 @@ def _named(database: Database, part: str, conditions: str, values: Sequence[Key]
         part = '"' + part.replace('"', '""') + '"'
     # What is registered while this searches need not be found.
     ((end,),) = database.rows("SELECT max(holding) FROM holdings")
-    last = 0
-    while end is not None and last < end:
+    last = read_for_others = 0
+    while end is not None and last < end and read_for_others < OTHERS_MAX:
         # Deleted rows leave gaps, which can be wide.
         ((first,),) = database.rows("SELECT min(holding) FROM holdings WHERE holding > ?", (last,))
         if first is None:
             return
         last = first + size - 1
         ranges = [range_of(host) for host in shares.unwanted]
-        more += size if ranges else 0
+        read_for_others += size if ranges else 0
         others = " AND NOT (n.location > ? AND n.location < ?)" * len(ranges)
         rows = database.rows(
             f"SELECT h.id, h.holding, n.location FROM {source} CROSS JOIN nodes n USING (node) "
@@ -140,10 +161,11 @@ def _among(database: Database, ids: Sequence[str], conditions: str, values: Sequ
         )
 
 
-def _of_nodes(database: Database, name: str | None) -> _Rows:
+def _of_nodes(database: Database, name: str | None, shares: _Shares) -> _Rows:
     """Returns the rows of the nodes with that name, or of all nodes if it is None."""
-    for (node,) in database.rows(
-        "SELECT node FROM nodes WHERE location IS NOT NULL AND name = coalesce(?, name)", (name,)
+    for node, location in database.rows(
+        "SELECT node, location FROM nodes WHERE location IS NOT NULL AND name = coalesce(?, name)",
+        (name,),
     ):
         last = 0
         while host_of(location) not in shares.unwanted and (

@@ -71,7 +71,7 @@ def id_of(key: Key) -> str:
 
 
 def range_of(host: str) -> tuple[str, str]:
-    """What all locations at that address lie between."""
+    """Returns two strings between which all locations at that address sort."""
     # A colon comes after all digits, and before a semicolon.
     return f"{host}:", f"{host};"
 

@@ -185,12 +185,6 @@ class RegistryWriter:
         yield
 
 
-def _range_of(host: str) -> tuple[str, str]:
-    """Returns two strings between which all locations at that address sort."""
-    # A colon comes after all digits, and before a semicolon.
-    return f"{host}:", f"{host};"
-
-
 def _write_slices(rows: Sequence[_NamedValues]) -> Iterator[list[tuple[object, ...]]]:
     """Cut into slices by the length of the names: they take longest, because they are indexed."""
     part: list[tuple[object, ...]] = []

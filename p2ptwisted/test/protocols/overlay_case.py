@@ -19,7 +19,7 @@ from p2ptwisted.test.fakes import Host, Network
 GROUP = ("239.255.1.1", 4321)
 TIMEOUT = 0.5
 
-ONE, TWO, THREE = "10.0.0.1", "10.0.0.2", "10.0.0.3"
+ONE, TWO, THREE, FOUR = "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"
 HELD, ALSO_HELD = "10.0.0.8:8000", "10.0.0.9:8000"
 
 

@@ -140,7 +140,8 @@ class WithPeersTests(SynchronousTestCase):
         search = self.overlay.search("x")
         self.multicast.answer.callback(())
         self.client.answers[ONE].callback(holders())
-        self.clock.advance(ANSWER_TIMEOUT)
+        with capturedLogs() as events:
+            self.clock.advance(ANSWER_TIMEOUT)
         self.assertEqual(self.successResultOf(search), ())
         told = f"A --peer can't be asked: {TWO}: no answer in time; trying on"
         self.assertEqual([formatEvent(event) for event in events], [told])

@@ -17,6 +17,7 @@ from p2ptwisted.protocols.datagrams import (
 from p2ptwisted.test.fakes import make_peer
 from p2ptwisted.test.protocols.overlay_case import (
     ALSO_HELD,
+    FOUR,
     GROUP,
     HELD,
     ONE,
@@ -447,7 +448,7 @@ class OlderPeersTests(OverlayTestCase):
 
     def test_answers_aloud_are_bounded(self) -> None:
         """Of a flood of untagged requests only so many are answered; tagged ones all are."""
-        self.patch(responder, "UNTAGGED_BURST", 2)
+        self.patch(responder, "UNTAGGED_TOTAL_BURST", 2)
         self.overlay = self.supernode(THREE, {"x": [HELD]})
         self.settle()
         self.towards = {TWO: THREE}.__getitem__
@@ -458,11 +459,29 @@ class OlderPeersTests(OverlayTestCase):
         replies = [one for one in self.network.sent[mark:] if one.source[0] == THREE]
         aloud = [one for one in replies if one.destination == GROUP]
         self.assertEqual((len(aloud), len(replies) - len(aloud)), (2, 5))
-        self.network.advance(1 / responder.UNTAGGED_RATE)
+        self.network.advance(1 / responder.UNTAGGED_TOTAL_RATE)
         mark = len(self.network.sent)
         self.say("rack-7;20;x")
         self.assertIn(THREE, [one.source[0] for one in self.network.sent[mark:]])
         self.assertEqual(self.overlay.log.excess, 3)
+
+    def test_answers_aloud_are_shared(self) -> None:
+        """One address that floods it with untagged requests leaves others their answers."""
+        self.patch(responder, "UNTAGGED_TOTAL_BURST", 3)
+        self.patch(responder, "UNTAGGED_BURST", 2)
+        self.supernode(THREE, {"x": [HELD]})
+        self.settle()
+        other = make_peer(self.network.host(FOUR), GROUP, FOUR)
+        self.towards = lambda host: THREE
+        mark = len(self.network.sent)
+        for _ in range(5):
+            self.say("rack-7;20;x")
+        flooded = len(self.network.sent)
+        other.send(b"rack-8;20;x", GROUP)
+        self.network.deliver()
+        sent = self.network.sent[mark:flooded], self.network.sent[flooded:]
+        replies = [sum(one.source[0] == THREE for one in some) for some in sent]
+        self.assertEqual(replies, [2, 1])
 
     def test_stop_while_confirming(self) -> None:
         """Stopping gives up the locations that are being asked."""

@@ -28,7 +28,7 @@ from p2ptwisted.model import (
 )
 from p2ptwisted.supernode import local_supernode as module
 from p2ptwisted.supernode.local_answers import LocalAnswers
-from p2ptwisted.supernode.local_supernode import PEERS_ASKED, LocalSupernode
+from p2ptwisted.supernode.local_supernode import FINDS_SHARE, PEERS_ASKED, LocalSupernode
 from p2ptwisted.supernode.registry import writer
 from p2ptwisted.supernode.registry.registry import LOCATIONS_MAX
 from p2ptwisted.supernode.sweep import Sweep
@@ -276,6 +276,26 @@ class RatesTests(SupernodeTestCase):
         self.done(self.supernode.holders("x", OTHER, True))
         self.clock.advance(1 / module.HOLDERS_RATE)
         self.done(self.supernode.holders("x", CALLER, True))
+
+
+class FindingTests(SupernodeTestCase):
+    """Many searches by name at once."""
+
+    def find(self, caller: str) -> Deferred[list[Holding]]:
+        return Deferred.fromCoroutine(self.supernode.find(caller, "some"))
+
+    def test_share(self) -> None:
+        """However many one address has under way, others find room; and when they end, it does."""
+        searches = [self.find(CALLER) for _ in range(FINDS_SHARE)]
+        self.failureResultOf(self.find(CALLER), Unavailable)
+        searches += [self.find(OTHER), self.find(LOOPBACK)]
+        # Nobody waits for this one any more.
+        searches[0].cancel()
+        self.failureResultOf(searches.pop(0), CancelledError)
+        searches.append(self.find(CALLER))
+        self.slices.run()
+        for search in searches:
+            self.successResultOf(search)
 
 
 class StoringTests(SupernodeTestCase):

@@ -634,10 +634,10 @@ class SearchTests(RegistryTestCase):
 
     def test_crowded(self) -> None:
         """An address that has too much of a name, or of a node's name, hides nobody else's."""
-        self.patch(finding, "FOUND_MAX", 8)
-        self.patch(finding, "FOUND_SHARE", 2)
-        self.patch(finding, "INDEX_SLICE", 3)
-        self.patch(finding, "SCAN_SLICE", 3)
+        self.patch(name_search, "FOUND_MAX", 8)
+        self.patch(name_search, "FOUND_SHARE", 2)
+        self.patch(name_search, "INDEX_SLICE", 3)
+        self.patch(name_search, "SCAN_SLICE", 3)
         many = [[ResourceInfo(f"c{port}{n}", "some.iso") for n in range(20)] for port in (1, 2)]
         for port, resources in enumerate(many):
             self.register(NodeInfo("same", f"10.0.0.3:{port + 1}"), *resources)
@@ -652,7 +652,7 @@ class SearchTests(RegistryTestCase):
         self.assertEqual(len(self.find("some")), 8)
         self.register(NodeInfo("same", D.location), ResourceInfo("d0", "some.iso"))
         # It isn't looked for among everything that there is.
-        self.patch(finding, "OTHERS_MAX", 9)
+        self.patch(name_search, "OTHERS_MAX", 9)
         self.assertNotIn("d0", {one.id for one in self.find("some")})
 
     def test_short_parts_in_slices(self) -> None:
