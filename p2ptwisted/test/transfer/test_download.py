@@ -6,7 +6,7 @@ from itertools import count
 from pathlib import Path
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, LoopingCall
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted import pieces
@@ -57,6 +57,7 @@ class DownloadCase(SynchronousTestCase):
         self.digests = FakeDigests()
         self.folder = Path(self.mktemp())
         self.starts = 0
+        LoopingCall(self.make)  # The first one installs the reactor, which has descriptors too.
         self.open_before = open_descriptors()
         self.download = self.make()
 
