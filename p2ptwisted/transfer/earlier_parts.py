@@ -67,6 +67,5 @@ def remove_earlier(folder: TargetFolder, destination: Path, number: int) -> None
         file = open_locked(folder, part)
     except OSError:
         return
-    folder.remove(part)
-    folder.remove(journal)
+    folder.tidy(part, journal)
     os.close(file)

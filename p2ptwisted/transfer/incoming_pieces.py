@@ -6,6 +6,7 @@ from collections.abc import Callable
 from twisted.python.failure import Failure
 
 from p2ptwisted.client.body_receiver import ContentSink
+from p2ptwisted.pieces import every_piece
 from p2ptwisted.transfer.part_file import PartFile
 from p2ptwisted.transfer.piece_picker import Neighbor, PiecePicker
 
@@ -75,7 +76,7 @@ class IncomingPieces(ContentSink):
         if pieces.span(first)[0] != start or pieces.span(last - 1)[1] != stop:
             return False
         self._left = list(range(first, last))
-        return self._picker.started(self._neighbor, sum(1 << piece for piece in self._left))
+        return self._picker.started(self._neighbor, every_piece(last) & ~every_piece(first))
 
     def received(self, data: bytes) -> float | None:
         """Take the next bytes; the seconds to wait before more, None to break it off."""

@@ -221,7 +221,7 @@ class PartFile:
             # What was verified is this file, and no other that has come between.
             self._check_at(self.destination.name)
             self.placed = self.status()
-            _tidy(self._folder, self._journal_name)
+            self._folder.tidy(self._journal_name)
             self._folder.sync()
         except OSError as error:
             raise write_error(error, self.destination, self.pieces.size) from error
@@ -235,7 +235,7 @@ class PartFile:
     def discard(self) -> None:
         """Remove the part and its journal: nothing in it is of use."""
         if self._file >= 0:
-            _tidy(self._folder, self.path.name, self._journal_name)
+            self._folder.tidy(self.path.name, self._journal_name)
         self.close()
 
     def leave(self) -> None:

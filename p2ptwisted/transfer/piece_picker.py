@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from random import Random
 
-from p2ptwisted.pieces import Pieces, every_piece, members
+from p2ptwisted.pieces import Pieces, every_piece, members, set_of
 from p2ptwisted.transfer.piece_deadline import PieceDeadline
 from p2ptwisted.transfer.rate_meter import RateMeter
 
@@ -80,8 +80,11 @@ class PiecePicker:
     @property
     def bytes_missing(self) -> int:
         """Bytes of the pieces that are not here."""
-        spans = map(self._pieces.span, members(self.missing))
-        return sum(stop - start for start, stop in spans)
+        pieces, last = self._pieces, self._pieces.count - 1
+        missing = self.missing.bit_count() * pieces.length
+        if self.missing >> max(0, last) & 1:
+            missing -= (last + 1) * pieces.length - pieces.size  # The last piece is shorter.
+        return missing
 
     @property
     def bytes_coming(self) -> int:

@@ -82,6 +82,9 @@ class Swarm:
         #: Why a holder is not asked, by location.
         self.troubles: dict[str, str] = {}
         self._distrusted: set[str] = set()
+        #: By location, the hash of what it said last of the pieces, and how often it has said
+        #: something else than before, or nonsense.
+        self._said: dict[str, int] = {}
         self._changes: Counter[str] = Counter()
         #: All that were ever asked, and how many of each address.
         self._asked: set[str] = set()
@@ -196,7 +199,7 @@ class Swarm:
             if location not in self._distrusted:
                 self.troubles[location] = str(error)
                 if isinstance(error, Nonsense):
-                    # Of megabytes, perhaps: not with each look-up for ever.
+                    # It may be megabytes: don't ask for them at each look-up for ever.
                     self._change(location, str(error))
             return
         finally:
@@ -218,10 +221,10 @@ class Swarm:
             del before.has[location]
         said = hash(pieces)
         if self._said.setdefault(location, said) != said:
-            # Also where what it said before was forgotten.
+            # It counts even if the group of what it said before was forgotten.
             self._said[location] = said
             self._change(location, "it says something else of the pieces each time")
-            if location in self._liars:
+            if location in self._distrusted:
                 return
         for group in self._groups:
             if group.pieces == pieces:
@@ -231,7 +234,7 @@ class Swarm:
         self._keep_to_bound()
 
     def _change(self, location: str, reason: str) -> None:
-        """It says something else, or nothing that makes sense: a few times is enough."""
+        """Count that it said something else, or nonsense; distrust it after a few times."""
         self._changes[location] += 1
         if self._changes[location] > CHANGES_MAX:
             self.distrust(location, reason)

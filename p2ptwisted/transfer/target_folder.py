@@ -121,6 +121,13 @@ class TargetFolder:
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=self._folder)
 
+    def tidy(self, *names: str) -> None:
+        """Remove files that are of no use, but leave what can't be removed."""
+        for name in names:
+            # Others may have put a folder there.
+            with suppress(OSError):
+                self.remove(name)
+
     def replace(self, name: str, new: str) -> None:
         """Rename a file, in the place of another that may have that name. Raises OSError."""
         os.replace(name, new, src_dir_fd=self._folder, dst_dir_fd=self._folder)

@@ -6,7 +6,7 @@ from itertools import count
 from pathlib import Path
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, LoopingCall
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted import pieces
@@ -25,7 +25,7 @@ from p2ptwisted.test.transfer_fakes import (
     id_of,
     left_of,
 )
-from p2ptwisted.transfer import attempt, piece_deadline, piece_picker
+from p2ptwisted.transfer import attempt, piece_deadline, piece_picker, swarm
 from p2ptwisted.transfer.attempt import PIECE_TIMEOUT
 from p2ptwisted.transfer.disk_room import STAT_BLOCK
 from p2ptwisted.transfer.download import (
@@ -36,7 +36,7 @@ from p2ptwisted.transfer.download import (
     Download,
 )
 from p2ptwisted.transfer.part_file import PartFile
-from p2ptwisted.transfer.swarm import LOOKUP_HOLDERS_MAX
+from p2ptwisted.transfer.swarm import CHANGES_MAX, LOOKUP_HOLDERS_MAX
 
 CONTENT = bytes(range(8 * LENGTH))
 ID = id_of(CONTENT)
@@ -57,6 +57,7 @@ class DownloadCase(SynchronousTestCase):
         self.digests = FakeDigests()
         self.folder = Path(self.mktemp())
         self.starts = 0
+        LoopingCall(self.make)  # The first one installs the reactor, which has descriptors too.
         self.open_before = open_descriptors()
         self.download = self.make()
 
@@ -372,6 +373,20 @@ class HolderTests(DownloadCase):
         self.assertGreater(len("".join(self.download.troubles.values())), 0)
 
 
+class ChangingHolder(FakeHolder):
+    """One that each time tells of another size, for which there is no room."""
+
+    sizes = count(128 * 1024)
+
+    @property
+    def pieces(self) -> Pieces:
+        return Pieces(next(self.sizes), bytes(32))
+
+    @pieces.setter
+    def pieces(self, pieces: Pieces) -> None:
+        pass
+
+
 class LyingTests(DownloadCase):
     """Holders that lie, and draw it out."""
 
@@ -541,9 +556,9 @@ class LyingTests(DownloadCase):
 
     def test_ever_other_lies(self) -> None:
         """Who says something else each time is soon asked no more, though it is forgotten."""
-        self.patch(sources, "GROUPS_MAX", 4)
+        self.patch(swarm, "GROUPS_MAX", 4)
         self.no_room_beyond(64 * 1024)
-        liars = [self.add(f"x:{port}", Changing(b"", cut(b""))) for port in range(16)]
+        liars = [self.add(f"x:{port}", ChangingHolder(b"", cut(b""))) for port in range(16)]
         self.add("a:1").pause = 10.0
         running = self.start()
         for _ in range(200):

@@ -543,7 +543,7 @@ class TroubleTests(PartTestCase):
         self.assertIs(part.placed, None)
 
     def test_folder_in_place_of_the_journal(self) -> None:
-        """What can't be tidied up is left, and neither fails a fetch nor keeps anything open."""
+        """What can't be tidied up is left; it neither fails a download nor keeps a file open."""
         before = open_descriptors()
         for end in (PartFile.finish, PartFile.discard):
             part = self.part()

@@ -66,12 +66,12 @@ class PiecePickerTests(SynchronousTestCase):
         pieces = Pieces(120_000 * 16 * MIB, b"")
         began = process_time()
         for have in (0, 1, 2):
-            plan = PiecePicker(pieces, have)
-            self.assertGreater(plan.bytes_missing, pieces.size - 17 * MIB)
+            picker = PiecePicker(pieces, have)
+            self.assertGreater(picker.bytes_missing, pieces.size - 17 * MIB)
             for location in ("a", "b"):
-                source = plan.offer(location, every_piece(pieces.count))
-            self.assertEqual(plan.wanted(source, 0.0).bit_count(), 60_000)
-        # With time in proportion to the square of the pieces it is 4 s, and else 0.1 s.
+                neighbor = picker.offer(location, every_piece(pieces.count))
+            self.assertEqual(picker.wanted(neighbor, 0.0).bit_count(), 60_000)
+        # It takes 0.1 s; in proportion to the square of the number of pieces it would take 4 s.
         self.assertLess(process_time() - began, 2.0)
 
     def test_nothing_missing(self) -> None:

@@ -281,13 +281,13 @@ class SourcesTests(SynchronousTestCase):
         """Who answers with nonsense again and again is asked no more; who is busy is."""
         self.add("x:1")
         self.add("a:1")
-        self.swarm.peers["x:1"].refusal = Nonsense("an answer of more than 8388608 bytes")
-        self.swarm.peers["a:1"].refusal = Unavailable("no answer in time")
+        self.client.peers["x:1"].refusal = Nonsense("an answer of more than 8388608 bytes")
+        self.client.peers["a:1"].refusal = Unavailable("no answer in time")
         for _ in range(10):
             self.look_up()
-        asked = [self.swarm.peers[location].reached for location in ("x:1", "a:1")]
+        asked = [self.client.peers[location].reached for location in ("x:1", "a:1")]
         self.assertEqual(asked, [CHANGES_MAX + 1, 10])
-        self.assertIn("more than", self.sources.troubles["x:1"])
+        self.assertIn("more than", self.swarm.troubles["x:1"])
 
     def test_stop(self) -> None:
         """Stopped, it leaves no request and no timer."""
