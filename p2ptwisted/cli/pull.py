@@ -8,7 +8,7 @@ from p2ptwisted.cli.exit_status import CommandError, ExitStatus, first_failure
 from p2ptwisted.cli.matches import FoundResource
 from p2ptwisted.cli.output import print_json, print_lines, print_message, size_of
 from p2ptwisted.cli.progress import ProgressBars, Row
-from p2ptwisted.cli.session import ICommandReactor, Session, location_of, unique
+from p2ptwisted.cli.session import ICommandReactor, Session, unique
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import OlderProgram, Unavailable
 from p2ptwisted.model import DownloadStatus
@@ -105,18 +105,18 @@ def _advice(error: Exception, location: str) -> str:
 
 
 async def target_nodes(
-    reactor: ICommandReactor, session: Session, urls: tuple[str, ...], all_nodes: bool
+    session: Session, urls: tuple[str, ...], all_nodes: bool
 ) -> list[tuple[str, str]]:
     """Name and location of each node to order from. Raises CommandError where there is none."""
     if all_nodes:
-        lists = await session.nodes()
-        found = {node.location: node.name or node.location for _, ns in lists for node in ns or ()}
+        lists = await session.answered_nodes()
+        found = {node.location: node.name or node.location for _, ns in lists for node in ns}
         if not found:
             raise CommandError(
                 "no node is registered: start one (twistd p2p-node)", ExitStatus.NOBODY
             )
         return [(name, location) for location, name in found.items()]
-    locations = [await group.location_of(url, "--node") for url in urls]
+    locations = [await session.location_of(url, "--node") for url in urls]
     return [(location, location) for location in dict.fromkeys(locations)]
 
 
@@ -129,7 +129,7 @@ async def pull(
 ) -> ExitStatus:
     """Have nodes fetch resources, and wait until all fetches have ended."""
     matches = unique([await session.find_one(what) for what in wanted])
-    nodes = await target_nodes(reactor, session, urls, all_nodes)
+    nodes = await target_nodes(session, urls, all_nodes)
     jobs = [PullJob(match, name, at) for match in matches for name, at in nodes]
     with ProgressBars(reactor) as bars:
         for job in jobs:

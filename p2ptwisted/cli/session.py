@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorCore, IReactorFromThreads, IReac
 
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
 from p2ptwisted.cli.matches import CANDIDATES_MAX, FoundResource, interleave_by_host, with_holder
-from p2ptwisted.cli.output import size_of
+from p2ptwisted.cli.output import print_message, size_of
 from p2ptwisted.client.api import Client
 from p2ptwisted.client.supernode_client import LOCATIONS_MAX
 from p2ptwisted.client.transport import IClientReactor, Refused
@@ -74,7 +74,7 @@ class Session:
         self.settings = settings
         self._reactor = reactor
         self._supernodes: list[str] | None = None
-        #: Those that had no answer, and are asked after the others from then on.
+        #: Those that gave no answer to `holders`; it asks them after the others from then on.
         self._silent: set[str] = set()
 
     async def supernodes(self) -> list[str]:
@@ -86,9 +86,22 @@ class Session:
                 self._supernodes = await self._discover()
         return self._supernodes
 
+    async def location_of(self, url: str, option: str) -> str:
+        """
+        The location that a URL, or just `host:port`, leads to.
+
+        Raises CommandError, also for `https:` where TLS would not be spoken.
+        """
+        secured = self.settings.ca_file is not None
+        try:
+            host, port = parse_supernode_url(url if "://" in url else f"http://{url}", secured)
+            return f"{await resolve(self._reactor, host)}:{port}"
+        except InvalidInput as error:
+            raise CommandError(f"{option} {url}: {error}", ExitStatus.USAGE) from None
+
     async def _ask_named(self, url: str) -> list[str]:
         """The named supernode and those that it knows. Raises CommandError."""
-        location = await location_of(self._reactor, url, "--supernode")
+        location = await self.location_of(url, "--supernode")
         try:
             others = await self._other_supernodes(location)
         except (Unavailable, Refused) as error:
@@ -142,27 +155,28 @@ class Session:
             for at, nodes in zip(supernodes, lists, strict=True)
         ]
 
-    async def listed(self) -> list[tuple[str, list[NodeInfo]]]:
+    async def answered_nodes(self) -> list[tuple[str, list[NodeInfo]]]:
         """
-        The same, of those that answer; what is missing is told.
+        Each supernode that answers, with its nodes; prints a message for each that doesn't.
 
-        Raises Problem where none answers: then nobody knows who is there.
+        Raises CommandError where none answers: then nobody knows which nodes there are.
         """
         lists = await self.nodes()
         if all(nodes is None for _, nodes in lists):
-            raise await self._silence()
+            raise await self._no_answer()
         for at, nodes in lists:
             if nodes is None:
-                tell(f"supernode {at} doesn't answer, so its nodes are missing")
+                print_message(f"supernode {at} doesn't answer, so its nodes are missing")
         return [(at, nodes) for at, nodes in lists if nodes is not None]
 
     async def holders(self, id: str, here: bool = False) -> Holders:
         """All holders of a resource. Raises Unavailable where no supernode can say."""
         errors: list[str] = []
-        for supernode in await self.supernodes():
+        for supernode in sorted(await self.supernodes(), key=self._silent.__contains__):
             try:
                 return await self.client.holders(supernode, id, here)
             except (Unavailable, Refused) as error:
+                self._silent.add(supernode)
                 errors.append(f"{supernode}: {error}")
         raise Unavailable(f"no supernode answers: {'; '.join(errors)}")
 
@@ -234,16 +248,14 @@ class Session:
         matches: dict[str, FoundResource] = {}
         answers = await self._ask_all(lambda at: self.client.search_names(at, part))
         if all(answer is None for answer in answers):
-            raise CommandError(
-                f"none of {', '.join(await self.supernodes())} answers: p2p status tells more",
-                ExitStatus.NOBODY,
-            )
+            raise await self._no_answer()
         for holding in (one for answer in answers for one in answer or ()):
             _merge(matches, holding, part)
         return sorted(matches.values(), key=lambda one: (one.name or "", one.id))
 
-    async def _silence(self) -> Problem:
-        return Problem(
+    async def _no_answer(self) -> CommandError:
+        """The error where no supernode answers."""
+        return CommandError(
             f"none of {', '.join(await self.supernodes())} answers: p2p status tells more",
             ExitStatus.NOBODY,
         )
@@ -263,17 +275,6 @@ class Session:
         return await all_of([Deferred.fromCoroutine(asked(one)) for one in supernodes])
 
 
-async def location_of(reactor: ICommandReactor, url: str, option: str) -> str:
-    """The location that a URL, or just `host:port`, leads to. Raises CommandError."""
-    try:
-        host, port = parse_supernode_url(url if "://" in url else f"http://{url}", secured=True)
-        return f"{await resolve(reactor, host)}:{port}"
-    except InvalidInput as error:
-        raise CommandError(
-            f"{option} {url}: write it as http://host:port ({error})", ExitStatus.USAGE
-        ) from None
-
-
 def _merge(matches: dict[str, FoundResource], holding: Holding, part: str) -> None:
     """Add one supernode's answer; of several names, the one that was asked for counts."""
     file = holding.file
@@ -291,6 +292,7 @@ def distinct_supernodes(supernodes: Sequence[str]) -> list[str]:
     Each supernode once.
 
     One on this machine answers through loopback and other interfaces, with a location for each.
+    The list goes round the addresses, because supernodes are asked in its order.
     """
     each: dict[str, str] = {}
     for location in sorted(supernodes, key=is_loopback):

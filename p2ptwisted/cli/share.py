@@ -14,7 +14,7 @@ from twisted.internet.task import Cooperator, deferLater
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
 from p2ptwisted.cli.get import hash_slices, open_named_file
 from p2ptwisted.cli.output import print_json, print_lines, print_message
-from p2ptwisted.cli.session import ICommandReactor, Session, location_of
+from p2ptwisted.cli.session import ICommandReactor, Session
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import OlderProgram, Unavailable
 from p2ptwisted.node.folder_walk import walk
@@ -52,7 +52,7 @@ async def share(
 ) -> ExitStatus:
     """Put these files into the node's folder, and wait until its supernode lists them all."""
     files = list(_files(paths))
-    location = await group.location_of(node_url, "--node")
+    location = await session.location_of(node_url, "--node")
     try:
         health = await session.client.health(location)
     except OlderProgram:
@@ -76,7 +76,8 @@ async def share(
         )
     if target is UNSET:
         raise CommandError(
-            f"the node at {node_url} doesn't tell its folder: name it with --folder",
+            f"the node at {node_url} tells its folder to loopback alone: call it as 127.0.0.1, or "
+            "name its folder with --folder",
             ExitStatus.USAGE,
         )
     if not Path(target).is_dir():
@@ -166,14 +167,10 @@ async def _put_file(
                 is_new = await _copy(cooperator, file, target, destination.name, digest)
         finally:
             target.close()
-        if not is_new:
-            await _check_same_content(
-                cooperator, SourceFile(top / source.name, source.name, top), digest.hexdigest()
-            )
         size = os.fstat(file.fileno()).st_size
         if not is_new:
-            there = Source(top / source.name, source.name, top)
-            await _same(cooperator, there, digest.hexdigest(), size)
+            there = SourceFile(top / source.name, source.name, top)
+            await _check_same_content(cooperator, there, digest.hexdigest(), size)
     return SharedFile(digest.hexdigest(), source.name, str(destination), size)
 
 
@@ -223,13 +220,19 @@ def _copy_slices(file: BinaryIO, descriptor: int, digest: "hashlib._Hash") -> It
         yield
 
 
-async def _check_same_content(cooperator: Cooperator, there: SourceFile, id: str) -> None:
+async def _check_same_content(
+    cooperator: Cooperator, there: SourceFile, id: str, size: int
+) -> None:
     """Raises CommandError where the file that is there has other content."""
-    digest = hashlib.sha256()
+    is_same = False
     # What a node wouldn't open is another file in any case.
     with suppress(OSError), there.open() as file:
-        await cooperator.coiterate(hash_slices(file, digest))
-    if digest.hexdigest() != id:
+        # Others may have put a file there that takes days to read.
+        if os.fstat(file.fileno()).st_size == size:
+            digest = hashlib.sha256()
+            await cooperator.coiterate(hash_slices(file, digest))
+            is_same = digest.hexdigest() == id
+    if not is_same:
         raise CommandError(
             f"{there.path} exists and is another file: rename yours, or remove that one"
         )

@@ -46,8 +46,8 @@ class GroupState(Struct):
 
 async def nodes(session: Session) -> ExitStatus:
     """Print all nodes of all supernodes."""
-    lists = await session.nodes()
-    found = [NodeState(node.name, node.location, at) for at, ns in lists for node in ns or ()]
+    lists = await session.answered_nodes()
+    found = [NodeState(node.name, node.location, at) for at, ns in lists for node in ns]
     if session.settings.as_json:
         print_json(
             [{"name": n.name, "location": n.location, "supernode": n.supernode} for n in found]

@@ -1,12 +1,19 @@
-"""Tests of `p2ptwisted.cli.get`: where fetched files go."""
+"""Tests of `p2ptwisted.cli.get`: where fetched files go, and which are here already."""
 
+from hashlib import sha256
 from pathlib import Path
+from typing import cast
 
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
-from p2ptwisted.cli.get import target_paths
+from p2ptwisted.cli.get import GetJob, target_paths
 from p2ptwisted.cli.matches import FoundResource
+from p2ptwisted.cli.session import ICommandReactor, Session
+from p2ptwisted.support.rate_limit import RateLimit
+from p2ptwisted.test.fakes import Slices
 
 ID, OTHER = "a" * 64, "b" * 64
 
@@ -55,3 +62,20 @@ class TargetPathsTests(SynchronousTestCase):
     def test_same_name(self) -> None:
         """Two that would go to one place are refused."""
         self.assertRaises(CommandError, target_paths, [match("x/a"), match("y/a", OTHER)], None)
+
+
+class GetJobTests(SynchronousTestCase):
+    """Fetching one resource to one file."""
+
+    def test_lying_size(self) -> None:
+        """A file that is here already is recognized, whatever size a stranger says it has."""
+        path = Path(self.mktemp())
+        path.write_bytes(b"content")
+        slices = Slices()
+        job = GetJob(FoundResource(sha256(b"content").hexdigest(), "file", 99, [], []), path)
+        reactor = cast(ICommandReactor, Clock())
+        run = job.run(reactor, cast(Session, None), slices.cooperator, False, RateLimit(None))
+        running = Deferred.fromCoroutine(run)
+        slices.run()
+        self.successResultOf(running)
+        self.assertEqual((job.result.state, job.result.size), ("present", 7))

@@ -1,18 +1,26 @@
 """Tests of `p2ptwisted.cli.session`."""
 
-from collections.abc import Sequence
-from typing import cast
+import io
+import sys
+from collections.abc import Coroutine, Sequence
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.cli import session as session_module
-from p2ptwisted.cli.exit_status import CommandError
+from p2ptwisted.cli.exit_status import CommandError, ExitStatus
+from p2ptwisted.cli.find import find
 from p2ptwisted.cli.matches import CANDIDATES_MAX, HOLDERS_MAX, FoundResource
 from p2ptwisted.cli.output import MESSAGE_MAX
+from p2ptwisted.cli.pull import target_nodes
 from p2ptwisted.cli.session import ICommandReactor, Session, Settings, distinct_supernodes, unique
+from p2ptwisted.cli.share import share
+from p2ptwisted.cli.status import nodes
 from p2ptwisted.client.api import Client
-from p2ptwisted.model import HeldFile, Holding
+from p2ptwisted.errors import Unavailable
+from p2ptwisted.model import HeldFile, Holders, Holding, NodeInfo
+from p2ptwisted.support.round_robin import SHARE_MAX
 
 ID, OTHER = "a" * 64, "b" * 64
 
@@ -32,6 +40,34 @@ class SupernodesTests(SynchronousTestCase):
             distinct_supernodes(found), ["10.0.0.2:5000", "10.0.0.1:5000", "127.0.0.1:5001"]
         )
 
+    def test_crowded(self) -> None:
+        """However many one address claims to have, others' come before its second one."""
+        self.patch(session_module, "is_own", lambda host: False)
+        many = [f"10.0.0.9:{port}" for port in range(1, 100)]
+        found = distinct_supernodes([*many, "10.0.0.1:5000", "10.0.0.1:5001"])
+        self.assertEqual(found[:3], [many[0], "10.0.0.1:5000", many[1]])
+        self.assertEqual(len(found), 2 + SHARE_MAX)
+
+    def test_silent(self) -> None:
+        """One that doesn't answer delays one question of a fetch, and not each of them."""
+        asked: list[str] = []
+
+        class OneIsSilent:
+            async def other_supernodes(self, supernode: str) -> Sequence[str]:
+                return ["10.0.0.2:5000"]
+
+            async def holders(self, supernode: str, id: str, here: bool) -> Holders:
+                asked.append(supernode)
+                if supernode == "10.0.0.1:5000":
+                    raise Unavailable("no answer in time")
+                return Holders(id, [], [])
+
+        settings = Settings(supernode="http://10.0.0.1:5000")
+        session = Session(cast(ICommandReactor, None), cast(Client, OneIsSilent()), settings)
+        for _ in range(3):
+            self.successResultOf(Deferred.fromCoroutine(session.holders(ID)))
+        self.assertEqual(asked, ["10.0.0.1:5000", *["10.0.0.2:5000"] * 3])
+
     def test_known_to_the_named_one(self) -> None:
         """So it is with those that a named supernode knows; it comes first, as it was named."""
         self.patch(session_module, "is_own", lambda host: host in ("127.0.0.1", "10.0.0.1"))
@@ -47,6 +83,92 @@ class SupernodesTests(SynchronousTestCase):
             self.successResultOf(Deferred.fromCoroutine(session.supernodes())),
             ["127.0.0.1:5000", "10.0.0.2:5000", "10.0.0.1:5001"],
         )
+
+
+class SilentClient:
+    """A client of two supernodes, of which only some answer, and know nothing."""
+
+    def __init__(self, *answering: str) -> None:
+        self.answering = answering
+
+    async def other_supernodes(self, supernode: str) -> list[str]:
+        return ["10.0.0.2:5000"]
+
+    async def nodes(self, supernode: str) -> list[NodeInfo]:
+        return self._answer(supernode)
+
+    async def search_names(self, supernode: str, part: str) -> list[Holding]:
+        return self._answer(supernode)
+
+    async def finds_names(self, supernode: str) -> bool:
+        return not self._answer(supernode)
+
+    def _answer(self, supernode: str) -> list[Any]:
+        if supernode not in self.answering:
+            raise Unavailable("no answer in time")
+        return []
+
+
+class SilenceTests(SynchronousTestCase):
+    """What is unknown, because a supernode doesn't answer, is not said to be missing."""
+
+    def setUp(self) -> None:
+        self.printed = io.StringIO()
+        self.patch(sys, "stderr", self.printed)
+        self.patch(sys, "stdout", io.StringIO())
+
+    def session(self, *answering: str) -> Session:
+        settings = Settings(supernode="http://10.0.0.1:5000")
+        client = cast(Client, SilentClient(*answering))
+        return Session(cast(ICommandReactor, None), client, settings)
+
+    def error(self, work: Coroutine[Deferred[Any], Any, object]) -> CommandError:
+        failure = self.failureResultOf(Deferred.fromCoroutine(work), CommandError)
+        return cast(CommandError, failure.value)
+
+    def test_all(self) -> None:
+        """Where none answers, nobody knows whether a node is registered."""
+        for work in (
+            nodes(self.session()),
+            target_nodes(self.session(), (), True),
+        ):
+            error = self.error(work)
+            self.assertIs(error.status, ExitStatus.NOBODY)
+            self.assertIn("none of 10.0.0.1:5000, 10.0.0.2:5000 answers", str(error))
+
+    def test_some(self) -> None:
+        """Where one doesn't, a message says whose nodes are missing, and who may know more."""
+        self.error(nodes(self.session("10.0.0.1:5000")))
+        self.assertIn("10.0.0.2:5000 doesn't answer", self.printed.getvalue())
+        found = find(self.session("10.0.0.1:5000"), ("a name",))
+        self.assertIs(self.successResultOf(Deferred.fromCoroutine(found)), ExitStatus.NOT_FOUND)
+        self.assertIn("10.0.0.2:5000 doesn't answer, and may know", self.printed.getvalue())
+
+
+class SecuredTests(SynchronousTestCase):
+    """Where a URL says that TLS is spoken."""
+
+    def setUp(self) -> None:
+        self.arguments = (cast(ICommandReactor, None), cast(Client, Registry()))
+
+    def test_without_authority(self) -> None:
+        """No `https:` is called in plain HTTP: without --ca-file it is refused, unasked."""
+        url = "https://127.0.0.1:5000"
+        session = Session(*self.arguments, Settings(supernode=url))
+        pulling = target_nodes(session, (url,), False)
+        sharing = share(self.arguments[0], session, (__file__,), url, None, False)
+        for work in (session.supernodes(), pulling, sharing):
+            error = self.failureResultOf(Deferred.fromCoroutine(work), CommandError).value
+            self.assertIs(error.status, ExitStatus.USAGE)
+            self.assertIn("--ca-file", str(error))
+
+    def test_with_authority(self) -> None:
+        """With one it is taken, and so are `http:` and none, for the group speaks TLS anyway."""
+        for before in ("https://", "http://", ""):
+            settings = Settings(supernode=f"{before}127.0.0.1:5000", ca_file="ca.pem")
+            asking = Session(*self.arguments, settings).supernodes()
+            found = self.successResultOf(Deferred.fromCoroutine(asking))
+            self.assertEqual(found, ["127.0.0.1:5000"])
 
 
 class Registry:
@@ -116,7 +238,7 @@ class FindOneTests(SynchronousTestCase):
         self.assertEqual(self.registry.asked, [])
 
     def test_flood(self) -> None:
-        """However much one host claims, the others' are looked at, and few are session."""
+        """However much one host claims, the others' are looked at, and few are asked."""
         for number in range(10 * CANDIDATES_MAX):
             id = f"{number:064x}"
             self.registry.add(id, "file", f"10.0.0.9:{number + 1}", there=False)

@@ -1,11 +1,15 @@
 """Tests of `p2ptwisted.cli.share`."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from p2ptwisted.cli import share as share_module
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
 from p2ptwisted.cli.session import ICommandReactor, Session, Settings
 from p2ptwisted.cli.share import share
@@ -39,3 +43,52 @@ class ShareTests(SynchronousTestCase):
         self.assertIs(problem.status, ExitStatus.USAGE)
         self.assertIn("--folder", str(problem))
         self.assertEqual(list(folder.iterdir()), [])
+
+    def test_there_already(self) -> None:
+        """What can't be opened, or has another size, is another file, and is not read."""
+        folder, file = Path(self.mktemp()), Path(self.mktemp())
+        folder.mkdir()
+
+        class Near:
+            async def health(self, location: str) -> Health:
+                return Health("near", 0, False, None, str(folder))
+
+        clock = Clock()
+        reactor = cast(ICommandReactor, clock)
+        session = Session(reactor, cast(Client, Near()), Settings())
+        read: list[object] = []
+
+        def hash_slices(file: object, digest: object) -> Iterator[None]:
+            read.append(file)
+            yield
+
+        self.patch(share_module, "hash_slices", hash_slices)
+        there = folder / file.name
+        for content, put in (
+            (b"", lambda: os.mkfifo(there)),
+            (b"content", lambda: there.write_bytes(b"longer content")),
+        ):
+            file.write_bytes(content)
+            put()
+            sharing = Deferred.fromCoroutine(
+                share(reactor, session, (str(file),), "http://127.0.0.1:8000", None, False)
+            )
+            clock.pump([0.1] * 10)
+            error = self.failureResultOf(sharing, CommandError).value
+            self.assertIn("exists and is another file", str(error))
+            self.assertEqual(read, [])
+            there.unlink()
+
+    def test_folder_not_told(self) -> None:
+        """A node of this machine that is called by another address of it tells no folder."""
+
+        class Near:
+            async def health(self, location: str) -> Health:
+                return Health("near", 0, False, None)
+
+        reactor = cast(ICommandReactor, None)
+        session = Session(reactor, cast(Client, Near()), Settings())
+        self.patch(share_module, "is_own", lambda host: True)
+        sharing = share(reactor, session, (), "http://192.0.2.1:8000", None, False)
+        error = self.failureResultOf(Deferred.fromCoroutine(sharing), CommandError).value
+        self.assertIn("call it as 127.0.0.1", str(error))
