@@ -44,7 +44,7 @@ check unit system: $(READY)
 SEED :=
 
 simulation: $(READY)
-	@$(BIN)/python -m simulation $(addprefix --seed ,$(SEED))
+	@$(BIN)/python -P -m simulation $(addprefix --seed ,$(SEED))
 
 # Seconds for each target.
 SECONDS := 600

@@ -138,7 +138,7 @@ def _import_linter() -> Step:
     """A check of who imports whom, by the contracts in pyproject.toml; it has no `python -m`."""
     program = "from importlinter.cli import lint_imports_command; lint_imports_command()"
     arguments = ["--no-logo", "--no-cache"]
-    return Step([sys.executable, "-c", program, *arguments], "lint-imports", read_check)
+    return Step([sys.executable, "-P", "-c", program, *arguments], "lint-imports", read_check)
 
 
 def _reckoning(module: str, *arguments: str) -> Step:
