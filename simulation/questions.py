@@ -5,7 +5,7 @@ always, and complete while all is well.
 
 from collections.abc import Callable, Coroutine, Sequence
 from random import Random
-from typing import Any, TypeVar
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -22,8 +22,6 @@ GIVEN_UP = 0.1
 
 #: Ids in one burst; a node asks for up to 200, each of which is a search of its own.
 BURST = 5
-
-_T = TypeVar("_T")
 
 
 class Questions:

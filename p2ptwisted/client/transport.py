@@ -248,7 +248,7 @@ class HttpTransport:
             reason = _reason(error)
             if isinstance(reason, _CANCELLED):
                 if timer.active():
-                    raise CancelledError() from error  # Not a timeout: the caller was cancelled.
+                    raise CancelledError from error  # Not a timeout: the caller was cancelled.
                 raise Unavailable(f"{shown(what)}: no answer in time") from error
             # Anything that a broken network or a broken peer can cause.
             description = shown(str(reason), DESCRIPTION_MAX) or type(reason).__name__
