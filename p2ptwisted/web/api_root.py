@@ -50,7 +50,9 @@ def _take_target(request: Request) -> None:
     hosts = request.requestHeaders.getRawHeaders(b"host") or []
     target = parse_target(request.uri, hosts)
     request.uri, request.path = target.sent, target.path
-    request.requestHeaders.setRawHeaders(b"host", [target.host])
+    if target.host != hosts[0]:
+        # The target names the host itself, as for a proxy.
+        request.requestHeaders.setRawHeaders(b"host", [target.host])
     parts = target.path[1:].split(b"/")
     under = 1 if parts[0] == b"api" else 0
     request.prepath, request.postpath = parts[:under], parts[under:]
