@@ -23,7 +23,7 @@ from p2ptwisted.security.group_key import GroupKey, load_group_key
 from p2ptwisted.security.private_files import read_file
 from p2ptwisted.security.tls import TrustedAuthority, load_authority
 from p2ptwisted.support.escaping import printable
-from p2ptwisted.support.locations import parse_supernode_url, split_location
+from p2ptwisted.support.locations import parse_network, parse_supernode_url, split_location
 from p2ptwisted.web.server.endpoints import check_endpoint
 from p2ptwisted.web.server.settings import (
     BODIES_MAX,
@@ -140,15 +140,7 @@ class CommonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         """The networks whose callers are trusted as loopback is. Raises InvalidInput."""
         if self.group_key_file is not None:
             return [ALL_ADDRESSES]  # The signatures have proved more than addresses do.
-        networks = []
-        for text in _as_tuple(self.trusted_network):
-            try:
-                networks.append(IPv4Network(text))
-            except ValueError as error:
-                raise InvalidInput(
-                    f"{_shown(text)} is not a network such as 10.0.0.0/8: {error}"
-                ) from None
-        return networks
+        return [parse_network(text, "10.0.0.0/8") for text in _as_tuple(self.trusted_network)]
 
 
 class SupernodeConfig(CommonConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -23,11 +23,11 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
-from p2ptwisted.cli.name_constraints import PermittedNames, parse_networks
+from p2ptwisted.cli.name_constraints import PermittedNames
 from p2ptwisted.cli.output import print_lines, print_message
 from p2ptwisted.errors import InvalidInput
 from p2ptwisted.security.private_files import ReadFile, read_file
-from p2ptwisted.support.locations import parse_host
+from p2ptwisted.support.locations import parse_host, parse_network
 
 #: What the files of the authority are called.
 CERTIFICATE, KEY = "ca.pem", "ca-key.pem"
@@ -162,7 +162,10 @@ def make_certificates(
     what is in `networks` and `domains`. Raises InvalidInput, and OSError.
     """
     parsed = parse_hosts(hosts)
-    more = PermittedNames(parse_networks(networks), [_domain(text) for text in domains])
+    more = PermittedNames(
+        [parse_network(text, "203.0.113.0/24") for text in networks],
+        [_domain(text) for text in domains],
+    )
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     _check_folder(folder)
     authority = _open_authority(folder, now, parsed, more)

@@ -10,8 +10,6 @@ from typing import Self
 
 from cryptography import x509
 
-from p2ptwisted.errors import InvalidInput
-
 #: Addresses and names that mean something inside of a site only: RFC 1918, 6598 and 1122;
 #: RFC 6761, 6762 and 8375, and what ICANN has set aside.
 PRIVATE_NETWORKS = tuple(
@@ -78,16 +76,3 @@ class PermittedNames:
         return all(
             any(other.subnet_of(network) for network in self.networks) for other in others.networks
         ) and all(bool(self.domains) and self.permit(domain) for domain in others.domains)
-
-
-def parse_networks(texts: Sequence[str]) -> list[IPv4Network]:
-    """Raises InvalidInput."""
-    networks = []
-    for text in texts:
-        try:
-            networks.append(IPv4Network(text))
-        except ValueError as error:
-            raise InvalidInput(
-                f"{text[:80]!r} is not a network such as 203.0.113.0/24: {error}"
-            ) from None
-    return networks

@@ -84,6 +84,14 @@ def parse_location(text: str, default_host: str | None = None) -> Location:
         raise InvalidInput(f"location {text[:80]!r}: {error}") from None
 
 
+def parse_network(text: str, example: str) -> IPv4Network:
+    """Read a network that a user gave. `example`: one that would do here. Raises InvalidInput."""
+    try:
+        return IPv4Network(text)
+    except ValueError as error:
+        raise InvalidInput(f"{text[:80]!r} is not a network such as {example}: {error}") from None
+
+
 @lru_cache(HOSTS_CACHED)
 def parse_host(text: str) -> IPv4Address:
     """Read a numeric IPv4 address that one host can have. Raises InvalidInput."""

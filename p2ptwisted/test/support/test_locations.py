@@ -23,6 +23,7 @@ from p2ptwisted.support.locations import (
     location_resolver,
     parse_host,
     parse_location,
+    parse_network,
     parse_supernode_url,
     resolve,
     split_location,
@@ -129,6 +130,13 @@ class ParseLocationTests(SynchronousTestCase):
         self.assertEqual(str(parse_host("10.0.0.1")), "10.0.0.1")
         for text in ["", "host", "230.0.0.0", "10.0.0.1:80"]:
             self.assertRaises(InvalidInput, parse_host, text)
+
+    def test_network(self) -> None:
+        """A network is read, or the message names it and one that would do in its place."""
+        self.assertEqual(str(parse_network("10.1.0.0/16", "10.0.0.0/8")), "10.1.0.0/16")
+        for text in ["", "host", "10.0.0.1/8", "10.0.0.0/33", "::/0"]:
+            refused = self.assertRaises(InvalidInput, parse_network, text, "203.0.113.0/24")
+            self.assertIn(f"{text!r} is not a network such as 203.0.113.0/24: ", str(refused))
 
 
 class AddressTowardsTests(SynchronousTestCase):
