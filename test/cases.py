@@ -6,10 +6,12 @@ that fails are printed.
 """
 
 import socket
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import SkipTest
 
 from twisted.trial.reporter import TestResultDecorator
 from twisted.trial.unittest import SynchronousTestCase
@@ -93,6 +95,18 @@ class SystemTestCase(SynchronousTestCase):
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         return folder
+
+    def small_disk(self, folder: Path, size: int) -> Path:
+        """A file system of that size in bytes, on a new folder, until the test ends."""
+        folder.mkdir()
+        self.mount("-t", "tmpfs", "-o", f"size={size},mode=755", "p2ptwisted", str(folder))
+        self.addCleanup(subprocess.run, ["umount", str(folder)], check=True)
+        return folder
+
+    def mount(self, *arguments: str) -> None:
+        mounted = subprocess.run(["mount", *arguments], capture_output=True, text=True)
+        if mounted.returncode:
+            raise SkipTest(f"nothing can be mounted here: {mounted.stderr.strip()}")
 
     def _group(self) -> Sequence[str]:
         return ("--multicast-group", self.group, "--multicast-interface", "127.0.0.1")

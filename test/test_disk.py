@@ -1,9 +1,6 @@
 """State folders on disks that are full, or can't be written at all."""
 
-import os
-import subprocess
 from pathlib import Path
-from unittest import SkipTest
 
 from .cases import SystemTestCase
 from .daemons import Daemon, at, id_of
@@ -21,19 +18,7 @@ class DiskTests(SystemTestCase):
     """A supernode and a node that can't keep what they know."""
 
     def disk(self, name: str) -> Path:
-        """A small disk of its own, until the test ends."""
-        folder = self.folder / name
-        folder.mkdir()
-        if os.geteuid() != 0:
-            raise SkipTest("mounting a disk needs root")
-        self.mount("-t", "tmpfs", "-o", f"size={DISK},mode=755", "tmpfs", str(folder))
-        self.addCleanup(subprocess.run, ["umount", str(folder)], check=True)
-        return folder
-
-    def mount(self, *arguments: str) -> None:
-        mounted = subprocess.run(["mount", *arguments], capture_output=True, text=True)
-        if mounted.returncode:
-            raise SkipTest(f"nothing can be mounted here: {mounted.stderr.strip()}")
+        return self.small_disk(self.folder / name, DISK)
 
     def fill(self, disk: Path) -> None:
         with (disk / "filler").open("wb", buffering=0) as filler:

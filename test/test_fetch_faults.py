@@ -1,10 +1,8 @@
 """A node fetches from others while something goes wrong: with them, with its disk, with itself."""
 
 import os
-import subprocess
 import time
 from pathlib import Path
-from unittest import SkipTest
 
 from p2ptwisted.pieces import MIB
 
@@ -128,7 +126,7 @@ class FetcherFaultTests(FetchTestCase):
         content = content_of(6)
         id = id_of(content)
         holder = self.start_holder("holder", {"big.bin": content})
-        disk = self.small_disk(10 * MIB)
+        disk = self.small_disk(self.folder / "disk", 10 * MIB)
         (disk / "shared").mkdir()
         (disk / "shared" / "kept").write_bytes(b"kept")
         (disk / "filler").write_bytes(bytes(6 * MIB))
@@ -145,17 +143,6 @@ class FetcherFaultTests(FetchTestCase):
         status = self.wait_for_end(fetcher, id)
         self.assertDone(status, disk / "shared" / "big.bin", content)
         self.assertEqual((disk / "shared" / "kept").read_bytes(), b"kept")
-
-    def small_disk(self, size: int) -> Path:
-        """A file system of that size, until the test ends."""
-        folder = self.folder / "disk"
-        folder.mkdir()
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "p2ptwisted", str(folder)]
-        ran = subprocess.run(mount, capture_output=True, text=True)
-        if ran.returncode:
-            raise SkipTest(f"no file system can be mounted here: {ran.stderr.strip()}")
-        self.addCleanup(subprocess.run, ["umount", str(folder)], check=True)
-        return folder
 
     def test_another_file_is_there(self) -> None:
         """It is left as it is; what has come goes to its place when that is free."""

@@ -1,9 +1,6 @@
 """Locations that are made up, and holders that lie and draw it out, against one honest holder."""
 
-import subprocess
 import time
-from pathlib import Path
-from unittest import SkipTest
 
 from p2ptwisted.pieces import MIB
 
@@ -73,12 +70,3 @@ class LiarTests(CommandCase):
             Inflated(self, self.supernode, f"bad{number}", self.content, host=host)
         self.start_holder("good", {"big.bin": self.content})
         self.get()
-
-    def small_disk(self, folder: Path, size: int) -> None:
-        """A file system of that size, until the test ends."""
-        folder.mkdir()
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "p2ptwisted", str(folder)]
-        ran = subprocess.run(mount, capture_output=True, text=True)
-        if ran.returncode:
-            raise SkipTest(f"no file system can be mounted here: {ran.stderr.strip()}")
-        self.addCleanup(subprocess.run, ["umount", str(folder)], check=True)
