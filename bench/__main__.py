@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from bench import content, fetching, searches, spreading, table
+from bench.daemons import System
 from bench.files import MIB
 from bench.load import CONNECTIONS
 from bench.nginx import program as nginx_program
-from bench.processes import CHECKOUT, BenchError, System
+from bench.processes import CHECKOUT, BenchError
 
 #: Free bytes that a folder in memory must have for the largest files and their copies.
 MEMORY = 2 * 1024 * MIB

@@ -8,9 +8,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
+from bench.daemons import System
 from bench.files import MIB, make
 from bench.nginx import nginx
-from bench.processes import HOST, BenchError, System, eventually, get
+from bench.processes import HOST, BenchError, eventually, get
 from bench.table import Row, ratio_row
 
 #: Bytes of the file.
@@ -38,12 +39,12 @@ def measure(system: System, memory: Path, rounds: int) -> list[Row]:
         server = stack.enter_context(nginx(system.folder, shared))
         path = f"/api/node/resources/{id}/content"
         urls = {
-            "a node": f"http://{HOST}:{node}{path}",
+            "a node": f"http://{HOST}:{node.port}{path}",
             "nginx": f"http://{HOST}:{server}/{file.name}",
         }
         eventually(
             "the node has hashed its file",
-            lambda: get(node, f"/api/node/resources/{id}").status == 200,
+            lambda: get(node.port, f"/api/node/resources/{id}").status == 200,
         )
         for url in urls.values():
             _check(url, id)

@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from bench.daemons import Daemon, System
 from bench.files import MIB, check, make
 from bench.nginx import nginx
-from bench.processes import HOST, BenchError, System, environment, eventually, get, order
+from bench.processes import HOST, BenchError, environment, eventually, get, order
 from bench.table import Row, times_row
 
 #: Bytes of the file.
@@ -43,7 +44,7 @@ def measure(system: System, place: str, folder: Path, rounds: int) -> list[Row]:
         server = stack.enter_context(nginx(system.folder, shared))
         eventually(
             "the holder's file is registered",
-            lambda: id.encode() in get(supernode, f"/api/supernode/search/{id}").body,
+            lambda: id.encode() in get(supernode.port, f"/api/supernode/search/{id}").body,
         )
         url = f"http://{HOST}:{server}/{file.name}"
         copy = copies / file.name
@@ -73,11 +74,11 @@ def measure(system: System, place: str, folder: Path, rounds: int) -> list[Row]:
     ]
 
 
-def _fetch(system: System, supernode: int, folder: Path, id: str) -> float:
+def _fetch(system: System, supernode: Daemon, folder: Path, id: str) -> float:
     """Seconds that a node, started for this, takes from its order to the file in its place."""
     with system.node("fetcher", folder, supernode) as node:
         began = time.monotonic()
-        order(node, id)
+        order(node.port, id)
         eventually("the file is fetched", lambda: any(folder.glob("*.bin")), poll=POLL)
         return time.monotonic() - began
 

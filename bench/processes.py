@@ -4,25 +4,19 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-TWISTD = Path(sys.executable).with_name("twistd")
 
 HOST = "127.0.0.1"
 
 #: Below those that the kernel gives to outgoing connections, so that a free one stays free.
 PORTS = range(23000, 24000)
-
-#: The group of the supernodes here; its port is a free one.
-GROUP = "239.255.12.1"
 
 #: Seconds that a process may take to answer, one request may take, and a process to end.
 START_WITHIN = 30.0
@@ -67,10 +61,6 @@ def order(node: int, id: str) -> None:
         raise BenchError(f"ordering {id} gave {answer}")
 
 
-def _health(node: int) -> Any:
-    return json.loads(get(node, "/api/node/health").body)["data"]
-
-
 def eventually(
     what: str, look: Callable[[], bool], within: float = START_WITHIN, poll: float = POLL
 ) -> None:
@@ -103,13 +93,19 @@ _ports = iter(PORTS)
 
 
 @contextmanager
-def started(command: Sequence[str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process with its input in a pipe and its output in `log`; it ends with the block."""
+def started(
+    command: Sequence[str], log: Path, tree: Path = CHECKOUT
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """
+    A process with its input in a pipe and its output in `log`; it ends with the block.
+
+    What it imports of p2ptwisted is that of `tree`.
+    """
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
             cwd=log.parent,
-            env=environment(),
+            env=environment(tree),
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -134,7 +130,7 @@ def see_running(process: "subprocess.Popen[bytes]", log: Path) -> None:
 
 @contextmanager
 def running(
-    command: Sequence[str], log: Path, port: int, ready: str = "/"
+    command: Sequence[str], log: Path, port: int, ready: str = "/", tree: Path = CHECKOUT
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """A process that answers a GET of `ready` at `port` by now; it ends with the block."""
 
@@ -142,46 +138,14 @@ def running(
         see_running(process, log)
         return get(port, ready).status == 200
 
-    with started(command, log) as process:
+    with started(command, log, tree) as process:
         eventually(f"an answer of {command}", answers)
         yield process
 
 
-def environment() -> Mapping[str, str]:
-    """That of the processes: p2ptwisted is the one of this checkout, and no proxy is asked."""
+def environment(tree: Path = CHECKOUT) -> Mapping[str, str]:
+    """That of the processes: p2ptwisted is the one in `tree`, and no proxy is asked."""
     inherited = {
         name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")
     }
-    return {**inherited, "PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1"}
-
-
-class System:
-    """Daemons in one group of their own."""
-
-    def __init__(self, folder: Path) -> None:
-        """`folder` gets their logs."""
-        self.folder = folder
-        self._group = f"{GROUP}:{free_port(socket.SOCK_DGRAM)}"
-
-    @contextmanager
-    def supernode(self, name: str) -> Iterator[int]:
-        """A supernode; gives its port. Nodes that are registered there stay, with no heartbeat."""
-        options = ("--sweep-interval", "3600")
-        with self._daemon("p2p-supernode", name, "/api/supernode/alive", *options) as port:
-            yield port
-
-    @contextmanager
-    def node(self, name: str, shared: Path, supernode: int, host: str = HOST) -> Iterator[int]:
-        """A node that shares a folder, at the supernode with that port; gives its own port."""
-        options = ("--resources", str(shared), "--supernode", f"http://{host}:{supernode}")
-        with self._daemon("p2p-node", name, "/api/node/health", *options) as port:
-            eventually(f"{name} is registered", lambda: _health(port)["supernode"] is not None)
-            yield port
-
-    @contextmanager
-    def _daemon(self, role: str, name: str, ready: str, *options: str) -> Iterator[int]:
-        port = free_port()
-        command = [sys.executable, str(TWISTD), "-n", role, "--port", str(port)]
-        command += ["--multicast-group", self._group, "--multicast-interface", HOST, *options]
-        with running(command, self.folder / f"{name}.log", port, ready):
-            yield port
+    return {**inherited, "PYTHONPATH": str(tree), "PYTHONUNBUFFERED": "1"}

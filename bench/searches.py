@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from bench.daemons import System
 from bench.load import Load
-from bench.processes import BenchError, System, eventually, free_port, get, request, running
+from bench.processes import BenchError, eventually, free_port, get, request, running
 from bench.table import Row, rate_row, ratio_row, time_row
 
 #: Ids that are asked for in turn: far more than are ever under way, so that no two
@@ -42,8 +43,8 @@ def measure(system: System, rounds: int, seconds: int) -> list[Row]:
     ids = [hashlib.sha256(b"%d" % number).hexdigest() for number in range(IDS)]
     folder = system.folder
     with ExitStack() as stack:
-        other = stack.enter_context(system.supernode("supernode-other"))
-        holder = stack.enter_context(system.supernode("supernode-holder"))
+        other = stack.enter_context(system.supernode("supernode-other")).port
+        holder = stack.enter_context(system.supernode("supernode-holder")).port
         _register(holder, ids)
         _check(holder, other, ids)
         body = get(holder, _one(ids[0])).body

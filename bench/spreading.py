@@ -9,8 +9,8 @@ from pathlib import Path
 from statistics import median
 
 from bench import rivals
+from bench.daemons import System
 from bench.files import MIB, make
-from bench.processes import System
 from bench.swarm import Member, Swarm
 from bench.table import Row, copies_row, ratio_row, times_row
 

@@ -7,9 +7,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.daemons import Daemon, System
 from bench.files import check
 from bench.network import Host, Network
-from bench.processes import System, eventually, get, order
+from bench.processes import eventually, get, order
 
 #: Seconds that all of a measurement may take.
 WITHIN = 300.0
@@ -20,10 +21,10 @@ POLL = 0.005
 
 @dataclass(frozen=True)
 class Member:
-    """A host, the port of its node there, the folder that this shares, and one for others' use."""
+    """A host, its node there, the folder that this shares, and one for others' use."""
 
     host: Host
-    node: int
+    node: Daemon
     shared: Path
     other: Path
 
@@ -56,7 +57,7 @@ class Swarm:
 
         def known() -> bool:
             with self._middle.entered():
-                body = get(self._supernode, f"/api/supernode/holders/{id}").body
+                body = get(self._supernode.port, f"/api/supernode/holders/{id}").body
             return len(json.loads(body)["data"]["locations"]) == count
 
         eventually(f"{count} nodes hold {id}", known)
@@ -70,7 +71,7 @@ class Swarm:
         began = time.monotonic()
         for member in nodes:
             with member.host.entered():
-                order(member.node, id)
+                order(member.node.port, id)
         copies = [member.shared / name for member in nodes]
         eventually(
             f"{len(nodes)} nodes have {name}",
