@@ -10,62 +10,24 @@ answer was wrong.
 import argparse
 import os
 import platform
-import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
-from bench import content, fetching, searches, spreading, table
+from bench import content, fetching, searches, several, spreading, table
 from bench.daemons import System
 from bench.files import MIB
 from bench.load import CONNECTIONS
-from bench.nginx import program as nginx_program
+from bench.needs import PARTS, all_here, in_memory, unmet
 from bench.processes import CHECKOUT, BenchError
-
-#: Free bytes that a folder in memory must have for the largest files and their copies.
-MEMORY = 2 * 1024 * MIB
-
-#: Rounds, at the most, of what takes minutes and varies little.
-LONG_ROUNDS = 3
+from bench.scenarios import LONG_ROUNDS, MANY, SCENARIOS
 
 #: Where the plot goes.
 PLOTS = CHECKOUT / "docs"
-
-#: Programs by the Debian package that has them.
-PACKAGES = {
-    "wrk": "wrk",
-    "curl": "curl",
-    "nginx": "nginx-light",
-    "aria2c": "aria2",
-    "ip": "iproute2",
-    "tc": "iproute2",
-}
-
-_SHM = Path("/dev/shm")
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What something takes to be measured."""
-
-    programs: Sequence[str]
-    modules: Sequence[str] = ()
-    root: bool = False
-
-
-PARTS: Mapping[str, Needs] = {
-    "searches": Needs(["wrk", "curl"]),
-    "content": Needs(["curl", "nginx"]),
-    "fetching": Needs(["curl", "nginx", "aria2c"]),
-    "several": Needs(["ip", "tc"], root=True),
-    "many": Needs(["ip", "tc", "curl", "nginx"], ["libtorrent", "matplotlib"], root=True),
-}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -75,36 +37,45 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--only", choices=PARTS, action="append", help="measure just these")
     options = parser.parse_args(arguments)
     parts = options.only or list(PARTS)
-    if not _all_here(parts):
+    if not all_here(parts):
         return 1
-    unmeasured = [part for part in parts if PARTS[part].root and os.geteuid() != 0]
+    unmeasured = {part: why for part in parts if (why := unmet(part)) is not None}
     parts = [part for part in parts if part not in unmeasured]
     _print_machine()
     rows: list[table.Row] = []
+    failed = ""
     try:
         with _folder() as folder:
             system = System(Path(folder))
             for part in parts:
-                with _folder(_in_memory()) as memory:
+                with _folder(in_memory()) as memory:
                     rows += _measure(part, system, Path(memory), options.rounds, options.seconds)
     except BenchError as error:
-        print(f"bench: {error}")
-        return 1
-    print(
-        f"\n{options.rounds} rounds, in which all take turns; on links "
-        f"{min(options.rounds, LONG_ROUNDS)}. Searches and content: medians, and a ratio is that "
-        "of the medians. Fetching: the shortest times and the highest rates, of ours as of the "
-        f"others. Searches: wrk, {CONNECTIONS} connections kept open, {searches.IDS:,} ids one "
-        f"after the other. Content: one curl, {content.SIZE // MIB:,} MiB. Links: "
-        f"{spreading.LINK} Mbit/s; {spreading.FROM_SEVERAL // MIB} MiB from several holders, "
-        f"{spreading.TO_MANY // MIB} MiB to many nodes. Files of random bytes, in memory where "
-        f"/dev/shm has room, except where it says disk: there they are in {tempfile.gettempdir()}."
-        "\n"
-    )
+        failed = str(error)
+    _print_how(options.rounds)
     print(table.text(rows))
-    if unmeasured:
-        print(f"\nbench: not measured, for network namespaces need root: {', '.join(unmeasured)}")
-    return int(bool(unmeasured))
+    for part, why in unmeasured.items():
+        print(f"\nbench: {part} is not measured: {why}")
+    if failed:
+        print(f"\nbench: ended early: {failed}")
+    return int(bool(unmeasured or failed))
+
+
+def _print_how(rounds: int) -> None:
+    """Say how the figures of the table came about."""
+    once = " and ".join(name for name, scenario in SCENARIOS.items() if scenario.rounds == 1)
+    print(
+        f"\n{rounds} rounds, in which all take turns; of several and those to many "
+        f"nodes {LONG_ROUNDS} at the most, of {once} one. Searches, content, copies and "
+        "processor time a GiB: medians, and a ratio is that of the medians. Else the shortest "
+        "times and the highest rates, of ours as of the others. Searches: wrk, "
+        f"{CONNECTIONS} connections kept open, {searches.IDS:,} ids one after the other. Content: "
+        f"one curl, {content.SIZE // MIB:,} MiB. From several holders: {several.SIZE // MIB} MiB, "
+        f"links of {several.LINK} Mbit/s. Copies: what went through a link, without the headers "
+        "of its packets. Processor time: user and system, of the daemons and their children. "
+        "Files of random bytes, in memory where /dev/shm has room, except where it says disk: "
+        f"there they are in {tempfile.gettempdir()}.\n"
+    )
 
 
 def _measure(
@@ -121,34 +92,15 @@ def _measure(
         on_disk = fetching.measure(system, "on disk", disk, rounds)
         return [*on_disk, *fetching.measure(system, "in memory", memory, rounds)]
     if part == "several":
-        return spreading.from_several(system, memory, long_rounds)
-    rows, times = spreading.to_many(system, memory, long_rounds)
-    from bench import plot  # Only here is matplotlib needed.
+        return several.measure(system, memory, long_rounds)
+    scenario = SCENARIOS[part]
+    rows, spreads = spreading.measure(system, memory, part, scenario, min(rounds, scenario.rounds))
+    if part == MANY:
+        from bench import plot  # Only here is matplotlib needed.
 
-    for file in plot.draw(times, PLOTS):
-        print(f"drawn: {file.relative_to(CHECKOUT)}", flush=True)
+        for file in plot.draw(spreads, PLOTS):
+            print(f"drawn: {file.relative_to(CHECKOUT)}", flush=True)
     return rows
-
-
-def _all_here(parts: Sequence[str]) -> bool:
-    """Whether everything is installed; says what is not, and how to come by it."""
-    programs = {program for part in parts for program in PARTS[part].programs}
-    modules = {module for part in parts for module in PARTS[part].modules}
-    missing = sorted(one for one in programs if not _is_here(one))
-    if missing:
-        packages = sorted({PACKAGES[program] for program in missing})
-        print(f"bench: {', '.join(missing)} missing: apt-get install {' '.join(packages)}")
-    absent = sorted(module for module in modules if find_spec(module) is None)
-    if absent:
-        print(f"bench: {', '.join(absent)} missing in this Python: `make bench` installs them")
-    return not missing and not absent
-
-
-def _is_here(program: str) -> bool:
-    # Debian has some in a folder that only root has in PATH.
-    if program == "nginx":
-        return nginx_program() is not None
-    return shutil.which(program) is not None
 
 
 def _print_machine() -> None:
@@ -162,11 +114,6 @@ def _print_machine() -> None:
 
 def _folder(parent: Path | None = None) -> "tempfile.TemporaryDirectory[str]":
     return tempfile.TemporaryDirectory(prefix="p2ptwisted-bench-", dir=parent)
-
-
-def _in_memory() -> Path | None:
-    """A folder that is on no disk and has room; None where there is none."""
-    return _SHM if _SHM.is_dir() and shutil.disk_usage(_SHM).free >= MEMORY else None
 
 
 def _stopped(signum: int, frame: object) -> NoReturn:

@@ -1,16 +1,28 @@
-"""The same file from one host to others by other means: libtorrent, and HTTP from nginx."""
+"""The same file from one host to others by other means: libtorrent, UFTP, HTTP from nginx."""
 
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from ipaddress import IPv4Address
 from pathlib import Path
-from subprocess import Popen, run
+from subprocess import Popen, TimeoutExpired, run
 
-from bench.files import check
+from bench.files import MIB, check
 from bench.nginx import nginx
 from bench.processes import BenchError, environment, eventually, see_running, started
 from bench.swarm import POLL, WITHIN, Member
+
+#: How much of the link UFTP's data shall fill, without headers of Ethernet, IP and UDP: it sends
+#: at the rate that it is given, and what doesn't fit is lost.
+UFTP_SHARE = 0.95
+
+#: Bytes of UFTP's socket buffers, of themselves 256 KiB: with those, of eight receivers at 100
+#: Mbit/s on two cores some were late and lost datagrams, which then went to all once more.
+UFTP_BUFFER = 4 * MIB
+
+#: The default of both.
+UFTP_PORT = 1044
 
 _TORRENT = (sys.executable, "-P", "-m", "bench.torrent")
 
@@ -47,6 +59,53 @@ def _have_said(peers: Sequence[tuple["Popen[bytes]", Path]], word: str) -> bool:
     for process, log in peers:
         see_running(process, log)
     return all(word in log.read_text(errors="replace").split() for _, log in peers)
+
+
+def uftp(
+    folder: Path, holder: Member, nodes: Sequence[Member], file: Path, id: str, mbit: int
+) -> float:
+    """
+    Seconds until its server ends, which is when the last has said that it has it.
+
+    It goes to all at once by multicast, not encrypted; nothing is verified on
+    the way. `mbit` is what a link has.
+    """
+    options = ["-I", "eth0", "-B", str(UFTP_BUFFER)]
+    clients: list[tuple[Popen[bytes], Path]] = []
+    with ExitStack() as stack:
+        for number, member in enumerate(nodes):
+            # -d: in the foreground; -q: no name is looked up.
+            command = ["uftpd", "-d", "-q", *options, "-D", str(member.other)]
+            log = folder / f"uftpd-{number}.log"
+            with member.host.entered():
+                clients.append((stack.enter_context(started(command, log)), log))
+        eventually("all uftpd listen", lambda: all(_listens(*client) for client in clients))
+        # The clients by their ids, or it would wait for more of them; the default of an id is
+        # the address.
+        ids = ",".join(f"0x{int(IPv4Address(member.host.address)):08X}" for member in nodes)
+        rate = str(round(mbit * 1000 * UFTP_SHARE))
+        # -q: one that fails is a failure.
+        command = ["uftp", "-q", "-Y", "none", "-R", rate, *options, "-H", ids, str(file)]
+        log = folder / "uftp.log"
+        began = time.monotonic()
+        with holder.host.entered():
+            server = stack.enter_context(started(command, log))
+        try:
+            status = server.wait(WITHIN)
+        except TimeoutExpired:
+            raise BenchError(f"not within {WITHIN:g} s: {command}") from None
+        taken = time.monotonic() - began
+        if status:
+            see_running(server, log)
+    _take_away(nodes, file, id)
+    return taken
+
+
+def _listens(client: "Popen[bytes]", log: Path) -> bool:
+    """Whether a uftpd has bound its port, which it doesn't tell."""
+    see_running(client, log)
+    sockets = Path(f"/proc/{client.pid}/net/udp").read_text()
+    return f"00000000:{UFTP_PORT:04X} " in sockets
 
 
 def http(folder: Path, holder: Member, nodes: Sequence[Member], file: Path, id: str) -> float:

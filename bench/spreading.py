@@ -1,108 +1,151 @@
 """
-Files on links of 100 Mbit/s: from four holders at once, and from one to many
-nodes, beside libtorrent and plain HTTP from one nginx.
+One holder's file to many nodes on shaped links, beside libtorrent, UFTP, and
+plain HTTP from one nginx.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 from bench import rivals
 from bench.daemons import System
-from bench.files import MIB, make
+from bench.network import TCP_HEADERS, UDP_HEADERS
+from bench.scenarios import GIB, Scenario
 from bench.swarm import Member, Swarm
-from bench.table import Row, copies_row, ratio_row, times_row
+from bench.table import Row, copies_row, seconds_row, times_row
 
-#: Mbit/s of a link, each way, and of the one node's that fetches from several.
-LINK, WIDE_LINK = 100, 1000
+OURS, TORRENT, UFTP, HTTP = "p2ptwisted", "libtorrent", "UFTP", "plain HTTP"
 
-#: Holders that one node fetches from, and bytes of the file.
-HOLDERS = 4
-FROM_SEVERAL = 256 * MIB
-
-#: Nodes that one holder's file goes to, and its bytes.
-NODES = (1, 2, 4, 8)
-TO_MANY = 64 * MIB
-
-LEAST_OF_ONE_HOLDER = 3.6
-MOST_OF_ONE_COPY = 1.4
-MOST_COPIES = 2.0
-
-OURS, TORRENT, HTTP = "p2ptwisted", "libtorrent", "plain HTTP"
-
-#: Seconds of all measurements, by the way that the file went and the number of nodes.
-Times = Mapping[str, Mapping[int, Sequence[float]]]
+#: Bytes of headers in each packet; some of libtorrent's are uTP's, which has four less.
+HEADERS = {OURS: TCP_HEADERS, TORRENT: TCP_HEADERS, UFTP: UDP_HEADERS, HTTP: TCP_HEADERS}
 
 
-def from_several(system: System, memory: Path, rounds: int) -> list[Row]:
-    """The rate from four holders, to that from one of them."""
-    rates: dict[int, list[float]] = {1: [], HOLDERS: []}
+@dataclass(frozen=True)
+class Spread:
+    """
+    What it took to bring a file to so many nodes.
+
+    Copies are what went through a link, without the headers of its packets, to
+    the size of the file.
+    """
+
+    #: Until the last node had it.
+    seconds: float
+    #: Copies that left the first holder, and that came to the node that got most.
+    sent: float
+    received: float
+    #: Processor seconds of all daemons for each GiB that a node got.
+    processor: float
+
+
+#: All measurements by the way that the file went, and the number of nodes.
+Spreads = Mapping[str, Mapping[int, Sequence[Spread]]]
+
+_Way = Callable[[Path, str, Sequence[Member]], float]
+
+
+def measure(
+    system: System, memory: Path, name: str, scenario: Scenario, rounds: int
+) -> tuple[list[Row], Spreads]:
+    """All ways take turns, to each number of nodes."""
+    spreads: dict[str, dict[int, list[Spread]]] = {}
     with ExitStack() as stack:
         swarm = Swarm(stack, system, memory)
-        holders = [swarm.member(f"holder{number}", LINK) for number in range(HOLDERS)]
-        node = swarm.member("node", WIDE_LINK)
+        holder = swarm.member("holder", scenario.mbit)
+        nodes = [
+            swarm.member(f"node{number}", scenario.mbit) for number in range(max(scenario.nodes))
+        ]
         for number in range(1, rounds + 1):
-            print(f"from several holders, round {number} of {rounds}", flush=True)
-            for count, measured in rates.items():
-                with _shared(swarm, holders[:count], FROM_SEVERAL) as (file, id):
-                    taken = swarm.fetch(id, file.name, [node])
-                measured.append(FROM_SEVERAL / taken)
-                print(f"  {count}: {taken:.2f} s, {measured[-1] / 1e6:.1f} MB/s", flush=True)
-    one, several = (max(measured) / 1e6 for measured in rates.values())
-    what = f"from {HOLDERS} holders"
-    return [ratio_row(what, several, "from one", one, "MB/s", LEAST_OF_ONE_HOLDER)]
+            print(f"{name}: {scenario.shown}, round {number} of {rounds}", flush=True)
+            for count in sorted({1, *scenario.nodes}):
+                for way, go in _ways(system.folder, swarm, holder, scenario, count).items():
+                    spread = _spread(swarm, holder, nodes[:count], scenario.size, way, go)
+                    spreads.setdefault(way, {}).setdefault(count, []).append(spread)
+                    print(f"  {way} to {count}: {_told(way, spread)}", flush=True)
+    return _rows(scenario, spreads), spreads
 
 
-def to_many(system: System, memory: Path, rounds: int) -> tuple[list[Row], Times]:
-    """The time until the last of many nodes has the file, and what the first holder has sent."""
-    times: dict[str, dict[int, list[float]]] = {}
-    copies: dict[str, dict[int, list[float]]] = {}
-    with ExitStack() as stack:
-        swarm = Swarm(stack, system, memory)
-        holder = swarm.member("holder", LINK)
-        nodes = [swarm.member(f"node{number}", LINK) for number in range(max(NODES))]
-        ways: Mapping[str, Callable[[Path, str, Sequence[Member]], float]] = {
-            OURS: lambda file, id, some: swarm.fetch(id, file.name, some),
-            TORRENT: lambda file, id, some: rivals.libtorrent(
-                system.folder, holder, some, file, id
+def _ways(
+    folder: Path, swarm: Swarm, holder: Member, scenario: Scenario, count: int
+) -> Mapping[str, _Way]:
+    """What is measured with so many nodes."""
+    ways: dict[str, _Way] = {}
+    if count in scenario.nodes:
+        ways[OURS] = lambda file, id, nodes: swarm.fetch(id, file.name, nodes)
+        if scenario.rivals:
+            ways[TORRENT] = lambda file, id, nodes: rivals.libtorrent(
+                folder, holder, nodes, file, id
+            )
+            ways[UFTP] = lambda file, id, nodes: rivals.uftp(
+                folder, holder, nodes, file, id, scenario.mbit
+            )
+    if count == 1 or scenario.http_to_all:
+        ways[HTTP] = lambda file, id, nodes: rivals.http(folder, holder, nodes, file, id)
+    return ways
+
+
+def _spread(
+    swarm: Swarm, holder: Member, nodes: Sequence[Member], size: int, way: str, go: _Way
+) -> Spread:
+    """One measurement, with a new file."""
+    headers = HEADERS[way]
+    with swarm.sharing([holder], size) as (file, id):
+        processor = swarm.processor_seconds()
+        sent = holder.host.sent()
+        received = [node.host.received() for node in nodes]
+        seconds = go(file, id, nodes)
+        return Spread(
+            seconds,
+            holder.host.sent().payload_since(sent, headers) / size,
+            max(
+                node.host.received().payload_since(before, headers)
+                for node, before in zip(nodes, received, strict=True)
+            )
+            / size,
+            (swarm.processor_seconds() - processor) / (len(nodes) * size / GIB),
+        )
+
+
+def _told(way: str, spread: Spread) -> str:
+    """One measurement as it is printed."""
+    told = f"{spread.seconds:.2f} s, {spread.sent:.3f} copies sent, at most "
+    told += f"{spread.received:.3f} received"
+    return told + (f", {spread.processor:.2f} processor s/GiB" if way == OURS else "")
+
+
+def _rows(scenario: Scenario, spreads: Spreads) -> list[Row]:
+    """The rows of the largest number of nodes: the shortest times, and medians of the rest."""
+    most, what = max(scenario.nodes), scenario.shown
+    ours = spreads[OURS][most]
+    shortest, one = shortest_time(ours), shortest_time(spreads[HTTP][1])
+    rows = [times_row(what, shortest, "one copy by HTTP", one, scenario.of_one_copy)]
+    if scenario.rivals:
+        torrent, uftp = spreads[TORRENT][most], spreads[UFTP][most]
+        rows += [
+            times_row(
+                what, shortest, TORRENT, shortest_time(torrent), scenario.of_torrent, below=True
             ),
-            HTTP: lambda file, id, some: rivals.http(system.folder, holder, some, file, id),
-        }
-        for number in range(1, rounds + 1):
-            print(f"to many nodes, round {number} of {rounds}", flush=True)
-            for count in NODES:
-                for name, way in ways.items():
-                    with _shared(swarm, [holder], TO_MANY) as (file, id):
-                        before = holder.host.sent()
-                        taken = way(file, id, nodes[:count])
-                        sent = (holder.host.sent() - before) / TO_MANY
-                    times.setdefault(name, {}).setdefault(count, []).append(taken)
-                    copies.setdefault(name, {}).setdefault(count, []).append(sent)
-                    print(f"  {name} to {count}: {taken:.2f} s, {sent:.2f} copies", flush=True)
-    most = max(NODES)
-    ours, torrent, one = (
-        min(times[name][count]) for name, count in ((OURS, most), (TORRENT, most), (HTTP, 1))
-    )
-    sent, torrent_sent = (median(copies[name][most]) for name in (OURS, TORRENT))
-    what = f"to {most} nodes"
-    return [
-        times_row(what, ours, "one copy by HTTP", one, MOST_OF_ONE_COPY),
-        times_row(what, ours, TORRENT, torrent, 1, below=True),
-        copies_row(f"{what}, sent by the first holder", sent, TORRENT, torrent_sent, MOST_COPIES),
-    ], times
+            times_row(what, shortest, UFTP, shortest_time(uftp), scenario.of_uftp, below=True),
+            copies_row(
+                f"{what}: sent by the first holder",
+                median(spread.sent for spread in ours),
+                TORRENT,
+                median(spread.sent for spread in torrent),
+                scenario.sent,
+            ),
+            copies_row(
+                f"{what}: received by a node, at most",
+                median(spread.received for spread in ours),
+                TORRENT,
+                median(spread.received for spread in torrent),
+                scenario.received,
+            ),
+        ]
+    processor = median(spread.processor for spread in ours)
+    return [*rows, seconds_row(f"{what}: processor time a GiB", processor)]
 
 
-@contextmanager
-def _shared(swarm: Swarm, holders: Sequence[Member], size: int) -> Iterator[tuple[Path, str]]:
-    """A new file that these have and nobody else; gives the first one's and its id."""
-    first, *others = (holder.shared / "large.bin" for holder in holders)
-    id = make(first, size)
-    for other in others:
-        other.hardlink_to(first)
-    swarm.wait_for_holders(id, len(holders))
-    try:
-        yield first, id
-    finally:
-        for file in (first, *others):
-            file.unlink()
+def shortest_time(spreads: Sequence[Spread]) -> float:
+    return min(spread.seconds for spread in spreads)

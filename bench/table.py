@@ -42,26 +42,32 @@ def ratio_row(what: str, ours: float, name: str, yardstick: float, unit: str, le
 
 
 def times_row(
-    what: str, ours: float, name: str, yardstick: float, most: float, below: bool = False
+    what: str, ours: float, name: str, yardstick: float, most: float | None, below: bool = False
 ) -> Row:
-    """A time in seconds, judged by what it is to that of the yardstick; `below`: must be under."""
+    """
+    A time in seconds, judged by what it is to that of the yardstick.
+
+    `most` is None where there is no bar; `below`: it must be under that.
+    """
     ratio = ours / yardstick
+    shown = (what, f"{ours:.2f} s", f"{name}: {yardstick:.2f} s", f"{ratio:.2f}")
+    if most is None:
+        return Row(*shown, "", "")
     met = ratio < most if below else ratio <= most
-    return Row(
-        what,
-        f"{ours:.2f} s",
-        f"{name}: {yardstick:.2f} s",
-        f"{ratio:.2f}",
-        f"{'under' if below else 'at most'} {most:g}",
-        _verdict(met),
-    )
+    return Row(*shown, f"{'under' if below else 'at most'} {most:g}", _verdict(met))
 
 
-def copies_row(what: str, ours: float, name: str, yardstick: float, most: float) -> Row:
+def copies_row(what: str, ours: float, name: str, yardstick: float, most: float | None) -> Row:
     """A number of copies, judged by itself and shown beside that of the yardstick."""
-    shown = f"{ours:.2f} copies"
-    told = f"{name}: {yardstick:.2f} copies"
-    return Row(what, shown, told, f"{ours:.2f}", f"at most {most:g}", _verdict(ours <= most))
+    shown = (what, f"{ours:.2f} copies", f"{name}: {yardstick:.2f} copies", f"{ours:.2f}")
+    if most is None:
+        return Row(*shown, "", "")
+    return Row(*shown, f"at most {most:g}", _verdict(ours <= most))
+
+
+def seconds_row(what: str, ours: float) -> Row:
+    """Seconds without a yardstick and a bar."""
+    return Row(what, f"{ours:.2f} s", "", f"{ours:.2f} s", "", "")
 
 
 def text(rows: Sequence[Row]) -> str:
