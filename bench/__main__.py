@@ -8,13 +8,10 @@ answer was wrong.
 """
 
 import argparse
-import os
-import platform
 import signal
 import sys
 import tempfile
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,6 +19,7 @@ from bench import content, fetching, searches, several, spreading, table
 from bench.daemons import System
 from bench.files import MIB
 from bench.load import CONNECTIONS
+from bench.machine import print_machine
 from bench.needs import PARTS, all_here, in_memory, unmet
 from bench.processes import CHECKOUT, BenchError
 from bench.scenarios import LONG_ROUNDS, MANY, SCENARIOS
@@ -41,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     unmeasured = {part: why for part in parts if (why := unmet(part)) is not None}
     parts = [part for part in parts if part not in unmeasured]
-    _print_machine()
+    print_machine(links=any(PARTS[part].root for part in parts))
     rows: list[table.Row] = []
     failed = ""
     try:
@@ -101,15 +99,6 @@ def _measure(
         for file in plot.draw(spreads, PLOTS):
             print(f"drawn: {file.relative_to(CHECKOUT)}", flush=True)
     return rows
-
-
-def _print_machine() -> None:
-    load = ", ".join(f"{load:.1f}" for load in os.getloadavg())
-    print(
-        f"{os.cpu_count()} CPUs, {platform.python_implementation()} {platform.python_version()}, "
-        f"Twisted {version('twisted')}; load before the start: {load}",
-        flush=True,
-    )
 
 
 def _folder(parent: Path | None = None) -> "tempfile.TemporaryDirectory[str]":
