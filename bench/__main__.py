@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from bench import content, fetching, searches, several, spreading, table
+from bench import content, fetching, processor, searches, several, spreading, table
 from bench.daemons import System
 from bench.files import MIB
 from bench.load import CONNECTIONS
@@ -63,7 +63,7 @@ def _print_how(rounds: int) -> None:
     """Say how the figures of the table came about."""
     once = " and ".join(name for name, scenario in SCENARIOS.items() if scenario.rounds == 1)
     print(
-        f"\n{rounds} rounds, in which all take turns; of several and those to many "
+        f"\n{rounds} rounds, in which all take turns; of processor, several and those to many "
         f"nodes {LONG_ROUNDS} at the most, of {once} one. Searches, content, copies and "
         "processor time a GiB: medians, and a ratio is that of the medians. Else the shortest "
         "times and the highest rates, of ours as of the others. Searches: wrk, "
@@ -89,6 +89,8 @@ def _measure(
         disk.mkdir()
         on_disk = fetching.measure(system, "on disk", disk, rounds)
         return [*on_disk, *fetching.measure(system, "in memory", memory, rounds)]
+    if part == "processor":
+        return processor.measure(system, memory, long_rounds)
     if part == "several":
         return several.measure(system, memory, long_rounds)
     scenario = SCENARIOS[part]

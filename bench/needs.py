@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from bench import processor
 from bench.files import MIB
 from bench.nginx import program as nginx_program
 from bench.scenarios import GIB, MANY, SCENARIOS
@@ -62,6 +63,7 @@ PARTS: Mapping[str, Needs] = {
     "searches": Needs(["wrk", "curl"]),
     "content": Needs(["curl", "nginx"]),
     "fetching": Needs(["curl", "nginx", "aria2c"]),
+    "processor": Needs([], memory=processor.MEMORY),
     "several": Needs(["ip", "tc"], root=True),
     **{name: _of_scenario(name) for name in SCENARIOS},
 }
