@@ -24,7 +24,8 @@ help:
 	@echo "               SEED=... for the same again"
 	@echo "make fuzz      each parser on input that nobody meant well; SECONDS=600 for each"
 	@echo "make coverage  the unit tests, and which lines none of them reaches"
-	@echo "make bench     how fast it is, next to what it is measured against"
+	@echo "make bench     how fast it is, next to what it is measured against; about 45 minutes."
+	@echo "               PARTS='many large' for these alone; docs/benchmarks.md has their names"
 	@echo "make audit     asks PyPI which known holes there are in what is installed in .venv"
 	@echo "make setup     only .venv, which the others make by themselves"
 	@echo "make clean     removes .venv and whatever else was made here"
@@ -56,8 +57,11 @@ coverage: $(READY)
 	$(BIN)/coverage run -m twisted.trial p2ptwisted
 	$(BIN)/coverage report --skip-covered --show-missing
 
+# Parts of it; of themselves, all.
+PARTS :=
+
 bench: $(BENCH_READY)
-	@$(BIN)/python -P -m bench
+	@$(BIN)/python -P -m bench $(addprefix --only ,$(PARTS))
 
 $(BENCH_READY): $(READY)
 	@$(BIN)/python -P -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
