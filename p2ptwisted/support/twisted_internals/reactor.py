@@ -36,6 +36,15 @@ def has_unsent(transport: ITransport) -> bool:
     return bool(getattr(transport, "dataBuffer", b""))
 
 
+def has_buffered(transport: ITransport) -> bool:
+    """
+    Whether a TCP transport has something to send, also of what was written in this turn.
+
+    Missing in Twisted: `_tempDataLen` is private, and `dataBuffer` doesn't have it yet.
+    """
+    return has_unsent(transport) or bool(getattr(transport, "_tempDataLen", 0))
+
+
 def take_unhandled(objects: Iterable[object]) -> Iterator[Failure]:
     """
     Yield the failures of Deferreds that nobody has handled, each once, so that none is logged.

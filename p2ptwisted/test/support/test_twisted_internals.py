@@ -65,6 +65,9 @@ OF_INSTANCES: dict[str, list[tuple[str, str, tuple[object, ...], tuple[str, ...]
     "http_client": [
         ("twisted.web.client", "_HTTP11ClientFactory", (None, ""), ("_quiescentCallback",)),
     ],
+    "reactor": [
+        ("twisted.internet.abstract", "FileDescriptor", (Clock(),), ("_tempDataLen",)),
+    ],
 }
 
 

@@ -28,7 +28,9 @@ from p2ptwisted.test.node_fakes import (
     producers_on,
     work,
 )
+from p2ptwisted.web import content
 from p2ptwisted.web.content import BLOCK_MAX, BLOCK_MIN, Content, SomePieces
+from p2ptwisted.web.server.file_sender import CantSendFile
 from p2ptwisted.web.server.site import LimitedSite
 
 ID = "a" * 64
@@ -526,3 +528,133 @@ class RateTests(ContentCase):
         upload = uploads.begin(CLIENT)
         self.assertRaises(Unavailable, uploads.begin, CLIENT)
         upload.end()
+
+
+class Sender:
+    """Stands in for the kernel's sending: what it sends goes to the connection."""
+
+    def __init__(self, connection: Connection, writable: Callable[[], None]) -> None:
+        self.connection = connection
+        self.writable = writable
+        self.active = False
+        self.closed = False
+        self.counts: list[int] = []
+        self.problem: Exception | None = None
+
+    def send(self, file: int, start: int, count: int) -> int:
+        if self.problem is not None:
+            raise self.problem
+        data = os.pread(file, count, start)
+        self.counts.append(len(data))
+        self.connection.transport.write(data)
+        return len(data)
+
+    def resume(self) -> None:
+        self.active = True
+
+    def pause(self) -> None:
+        self.active = False
+
+    def close(self) -> None:
+        self.active = False
+        self.closed = True
+
+
+class SentTests(ContentCase):
+    """What the kernel sends by itself, behind a first block that is written."""
+
+    content = os.urandom(BLOCK_MIN) * 40
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.connection = self.connect()
+        self.senders: list[Sender] = []
+
+        def make(
+            clock: object, transport: object, writable: Callable[[], None], lost: object
+        ) -> Sender:
+            self.senders.append(Sender(self.connection, writable))
+            return self.senders[-1]
+
+        self.patch(content, "make_file_sender", make)
+
+    def begin(self) -> Sender:
+        self.connection.ask("GET", "/")
+        work(self.clock, 2)
+        (sender,) = self.senders
+        self.assertTrue(sender.active)
+        return sender
+
+    def test_all(self) -> None:
+        """Blocks grow up to the largest, and when the last has left the answer is complete."""
+        sender = self.begin()
+        while sender.active:
+            sender.writable()
+        self.assertEqual(
+            sender.counts[:4], [2 * BLOCK_MIN, 4 * BLOCK_MIN, 8 * BLOCK_MIN, BLOCK_MAX]
+        )
+        self.assertEqual(self.connection.take().body, self.content)
+        self.assertTrue(sender.closed and self.root.files[-1].closed)
+        self.assertEqual(self.root.uploads[-1].ends, 1)
+        self.assertEqual(sum(self.root.uploads[-1].blocks), len(self.content))
+        self.connection.vanish()
+
+    def test_small(self) -> None:
+        """What fits the first block needs nothing of it."""
+        self.path.write_bytes(bytes(BLOCK_MIN))
+        self.connection.ask("GET", "/")
+        work(self.clock, 2)
+        self.assertEqual(self.connection.take().body, bytes(BLOCK_MIN))
+        self.assertEqual(self.senders, [])
+        self.connection.vanish()
+
+    def test_limited(self) -> None:
+        """Where there is a rate limit, blocks are small, with a pause after each."""
+        sender = self.begin()
+        self.root.uploads[-1].wait = 5 * TICK
+        sender.writable()
+        self.assertFalse(sender.active)
+        work(self.clock, 4)
+        self.assertFalse(sender.active)
+        work(self.clock, 2)
+        self.assertTrue(sender.active)
+        sender.writable()
+        self.assertEqual(sender.counts[1], BLOCK_MIN)
+        self.connection.vanish()
+
+    def test_held_up(self) -> None:
+        """While the transport wants nothing, nothing is sent."""
+        sender = self.begin()
+        self.connection.congest()
+        self.assertFalse(sender.active)
+        self.connection.flow()
+        work(self.clock, 1)
+        self.assertTrue(sender.active)
+        self.connection.vanish()
+        self.assertTrue(sender.closed)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_cut_off(self) -> None:
+        """A file that shrinks, or can't be read, cuts the client off."""
+        for problem in (None, OSError(EIO, "broken")):
+            sender = self.begin()
+            sender.problem = problem
+            if problem is None:
+                os.truncate(self.path, BLOCK_MIN)
+            sender.writable()
+            work(self.clock, 2)
+            self.assertFalse(self.connection.is_open)
+            self.assertTrue(sender.closed and self.root.files[-1].closed)
+            self.path.write_bytes(self.content)
+            self.senders.clear()
+            self.connection = self.connect()
+
+    def test_impossible(self) -> None:
+        """Where the kernel can't send from this file it is read, as over TLS."""
+        sender = self.begin()
+        sender.problem = CantSendFile()
+        sender.writable()
+        self.assertTrue(sender.closed)
+        work(self.clock, 60)
+        self.assertEqual(self.connection.take().body, self.content)
+        self.connection.vanish()
