@@ -7,7 +7,7 @@ calls, whatever they are about, is in `transport`.
 
 from p2ptwisted.client.node_client import NodeClient
 from p2ptwisted.client.supernode_client import SupernodeClient
-from p2ptwisted.client.transport import IClientReactor, make_agent
+from p2ptwisted.client.transport import IClientReactor, make_agent, make_connections
 from p2ptwisted.security.group_key import GroupKey
 from p2ptwisted.security.http_signatures import HttpSignatures
 from p2ptwisted.security.tls import TrustedAuthority
@@ -30,4 +30,4 @@ def make_client(
     """
     agent, pool = make_agent(reactor, authority)
     signatures = None if key is None else HttpSignatures(key.http)
-    return Client(reactor, agent, pool, signatures)
+    return Client(reactor, agent, pool, signatures, make_connections(reactor, authority))

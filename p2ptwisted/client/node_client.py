@@ -1,8 +1,8 @@
 """The client's calls to a node: a method for each route of its HTTP API."""
 
+import re
+
 import msgspec
-from twisted.web.iweb import IResponse
-from werkzeug.http import parse_content_range_header
 
 from p2ptwisted.client.answers import ANSWER_MAX, decode_answer, valid_locations
 from p2ptwisted.client.body_receiver import BodyReceiver, ContentSink
@@ -13,6 +13,8 @@ from p2ptwisted.pieces import Pieces, decode_set, encode_set, every_piece
 
 #: Bytes read of a manifest: those of a resource of 1 TiB, with the digest of each piece.
 MANIFEST_MAX = 8 * 1024 * 1024
+
+_CONTENT_RANGE = re.compile(rb"bytes ([0-9]{1,18})-([0-9]{1,18})/(?:[0-9]{1,18}|\*)")
 
 
 class _Id(msgspec.Struct):
@@ -102,8 +104,8 @@ class NodeClient(HttpTransport):
         """
         url = f"http://{location}/api/node/resources/{id}/pieces"
         body = msgspec.json.encode(Wanted(encode_set(wanted)))
-        response = await self._in_time(self._send("POST", url, body), silence, f"POST {url}")
-        span = _content_range(response)
+        response = await self._in_time(self._post_for_content(url, body), silence, f"POST {url}")
+        span = _parse_range(response.content_range)
         if response.code == 206 and (span is None or not sink.began(*span)):
             drop(response)
             raise Unavailable("it sends a range that was not asked for")
@@ -157,10 +159,10 @@ class NodeClient(HttpTransport):
             return False
 
 
-def _content_range(response: IResponse) -> tuple[int, int] | None:
-    """Return the first byte of an answer's range and the one after the last, if it states them."""
-    values = response.headers.getRawHeaders(b"content-range") or [b""]
-    parsed = parse_content_range_header(values[0].decode("latin-1"))
-    if parsed is None or parsed.units != "bytes" or parsed.start is None or parsed.stop is None:
+def _parse_range(content_range: bytes) -> tuple[int, int] | None:
+    """Return the first byte of a Content-Range and the one after the last; None if unreadable."""
+    parsed = _CONTENT_RANGE.fullmatch(content_range)
+    if parsed is None:
         return None
-    return parsed.start, parsed.stop
+    start, last = int(parsed[1]), int(parsed[2])
+    return (start, last + 1) if start <= last else None

@@ -1,5 +1,6 @@
 """
 HTTP calls to other members, whatever they are about; the only module that knows treq.
+Content comes through connections of its own (`content_connection`).
 
 Every call is limited in time and size, follows no redirect, and goes to a
 numeric address, because a host name would start a thread. The calls of each
@@ -37,6 +38,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
+from p2ptwisted.client.content_connection import Answer, ContentConnections
 from p2ptwisted.errors import Nonsense, Unavailable
 from p2ptwisted.model import UNREADABLE
 from p2ptwisted.security.http_signatures import HttpSignatures
@@ -126,11 +128,11 @@ class _Bounded(ExposedClientProtocol):
         return super().request(request)
 
     def dataReceived(self, data: bytes) -> None:
+        # Before: what ends an answer may have the next request sent, and is no part of its answer.
+        if self.is_reading_headers:
+            self._headers += len(data)
         super().dataReceived(data)
-        if not self.is_reading_headers:
-            return
-        self._headers += len(data)
-        if self._headers > HEADERS_MAX:
+        if self.is_reading_headers and self._headers > HEADERS_MAX:
             self.transport.abortConnection()
             self.fail_request(
                 Failure(Unavailable(f"an answer with headers of more than {HEADERS_MAX} bytes"))
@@ -189,19 +191,24 @@ class HttpTransport:
         agent: IAgent,
         pool: HTTPConnectionPool | None = None,
         signatures: HttpSignatures | None = None,
+        connections: ContentConnections | None = None,
     ) -> None:
         """
         `pool`: the agent's connection pool, which `close` closes.
 
-        `signatures`: signs every call, in a closed group.
+        `signatures`: signs every call, in a closed group. `connections`: those that content
+        comes through; None for a client that asks for none.
         """
         self._clock = clock
         self._http = HTTPClient(agent)
         self._pool = pool
         self._signatures = signatures
+        self._connections = connections
 
     async def close(self) -> None:
         """Close all connections."""
+        if self._connections is not None:
+            await self._connections.close()
         if self._pool is not None:
             await self._pool.closeCachedConnections()
 
@@ -225,7 +232,7 @@ class HttpTransport:
             raise Refused(status, _description(answer) or f"{shown(what)}: status {status}")
         return answer
 
-    async def _refusal(self, response: IResponse, within: float, what: str) -> Refused:
+    async def _refusal(self, response: Answer, within: float, what: str) -> Refused:
         """Read the description from an error's answer, and return it as Refused."""
         body = _BodyCollector(SMALL_ANSWER_MAX)
         response.deliverBody(body)
@@ -270,6 +277,14 @@ class HttpTransport:
             ),
         )
 
+    async def _post_for_content(self, url: str, body: bytes) -> Answer:
+        """Send a POST, signed in a closed group, whose answer is content, still unread."""
+        assert self._connections is not None
+        headers = {"Content-Type": "application/json"}
+        if self._signatures is not None:
+            headers |= self._signatures.sign("POST", url, body)
+        return await self._connections.post(url, body, headers)
+
     async def _request(
         self, method: str, url: str, body: bytes | None, limit: int
     ) -> tuple[int, bytes]:
@@ -280,7 +295,7 @@ class HttpTransport:
         return response.code, await body_read.complete
 
 
-def drop(response: IResponse) -> None:
+def drop(response: Answer) -> None:
     """Discard the rest of an answer, by closing its connection."""
     response.deliverBody(_Discard())
 
@@ -292,6 +307,13 @@ def make_agent(
     pool = _Pool(reactor)
     pool.cachedConnectionTimeout = POOL_IDLE_TIMEOUT
     return Agent.usingEndpointFactory(reactor, NumericEndpoints(reactor, authority), pool), pool
+
+
+def make_connections(
+    reactor: IClientReactor, authority: TrustedAuthority | None = None
+) -> ContentConnections:
+    """Return connections for content; `authority` as for NumericEndpoints."""
+    return ContentConnections(reactor, NumericEndpoints(reactor, authority), POOL_IDLE_TIMEOUT)
 
 
 def _description(answer: bytes) -> str:

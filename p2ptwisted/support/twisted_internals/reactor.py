@@ -26,6 +26,15 @@ def set_read_limit(transport: IUDPTransport, size: int) -> None:
     transport.maxThroughput = size  # type: ignore[attr-defined]
 
 
+def set_read_size(transport: ITransport, size: int) -> None:
+    """
+    Set how many bytes a TCP transport reads at a time, at the most.
+
+    Missing in Twisted: `bufferSize` is in no interface.
+    """
+    transport.bufferSize = size  # type: ignore[attr-defined]
+
+
 def has_unsent(transport: ITransport) -> bool:
     """
     Whether the kernel has yet to take some of what was written to a TCP transport.

@@ -48,7 +48,7 @@ USED: dict[str, list[tuple[str, str, tuple[str, ...]]]] = {
     "reactor": [
         ("twisted.internet.base", "ReactorBase", ("seconds",)),
         ("twisted.internet.udp", "Port", ("maxThroughput",)),
-        ("twisted.internet.tcp", "Connection", ("dataBuffer",)),
+        ("twisted.internet.tcp", "Connection", ("bufferSize", "dataBuffer")),
         ("twisted.internet.defer", "DebugInfo", ("failResult",)),
     ],
     "twistd": [
