@@ -119,7 +119,7 @@ class _Producer:
 
     def start(self) -> None:
         self._request.registerProducer(self, True)
-        self.resumeProducing()
+        self._produce()
 
     def resumeProducing(self) -> None:
         self._paused = False
