@@ -35,6 +35,13 @@ class _FixedCall:
 
 _Call = DelayedCall | _FixedCall
 
+#: An entry of the queue: when it is due, its number, and a process's _Call; where it is nobody's, a
+#: function without arguments.
+_Entry = tuple[float, int, Any, "ProcessClock | None"]
+
+#: Canceled calls in the queue, at the least, before they are thrown out.
+CANCELED_MIN = 1_000
+
 
 class Time:
     """The time of the whole simulation, in seconds."""
@@ -42,7 +49,9 @@ class Time:
     def __init__(self) -> None:
         self.now = 0.0
         self._order = itertools.count()
-        self._queue: list[tuple[float, int, _Call, ProcessClock]] = []
+        self._queue: list[_Entry] = []
+        #: Canceled calls in the queue.
+        self._canceled = 0
 
     def put(self, call: _Call, owner: "ProcessClock") -> None:
         self.put_at(call.getTime(), call, owner)
@@ -50,14 +59,34 @@ class Time:
     def put_at(self, due: float, call: _Call, owner: "ProcessClock") -> None:
         heapq.heappush(self._queue, (due, next(self._order), call, owner))
 
+    def call_at(self, due: float, call: Callable[[], object]) -> None:
+        """Call a function then: no process owns that call, and nothing cancels or holds it."""
+        heapq.heappush(self._queue, (due, next(self._order), call, None))
+
+    def canceled(self, call: _Call) -> None:
+        """Count a canceled call, and throw all of them out when they are most of the queue."""
+        # A download cancels a timer of 30 s for every piece: millions, for longer than it takes.
+        self._canceled += 1
+        if self._canceled > max(CANCELED_MIN, len(self._queue) // 2):
+            self._queue[:] = [
+                entry for entry in self._queue if entry[3] is None or not entry[2].cancelled
+            ]
+            heapq.heapify(self._queue)
+            self._canceled = 0
+
     def run_until(self, end: float) -> None:
         """Make all calls that are due until then, in order."""
         queue = self._queue
         while queue and queue[0][0] <= end:
             due, _, call, owner = heapq.heappop(queue)
-            if call.called or call.cancelled or owner.is_dead:
+            if owner is None:
+                self.now = due
+                call()
+            elif call.cancelled:
+                self._canceled -= 1
+            elif call.called or owner.is_dead:
                 continue
-            if call.getTime() > due:
+            elif call.getTime() > due:
                 self.put(call, owner)  # It was postponed meanwhile.
             elif owner.is_frozen:
                 owner.held.append(call)
@@ -91,7 +120,7 @@ class ProcessClock:
             callable,
             args,
             kw,
-            _ignore,
+            self.time.canceled,
             self._put,
             self.seconds,
         )
@@ -124,7 +153,3 @@ class ProcessClock:
         """Drop all calls, for good."""
         self.is_dead = True
         self.held.clear()
-
-
-def _ignore(call: DelayedCall) -> None:
-    """A canceled call is dropped when its time comes."""
