@@ -118,23 +118,24 @@ class Wakeup:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._waiting: set[Deferred[None]] = set()
+        # In order, so that a simulation of it is repeatable.
+        self._waiting: dict[Deferred[None], None] = {}
 
     def fire(self) -> None:
         """Wake all that wait now."""
-        waiting, self._waiting = self._waiting, set()
+        waiting, self._waiting = self._waiting, {}
         for waiter in waiting:
             waiter.callback(None)
 
     async def wait(self, seconds: float) -> None:
         """Wait until it fires, but no longer than so many seconds."""
         waiter: Deferred[None] = Deferred()
-        self._waiting.add(waiter)
+        self._waiting[waiter] = None
         timer = self._clock.callLater(seconds, waiter.callback, None)
         try:
             await waiter
         finally:
-            self._waiting.discard(waiter)
+            self._waiting.pop(waiter, None)
             if timer.active():
                 timer.cancel()
 
