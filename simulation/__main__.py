@@ -8,8 +8,10 @@ day's, so that every day sees other histories.
 import argparse
 import sys
 import time
+from functools import partial
 
-from simulation.workers import CPU_MAX, run_all
+from simulation.history import Outcome
+from simulation.workers import CPU_MAX, Job, live, run_all
 
 #: Histories that `make test` runs, and the supernodes and nodes of the group in each.
 HISTORIES, SUPERNODES, NODES = 200, 50, 1_000
@@ -31,8 +33,12 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     seeds = range(given.seed, given.seed + given.histories)
     print(f"histories from seed {given.seed} on", flush=True)
+    jobs = [
+        Job(partial(live, seed, given.supernodes, given.nodes, given.long), partial(Outcome, seed))
+        for seed in seeds
+    ]
     began, outcomes = time.monotonic(), []
-    for outcome in run_all(seeds, given.supernodes, given.nodes, given.cpu, given.long):
+    for outcome in run_all(jobs, given.cpu):
         outcomes.append(outcome)
         if outcome.problem:
             print(

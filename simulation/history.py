@@ -3,23 +3,19 @@ One history: a group starts, mishaps chosen by a seed happen to it, and then it 
 left in peace.
 """
 
-import gc
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
-from typing import cast
 
 from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
-from twisted.python.failure import Failure
 
-from p2ptwisted.support.twisted_internals.reactor import take_unhandled
 from simulation.clock import ProcessClock, Time
 from simulation.group import Group
 from simulation.mishaps import Mishaps
 from simulation.network import Network, Weather
 from simulation.older_peer import OlderPeer
+from simulation.problems import Problems
 from simulation.promises import GIVEN_UP_WITHIN, KNOWN_WITHIN, BrokenPromise, Promises
 from simulation.questions import Questions
 
@@ -59,9 +55,6 @@ USUAL_LOSS, USUAL_DUPLICATED, USUAL_LATEST = 0.002, 0.005, 0.005
 #: The part of what is asked for and there that must be found, whatever happens.
 FOUND = 0.6
 
-#: Problems of one history that are reported: an unhandled error is logged in two events.
-PROBLEMS_MAX = 2
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -96,8 +89,7 @@ class History:
         self._clock = ProcessClock(self._time)
         self._network = Network(self._time, self._fork())
         self._trace = hashlib.sha256()
-        #: What went wrong first, and next, because that may say more.
-        self._problems: list[str] = []
+        self._problems = Problems(self._time)
         self._known_within = 0.0
         #: The calls of the questions that are asked amid mishaps.
         self._asked_amiss: list[IDelayedCall] = []
@@ -108,30 +100,23 @@ class History:
         self._mishaps = Mishaps(self._clock, self._network, self._group, self._fork(), self._peace)
         self._promises = Promises(self._group.truth, self._group.supernodes, self._fork())
         self._questions = Questions(
-            self._group, self._promises, self._fork(), self._fail, self._record
+            self._group, self._promises, self._fork(), self._problems.add, self._record
         )
         for _ in range(nodes):
             self._at(self._random.uniform(0, SETTLED / 2), self._group.add_node)
 
     def run(self) -> Outcome:
         """Run it all, and return the outcome; never raises."""
-        observer = cast(ILogObserver, self._log)
-        globalLogPublisher.addObserver(observer)
-        try:
+        with self._problems.looked_for():
             self._plan()
             self._time.run_until(self._peace)
             self._become_well()
             self._ask_at_last()
             self._end()
-        except Exception:
-            self._fail(Failure().getTraceback())
-        finally:
-            self._look_for_errors()
-            globalLogPublisher.removeObserver(observer)
-            self._group.close()
+        self._group.close()
         return Outcome(
             self.seed,
-            "\n".join(self._problems),
+            str(self._problems),
             self._questions.asked,
             self._questions.answers,
             self._questions.misses,
@@ -224,22 +209,6 @@ class History:
 
     def _record(self, found: object) -> None:
         self._trace.update(f"{self._time.now} {found}\n".encode())
-
-    def _log(self, event: LogEvent) -> None:
-        """Fail for an error that a daemon would log and survive."""
-        if event["log_level"] is LogLevel.critical:
-            failure = event.get("log_failure")
-            self._fail(formatEvent(event) if failure is None else failure.getTraceback())
-
-    def _look_for_errors(self) -> None:
-        """Fail for unhandled errors; a Deferred in a cycle logs its own only when collected."""
-        # Collecting all would take a fifth of a history's time.
-        for failure in take_unhandled(gc.get_objects()):
-            self._fail(failure.getTraceback())
-
-    def _fail(self, problem: str) -> None:
-        if len(self._problems) < PROBLEMS_MAX:
-            self._problems.append(f"at {self._time.now:.3f} s: {problem}")
 
     # -- bits
 

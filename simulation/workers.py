@@ -6,11 +6,12 @@ import multiprocessing
 import os
 import resource
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Generic, TypeVar
 
 from twisted.python.failure import Failure
 
@@ -28,6 +29,17 @@ CPU_GRACE = 10
 DATAGRAMS_MAX = 10_000
 
 
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Job(Generic[_T]):
+    """A history to live through, and what its outcome is if its process dies of a problem."""
+
+    live: Callable[[], _T]
+    died: Callable[[str], _T]
+
+
 def live(seed: int, supernodes: int, nodes: int, long: bool = False) -> Outcome:
     """Live through a history; never raises."""
     try:
@@ -36,7 +48,7 @@ def live(seed: int, supernodes: int, nodes: int, long: bool = False) -> Outcome:
         return Outcome(seed, Failure().getTraceback())
 
 
-def _work(outcomes: Connection, cpu_max: int, *life: Any) -> None:
+def _work(outcomes: Connection, cpu_max: int, live: Callable[[], object]) -> None:
     """Run in a child process: live through a history and send its outcome."""
     # If it hangs, this prints where on stderr before the process ends.
     faulthandler.register(signal.SIGXCPU, chain=True)
@@ -48,37 +60,32 @@ def _work(outcomes: Connection, cpu_max: int, *life: Any) -> None:
     vars(datagrams).update(decode=decode)
     vars(multicast).update(decode=decode, encode=encode)
     vars(address_policy).update(parse_location=lru_cache(DATAGRAMS_MAX)(locations.parse_location))
-    outcomes.send(live(*life))
+    outcomes.send(live())
 
 
-def run(
-    seed: int, supernodes: int, nodes: int, cpu_max: int = CPU_MAX, long: bool = False
-) -> Outcome:
-    """Run a history in a child process, which may die, and return its outcome."""
+def run(job: Job[_T], cpu_max: int = CPU_MAX) -> _T:
+    """Live through a history in a child process, which may die, and return its outcome."""
     context = multiprocessing.get_context("forkserver")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(sender, cpu_max, seed, supernodes, nodes, long))
+    process = context.Process(target=_work, args=(sender, cpu_max, job.live))
     process.start()
     sender.close()
     try:
-        outcome = receiver.recv()
+        outcome: _T = receiver.recv()
     except EOFError:
-        outcome = None
+        process.join()
+        status = process.exitcode or 0
+        how = f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
+        return job.died(f"its process ended {how}")
     process.join()
-    if isinstance(outcome, Outcome):
-        return outcome
-    status = process.exitcode or 0
-    how = f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
-    return Outcome(seed, f"its process ended {how}")
+    return outcome
 
 
-def run_all(
-    seeds: range, supernodes: int, nodes: int, cpu_max: int, long: bool
-) -> Iterator[Outcome]:
-    """Run a history for each seed, and yield the outcomes as they come."""
+def run_all(jobs: Sequence[Job[_T]], cpu_max: int) -> Iterator[_T]:
+    """Live through all of these, and yield the outcomes as they come."""
     multiprocessing.get_context("forkserver").set_forkserver_preload(["simulation.history"])
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        running = [pool.submit(run, seed, supernodes, nodes, cpu_max, long) for seed in seeds]
+        running = [pool.submit(run, job, cpu_max) for job in jobs]
         try:
             for done in as_completed(running):
                 yield done.result()
