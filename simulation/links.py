@@ -104,19 +104,19 @@ class Link:
 
     # -- messages, which don't wait for others' chunks
 
-    def message(self, receiver: "Link", size: float, arrived: Callable[[], object]) -> None:
+    def message(
+        self, receiver: "Link", size: float, arrived: Callable[[], object], trips: int = 1
+    ) -> None:
         """
         Send bytes that are not content; `arrived` is called when they have come.
 
-        They take their share of both links at once; what they take, chunks don't get.
+        They take their share of both links at once; what they take, chunks don't get. It
+        is `trips` times on its way.
         """
-        self.control_sent += size
-        receiver.control_received += size
-        now, taken = self._time.now, size / receiver.down_rate
-        self._debt += size
-        receiver.free_at = max(receiver.free_at, now) + taken
-        seconds = max(
-            size / self.up_rate * (len(self.sending) + 1), taken * (len(receiver.receiving) + 1)
+        self.charge(receiver, size)
+        seconds = size * max(
+            (len(self.sending) + 1) / self.up_rate,
+            (len(receiver.receiving) + 1) / receiver.down_rate,
         )
 
         def come() -> None:
@@ -125,7 +125,14 @@ class Link:
             else:
                 arrived()
 
-        self._time.call_at(now + self.wire.delay + seconds, come)
+        self._time.call_at(self._time.now + trips * self.wire.delay + seconds, come)
+
+    def charge(self, receiver: "Link", size: float) -> None:
+        """Count bytes that are not content, and that go with content."""
+        self.control_sent += size
+        receiver.control_received += size
+        self._debt += size
+        receiver.free_at = max(receiver.free_at, self._time.now) + size / receiver.down_rate
 
     # -- faults
 
@@ -187,6 +194,9 @@ class Flow:
     def broke_off(self) -> None:
         """Take note that the connection has broken; the receiver learns of it at once."""
 
+    def ended(self) -> None:
+        """Take note that no more will come, whatever the reason."""
+
     def break_off(self) -> None:
         """Break the connection."""
         if not self.is_over:
@@ -202,6 +212,7 @@ class Flow:
     def _end(self) -> None:
         self.is_over = True
         del self.sender.sending[self], self.receiver.receiving[self]
+        self.ended()
 
     # -- called when a chunk's time has come
 

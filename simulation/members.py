@@ -32,7 +32,7 @@ from p2ptwisted.supernode.sweep import Sweep
 from p2ptwisted.support.locations import Location, OwnLocation
 from p2ptwisted.support.sqlite import Database
 from p2ptwisted.web.error_responses import status_of
-from simulation.clock import Time
+from simulation.clock import ProcessClock, Time
 from simulation.network import Network, Process, Reply
 
 GROUP = MulticastGroup("239.255.10.1", 4321)
@@ -81,7 +81,7 @@ class _Registry(Registry):
     """A registry that records when it removed a node."""
 
     def __init__(self, process: Process, database: Database) -> None:
-        super().__init__(_one_step_at_a_time(process), database)
+        super().__init__(one_step_at_a_time(process), database)
         self._process = process
         self.removed_at: dict[str, float] = {}
 
@@ -111,7 +111,7 @@ class SupernodeMember:
         sweep = self._sweep = Sweep(
             process, self.registry, client.is_well, client.has_supernode, SWEEP_INTERVAL
         )
-        local_answers = LocalAnswers(self.registry, _own_location(process))
+        local_answers = LocalAnswers(self.registry, own_location(process))
         overlay = self._overlay = MulticastOverlay(
             process,
             GROUP,
@@ -204,8 +204,8 @@ class NodeMember:
             VirtualClient(process),
             lambda: self.resources,
             self._address,
-            _own_location(process).towards,
-            [_resolved(supernode) for supernode in given],
+            own_location(process).towards,
+            [resolved(supernode) for supernode in given],
             lambda: overlay.search_all(SUPERNODE_ID),
             self._random,
         )
@@ -254,7 +254,7 @@ def _refusal(what: str, error: Exception) -> Reply:
     return status, msgspec.json.encode({"description": str(error)})
 
 
-def _one_step_at_a_time(process: Process) -> Cooperator:
+def one_step_at_a_time(process: ProcessClock) -> Cooperator:
     """Returns a Cooperator without the real clock, so that a seed always gives the same history."""
     return Cooperator(
         terminationPredicateFactory=lambda: lambda: True,
@@ -262,11 +262,11 @@ def _one_step_at_a_time(process: Process) -> Cooperator:
     )
 
 
-def _own_location(process: Process) -> OwnLocation:
+def own_location(process: Process) -> OwnLocation:
     return OwnLocation((process.address, process.port), lambda: Location("0.0.0.0", 0))
 
 
-def _resolved(supernode: str) -> Callable[[], Awaitable[str]]:
+def resolved(supernode: str) -> Callable[[], Awaitable[str]]:
     return lambda: succeed(supernode)
 
 

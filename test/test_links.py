@@ -151,7 +151,7 @@ class SharingTests(LinksCase):
         sender.message(receiver, 0.1 * RATE, lambda: arrived.append(self.time.now))
         flow = RecordedFlow(sender, receiver, 0.5 * RATE)
         self.time.run_until(1.0)
-        self.assertEqual(arrived, [DELAY + 0.1])
+        self.assertEqual([round(at, 6) for at in arrived], [DELAY + 0.1])
         self.assertLess(abs(flow.done_at - 0.6), 0.01)
 
 

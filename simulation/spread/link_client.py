@@ -1,0 +1,208 @@
+"""
+The client of a node on a virtual LAN: its calls cost the bytes that they would cost over
+HTTP, and are answered by the real node at the other end.
+
+A piece of the file has only a few bytes here, each of which stands for many on the links.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from twisted.python.failure import Failure
+from twisted.web.iweb import IAgent
+
+from p2ptwisted.client.api import Client
+from p2ptwisted.client.body_receiver import ContentSink
+from p2ptwisted.client.transport import CALL_TIMEOUT, Refused
+from p2ptwisted.errors import Unavailable
+from p2ptwisted.interfaces import ContentSlice
+from p2ptwisted.model import Holders, Registration
+from p2ptwisted.pieces import Pieces, encode_set, every_piece
+from p2ptwisted.web.error_responses import status_of
+from simulation.links import Flow
+from simulation.spread.directory import Directory
+from simulation.spread.lan import Call, Lan, LanHost
+
+#: Bytes of a request's line and headers, and of an answer's, as they were measured.
+REQUEST_HEAD, ANSWER_HEAD = 200, 230
+
+#: Bytes of the JSON around the figures of a manifest, for each digest in it, and for each location
+#: in an answer of the supernode.
+MANIFEST_BASE, DIGEST_SIZE, LOCATION_SIZE = 180, 67, 20
+
+_T = TypeVar("_T")
+
+
+class LinkClient(Client):
+    """The client of one host."""
+
+    def __init__(self, lan: Lan, host: LanHost, directory: Directory, scale: float) -> None:
+        """`scale`: bytes on a link for which one byte of content stands."""
+        super().__init__(host.process, cast(IAgent, None))
+        self._lan = lan
+        self._host = host
+        self._directory = directory
+        self._scale = scale
+
+    # -- calls to a supernode
+
+    async def register(self, supernode: str, registration: Registration) -> None:
+        size = 150 + 150 * len(registration.resources)
+        await self._report(supernode, size, lambda: self._directory.register(registration))
+
+    async def heartbeat(self, supernode: str, location: str) -> bool:
+        try:
+            await self._report(supernode, 40, lambda: self._directory.heartbeat(location))
+        except Refused:
+            return False
+        return True
+
+    async def goodbye(self, supernode: str, location: str) -> bool:
+        await self._report(supernode, 40, lambda: self._directory.forget(location))
+        return True
+
+    async def _report(self, supernode: str, size: float, report: Callable[[], None]) -> None:
+        def answer(_: LanHost) -> tuple[None, float]:
+            report()
+            return None, 20
+
+        await self._ask(supernode, size, answer)
+
+    async def holders(self, supernode: str, id: str, here: bool = False) -> Holders:
+        def answer(_: LanHost) -> tuple[Holders, float]:
+            found = self._directory.holders(id, self._host.location)
+            return found, LOCATION_SIZE * (len(found.locations) + len(found.partial)) + 100
+
+        return await self._ask(supernode, 0, answer)
+
+    # -- calls to a node
+
+    async def pieces(self, location: str, id: str) -> tuple[Pieces, int]:
+        def answer(host: LanHost) -> tuple[tuple[Pieces, int], float]:
+            assert host.node is not None
+            pieces, has = host.node.pieces(id)
+            size = MANIFEST_BASE + DIGEST_SIZE * pieces.count
+            return (pieces, has), size + pieces.count // 4 * (has != every_piece(pieces.count))
+
+        return await self._ask(location, 0, answer)
+
+    async def stream(
+        self, location: str, id: str, wanted: int, sink: ContentSink, silence: float
+    ) -> None:
+        answer: _Answer | None = None
+
+        def canceled() -> None:
+            if answer is not None:
+                answer.cancel()
+
+        def arrived(host: LanHost) -> None:
+            nonlocal answer
+            assert host.node is not None
+            try:
+                content = host.node.give(id, want, self._host.address)
+            except Exception as error:
+                self._reply(call, host, 100, _refusal(error))
+                return
+            host.link.charge(self._host.link, ANSWER_HEAD)
+            answer = _Answer(host, self._host, content, sink, call, self._scale)
+            answer.begin()
+
+        call = Call(self._host, silence, f"nothing came for {silence:.0f} s", canceled)
+        want = encode_set(wanted)
+        size = REQUEST_HEAD + len(want) + 20
+        # There and back: the answer's head takes as long as the request.
+        self._lan.request(call, self._host, location, size, arrived, trips=2)
+        await call.done
+
+    # -- what they have in common
+
+    async def _ask(
+        self, location: str, size: float, answer: Callable[[LanHost], tuple[_T, float]]
+    ) -> _T:
+        """
+        Call a route with a body of that many bytes.
+
+        `answer` returns what the host there answers, and the bytes of that body.
+        """
+
+        def arrived(host: LanHost) -> None:
+            result: Any
+            try:
+                result, answer_size = answer(host)
+            except Exception as error:
+                result, answer_size = _refusal(error), 100
+            self._reply(call, host, answer_size, result)
+
+        call = Call(self._host, CALL_TIMEOUT, f"{location} doesn't answer", lambda: None)
+        self._lan.request(call, self._host, location, REQUEST_HEAD + size, arrived)
+        result: _T = await call.done
+        return result
+
+    def _reply(self, call: Call, host: LanHost, size: float, result: object) -> None:
+        host.link.message(self._host.link, ANSWER_HEAD + size, lambda: call.end(result))
+
+
+class _Answer(Flow):
+    """Pieces that come from a holder, passed on to a sink."""
+
+    __slots__ = ("_at", "_call", "_content", "_data", "_scale", "_sink")
+
+    def __init__(
+        self,
+        holder: LanHost,
+        caller: LanHost,
+        content: ContentSlice,
+        sink: ContentSink,
+        call: Call,
+        scale: float,
+    ) -> None:
+        content.file.seek(content.start)
+        data = content.file.read(content.stop - content.start)
+        content.file.close()
+        super().__init__(holder.link, caller.link, len(data) * scale)
+        self._content = content
+        self._sink = sink
+        self._call = call
+        self._scale = scale
+        self._data = bytes(byte ^ 1 for byte in data) if holder.lies else data
+        #: Bytes of them that the sink has.
+        self._at = 0
+
+    def begin(self) -> None:
+        """Announce them, and begin to send."""
+        if self._sink.began(self._content.start, self._content.stop):
+            self.start()
+        else:
+            self._content.upload.end()
+            self._fail("it sends a range that was not asked for")
+
+    def progressed(self, count: float) -> None:
+        call = self._call
+        if call.is_over:
+            self.cancel()
+            return
+        call.heard_at = self.sender.wire.time.now
+        at = self._at
+        self._at = stop = len(self._data) if self.is_over else int(self.come / self._scale)
+        if stop > at and self._sink.received(self._data[at:stop]) is None:
+            self.cancel()
+            self._fail("more than was wanted")
+        elif self.is_over:
+            call.end(None)
+
+    def broke_off(self) -> None:
+        self._fail("it broke off in the middle")
+
+    def ended(self) -> None:
+        self._content.upload.end()
+
+    def _fail(self, why: str) -> None:
+        self._call.end(Failure(Unavailable(why)))
+
+
+def _refusal(error: Exception) -> Failure:
+    """Returns what the client makes of an answer that is an error."""
+    status = status_of(error)
+    if status is None:
+        raise error
+    return Failure(Refused(status, str(error)))
