@@ -13,8 +13,12 @@ from twisted.python.failure import Failure
 from p2ptwisted.client.transport import CONNECT_TIMEOUT
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.interfaces import INode
+from p2ptwisted.web.server.settings import ServerSettings
 from simulation.clock import ProcessClock, Time
 from simulation.links import Link, Wire
+
+#: Seconds after which a server cuts off a client that takes nothing.
+STALL_TIME = ServerSettings().stall_time
 
 #: Seconds between two looks for calls that have waited too long.
 LOOK = 0.25
@@ -46,6 +50,9 @@ class LanHost:
         self.is_off = with_host
         if with_host:
             self.link.stall()
+            # Their servers cut off who takes nothing for so long.
+            time = self.link.wire.time
+            time.call_at(time.now + STALL_TIME, self.link.break_off)
         else:
             self.link.break_off()
 
@@ -55,9 +62,10 @@ class LanHost:
         self.link.stall()
 
     def resume(self) -> None:
-        """Let it go on."""
-        self.process.thaw()
-        self.link.resume()
+        """Let it go on, unless it is off."""
+        if not self.is_off:
+            self.process.thaw()
+            self.link.resume()
 
 
 class Call:

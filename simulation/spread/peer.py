@@ -124,8 +124,7 @@ class Peer:
             self.membership.changed,
         )
         self.library.watch(self.membership.changed)
-        #: When it began to download, and when it had the file.
-        self.began_at: float | None = None
+        #: When it had the file.
         self.done_at: float | None = None
         self.library.watch(self._adopted)
         self._is_leaving = False
@@ -142,9 +141,9 @@ class Peer:
         self.library.adopt(path, path.stat(), digests)
 
     def fetch(self, id: str) -> None:
-        """Begin to download."""
-        self.began_at = self.host.process.seconds()
-        self.downloads.start(id)
+        """Begin to download, unless it is about to stop."""
+        if self.is_alive:
+            self.downloads.start(id)
 
     def _adopted(self) -> None:
         self.done_at = self.host.process.seconds()

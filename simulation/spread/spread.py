@@ -23,6 +23,9 @@ SUPERNODE = "10.1.0.1:5000"
 #: Seconds until all nodes have joined; and in which they are ordered to download then.
 JOINED, ORDERED = 1.0, 0.1
 
+#: Seconds between two looks whether all have it.
+LOOK = 0.05
+
 #: Bytes a second of a link of 1 Gbit/s.
 GIGABIT = 125_000_000.0
 
@@ -70,7 +73,7 @@ class Spread:
         self.time = Time()
         self.file = file
         self.random = Random(seed)
-        self._rate = rate
+        self.rate = rate
         self.directory = Directory()
         self.lan = Lan(self.time, Wire(self.time, file.piece_size / chunks))
         LanHost(self.lan, SUPERNODE, rate)
@@ -85,7 +88,7 @@ class Spread:
 
     def _peer(self, number: int) -> Peer:
         location = f"10.2.{number // 250}.{number % 250 + 1}:8000"
-        host = LanHost(self.lan, location, self._rate)
+        host = LanHost(self.lan, location, self.rate)
         client = LinkClient(self.lan, host, self.directory, self.file.scale)
         random = Random(self.random.getrandbits(64))
         return Peer(host, client, SUPERNODE, self.folder / str(number), random)
@@ -94,15 +97,21 @@ class Spread:
         """Remove all files."""
         shutil.rmtree(self.folder)
 
-    def run(self, within: float) -> Figures:
-        """Have all nodes download, until all have it or for so many seconds."""
-        with tiny_pieces(self.file, Random(self.random.getrandbits(64))):
+    def run(self, within: float, late: float = 0.0, late_share: float = 0.0) -> Figures:
+        """
+        Have all nodes download, until all have it or for so many seconds.
+
+        `late_share`: which part of them is ordered to later, within `late` seconds.
+        """
+        random = self.random
+        with tiny_pieces(self.file, Random(random.getrandbits(64))):
             for node in self.nodes:
                 node.start()
-                at = JOINED + self.random.uniform(0, ORDERED)
+                ordered = late if random.random() < late_share else ORDERED
+                at = JOINED + random.uniform(0, ordered)
                 node.host.process.call_fixed(at, node.fetch, self.file.id)
             while self.time.now < JOINED + within and not self._is_done():
-                self.time.run_until(self.time.now + 0.05)
+                self.time.run_until(self.time.now + LOOK)
             return self.figures()
 
     def _is_done(self) -> bool:
@@ -124,7 +133,7 @@ class Spread:
         return Figures(
             len(alive),
             seconds,
-            seconds * self._rate / size,
+            seconds * self.rate / size,
             len(alive) - len(ends),
             self.first.host.link.content_sent / size,
             sum(control) / len(control),
