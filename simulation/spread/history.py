@@ -35,6 +35,8 @@ class Outcome:
     #: Why it is a failure; empty where it is none.
     problem: str
     figures: Figures | None = None
+    #: Of processor time, for a large one.
+    seconds: float | None = None
 
 
 class SpreadHistory:

@@ -1,5 +1,6 @@
 """One file that spreads from one holder to many nodes, over links that have a rate."""
 
+import resource
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -14,9 +15,6 @@ from simulation.spread.lan import Lan, LanHost
 from simulation.spread.link_client import LinkClient
 from simulation.spread.peer import Peer
 from simulation.spread.tiny_file import TinyFile, tiny_pieces
-
-#: A folder in memory, if there is one.
-MEMORY = Path("/dev/shm")  # nosec B108  # a folder of its own is made in it
 
 SUPERNODE = "10.1.0.1:5000"
 
@@ -77,9 +75,10 @@ class Spread:
         self.directory = Directory()
         self.lan = Lan(self.time, Wire(self.time, file.piece_size / chunks))
         LanHost(self.lan, SUPERNODE, rate)
-        self.folder = Path(
-            tempfile.mkdtemp(prefix="spread-", dir=MEMORY if MEMORY.is_dir() else None)
-        )
+        self.folder = Path(tempfile.mkdtemp())
+        # Each node has some files open.
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         self.first = self._peer(0)
         digests = Digests(file.id, file.pieces.digests)
         self.first.share("file", file.content, digests)
@@ -94,7 +93,10 @@ class Spread:
         return Peer(host, client, SUPERNODE, self.folder / str(number), random)
 
     def close(self) -> None:
-        """Remove all files."""
+        """End all downloads, those of the dead too, and remove all files."""
+        for node in self.nodes:
+            for download in node.downloads.all():
+                node.downloads.cancel(download.id)
         shutil.rmtree(self.folder)
 
     def run(self, within: float, late: float = 0.0, late_share: float = 0.0) -> Figures:
