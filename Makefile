@@ -21,7 +21,8 @@ help:
 	@echo "make unit      the unit tests alone"
 	@echo "make system    the system tests alone; as root, with iproute2 and curl, all of them"
 	@echo "make simulation  200 random histories of 50 supernodes and 1,000 nodes, in virtual time;"
-	@echo "               SEED=... for the same again"
+	@echo "               1 GiB spreads to 1,000 nodes, and in 200 histories something to some that"
+	@echo "               die, lie and stall, which takes an hour; SEED=... for the same again"
 	@echo "make fuzz      each parser on input that nobody meant well; SECONDS=600 for each"
 	@echo "make coverage  the unit tests, and which lines none of them reaches"
 	@echo "make bench     how fast it is, next to what it is measured against; about 45 minutes."
@@ -46,6 +47,7 @@ SEED :=
 
 simulation: $(READY)
 	@$(BIN)/python -P -m simulation $(addprefix --seed ,$(SEED))
+	@$(BIN)/python -P -m simulation.spread $(addprefix --seed ,$(SEED))
 
 # Seconds for each target.
 SECONDS := 600

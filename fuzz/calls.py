@@ -4,9 +4,10 @@ import functools
 import json
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self, cast
 from urllib.parse import quote
 
@@ -22,10 +23,17 @@ from fuzz.damage import any_of, text_of
 from fuzz.formats import ID
 from fuzz.target import Target
 from p2ptwisted.client.api import Client
-from p2ptwisted.client.transport import Refused
+from p2ptwisted.client.transport import Refused, Reply
 from p2ptwisted.errors import Unavailable
-from p2ptwisted.model import Holders, Holding, ResourceInfo, parse_id
-from p2ptwisted.pieces import Pieces
+from p2ptwisted.model import (
+    COMPACT_TYPE,
+    CompactManifest,
+    Holders,
+    Holding,
+    ResourceInfo,
+    parse_id,
+)
+from p2ptwisted.pieces import HolderState, Pieces
 from p2ptwisted.supernode.local_answers import LocalAnswers
 from p2ptwisted.supernode.local_supernode import LocalSupernode
 from p2ptwisted.supernode.sweep import Sweep
@@ -244,7 +252,17 @@ NODE_REQUESTS = [
     _request(f"GET /api/node/resources/{ID}/content HTTP/1.1", "Range: bytes=3-7"),
     _request(f"HEAD /node/resources/{ID}/content HTTP/1.1"),
     _request(f"GET /api/node/resources/{ID}/pieces HTTP/1.1"),
+    _request(f"GET /node/resources/{ID}/pieces?since=1&wait=5&location=10.0.0.2:1 HTTP/1.1"),
+    _request(
+        f"GET /api/node/resources/{ID}/pieces HTTP/1.1",
+        "Accept: application/msgpack, application/json",
+        'If-None-Match: "x", "y"',
+    ),
     _request(f"POST /api/node/resources/{ID}/pieces HTTP/1.1", body=b'{"want": "1"}'),
+    _request(
+        f"POST /api/node/resources/{ID}/pieces HTTP/1.1",
+        body=b'{"want": "1", "most": 2, "location": "10.0.0.2:1"}',
+    ),
     _request(f"GET /node/resources/find?hash_ids={ID},x HTTP/1.1"),
     _request("GET /api/node/resources HTTP/1.1"),
     _request("GET /api/node/health HTTP/1.1"),
@@ -296,14 +314,17 @@ def check_range(header: str) -> None:
 class Answering(Client):
     """A client whose every call gets the same answer."""
 
-    def __init__(self, status: int, body: bytes) -> None:
+    def __init__(
+        self, status: int, body: bytes, headers: Mapping[bytes, bytes] = MappingProxyType({})
+    ) -> None:
         super().__init__(Clock(), cast(IAgent, None))
-        self._answer = status, body
+        self._reply = Reply(status, body, headers)
 
-    async def _request(
-        self, method: str, url: str, body: bytes | None, limit: int
-    ) -> tuple[int, bytes]:
-        return self._answer
+    async def _request(self, method: str, url: str, body: bytes | None, limit: int) -> Reply:
+        return self._reply
+
+    async def _reply_of_holder(self, url: str, headers: Mapping[str, str], limit: int) -> Reply:
+        return self._reply
 
 
 MANIFEST = {
@@ -368,15 +389,47 @@ def check_answer(given: tuple[int, bytes, Callable[[Client], Any]]) -> None:
     assert not hasattr(result, "raiseException"), result
     for location in _locations(result):
         assert str(parse_location(location)) == location
-    if isinstance(result, tuple):
-        pieces, have = result
-        pieces.check()
-        assert 0 <= have < 1 << pieces.count
+    if isinstance(result, HolderState):
+        _check_state(result)
+
+
+def _check_state(state: HolderState) -> None:
+    state.pieces.check()
+    assert 0 <= state.have < 1 << state.pieces.count
+    for location in state.neighbors:
+        assert str(parse_location(location)) == location
 
 
 def check_manifest(body: bytes) -> None:
     """What a holder says of the pieces is good as a whole, or of no use."""
     check_answer((200, body, CALLS[0]))
+
+
+PIECES = Pieces(700_000, bytes(range(96)))
+COMPACTS = [
+    msgspec.msgpack.encode(CompactManifest(PIECES.size, PIECES.length, PIECES.digests, prefixes))
+    for prefixes in (b"", bytes(96))
+]
+
+
+def check_compact(given: tuple[int, bytes, str, str, str]) -> None:
+    """So it is of what a node says of them compactly, and in its answer's head."""
+    status, body, have, neighbors, tag = given
+    told = {"pieces-have": have, "pieces-neighbors": neighbors, "etag": tag}
+    headers = {b"content-type": COMPACT_TYPE.encode()}
+    for name, text in told.items():
+        # What else is in a line can't come in it.
+        line = re.sub("[\r\n]", "", text).encode("latin-1", "replace")
+        headers[name.encode()] = line.strip()
+    results: list[Any] = []
+    asked = Answering(status, body, headers).pieces("10.0.0.1:1", ID, [PIECES])
+    Deferred.fromCoroutine(asked).addBoth(results.append)
+    (result,) = results
+    if isinstance(getattr(result, "value", None), Refused | Unavailable):
+        assert str(result.value).isprintable(), result.value
+        return
+    assert isinstance(result, HolderState), result
+    _check_state(result)
 
 
 QUERIES = [
@@ -398,6 +451,17 @@ TARGETS = [
     Target("node", any_of(*NODE_REQUESTS), check_node),
     Target("ranges", text_of("bytes=3-7", "bytes=90-", "bytes=-5", "bytes=1-2,4-5"), check_range),
     Target("manifests", any_of(*map(msgspec.json.encode, MANIFESTS)), check_manifest),
+    Target(
+        "compact manifests",
+        st.tuples(
+            st.sampled_from([200, 200, 304]),
+            any_of(*COMPACTS),
+            text_of("all", "BQ==", ""),
+            text_of("10.0.0.2:1, 10.0.0.3:08000,127.0.0.1:1", ""),
+            text_of(f'"{PIECES.tag}"', ""),
+        ),
+        check_compact,
+    ),
     Target(
         "answers",
         st.tuples(

@@ -18,6 +18,10 @@ class NotSigned(Exception):
     """The group is closed, and the caller has not proved that it is a member."""
 
 
+class NotReadable(Exception):
+    """The caller is of a version that can't read the answer."""
+
+
 class TooMuch(Exception):
     """The caller has used up its share of requests; it may ask again in a moment."""
 

@@ -23,8 +23,9 @@ from p2ptwisted.model import (
     NodeInfo,
     Registration,
     ResourceInfo,
+    Wanted,
 )
-from p2ptwisted.pieces import Digests, Pieces
+from p2ptwisted.pieces import Digests, HolderState, Pieces
 
 
 class IRegistry(Interface):
@@ -201,19 +202,6 @@ class IHasher(Interface):
         """
 
 
-class IFileDigest(Interface):
-    """Makes the SHA-256 of a file while it grows."""
-
-    def grown(size: int) -> None:
-        """Note that its first `size` bytes are there, and won't change."""
-
-    def digest() -> Deferred[str]:
-        """The digest in hex, once the file is complete and hashed. Fails with Unavailable."""
-
-    def stop() -> Deferred[None]:
-        """Give up: the digest is not needed any more."""
-
-
 class IUpload(Interface):
     """An answer with content that is under way."""
 
@@ -224,6 +212,13 @@ class IUpload(Interface):
         """End it: it is sent, or its client has gone."""
 
 
+class Asker(NamedTuple):
+    """Who asks for pieces: its address, and the location of the node that it says it is."""
+
+    address: str
+    location: str | None = None
+
+
 class ContentSlice(NamedTuple):
     """A range of a resource that a node sends: of `file` from `start` to before `stop`."""
 
@@ -232,6 +227,8 @@ class ContentSlice(NamedTuple):
     start: int
     stop: int
     upload: IUpload
+    #: What is said of the resource's pieces, where it is pieces that are sent.
+    state: HolderState | None = None
 
 
 class INode(Interface):
@@ -250,16 +247,19 @@ class INode(Interface):
         Raises Unavailable if too many uploads are under way.
         """
 
-    def pieces(id: str) -> tuple[Pieces, int]:
+    def pieces(id: str, asker: Asker) -> HolderState:
         """
-        The pieces of a resource that is here or coming, and the set of those that are here.
+        What is here or has come of a resource's pieces, and who else fetches it.
 
         Raises UnknownResource.
         """
 
-    def give(id: str, wanted: str, client: str) -> ContentSlice:
+    def news(id: str, since: int, seconds: float) -> Awaitable[None]:
+        """Wait, but no longer than that, until the number of its pieces is not `since`."""
+
+    def give(id: str, wanted: Wanted, asker: Asker) -> Awaitable[ContentSlice]:
         """
-        Some consecutive ones of the `wanted` pieces (pieces.encode_set), to send to `client`.
+        Some consecutive ones of the wanted pieces, to send to who asks, when it is its turn.
 
         Raises InvalidInput, UnknownResource if none of them is here, and
         Unavailable if too many uploads are under way.

@@ -25,6 +25,17 @@ RESOURCES_MAX = 100_000
 #: Bytes; what SQLite's INTEGER holds.
 SIZE_MAX = 2**63 - 1
 
+#: The media type of a compact manifest.
+COMPACT_TYPE = "application/msgpack"
+
+#: The head of an answer with pieces, or about them, says which ones the holder has by now, as
+#: pieces.pack_set has them or HAS_ALL, and some other nodes that fetch the resource.
+HAVE_HEADER, NEIGHBORS_HEADER = b"pieces-have", b"pieces-neighbors"
+HAS_ALL = "all"
+
+#: Nodes that are named in one answer, and that are read of one.
+NEIGHBORS_TOLD, NEIGHBORS_TOLD_MAX = 4, 16
+
 #: What msgspec raises for bytes that are not the expected JSON.
 UNREADABLE = (DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -177,7 +188,21 @@ class Manifest(Struct, frozen=True):
     have: str | None = None
 
 
+class CompactManifest(Struct, frozen=True, omit_defaults=True):
+    """A manifest as nodes send it to each other, in MessagePack: the digests are bytes."""
+
+    size: Size
+    piece_size: int
+    digests: bytes
+    #: As pieces.Pieces has them; nodes of earlier versions send none.
+    prefixes: bytes = b""
+
+
 class Wanted(Struct, frozen=True):
     """The pieces that a node wants of another, as pieces.encode_set has them."""
 
     want: Annotated[str, Meta(max_length=65_536)]
+    #: How many of them it takes at once; null: as many as its holder likes.
+    most: Annotated[int, Meta(ge=1)] | None = None
+    #: The location of the node, so that others can fetch from it too; null if it is none.
+    location: str | None = None

@@ -18,6 +18,7 @@ from twisted.internet.task import Cooperator
 from twisted.logger import Logger
 from twisted.web.iweb import IAgent
 
+from p2ptwisted.client import transport
 from p2ptwisted.client.api import Client
 from p2ptwisted.errors import UnknownResource
 from p2ptwisted.model import SUPERNODE_ID, Health, Presence, Registration, ResourceInfo
@@ -58,12 +59,13 @@ class VirtualClient(Client):
 
     async def _request(
         self, method: str, url: str, body: bytes | None, limit: int
-    ) -> tuple[int, bytes]:
+    ) -> transport.Reply:
         location, _, path = url.removeprefix("http://").partition("/")
         host, _, port = location.partition(":")
-        return await self._process.network.call(
+        status, answer = await self._process.network.call(
             self._process, (host, int(port)), method, path, body
         )
+        return transport.Reply(status, answer)
 
 
 class _Disk(Database):

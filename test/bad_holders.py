@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2ptwisted.pieces import DIGEST, MIB, Pieces
+from p2ptwisted.pieces import DIGEST, MIB, Pieces, piece_size
 
 from .daemons import Daemon, eventually, id_of
 
@@ -20,8 +20,9 @@ SIP, TRICKLE = 0.1, 1000
 
 
 def pieces_of(content: bytes) -> Pieces:
-    """How a content of up to 1 GiB is cut."""
-    cut = (content[at : at + MIB] for at in range(0, len(content), MIB))
+    """How a content is cut."""
+    length = piece_size(len(content))
+    cut = (content[at : at + length] for at in range(0, len(content), length))
     return Pieces(len(content), b"".join(hashlib.sha256(piece).digest() for piece in cut))
 
 
@@ -103,7 +104,7 @@ class BadHolder:
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         """It is asked how it is, or what the pieces are."""
-        told = self.manifest() if request.path.endswith("/pieces") else {}
+        told = self.manifest() if request.path.partition("?")[0].endswith("/pieces") else {}
         body = json.dumps({"data": told}).encode()
         request.send_response(200)
         request.send_header("content-length", str(len(body)))
@@ -198,7 +199,8 @@ class Redirecting(BadHolder):
             super().give(request, start, stop)
 
     def _redirects(self, request: BaseHTTPRequestHandler) -> bool:
-        if request.command != self._method or not request.path.endswith(self._path):
+        path = request.path.partition("?")[0]
+        if request.command != self._method or not path.endswith(self._path):
             return False
         request.send_response(302)
         request.send_header("location", f"http://{self._to}{request.path}")
@@ -218,19 +220,21 @@ class Endless(BadHolder):
         content: bytes,
         path: str,
         in_headers: bool = False,
+        header: str = "Connection: close",
     ) -> None:
         """`path` is the end of the path that is asked for, such as `/health`."""
         self._path = path
+        self._header = header
         self._in_headers = in_headers
         #: Bytes that were taken of the longest answer.
         self.taken = 0
         super().__init__(case, supernode, name, content)
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
-        if not request.path.endswith(self._path):
+        if not request.path.partition("?")[0].endswith(self._path):
             super().answer(request)
             return
-        request.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n")
+        request.wfile.write(f"HTTP/1.1 200 OK\r\n{self._header}\r\n".encode())
         if not self._in_headers:
             request.wfile.write(b"\r\n")
         lines = (b"X-Filler: " + b"x" * 1_000 + b"\r\n") * 64
@@ -245,7 +249,7 @@ class EndlessPieces(BadHolder):
     """The pieces that it sends are right, and after each of them there is more, without end."""
 
     def give(self, request: BaseHTTPRequestHandler, start: int, stop: int) -> None:
-        request.wfile.write(b"HTTP/1.1 206 Partial Content\r\nConnection: close\r\n")
+        request.wfile.write(b"HTTP/1.1 206 Partial Content\r\nContent-Length: 999999999999\r\n")
         span = f"Content-Range: bytes {start}-{stop - 1}/{self.pieces.size}\r\n\r\n"
         request.wfile.write(span.encode() + self.content[start:stop])
         while not self.closed.is_set():

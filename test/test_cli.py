@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from p2ptwisted.pieces import PIECE_MIN
+
 from .daemons import Daemon, at, environment, eventually, id_of
 from .fetch_cases import SLOW, FetchTestCase, content_of
 
@@ -227,7 +229,7 @@ class GetTests(CommandCase):
         self.assertIn("kept", ran.told)
         self.assertFalse((self.here / "big.bin").exists())
         (got,) = self.p2p("get", "big.bin", "--json").json
-        self.assertLessEqual(sum(got["holders"].values()), len(self.content) - 2 * 1024 * 1024)
+        self.assertLessEqual(sum(got["holders"].values()), len(self.content) - 2 * PIECE_MIN)
         self.assertEqual((self.here / "big.bin").read_bytes(), self.content)
         self.assertEqual(os.listdir(self.here), ["big.bin"])
 

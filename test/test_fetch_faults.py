@@ -63,7 +63,8 @@ class HolderFaultTests(FetchTestCase):
         bad = Corrupting(self, self.supernode, "bad", self.content)
         troubles = self.fetch_beside(bad)
         self.assertIn("wrong piece", troubles[bad.location])
-        self.assertEqual(bad.asked, 1)
+        # The next request may be on its way before the first wrong piece is complete.
+        self.assertLessEqual(bad.asked, 2)
 
     def test_stalls(self) -> None:
         """What one owes who has fallen silent is asked of another long before it is given up."""

@@ -19,7 +19,7 @@ from p2ptwisted.model import FileStamp
 from p2ptwisted.node.hash_pool import WORKER, HashPool, IPoolReactor
 from p2ptwisted.support.child_process import start_child
 from p2ptwisted.test.node_fakes import ProcessReactor
-from p2ptwisted.transfer.file_digest import follower
+from p2ptwisted.transfer.file_sync import file_sync
 from tools.run_tests import STEPS
 
 from .daemons import (
@@ -142,11 +142,10 @@ class ChildTests(TestCase):
             await pool.stopService()
         self.assertEqual(digests.id, id_of(b"content"))
 
-    async def test_follower(self) -> None:
-        """So does one that follows a part."""
-        whole = follower(self.reactor)(self.path, self.path.stat(), self.stamp.size)
-        whole.grown(self.stamp.size)
-        self.assertEqual(await whole.digest(), id_of(b"content"))
+    async def test_sync(self) -> None:
+        """So does one that syncs a file."""
+        with self.path.open("r+b") as file:
+            await file_sync(self.reactor)(file.fileno())
 
 
 class CheckoutTests(TestCase):

@@ -139,8 +139,15 @@ class FetchTests(FetchTestCase):
 
     def test_large_manifest(self) -> None:
         """Pieces that take more than 8 MiB to tell are not believed."""
-        bad = Endless(self, self.supernode, "bad", self.content, "/pieces")
+        header = "Content-Length: 999999999999"
+        bad = Endless(self, self.supernode, "bad", self.content, "/pieces", header=header)
         self.assertIn(f"more than {MANIFEST_MAX} bytes", self.troubles_with(bad))
+
+    def test_no_length(self) -> None:
+        """Nor are those that end only with their connection, which may be never."""
+        bad = Endless(self, self.supernode, "bad", self.content, "/pieces")
+        self.assertIn("doesn't say how long it is", self.troubles_with(bad))
+        self.assertLess(bad.taken, TAKEN_MAX)
 
     def test_endless_piece(self) -> None:
         """Of a piece no more is taken than belongs to it."""

@@ -174,6 +174,13 @@ def _system_tests() -> list[Step]:
 #: Of histories that are long there are fewer, of smaller groups.
 _SMALL = ("--histories", "20", "--supernodes", "10", "--nodes", "100")
 
+#: Fewer nodes and pieces than in `make simulation`, with which it takes longer: each node waits for
+#: some pieces at the beginning and at the end.
+_SPREAD = (
+    *("--histories", "12", "--nodes", "48", "--pieces", "512"),
+    *("--copy-times", "1.35", "--control", "0.02"),
+)
+
 #: The parsers that strangers reach first: each gets a minute, the others less.
 _FUZZED = ("datagrams", "registration", "search", "ranges", "manifests", "options", "parts")
 
@@ -196,6 +203,7 @@ STEPS: Mapping[str, Sequence[Step]] = {
     "simulation": [
         _reckoning("simulation", "--seed", "1"),
         _reckoning("simulation", "--seed", "1", "--long", *_SMALL),
+        _reckoning("simulation.spread", "--seed", "1", *_SPREAD),
     ],
     "fuzz": [_reckoning("fuzz", "--seconds", "60", "--others", "5", *_FUZZED)],
 }

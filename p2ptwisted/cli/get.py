@@ -22,7 +22,7 @@ from p2ptwisted.support.lifecycle import all_of, make_cooperator
 from p2ptwisted.support.rate_limit import RateLimit
 from p2ptwisted.support.safe_open import open_regular
 from p2ptwisted.transfer.download import RUNNING_MAX, Download
-from p2ptwisted.transfer.file_digest import follower
+from p2ptwisted.transfer.file_sync import file_sync
 from p2ptwisted.transfer.part_file import SLICE
 from p2ptwisted.transfer.safe_names import flat_name
 
@@ -94,7 +94,7 @@ class GetJob:
                     reactor,
                     session.client,
                     cooperator,
-                    follower(reactor),
+                    file_sync(reactor),
                     self.match.id,
                     lambda here: session.holders(self.match.id, here),
                     lambda name: self.path,

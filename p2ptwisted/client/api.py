@@ -5,6 +5,8 @@ Its calls are in `node_client` and `supernode_client`; what is common to all
 calls, whatever they are about, is in `transport`.
 """
 
+from collections.abc import Callable
+
 from p2ptwisted.client.node_client import NodeClient
 from p2ptwisted.client.supernode_client import SupernodeClient
 from p2ptwisted.client.transport import IClientReactor, make_agent, make_connections
@@ -21,13 +23,16 @@ def make_client(
     reactor: IClientReactor,
     key: GroupKey | None = None,
     authority: TrustedAuthority | None = None,
+    own_location: Callable[[str], str | None] = lambda host: None,
 ) -> Client:
     """
     Return a Client on real connections, with a connection pool of its own.
 
     With a `key` it signs its calls, as a member of that closed group; with an
     `authority` it speaks TLS, and only with hosts that have a certificate of it.
+    `own_location` is NodeClient's.
     """
     agent, pool = make_agent(reactor, authority)
     signatures = None if key is None else HttpSignatures(key.http)
-    return Client(reactor, agent, pool, signatures, make_connections(reactor, authority))
+    connections = make_connections(reactor, authority)
+    return Client(reactor, agent, pool, signatures, connections, own_location)

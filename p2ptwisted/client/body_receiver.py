@@ -7,10 +7,15 @@ from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
 
 from p2ptwisted.errors import Unavailable
+from p2ptwisted.pieces import HolderState
 
 
 class ContentSink:
     """Takes the content of a resource that a holder sends."""
+
+    def told(self, state: HolderState) -> None:
+        """Take what the holder says of the pieces that it has; before `began`."""
+        raise NotImplementedError
 
     def began(self, start: int, stop: int) -> bool:
         """The bytes from `start` to before `stop` are about to arrive; False to refuse them."""

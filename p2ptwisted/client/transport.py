@@ -7,8 +7,10 @@ numeric address, because a host name would start a thread. The calls of each
 API are in `node_client` and `supernode_client`.
 """
 
-from collections.abc import Coroutine
-from typing import Any, TypeVar, cast
+from collections.abc import Coroutine, Mapping
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
 from treq.client import HTTPClient
@@ -38,7 +40,8 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
-from p2ptwisted.client.content_connection import Answer, ContentConnections
+from p2ptwisted.client.content_connection import Answer
+from p2ptwisted.client.content_pool import ContentPool
 from p2ptwisted.errors import Nonsense, Unavailable
 from p2ptwisted.model import UNREADABLE
 from p2ptwisted.security.http_signatures import HttpSignatures
@@ -70,6 +73,8 @@ HEADERS_MAX = 64 * 1024
 
 #: Statuses of a member that is well, but has too much to do.
 BUSY_STATUSES = (429, 503)
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 #: How a call fails that was cancelled, before or after it was connected.
 _CANCELLED = (CancelledError, ConnectingCancelledError)
@@ -109,6 +114,15 @@ class Refused(Exception):
     def __init__(self, status: int, description: str) -> None:
         super().__init__(description)
         self.status = status
+
+
+class Reply(NamedTuple):
+    """An answer, with its body."""
+
+    status: int
+    body: bytes
+    #: By their names in lower case.
+    headers: Mapping[bytes, bytes] = MappingProxyType({})
 
 
 class _Error(msgspec.Struct):
@@ -191,7 +205,7 @@ class HttpTransport:
         agent: IAgent,
         pool: HTTPConnectionPool | None = None,
         signatures: HttpSignatures | None = None,
-        connections: ContentConnections | None = None,
+        connections: ContentPool | None = None,
     ) -> None:
         """
         `pool`: the agent's connection pool, which `close` closes.
@@ -226,11 +240,22 @@ class HttpTransport:
         `limit`: bytes of the answer; `within`: seconds for all of it. Raises
         Refused for an error status, and Unavailable for any other failure.
         """
-        called, what = self._request(method, url, body, limit), f"{method} {url}"
-        status, answer = await self._in_time(called, within, what)
-        if status >= 300:
-            raise Refused(status, _description(answer) or f"{shown(what)}: status {status}")
-        return answer
+        called = self._request(method, url, body, limit)
+        return (await self._answered(called, within, f"{method} {url}")).body
+
+    async def _answered(
+        self, call: Coroutine[Any, Any, Reply], within: float, what: str, same: bool = False
+    ) -> Reply:
+        """
+        Await an answer as `_call` does; `what` names the call in messages.
+
+        `same`: that nothing has changed, 304, is an answer too.
+        """
+        reply = await self._in_time(call, within, what)
+        if reply.status >= 300 and not (same and reply.status == HTTPStatus.NOT_MODIFIED):
+            reason = _description(reply.body) or f"{shown(what)}: status {reply.status}"
+            raise Refused(reply.status, reason)
+        return reply
 
     async def _refusal(self, response: Answer, within: float, what: str) -> Refused:
         """Read the description from an error's answer, and return it as Refused."""
@@ -277,22 +302,30 @@ class HttpTransport:
             ),
         )
 
-    async def _post_for_content(self, url: str, body: bytes) -> Answer:
-        """Send a POST, signed in a closed group, whose answer is content, still unread."""
+    async def _ask_holder(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str] = NO_HEADERS
+    ) -> Answer:
+        """Send a request, signed in a closed group, to a holder; its answer is still unread."""
         assert self._connections is not None
-        headers = {"Content-Type": "application/json"}
+        if body is not None:
+            headers = {"Content-Type": "application/json", **headers}
         if self._signatures is not None:
-            headers |= self._signatures.sign("POST", url, body)
-        return await self._connections.post(url, body, headers)
+            headers = {**headers, **self._signatures.sign(method, url, body)}
+        return await self._connections.request(method, url, body, headers)
 
-    async def _request(
-        self, method: str, url: str, body: bytes | None, limit: int
-    ) -> tuple[int, bytes]:
-        """Send a request; returns the status and the body of its answer."""
+    async def _reply_of_holder(self, url: str, headers: Mapping[str, str], limit: int) -> Reply:
+        """Send a GET to a holder; returns its answer."""
+        answer = await self._ask_holder("GET", url, None, headers)
+        body_read = _BodyCollector(limit)
+        answer.deliverBody(body_read)
+        return Reply(answer.code, await body_read.complete, answer.headers)
+
+    async def _request(self, method: str, url: str, body: bytes | None, limit: int) -> Reply:
+        """Send a request; returns its answer."""
         response = await self._send(method, url, body)
         body_read = _BodyCollector(limit)
         response.deliverBody(body_read)
-        return response.code, await body_read.complete
+        return Reply(response.code, await body_read.complete)
 
 
 def drop(response: Answer) -> None:
@@ -311,9 +344,9 @@ def make_agent(
 
 def make_connections(
     reactor: IClientReactor, authority: TrustedAuthority | None = None
-) -> ContentConnections:
+) -> ContentPool:
     """Return connections for content; `authority` as for NumericEndpoints."""
-    return ContentConnections(reactor, NumericEndpoints(reactor, authority), POOL_IDLE_TIMEOUT)
+    return ContentPool(reactor, NumericEndpoints(reactor, authority), POOL_IDLE_TIMEOUT)
 
 
 def _description(answer: bytes) -> str:

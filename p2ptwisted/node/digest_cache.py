@@ -4,6 +4,7 @@ restart hashes only what has changed. It may be lost at any time.
 """
 
 import zlib
+from functools import reduce
 from pathlib import Path
 
 from p2ptwisted.model import FileStamp
@@ -11,24 +12,38 @@ from p2ptwisted.pieces import Digests
 from p2ptwisted.support.sqlite import Database
 
 #: Files remembered; the least recently added go first. About 150 bytes each,
-#: and 32 for every MiB.
+#: and 64 for each piece.
 FILES_MAX = 1_000_000
 
 #: Files that are forgotten at once when there are too many.
 TRIM = 1_000
 
-_SCHEMA = """
+#: All there was in the versions that made no digests of prefixes.
+_SCHEMA_BEFORE = """
 CREATE TABLE IF NOT EXISTS digests (
     device INTEGER, inode INTEGER, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER,
     id BLOB NOT NULL,
     pieces BLOB NOT NULL,
     sum INTEGER NOT NULL,   -- of the row: SQLite itself notices no bit that has changed
     PRIMARY KEY (device, inode, size, mtime_ns, ctime_ns)
-)
+);
 """
 
+_PREFIXES = """
+CREATE TABLE IF NOT EXISTS prefixes (
+    file INTEGER PRIMARY KEY,   -- the rowid in digests
+    digests BLOB NOT NULL
+);
+CREATE TRIGGER IF NOT EXISTS forgotten AFTER DELETE ON digests BEGIN
+    DELETE FROM prefixes WHERE file = old.rowid;
+END;
+"""
+
+_SCHEMA = _SCHEMA_BEFORE + _PREFIXES
+
 _LOOK_UP = """
-SELECT id, pieces, sum FROM digests
+SELECT id, pieces, coalesce(prefixes.digests, x''), sum
+FROM digests LEFT JOIN prefixes ON file = digests.rowid
 WHERE device = ? AND inode = ? AND size = ? AND mtime_ns = ? AND ctime_ns = ?
 """
 
@@ -54,10 +69,10 @@ class DigestCache:
     def get(self, stamp: FileStamp) -> Digests | None:
         """The digests of the file with that stamp, if they are known."""
         key = _key(stamp)
-        for id, pieces, checksum in self._db.rows(_LOOK_UP, key):
-            are_bytes = isinstance(id, bytes) and isinstance(pieces, bytes)
-            if are_bytes and _sum(key, id, pieces) == checksum:
-                return Digests(id.hex(), pieces)
+        for *blobs, checksum in self._db.rows(_LOOK_UP, key):
+            if all(isinstance(blob, bytes) for blob in blobs) and _sum(key, *blobs) == checksum:
+                id, pieces, prefixes = blobs
+                return Digests(id.hex(), pieces, prefixes)
         return None
 
     def put(self, stamp: FileStamp, digests: Digests) -> None:
@@ -69,8 +84,13 @@ class DigestCache:
         id = bytes.fromhex(digests.id)
         self._db.change(
             "INSERT INTO digests VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (*key, id, digests.pieces, _sum(key, id, digests.pieces)),
+            (*key, id, digests.pieces, _sum(key, id, digests.pieces, digests.prefixes)),
         )
+        if digests.prefixes:
+            self._db.change(
+                "INSERT OR REPLACE INTO prefixes VALUES (last_insert_rowid(), ?)",
+                (digests.prefixes,),
+            )
         self._count += 1
         if self._count > FILES_MAX:
             self._count -= self._db.change(_TRIM, (TRIM,))
@@ -81,10 +101,13 @@ def _key(stamp: FileStamp) -> list[int]:
     return [number - 2**64 if number >= 2**63 else number for number in stamp]
 
 
-def _sum(key: list[int], id: bytes, pieces: bytes) -> int:
-    return zlib.crc32(pieces, zlib.crc32(id, zlib.crc32(repr(key).encode())))
+def _sum(key: list[int], *blobs: bytes) -> int:
+    # Without prefixes it is that of earlier versions.
+    return reduce(lambda sum, blob: zlib.crc32(blob, sum), blobs, zlib.crc32(repr(key).encode()))
 
 
 def make_cache(state: Path | None) -> DigestCache | None:
     """The cache in a state folder, to be opened; None without a folder."""
-    return None if state is None else DigestCache(Database(state, "digests", _SCHEMA))
+    if state is None:
+        return None
+    return DigestCache(Database(state, "digests", _SCHEMA, earlier=_SCHEMA_BEFORE))

@@ -4,9 +4,7 @@ A node's downloads into its own library: started, queued, listed, cancelled.
 What has come of a resource is shared at once; how one is fetched is in `transfer`.
 """
 
-import os
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
@@ -17,7 +15,7 @@ from zope.interface import implementer
 
 from p2ptwisted.client.api import Client
 from p2ptwisted.errors import Unavailable, UnknownResource
-from p2ptwisted.interfaces import IDownloads, IFileDigest, ILibrary
+from p2ptwisted.interfaces import IDownloads, ILibrary
 from p2ptwisted.model import DownloadStatus, Holders, ResourceInfo
 from p2ptwisted.pieces import Digests
 from p2ptwisted.support.lifecycle import STOP_GRACE
@@ -33,13 +31,15 @@ _log = Logger()
 
 
 class _Entry:
-    """A download and its state."""
+    """A download and its state; of one that has ended only its status, which takes less memory."""
 
     def __init__(self, download: Download) -> None:
-        self.download = download
+        self.download: Download | None = download
         #: One of DownloadStatus's.
         self.state = "waiting"
         self.error: str | None = None
+        #: The status that it has ended with.
+        self.ended: DownloadStatus | None = None
         #: While it runs.
         self.running: Deferred[None] | None = None
 
@@ -53,14 +53,14 @@ class Downloads(Service):
         clock: IReactorTime,
         client: Client,
         cooperator: Cooperator,
-        make_digest: Callable[[Path, os.stat_result, int], IFileDigest],
+        sync: Callable[[int], Deferred[None]],
         library: ILibrary,
         find: Callable[[str, bool], Awaitable[Holders]],
         throttle: RateLimit,
         changed: Callable[[], None],
     ) -> None:
         """
-        `make_digest` is Download's. `find` looks up the holders of an id: all, or only those
+        `sync` is Download's. `find` looks up the holders of an id: all, or only those
         at the own supernode if it is called with True.
 
         `changed` is called when there is a part to share, or none any more.
@@ -68,7 +68,7 @@ class Downloads(Service):
         self._clock = clock
         self._client = client
         self._cooperator = cooperator
-        self._make_digest = make_digest
+        self._sync = sync
         self._library = library
         self._find = find
         self._throttle = throttle
@@ -87,7 +87,7 @@ class Downloads(Service):
                 self._forget_one()
             entry = self._entries[id] = _Entry(self._make(id))
             if self._library.get(id) is not None:
-                entry.state = "done"
+                self._end(id, entry, "done")
             self._run_next()
         return self._status(id, entry)
 
@@ -102,18 +102,22 @@ class Downloads(Service):
         if entry.running is not None:
             entry.running.cancel()
         elif entry.state == "waiting":
-            entry.state = "cancelled"
+            self._end(id, entry, "cancelled")
 
-    def part(self, id: str) -> PartFile | None:
-        """The part of a running download, if a piece of it is here."""
+    def running_one(self, id: str) -> Download | None:
+        """The running download of a resource, if there is one."""
         entry = self._entries.get(id)
-        if entry is None or entry.state != "running" or entry.download.part is None:
-            return None
-        return entry.download.part if entry.download.part.have else None
+        return None if entry is None or entry.state != "running" else entry.download
+
+    def _part(self, id: str) -> PartFile | None:
+        """The part of a running download, if a piece of it is here."""
+        download = self.running_one(id)
+        part = None if download is None else download.part
+        return None if part is None or not part.have else part
 
     def resources(self) -> list[ResourceInfo]:
         """The resources of which only a part is here, as they are registered."""
-        parts = ((id, self.part(id)) for id in self._entries)
+        parts = ((id, self._part(id)) for id in self._entries)
         return [
             ResourceInfo(id, part.destination.name, part.pieces.size, partial=True)
             for id, part in parts
@@ -143,7 +147,7 @@ class Downloads(Service):
             self._clock,
             self._client,
             self._cooperator,
-            self._make_digest,
+            self._sync,
             id,
             lambda here: self._find(id, here),
             lambda name: place(self._library.folder, name, id),
@@ -169,27 +173,36 @@ class Downloads(Service):
         entry.running = Deferred.fromCoroutine(self._carry_out(id, entry))
 
     async def _carry_out(self, id: str, entry: _Entry) -> None:
+        assert entry.download is not None
+        state = "failed"
         try:
             path = await entry.download.run()
             part = entry.download.part
             assert part is not None and part.placed is not None
-            self._library.adopt(path, part.placed, Digests(id, part.pieces.digests))
-            entry.state = "done"
+            digests = Digests(id, part.pieces.digests, part.running.prefixes)
+            self._library.adopt(path, part.placed, digests)
+            state = "done"
             _log.info("Fetched {id} as {path}", id=id, path=str(path))
         except CancelledError:
-            entry.state = "cancelled"
+            state = "cancelled"
         except (Unavailable, UnknownResource) as error:
-            entry.state, entry.error = "failed", str(error)
+            entry.error = str(error)
             _log.warn("Fetching {id} failed: {error}", id=id, error=error)
         except Exception:
-            entry.state = "failed"
             entry.error = "a mistake of the daemon's own; its log has the details"
             _log.failure("Fetching {id} went wrong", id=id)
         finally:
             entry.running = None
+            self._end(id, entry, state)
             if self.running:
                 self._changed()
                 self._run_next()
+
+    def _end(self, id: str, entry: _Entry, state: str) -> None:
+        """Note how a download has ended, and keep no more of it."""
+        entry.state = state
+        entry.ended = self._status(id, entry)
+        entry.download = None
 
     def _entry(self, id: str) -> _Entry:
         try:
@@ -215,7 +228,10 @@ class Downloads(Service):
         return text.replace(f"{folder}/", "").replace(folder, "the shared folder")
 
     def _status(self, id: str, entry: _Entry) -> DownloadStatus:
+        if entry.ended is not None:
+            return entry.ended
         download = entry.download
+        assert download is not None
         error = None if entry.error is None else self._shown(entry.error)
         troubles = {location: self._shown(why) for location, why in download.troubles.items()}
         if download.part is None or download.picker is None:

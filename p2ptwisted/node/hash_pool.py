@@ -207,7 +207,8 @@ class _Child(ProcessProtocol):
             if result.error:
                 done.errback(Failure(OSError(result.error, os.strerror(result.error))))
             else:
-                done.callback(Digests(result.id, bytes.fromhex(result.pieces)))
+                pieces, prefixes = map(bytes.fromhex, (result.pieces, result.prefixes))
+                done.callback(Digests(result.id, pieces, prefixes))
         if not self.tasks and not self._ending:
             self._idle = self._pool.call_later(IDLE_TIMEOUT, self)
         self._pool.finished()

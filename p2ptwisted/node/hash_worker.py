@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from p2ptwisted.model import FileStamp
-from p2ptwisted.pieces import Digests, piece_size
+from p2ptwisted.pieces import DIGEST, Digests, piece_size
 from p2ptwisted.support.safe_open import is_unchanged, open_unchanged
 
 #: Bytes read at a time.
@@ -38,11 +38,12 @@ class Job(Struct, frozen=True, array_like=True):
 
 
 class Result(Struct, frozen=True, array_like=True):
-    """A line of its output: the digests, those of the pieces in hex, or an `errno`."""
+    """A line of its output: the digests, the concatenated ones in hex, or an `errno`."""
 
     id: str
     pieces: str
     error: int = 0
+    prefixes: str = ""
 
 
 def hash_file(folder: Path, name: str, stamp: FileStamp) -> Digests:
@@ -52,7 +53,7 @@ def hash_file(folder: Path, name: str, stamp: FileStamp) -> Digests:
     Raises OSError, FileNotFoundError among them if it has another.
     """
     length = piece_size(stamp.size)
-    file_digest, pieces = hashlib.sha256(), bytearray()
+    file_digest, pieces, prefixes = hashlib.sha256(), bytearray(), bytearray()
     with open_unchanged(folder, name, stamp) as file:
         piece, left = hashlib.sha256(), length
         while data := file.read(min(BLOCK, left)):
@@ -61,13 +62,17 @@ def hash_file(folder: Path, name: str, stamp: FileStamp) -> Digests:
             left -= len(data)
             if not left:
                 pieces += piece.digest()
+                prefixes += file_digest.digest()
                 piece, left = hashlib.sha256(), length
             # What is left of a removed file may be so much that hashing it would take days.
             _check_unchanged(file, name, stamp)
         if left < length:
             pieces += piece.digest()
+            prefixes += file_digest.digest()
         _check_unchanged(file, name, stamp)
-    return Digests(file_digest.hexdigest(), bytes(pieces))
+    if len(pieces) <= DIGEST:
+        prefixes.clear()  # What the only piece's digest says.
+    return Digests(file_digest.hexdigest(), bytes(pieces), bytes(prefixes))
 
 
 def _check_unchanged(file: BinaryIO, name: str, stamp: FileStamp) -> None:
@@ -84,7 +89,7 @@ def main(arguments: Sequence[str]) -> None:
         try:
             folder, name = Path(os.fsdecode(job.folder)), os.fsdecode(job.name)
             digests = hash_file(folder, name, job.stamp)
-            result = Result(digests.id, digests.pieces.hex())
+            result = Result(digests.id, digests.pieces.hex(), 0, digests.prefixes.hex())
         except OSError as error:
             result = Result("", "", error.errno or errno.EIO)
         sys.stdout.buffer.write(msgspec.json.encode(result) + b"\n")

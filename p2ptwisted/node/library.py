@@ -26,7 +26,7 @@ from p2ptwisted.interfaces import IFolderWatch, IHasher, ILibrary
 from p2ptwisted.model import FileStamp, ResourceInfo
 from p2ptwisted.node.digest_cache import DigestCache
 from p2ptwisted.node.folder_walk import Entry, walk
-from p2ptwisted.pieces import Digests, Pieces
+from p2ptwisted.pieces import Digests, Pieces, is_cut_by_rule, pieces_of
 from p2ptwisted.support.escaping import shown
 from p2ptwisted.support.safe_open import open_unchanged
 
@@ -130,7 +130,7 @@ class Library(Service):
             return None
         _, digests = self._files[resource.name]
         assert digests is not None
-        return Pieces(resource.size, digests.pieces)
+        return pieces_of(resource.size, digests.pieces, digests.prefixes)
 
     def adopt(self, path: Path, status: os.stat_result, digests: Digests) -> None:
         stamp = FileStamp.of(status)
@@ -239,7 +239,9 @@ class Library(Service):
 
     def _hash(self, name: str, stamp: FileStamp) -> None:
         known = self._cache.get(stamp) if self._cache is not None else None
-        if known is not None:
+        # What an earlier version has cut otherwise is hashed again: a fetch can't take some pieces
+        # from one holder and some from another where these cut differently.
+        if known is not None and is_cut_by_rule(stamp.size, known.pieces):
             self._keep(name, stamp, known)
             return
 

@@ -5,6 +5,7 @@ What it is made of is in `service`.
 """
 
 from collections.abc import Callable, Sequence
+from ipaddress import IPv4Network
 from typing import BinaryIO
 
 import msgspec
@@ -15,14 +16,17 @@ from zope.interface import implementer
 from p2ptwisted.client.api import Client
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import TooMuch, Unavailable, UnknownResource
-from p2ptwisted.interfaces import ContentSlice, ILibrary, INode
-from p2ptwisted.model import SUPERNODE_ID, Health, Holders, Holding, ResourceInfo
+from p2ptwisted.interfaces import Asker, ContentSlice, ILibrary, INode
+from p2ptwisted.model import SUPERNODE_ID, Health, Holders, Holding, ResourceInfo, Wanted
+from p2ptwisted.node.fetchers import Fetchers
 from p2ptwisted.node.membership import Membership
 from p2ptwisted.node.uploads import Uploads
-from p2ptwisted.pieces import Pieces, decode_set, every_piece
-from p2ptwisted.support.address_policy import is_loopback
+from p2ptwisted.pieces import HolderState, Pieces, decode_set, every_piece
+from p2ptwisted.support.address_policy import is_loopback, may_name, reachable_from
 from p2ptwisted.support.locations import OwnLocation, parse_location
 from p2ptwisted.support.rate_limit import TokenBuckets
+from p2ptwisted.support.round_robin import host_of
+from p2ptwisted.transfer.download import Download
 from p2ptwisted.transfer.part_file import PartFile
 
 #: Ids that nobody has which the supernode is asked for on behalf of one address: a second, and
@@ -47,9 +51,14 @@ class LocalNode:
         client: Client,
         own_location: OwnLocation,
         uploads: Uploads,
-        part: Callable[[str], PartFile | None],
+        download: Callable[[str], Download | None],
+        trusted_networks: Sequence[IPv4Network] = (),
     ) -> None:
-        """`part` returns what has come of a resource that is being downloaded, by its id."""
+        """
+        `download` returns the running download of a resource, by its id.
+
+        `trusted_networks`: those whose callers may name other locations than their own.
+        """
         self._clock = clock
         self._name = name
         self._library = library
@@ -57,7 +66,9 @@ class LocalNode:
         self._client = client
         self._own_location = own_location
         self._uploads = uploads
-        self._part = part
+        self._download = download
+        self._trusted_networks = trusted_networks
+        self._fetchers = Fetchers()
         self._forwarded = TokenBuckets(FORWARD_RATE, FORWARD_BURST, ADDRESSES_MAX)
 
     def health(self, caller: str) -> Health:
@@ -84,7 +95,45 @@ class LocalNode:
             return None
         return ContentSlice(resource, file, 0, resource.size, upload)
 
-    def pieces(self, id: str) -> tuple[Pieces, int]:
+    def pieces(self, id: str, asker: Asker) -> HolderState:
+        pieces, have = self._holding(id)
+        return HolderState(pieces, have, self._neighbors(id, asker))
+
+    async def news(self, id: str, since: int, seconds: float) -> None:
+        download = self._download(id)
+        if download is not None:
+            await download.news(since, seconds)
+
+    async def give(self, id: str, wanted: Wanted, asker: Asker) -> ContentSlice:
+        pieces, have = self._holding(id)
+        want = decode_set(wanted.want, pieces.count)
+        neighbors = self._neighbors(id, asker)
+        self._check_wanted(id, want & have)
+        upload = await self._uploads.begin_pieces(id, asker.address)
+        try:
+            # There may be more by now, nothing any more, or it may be cut otherwise.
+            now, have = self._holding(id)
+            self._check_wanted(id, want & have if now == pieces else 0)
+            chosen = upload.choose(want & have, wanted.most)
+            download = self._download(id)
+            if download is not None:
+                await download.check(chosen)
+            resource, file = self._content(id)
+        except BaseException:
+            upload.end()
+            raise
+        start, _ = pieces.span((chosen & -chosen).bit_length() - 1)
+        _, stop = pieces.span(chosen.bit_length() - 1)
+        state = HolderState(pieces, have, neighbors)
+        return ContentSlice(resource, file, start, stop, upload, state)
+
+    def _check_wanted(self, id: str, here: int) -> None:
+        """Raise UnknownResource if none of the wanted pieces is here."""
+        if not here:
+            raise UnknownResource(f"none of the pieces of {id} that you want is here")
+
+    def _holding(self, id: str) -> tuple[Pieces, int]:
+        """The pieces of a resource, and the set of those that are here. Raises UnknownResource."""
         pieces = self._library.pieces(id)
         if pieces is not None:
             return pieces, every_piece(pieces.count)
@@ -93,18 +142,33 @@ class LocalNode:
             raise UnknownResource(f"{id} is not here")
         return part.pieces, part.have
 
-    def give(self, id: str, wanted: str, client: str) -> ContentSlice:
-        pieces, have = self.pieces(id)
-        here = decode_set(wanted, pieces.count) & have
-        upload, chosen = self._uploads.begin_pieces(id, here, client)
-        try:
-            resource, file = self._content(id)
-        except UnknownResource:
-            upload.end()
-            raise
-        start, _ = pieces.span((chosen & -chosen).bit_length() - 1)
-        _, stop = pieces.span(chosen.bit_length() - 1)
-        return ContentSlice(resource, file, start, stop, upload)
+    def _part(self, id: str) -> PartFile | None:
+        """What has come of a resource that is being downloaded: a piece or more that is right."""
+        download = self._download(id)
+        part = None if download is None else download.part
+        return None if part is None or not part.have else part
+
+    def _neighbors(self, id: str, asker: Asker) -> list[str]:
+        """
+        Others to fetch from, for who asks; it is remembered too, if it is a node.
+
+        Raises InvalidInput if what it says is no location.
+        """
+        now, download = self._clock.seconds(), self._download(id)
+        location = None if asker.location is None else str(parse_location(asker.location))
+        is_known = location is not None and self._fetchers.knows(id, location)
+        if location is not None and (is_known or self._may_name(asker.address, location)):
+            self._fetchers.add(id, location, now)
+            if download is not None:
+                download.meet(location)
+        known = () if download is None else download.neighbors
+        others = self._fetchers.some(id, known, location, now)
+        return [reachable_from(other, asker.address) for other in others]
+
+    def _may_name(self, address: str, location: str) -> bool:
+        """Whether who asks may have others call that location, which isn't this very node's."""
+        is_other = location != self._own_location.towards(address)
+        return is_other and may_name(address, host_of(location), self._trusted_networks)
 
     def _content(self, id: str) -> tuple[ResourceInfo, BinaryIO]:
         """A resource that is here or coming, and its open file. Raises UnknownResource."""

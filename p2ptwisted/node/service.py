@@ -35,7 +35,7 @@ from p2ptwisted.support.lifecycle import (
 )
 from p2ptwisted.support.locations import OwnLocation, location_resolver
 from p2ptwisted.support.rate_limit import RateLimit
-from p2ptwisted.transfer.file_digest import follower
+from p2ptwisted.transfer.file_sync import file_sync
 from p2ptwisted.web.authentication import make_authenticator
 from p2ptwisted.web.node_routes import BODY_MAX, NodeApi
 from p2ptwisted.web.server.listener import WebService
@@ -57,7 +57,10 @@ def make_node(
     """
     name = config.name or platform.node()
     key = config.group_key
-    client = make_client(reactor, key, config.authority)
+    # Only the web service knows where the node is, once it listens. Only the
+    # downloads know what is being downloaded, and they need the node to find holders.
+    own_location = OwnLocation(config.advertised, lambda: web.listening())
+    client = make_client(reactor, key, config.authority, own_location.towards)
     hasher = HashPool(reactor)
     cache = make_cache(config.state_folder)
     library = Library(reactor, make_cooperator(reactor), config.folder, hasher, cache, watch)
@@ -70,9 +73,6 @@ def make_node(
         auth=None if key is None else DatagramAuth(key),
         trusted=config.trusted_networks,
     )
-    # Only the web service knows where the node is, once it listens. Only the
-    # downloads know what is being downloaded, and they need the node to find holders.
-    own_location = OwnLocation(config.advertised, lambda: web.listening())
     membership = Membership(
         reactor,
         client,
@@ -92,14 +92,15 @@ def make_node(
         client,
         own_location,
         uploads,
-        lambda id: downloads.part(id),
+        lambda id: downloads.running_one(id),
+        config.trusted_networks,
     )
     cooperator = make_cooperator(reactor)
     downloads = Downloads(
         reactor,
         client,
         cooperator,
-        follower(reactor),
+        file_sync(reactor),
         library,
         node.holders,
         RateLimit(config.max_download),

@@ -2,17 +2,57 @@
 
 from collections import Counter
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from p2ptwisted.errors import Unavailable, UnknownResource
+from p2ptwisted.errors import Unavailable
 from p2ptwisted.interfaces import IUpload
 from p2ptwisted.support.expiring import BoundedDict
 from p2ptwisted.support.rate_limit import RateLimit
 from p2ptwisted.transfer.piece_selector import PieceSelector
 
-#: Resources whose piece selector is remembered: those asked for most recently.
-SELECTORS_MAX = 64
+#: Resources for which it is remembered how often each piece was sent: those asked for last.
+RESOURCES_MAX = 64
+
+#: Answers with pieces of one resource that are sent at once; the others wait for their turn, so
+#: that a piece is soon complete somewhere, and can be passed on.
+SENDING_AT_ONCE = 8
+
+
+class _Queue:
+    """The answers with pieces of one resource."""
+
+    def __init__(self) -> None:
+        self.selector = PieceSelector()
+        #: How many are sent to each client.
+        self._sending: Counter[str] = Counter()
+        self._waiting: dict[Deferred[None], str] = {}
+
+    async def turn(self, client: str) -> None:
+        """Wait until fewer than SENDING_AT_ONCE are being sent, and count as one of them."""
+        if not self._may_begin(client):
+            turn: Deferred[None] = Deferred()
+            self._waiting[turn] = client
+            try:
+                await turn
+            finally:
+                self._waiting.pop(turn, None)
+        self._sending[client] += 1
+
+    def _may_begin(self, client: str) -> bool:
+        # Of one client no more than half count: if it reads slowly it holds up only itself.
+        counted = sum(min(count, (SENDING_AT_ONCE + 1) // 2) for count in self._sending.values())
+        return max(counted, self._sending[client]) < SENDING_AT_ONCE
+
+    def end(self, client: str) -> None:
+        """Let the next ones begin."""
+        self._sending[client] -= 1
+        if not self._sending[client]:
+            del self._sending[client]
+        for turn, waiting in list(self._waiting.items()):
+            if not turn.called and self._may_begin(waiting):
+                turn.callback(None)
 
 
 class Uploads:
@@ -27,7 +67,7 @@ class Uploads:
         self._throttle = throttle
         #: How many are under way to each client.
         self._active: Counter[str] = Counter()
-        self._selectors: BoundedDict[str, PieceSelector] = BoundedDict(SELECTORS_MAX)
+        self._queues: BoundedDict[str, _Queue] = BoundedDict(RESOURCES_MAX)
 
     def begin(self, client: str) -> "Upload":
         """
@@ -45,20 +85,21 @@ class Uploads:
         self._active[client] += 1
         return Upload(self, client)
 
-    def begin_pieces(self, id: str, pieces: int, client: str) -> tuple["Upload", int]:
+    async def begin_pieces(self, id: str, client: str) -> "Upload":
         """
-        Begin an answer with some of these pieces; returns the consecutive ones to send.
+        Begin an answer with pieces of a resource, when it is its turn.
 
-        Raises UnknownResource if `pieces` is empty, and Unavailable as `begin` does.
+        Raises Unavailable as `begin` does.
         """
-        if not pieces:
-            raise UnknownResource(f"none of the pieces of {id} that you want is here")
         upload = self.begin(client)
-        selector = self._selectors[id] = self._selectors.get(id) or PieceSelector()
-        chosen = selector.choose(pieces, client)
-        upload.selector = selector
-        selector.began()
-        return upload, chosen
+        queue = upload.queue = self._queues[id] = self._queues.get(id) or _Queue()
+        try:
+            await queue.turn(client)
+        except BaseException:
+            upload.queue = None
+            upload.end()
+            raise
+        return upload
 
     def sent(self, count: int) -> float:
         """Count bytes that go out; the seconds to wait before more."""
@@ -78,7 +119,20 @@ class Upload:
     def __init__(self, uploads: Uploads, client: str) -> None:
         self._uploads = uploads
         self._client = client
-        self.selector: PieceSelector | None = None
+        self.queue: _Queue | None = None
+        self._has_chosen = False
+
+    def choose(self, pieces: int, most: int | None) -> int:
+        """
+        The pieces of these to send now, of which `most` are wanted; as PieceSelector's `choose`.
+
+        Only for an answer with pieces.
+        """
+        assert self.queue is not None
+        chosen = self.queue.selector.choose(pieces, self._client, most)
+        self.queue.selector.began()
+        self._has_chosen = True
+        return chosen
 
     def sent(self, count: int) -> float:
         """Count bytes that go out; the seconds to wait before more."""
@@ -87,5 +141,7 @@ class Upload:
     def end(self) -> None:
         """End it: it is sent, or its client has gone."""
         self._uploads.ended(self._client)
-        if self.selector is not None:
-            self.selector.ended()
+        if self.queue is not None:
+            if self._has_chosen:
+                self.queue.selector.ended()
+            self.queue.end(self._client)

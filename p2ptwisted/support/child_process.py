@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from typing import Literal
 
 import msgspec
 from twisted.internet.interfaces import IProcessProtocol, IReactorProcess
@@ -29,12 +30,17 @@ _LIBRARY_PATH = "LD_LIBRARY_PATH"
 
 
 def start_child(
-    reactor: IReactorProcess, protocol: IProcessProtocol, module: str, *arguments: str | bytes
+    reactor: IReactorProcess,
+    protocol: IProcessProtocol,
+    module: str,
+    *arguments: str | bytes,
+    stdin: int | Literal["w"] = "w",
 ) -> None:
     """
     Start a process that calls `main(arguments)` of a module of p2ptwisted, in `/`.
 
-    Raises OSError where it can't be started.
+    `stdin`: a descriptor of ours that is its standard input, instead of a pipe. Raises OSError
+    where it can't be started.
     """
     if not sys.executable:
         # Python is embedded in another program.
@@ -43,7 +49,13 @@ def start_child(
     # As bytes: Twisted fails on names that the locale can't encode.
     encoded = [os.fsencode(argument) for argument in command]
     # Without `path`: with it Twisted would fork this process instead of spawning a new one.
-    reactor.spawnProcess(protocol, encoded[0], encoded, env=environment(os.environ))
+    reactor.spawnProcess(
+        protocol,
+        encoded[0],
+        encoded,
+        env=environment(os.environ),
+        childFDs={0: stdin, 1: "r", 2: "r"},
+    )
 
 
 def environment(ours: Mapping[str, str]) -> dict[str, str]:

@@ -71,15 +71,19 @@ class _Unfit(sqlite3.DatabaseError):
 class Database:
     """A database in a file for as long as the file can be used, and then in memory."""
 
-    def __init__(self, state: Path | None, name: str, schema: str) -> None:
+    def __init__(
+        self, state: Path | None, name: str, schema: str, earlier: str | None = None
+    ) -> None:
         """
         `state`: the folder for its file; None: in memory. `name`: of the file, without suffix.
 
-        `schema`: statements that create the tables where they are missing.
+        `schema`: statements that create the tables where they are missing. `earlier`: those of
+        an earlier version whose file is taken over, the tables that it lacks being added.
         """
         self._state = state
         self._name = name
         self._schema = schema
+        self._known = [schema] if earlier is None else [schema, earlier]
         self._lock = -1
         self._db: sqlite3.Connection
         #: Its file; None for a database in memory.
@@ -109,7 +113,7 @@ class Database:
         try:
             check_folder(self._state)
             self._lock = lock_file(self._state / f"{self._name}.lock")
-            self._db = _connect_to_file(path, self._schema)
+            self._db = _connect_to_file(path, self._schema, self._known)
             self._path = path
         except BlockingIOError as error:
             raise StartError(
@@ -120,7 +124,7 @@ class Database:
             if isinstance(error, OSError) and error.errno not in _NOT_WRITABLE:
                 self._unlock()
                 raise self._unusable(error) from error
-            self._db = _in_memory(path, self._schema)
+            self._db = _in_memory(path, self._schema, self._known)
             _log_unwritable(path, error)
 
     def close(self) -> None:
@@ -211,7 +215,7 @@ def _is_damage(error: Exception) -> bool:
     return code in _DAMAGED
 
 
-def _connect_to_file(path: Path, schema: str) -> sqlite3.Connection:
+def _connect_to_file(path: Path, schema: str, known: Sequence[str]) -> sqlite3.Connection:
     """Connect to the file, which is made if needed; a damaged one is set aside first."""
     # The files that SQLite makes beside it get the same mode.
     os.close(open_regular(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, SECRET_MODE))
@@ -219,7 +223,7 @@ def _connect_to_file(path: Path, schema: str) -> sqlite3.Connection:
     try:
         # Nothing is written before the file is known to be good: a damaged one is kept as it is.
         with contextlib.closing(_connect_to_read(path)) as database:
-            _check(database, schema)
+            _check(database, known)
         return _connect(str(path), schema)
     except (sqlite3.Error, UnicodeDecodeError) as error:
         if not _is_damage(error):
@@ -228,7 +232,7 @@ def _connect_to_file(path: Path, schema: str) -> sqlite3.Connection:
         return _connect(str(path), schema)
 
 
-def _in_memory(path: Path, schema: str) -> sqlite3.Connection:
+def _in_memory(path: Path, schema: str, known: Sequence[str]) -> sqlite3.Connection:
     """Return a database in memory, with a copy of what is in the file if that can be read."""
     memory = _connect(":memory:", schema)
     if not path.is_file():
@@ -236,9 +240,10 @@ def _in_memory(path: Path, schema: str) -> sqlite3.Connection:
     try:
         # Immutable: the files that SQLite wants beside it can't be made.
         with contextlib.closing(_connect_to_read(path, "&immutable=1")) as database:
-            _check(database, schema)
+            _check(database, known)
             if _tables(database):
                 database.backup(memory)
+                memory.executescript(schema)
     except (sqlite3.Error, UnicodeDecodeError):
         memory.close()
         memory = _connect(":memory:", schema)
@@ -249,10 +254,10 @@ def _connect_to_read(path: Path, more: str = "") -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro{more}", uri=True)
 
 
-def _check(database: sqlite3.Connection, schema: str) -> None:
-    """Raises sqlite3.Error (_Unfit or another) unless it is an intact database of that schema."""
+def _check(database: sqlite3.Connection, known: Sequence[str]) -> None:
+    """Raises sqlite3.Error (_Unfit or another) unless it is intact and of one of these schemas."""
     tables = _tables(database)
-    if tables and tables != _tables_of(schema):
+    if tables and not any(tables == _tables_of(schema) for schema in known):
         # `IF NOT EXISTS` would keep them, and every query would fail.
         raise _Unfit("its tables are those of another version")
     (state,) = database.execute("PRAGMA quick_check(1)").fetchone()

@@ -43,6 +43,7 @@ from p2ptwisted.client.supernode_client import REGISTER_TIMEOUT, REGISTER_TIMEOU
 from p2ptwisted.client.transport import CALL_TIMEOUT, Refused
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.interfaces import (
+    Asker,
     ContentSlice,
     IDownloads,
     IFolderWatch,
@@ -60,10 +61,11 @@ from p2ptwisted.model import (
     NodeInfo,
     Registration,
     ResourceInfo,
+    Wanted,
 )
 from p2ptwisted.node.hash_pool import LARGE, IPoolReactor
 from p2ptwisted.node.hash_worker import Job, Result, hash_file
-from p2ptwisted.pieces import Digests, Pieces
+from p2ptwisted.pieces import Digests, HolderState, Pieces
 from p2ptwisted.web.server.site import LimitedSite
 
 #: Seconds between two slices of work: so little that a test need not count it.
@@ -246,8 +248,15 @@ class FakeNode:
         self.callers: list[str] = []
         #: Who asked for the whole of something.
         self.clients: list[str] = []
+        #: Who asked what is here of a resource, and waited for which news before.
+        self.askers: list[tuple[str, Asker]] = []
+        self.waits: list[tuple[str, int, float]] = []
+        #: What those wait for who wait for news, if not nothing.
+        self.coming: Deferred[None] | None = None
+        #: Who is named as others that fetch the same.
+        self.neighbors: list[str] = []
         #: What was wanted of which resource, and by whom.
-        self.wanted: list[tuple[str, str, str]] = []
+        self.wanted: list[tuple[str, Wanted, Asker]] = []
         self.problem: Exception | None = None
 
     def health(self, caller: str) -> Health:
@@ -263,18 +272,27 @@ class FakeNode:
             return None
         return self._giving(id, 0, self.files[id].stat().st_size)
 
-    def pieces(self, id: str) -> tuple[Pieces, int]:
+    def pieces(self, id: str, asker: Asker) -> HolderState:
+        self.askers.append((id, asker))
         if id not in self.cut:
             raise UnknownResource(f"{id} is not here")
-        return self.cut[id]
+        return HolderState(*self.cut[id], self.neighbors)
 
-    def give(self, id: str, wanted: str, client: str) -> ContentSlice:
-        self.wanted.append((id, wanted, client))
+    async def news(self, id: str, since: int, seconds: float) -> None:
+        self.waits.append((id, since, seconds))
+        if self.coming is not None:
+            await self.coming
+
+    async def give(self, id: str, wanted: Wanted, asker: Asker) -> ContentSlice:
+        self.wanted.append((id, wanted, asker))
         if self.problem is not None:
             raise self.problem
         if id not in self.files:
             raise UnknownResource(f"{id} is not here")
-        return self._giving(id, *self.run)
+        giving = self._giving(id, *self.run)
+        if id not in self.cut:
+            return giving
+        return giving._replace(state=HolderState(*self.cut[id], self.neighbors))
 
     def _giving(self, id: str, start: int, stop: int) -> ContentSlice:
         self.opened.append(self.files[id].open("rb", buffering=0))

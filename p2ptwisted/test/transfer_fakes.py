@@ -2,20 +2,18 @@
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
-from zope.interface import implementer
 
 from p2ptwisted.client.api import Client
 from p2ptwisted.client.body_receiver import ContentSink
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import Unavailable
-from p2ptwisted.interfaces import IFileDigest
-from p2ptwisted.pieces import Pieces, every_piece, members
+from p2ptwisted.pieces import HolderState, Pieces, every_piece, members
 from p2ptwisted.transfer.earlier_parts import read_earlier
 from p2ptwisted.transfer.part_journal import Journal
 from p2ptwisted.transfer.target_folder import TargetFolder
@@ -37,11 +35,11 @@ def id_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def left_of(destination: Path, id: str) -> Journal | None:
-    """What an earlier fetch of that resource has left at its first part; None: nothing."""
+def left_of(destination: Path, id: str, version: int = 0) -> Journal | None:
+    """What an earlier fetch of that resource has left at that part; None: nothing."""
     folder = TargetFolder(destination.parent)
     try:
-        return read_earlier(folder, destination, id, 0)
+        return read_earlier(folder, destination, id, version)
     finally:
         folder.close()
 
@@ -62,6 +60,10 @@ class FakeHolder:
         self.trickles: float | None = None
         #: Seconds that each answer takes.
         self.pause = PAUSE
+        #: Whom it names as others that fetch the same.
+        self.neighbors: list[str] = []
+        #: The manifests that it was told are known already, each time that it was asked.
+        self.knew: list[list[Pieces]] = []
         #: How often it was called, asked what it has, and which sets of pieces were wanted of it.
         self.reached = 0
         self.polled = 0
@@ -77,17 +79,35 @@ class SwarmClient(Client):
         #: Requests that are under way.
         self.open = 0
 
-    async def pieces(self, location: str, id: str) -> tuple[Pieces, int]:
+    async def pieces(
+        self,
+        location: str,
+        id: str,
+        known: Collection[Pieces] = (),
+        since: int = 0,
+        wait: float = 0.0,
+    ) -> HolderState:
         self.open += 1
         try:
             holder = await self._reach(location)
             holder.polled += 1
-            return holder.pieces, holder.has
+            holder.knew.append(list(known))
+            until = self._time.seconds() + wait
+            while holder.has.bit_count() == since and self._time.seconds() < until:
+                await deferLater(self._time, PAUSE)
+            return HolderState(holder.pieces, holder.has, holder.neighbors)
         finally:
             self.open -= 1
 
     async def stream(
-        self, location: str, id: str, wanted: int, stream: ContentSink, silence: float
+        self,
+        location: str,
+        id: str,
+        pieces: Pieces,
+        wanted: int,
+        most: int,
+        stream: ContentSink,
+        silence: float,
     ) -> None:
         self.open += 1
         try:
@@ -98,6 +118,7 @@ class SwarmClient(Client):
                 raise Unavailable("nothing came")
             piece = next(members(wanted & holder.has))
             start, stop = holder.pieces.span(piece)
+            stream.told(HolderState(pieces, holder.has, holder.neighbors))
             if not stream.began(start, stop):
                 raise Unavailable("not asked for")
             while holder.trickles is not None and start < stop - 1:
@@ -135,38 +156,13 @@ def busy() -> Refused:
     return Refused(503, "uploads are under way here: ask another holder")
 
 
-@implementer(IFileDigest)
-class FakeDigest:
-    """The digest of what is in the file when it is asked for."""
-
-    def __init__(self, path: Path, size: int) -> None:
-        self._path = path
-        self.size = size
-        #: What it was told that the file has, in bytes.
-        self.sizes: list[int] = []
-        self.stopped = False
-        self.problem: Exception | None = None
-
-    def grown(self, size: int) -> None:
-        self.sizes.append(size)
-
-    def digest(self) -> Deferred[str]:
-        if self.problem is not None:
-            return fail(self.problem)
-        return succeed(id_of(self._path.read_bytes()))
-
-    def stop(self) -> Deferred[None]:
-        self.stopped = True
-        return succeed(None)
-
-
-class FakeDigests:
-    """Makes FakeDigests, and keeps them."""
+class FakeSync:
+    """Syncs files at once, and remembers which."""
 
     def __init__(self) -> None:
-        self.made: list[FakeDigest] = []
+        self.synced: list[str] = []
+        self.problem: OSError | None = None
 
-    def __call__(self, path: Path, status: os.stat_result, size: int) -> FakeDigest:
-        assert os.path.samestat(status, path.lstat()), "it is another file"
-        self.made.append(FakeDigest(path, size))
-        return self.made[-1]
+    def __call__(self, file: int) -> Deferred[None]:
+        self.synced.append(os.readlink(f"/proc/self/fd/{file}"))
+        return succeed(None) if self.problem is None else fail(self.problem)

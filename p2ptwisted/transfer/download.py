@@ -10,16 +10,15 @@ from pathlib import Path
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import Cooperator, deferLater
-from twisted.logger import Logger
+from twisted.internet.task import Cooperator
 from twisted.python.failure import Failure
 
 from p2ptwisted.client.api import Client
 from p2ptwisted.errors import Unavailable, UnknownResource
-from p2ptwisted.interfaces import IFileDigest
 from p2ptwisted.model import Holders
 from p2ptwisted.support.escaping import shown
 from p2ptwisted.support.lifecycle import Wakeup
+from p2ptwisted.support.round_robin import host_of
 from p2ptwisted.transfer.attempt import (
     PIECE_TIMEOUT,
     Attempt,
@@ -27,25 +26,16 @@ from p2ptwisted.transfer.attempt import (
     AttemptFailed,
     FalseDigests,
 )
+from p2ptwisted.transfer.lookups import Lookups
 from p2ptwisted.transfer.part_file import PartFile
 from p2ptwisted.transfer.part_versions import PartVersions
 from p2ptwisted.transfer.piece_picker import PiecePicker
 from p2ptwisted.transfer.rate_meter import RateMeter
-from p2ptwisted.transfer.swarm import HolderGroup, Swarm
-from p2ptwisted.transfer.write_errors import NoRoom
+from p2ptwisted.transfer.swarm import ANSWER_PATIENCE, HolderGroup, Swarm
+from p2ptwisted.transfer.write_errors import NoRoom, write_error
 
 #: Downloads that run at once; more would only share the same link.
 RUNNING_MAX = 4
-
-#: Seconds between two look-ups of all holders.
-LOOKUP_INTERVAL = 2.0
-
-#: Seconds between two look-ups at the own supernode, for so many seconds: nodes
-#: that begin together have something to give each other after their first piece.
-EARLY_LOOKUP_INTERVAL, EARLY_LOOKUPS_FOR = 0.5, 4.0
-
-#: Seconds to wait for more holders to say what they have, once one has.
-ANSWER_GRACE = 0.1
 
 #: Attempts that are made side by side, and seconds after which there may be one more while
 #: others wait: so each has its turn, however those before it draw it out. In all they are
@@ -59,8 +49,6 @@ NO_PIECE_TIMEOUT = 120.0
 #: Characters of the reasons why no holder gives anything; there may be hundreds.
 REASONS_LENGTH_MAX = 800
 
-_log = Logger()
-
 
 class Download:
     """The download of one resource to one file."""
@@ -70,7 +58,7 @@ class Download:
         clock: IReactorTime,
         client: Client,
         cooperator: Cooperator,
-        make_digest: Callable[[Path, os.stat_result, int], IFileDigest],
+        sync: Callable[[int], Deferred[None]],
         id: str,
         find: Callable[[bool], Awaitable[Holders]],
         destination: Callable[[str | None], Path],
@@ -80,7 +68,7 @@ class Download:
         within: Path | None = None,
     ) -> None:
         """
-        `make_digest` makes the digest of a file, with its status, that grows to a size.
+        `sync` syncs an open file to the disk; what it returns fails with OSError.
 
         `find` looks up the holders: all, or only those at the own supernode if it is called
         with True. It may raise Unavailable.
@@ -91,13 +79,19 @@ class Download:
         """
         self.id = id
         self._clock = clock
-        self._context = AttemptContext(clock, client, cooperator, make_digest, throttle)
+        self._context = AttemptContext(clock, client, cooperator, throttle)
+        self._sync_file = sync
         self._destination = destination
         self._overwrite = overwrite
         self._started = started
+        self._is_first = True
+        self._is_over = False
         self._within = within
         self._wakeup = Wakeup(clock)
-        self._swarm = Swarm(client, id, find, self._changed)
+        self._swarm = Swarm(clock, client, id, find, self._changed)
+        self._lookups = Lookups(clock, self._swarm, self._is_alone)
+        #: Fires when a piece has come.
+        self._news = Wakeup(clock)
         self._parts: PartVersions | None = None
         self._running: dict[HolderGroup, Attempt] = {}
         self._ends: dict[HolderGroup, Deferred[None]] = {}
@@ -118,9 +112,11 @@ class Download:
 
     @property
     def _leading(self) -> Attempt | None:
-        running = self._running.values()
-        leading = max(running, key=lambda attempt: attempt.bytes_here, default=self._last)
-        return self._won or leading
+        if self._won is not None or not self._running:
+            return self._won or self._last
+        if len(self._running) == 1:
+            return next(iter(self._running.values()))
+        return max(self._running.values(), key=lambda attempt: attempt.bytes_here)
 
     @property
     def part(self) -> PartFile | None:
@@ -148,6 +144,48 @@ class Download:
                         troubles[neighbor.location] = neighbor.distrusted
         return troubles
 
+    @property
+    def neighbors(self) -> list[str]:
+        """The holders that it talks to."""
+        return self._swarm.neighbors
+
+    # -- other nodes that fetch the same
+
+    def meet(self, location: str) -> None:
+        """Hear of a node that asks for what has come here: it may have something too."""
+        self._swarm.came(location, host_of(location))
+
+    async def check(self, pieces: int) -> None:
+        """
+        Check the digests of these pieces, where only the running digest has been checked.
+
+        To be called before they are passed on. Raises UnknownResource if one is wrong.
+        """
+        part = self.part
+        if part is not None and pieces & part.unchecked:
+            await self._context.cooperator.coiterate(part.check(pieces & part.unchecked))
+            if pieces & ~part.have or part is not self.part:
+                raise UnknownResource(f"some of these pieces of {self.id} are no longer here")
+
+    async def news(self, since: int, seconds: float) -> None:
+        """Wait, but no longer than that, until the number of pieces here is not `since`."""
+        until = self._clock.seconds() + seconds
+        while (
+            not self._is_over
+            and self._count() == since
+            and (left := until - self._clock.seconds()) > 0
+        ):
+            await self._news.wait_aside(left)
+
+    def _count(self) -> int:
+        return 0 if self.part is None else self.part.have.bit_count()
+
+    def _came(self) -> None:
+        if self._is_first:
+            self._is_first = False
+            self._started()
+        self._news.fire()
+
     # -- its course
 
     async def run(self) -> Path:
@@ -160,16 +198,25 @@ class Download:
         try:
             await self._find_holders()
             self._parts = PartVersions(self._choose_destination(), self.id, self._within)
-            self._looking_up = Deferred.fromCoroutine(self._look_up())
+            self._looking_up = Deferred.fromCoroutine(self._lookups.run())
             self._looking_up.addErrback(lambda failure: failure.trap(CancelledError))
             won = await self._winner(self._parts)
             await self._stop()
+            await self._sync(won.part)
             self._parts.finish(won.part, self._overwrite)
             return won.part.destination
         finally:
             await self._stop()
             if self._parts is not None:
                 self._parts.close()
+
+    async def _sync(self, part: PartFile) -> None:
+        """Have the complete part on the disk; one of a single piece is there in a moment."""
+        if part.pieces.count > 1:
+            try:
+                await self._sync_file(part.fileno())
+            except OSError as error:
+                raise write_error(error, part.destination, part.pieces.size) from error
 
     def _choose_destination(self) -> Path:
         destination = self._destination(self._swarm.name)
@@ -186,7 +233,8 @@ class Download:
                 self._error.raiseException()
             at_once = ATTEMPTS_AT_ONCE + int((self._clock.seconds() - began) / ATTEMPT_TURN)
             for group in self._waiting():
-                if len(self._running) < at_once and self._won is None:
+                is_turn = at_once > ATTEMPTS_AT_ONCE or not self._is_cut_otherwise(group)
+                if len(self._running) < at_once and is_turn and self._won is None:
                     self._begin(group, parts)
             if self._running:
                 await self._wakeup.wait(ATTEMPT_TURN)
@@ -204,7 +252,7 @@ class Download:
                 anybody = await self._swarm.look_up(here) or anybody
             except Unavailable as error:
                 failure = error
-            await self._wait_for_answers()
+            await self._wait_for_answers(ANSWER_PATIENCE if here else PIECE_TIMEOUT)
             if self._waiting():
                 return
         if self._without_room:
@@ -215,32 +263,22 @@ class Download:
             raise UnknownResource(f"nobody has {self.id}")
         raise Unavailable(f"{self._reason or 'no holder can be used'}: {self._reasons()}")
 
-    async def _wait_for_answers(self) -> None:
-        """Wait until a holder has said what it has, and the others have had a moment to."""
-        while self._swarm.asking and not self._waiting():
-            await self._wakeup.wait(PIECE_TIMEOUT)
-        until = self._clock.seconds() + ANSWER_GRACE
-        while self._swarm.asking and (left := until - self._clock.seconds()) > 0:
-            await self._wakeup.wait(left)
+    async def _wait_for_answers(self, seconds: float) -> None:
+        """Wait until a holder has said what it has; those that are silent make place for others."""
+        until = self._clock.seconds() + seconds
+        while not self._waiting() and (left := until - self._clock.seconds()) > 0:
+            self._swarm.fill()
+            if not self._swarm.asking:
+                return
+            await self._wakeup.wait(min(left, ANSWER_PATIENCE))
 
-    async def _look_up(self) -> None:
-        """Look the holders up again and again, until it is cancelled."""
-        began = everywhere_at = self._clock.seconds()
-        while True:
-            now = self._clock.seconds()
-            here = now < everywhere_at
-            if not here:
-                everywhere_at = now + LOOKUP_INTERVAL
-            try:
-                await self._swarm.look_up(here)
-            except CancelledError:
-                raise
-            except Unavailable:
-                pass  # The holders that are known will do; the next look-up comes.
-            except Exception:
-                _log.failure("Looking up the holders failed")
-            early = now - began < EARLY_LOOKUPS_FOR
-            await deferLater(self._clock, EARLY_LOOKUP_INTERVAL if early else LOOKUP_INTERVAL)
+    def _is_alone(self) -> bool:
+        """Whether no neighbor gives anything."""
+        return not any(
+            not neighbor.failures and not neighbor.distrusted
+            for attempt in self._running.values()
+            for neighbor in attempt.picker.current
+        )
 
     def _reasons(self) -> str:
         reasons = "; ".join(f"{location}: {why}" for location, why in self.troubles.items())
@@ -267,6 +305,10 @@ class Download:
     def _is_disputed(self) -> bool:
         return len(self._running) > 1 or bool(self._waiting())
 
+    def _is_cut_otherwise(self, group: HolderGroup) -> bool:
+        """Whether it may well agree with those that are tried: its version cuts by another rule."""
+        return any(other.pieces.count != group.pieces.count for other in self._running)
+
     def _begin(self, group: HolderGroup, parts: PartVersions) -> None:
         try:
             part = parts.of(group.pieces)
@@ -275,7 +317,7 @@ class Download:
             self._without_room[group] = error
             return
         attempt = Attempt(
-            self._context, self.id, self._swarm, group, part, self._started, self._is_disputed
+            self._context, self.id, self._swarm, group, part, self._came, self._is_disputed
         )
         self._running[group] = attempt
         self._ends[group] = Deferred.fromCoroutine(attempt.run())
@@ -328,7 +370,9 @@ class Download:
     # -- the end
 
     async def _stop(self) -> None:
+        self._is_over = True
         self._swarm.stop()
+        self._news.fire()
         if self._looking_up is not None:
             self._looking_up.cancel()
         ends = [self._ends[group] for group in self._running]

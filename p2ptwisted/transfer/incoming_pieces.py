@@ -6,20 +6,28 @@ from collections.abc import Callable
 from twisted.python.failure import Failure
 
 from p2ptwisted.client.body_receiver import ContentSink
-from p2ptwisted.pieces import every_piece
+from p2ptwisted.pieces import HolderState, every_piece
 from p2ptwisted.transfer.part_file import PartFile
-from p2ptwisted.transfer.piece_picker import Neighbor, PiecePicker
+from p2ptwisted.transfer.piece_picker import PiecePicker, Request
 
 
 class IncomingPiece:
-    """A piece on its way: written to the part, and hashed as it comes."""
+    """
+    A piece on its way: written to the part, and hashed as it comes.
+
+    In order it is hashed into a copy of the running digest, and by itself only without a hint.
+    """
 
     def __init__(self, part: PartFile, piece: int) -> None:
         """Several pieces may come at once, even the same one twice."""
         self.piece = piece
         self._part = part
-        self._next, self._stop = part.pieces.span(piece)
-        self._digest = hashlib.sha256()
+        self._next, self._stop = self._start, _ = part.pieces.span(piece)
+        #: All of it, where another neighbor sends the same and what it sends is written.
+        self._kept = bytearray() if part.is_begun(piece) else None
+        self._running = part.running.copy() if part.running.next == piece else None
+        has_hint = self._running is not None and part.running.hint(piece)
+        self._own = None if has_hint and self._kept is None else hashlib.sha256()
 
     @property
     def left(self) -> int:
@@ -28,15 +36,42 @@ class IncomingPiece:
 
     def write(self, data: bytes | memoryview) -> None:
         """Write the next bytes, of this piece only. Raises Unavailable."""
-        self._part.write(self._next, data)
+        if self._kept is not None:
+            self._kept += data
+        elif not self._part.have >> self.piece & 1:
+            self._part.write(self._next, data)
         self._next += len(data)
-        self._digest.update(data)
+        for digest in (self._running, self._own):
+            if digest is not None:
+                digest.update(data)
 
     def finish(self) -> bool:
-        """Whether the piece, now complete, has the right digest; if so the part has it."""
-        if self._digest.digest() != self._part.pieces.digest(self.piece):
+        """Whether the piece, now complete, is right; if so the part has it. Raises Unavailable."""
+        part, is_here = self._part, self._part.have >> self.piece & 1
+        if is_here and self._own is None:
+            return True  # Another has sent it meanwhile, and what this one sent was not written.
+        is_checked = not self._is_as_hinted()
+        if is_checked and not self._is_right():
             return False
-        self._part.verified(self.piece)
+        if self._kept is not None and not is_here:
+            part.write(self._start, self._kept)
+        part.verified(self.piece, is_checked)
+        if self._running is not None:
+            part.running.advance(self.piece, self._running)
+        return True
+
+    def _is_as_hinted(self) -> bool:
+        if self._own is not None or self._running is None:
+            return False
+        return self._running.digest() == self._part.running.hint(self.piece)
+
+    def _is_right(self) -> bool:
+        """Whether it has the piece's own digest."""
+        if self._own is not None:
+            return self._own.digest() == self._part.pieces.digest(self.piece)
+        if not self._part.is_right(self.piece):
+            return False
+        self._part.running.drop_hint()
         return True
 
 
@@ -45,21 +80,27 @@ class IncomingPieces(ContentSink):
 
     def __init__(
         self,
-        neighbor: Neighbor,
+        request: Request,
         picker: PiecePicker,
         part: PartFile,
-        received: Callable[[Neighbor, int], float | None],
-        verified: Callable[[Neighbor, int], None],
+        now: Callable[[], float],
+        told: Callable[[Request, HolderState], None],
+        received: Callable[[Request, int], float | None],
+        verified: Callable[[Request, int], None],
     ) -> None:
         """
+        `now` returns the time. `told` is called with what the neighbor has, as it says now.
+
         `received` is called with the number of bytes that have come. It returns the seconds
         to wait before more, or None to break the answer off.
 
         `verified` is called with each piece that is right.
         """
-        self._neighbor = neighbor
+        self._request = request
         self._picker = picker
         self._part = part
+        self._now = now
+        self._told = told
         self._received = received
         self._verified = verified
         self._left: list[int] = []
@@ -76,7 +117,11 @@ class IncomingPieces(ContentSink):
         if pieces.span(first)[0] != start or pieces.span(last - 1)[1] != stop:
             return False
         self._left = list(range(first, last))
-        return self._picker.started(self._neighbor, every_piece(last) & ~every_piece(first))
+        pieces_sent = every_piece(last) & ~every_piece(first)
+        return self._picker.started(self._request, pieces_sent, self._now())
+
+    def told(self, state: HolderState) -> None:
+        self._told(self._request, state)
 
     def received(self, data: bytes) -> float | None:
         """Take the next bytes; the seconds to wait before more, None to break it off."""
@@ -88,7 +133,7 @@ class IncomingPieces(ContentSink):
             return None
 
     def _take(self, data: bytes) -> float | None:
-        pause = self._received(self._neighbor, len(data))
+        pause = self._received(self._request, len(data))
         if pause is None:
             return None
         view = memoryview(data)
@@ -107,7 +152,8 @@ class IncomingPieces(ContentSink):
         """Check a complete piece; whether more is wanted of this neighbor."""
         self._incoming = None
         if not complete.finish():
-            self._picker.distrust(self._neighbor, f"it sent a wrong piece ({complete.piece})")
+            reason = f"it sent a wrong piece ({complete.piece})"
+            self._picker.distrust(self._request.neighbor, reason)
             return False
-        self._verified(self._neighbor, complete.piece)
-        return not self._left or not self._picker.is_needless(self._neighbor)
+        self._verified(self._request, complete.piece)
+        return not self._left or not self._picker.is_needless(self._request)

@@ -18,11 +18,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 from p2ptwisted.errors import UnknownResource
-from p2ptwisted.pieces import Pieces, every_piece, members
+from p2ptwisted.pieces import Pieces, every_piece, members, recut
 from p2ptwisted.transfer.disk_room import check_room, punch_hole, reserve_room
 from p2ptwisted.transfer.earlier_parts import open_locked
-from p2ptwisted.transfer.part_journal import head_of, line_of, read_journal
+from p2ptwisted.transfer.part_journal import (
+    head_of,
+    is_cut_otherwise,
+    line_of,
+    read_journal,
+)
 from p2ptwisted.transfer.part_names import part_names
+from p2ptwisted.transfer.running_digest import RunningDigest
 from p2ptwisted.transfer.target_folder import TargetFolder
 from p2ptwisted.transfer.write_errors import write_error
 
@@ -59,6 +65,11 @@ class PartFile:
         self.number = number
         #: The set of the pieces that are here.
         self.have = 0
+        #: Of these, those whose own digests have not been checked, or only by an earlier process.
+        self.unchecked = 0
+        self.running = RunningDigest(pieces)
+        #: The pieces that somebody has begun to send.
+        self._begun = 0
         name, self._journal_name = part_names(destination, number)
         self.path = destination.with_name(name)
         #: The file's status once it was at its destination.
@@ -95,13 +106,21 @@ class PartFile:
         else:
             journal = None if is_new else read_journal(self._journal, self.id)
             if journal is not None and journal.pieces == self.pieces:
-                self.have = journal.have
+                self.have = self.unchecked = journal.have
                 os.ftruncate(self._journal, journal.length)
                 return
             os.close(self._journal)
             self._journal = -1
+            if journal is not None and is_cut_otherwise(journal.pieces, self.pieces):
+                self.have = self.unchecked = recut(journal.have, journal.pieces, self.pieces)
+                self._begin_journal()
+                return
         os.ftruncate(self._file, 0)
         self._begin_journal()
+
+    def fileno(self) -> int:
+        """The descriptor of the open file."""
+        return self._file
 
     def status(self) -> os.stat_result:
         """The status of the open file, whatever is at its path by now."""
@@ -143,42 +162,80 @@ class PartFile:
 
     # -- pieces that come
 
-    def write(self, start: int, data: bytes | memoryview) -> None:
+    def write(self, start: int, data: bytes | bytearray | memoryview) -> None:
         """Write at that byte. Raises Unavailable."""
         try:
             os.pwrite(self._file, data, start)
         except OSError as error:
             raise write_error(error, self.destination, self.pieces.size) from error
 
-    def verified(self, piece: int) -> None:
-        """Note that a piece is here and right. Raises Unavailable."""
+    def is_begun(self, piece: int) -> bool:
+        """Whether a piece has been begun before; from now on it has."""
+        begun, self._begun = self._begun, self._begun | 1 << piece
+        return bool(begun >> piece & 1)
+
+    def verified(self, piece: int, is_checked: bool = True) -> None:
+        """Note that a piece is here and right, as its own digest may say. Raises Unavailable."""
         if not self.have >> piece & 1:
             self.have |= 1 << piece
+            self.unchecked |= (not is_checked) << piece
             try:
                 self._append(line_of(piece))
             except OSError as error:
                 raise write_error(error, self.destination, self.pieces.size) from error
 
-    @property
-    def front(self) -> int:
-        """Bytes from the beginning up to the first missing piece."""
-        gap = (~self.have & (self.have + 1)).bit_length() - 1
-        return min(gap * self.pieces.length, self.pieces.size)
+    # -- hashing what is here
 
-    def recheck(self) -> Iterator[None]:
-        """Hash every piece again, in slices, and forget those with a wrong digest."""
-        good = 0
-        for piece in members(self.have):
-            start, stop = self.pieces.span(piece)
-            digest = hashlib.sha256()
-            for at in range(start, stop, SLICE):
-                digest.update(os.pread(self._file, min(SLICE, stop - at), at))
+    def _hash(self, piece: int, digest: "hashlib._Hash") -> Iterator[None]:
+        """Feed a piece that is here to a digest, in slices."""
+        start, stop = self.pieces.span(piece)
+        for at in range(start, stop, SLICE):
+            digest.update(os.pread(self._file, min(SLICE, stop - at), at))
+            yield
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the next piece for the running digest is here."""
+        return bool(self.have >> self.running.next & 1)
+
+    def catch_up(self) -> Iterator[None]:
+        """Have the running digest go over the pieces that are here, in slices."""
+        while self.is_behind:
+            piece, digest = self.running.next, self.running.copy()
+            for _ in self._hash(piece, digest):
                 yield
                 if self._file < 0:
                     return  # It was closed meanwhile.
-            if digest.digest() == self.pieces.digest(piece):
-                good |= 1 << piece
-        self.have = good
+            self.running.advance(piece, digest)
+
+    def is_right(self, piece: int) -> bool:
+        """Whether what is here of a piece has the piece's own digest."""
+        digest = hashlib.sha256()
+        for _ in self._hash(piece, digest):
+            pass
+        return digest.digest() == self.pieces.digest(piece)
+
+    def check(self, pieces: int) -> Iterator[None]:
+        """Check the digests of pieces that are here, in slices; forget those that are wrong."""
+        for piece in members(pieces):
+            digest = hashlib.sha256()
+            for _ in self._hash(piece, digest):
+                yield
+                if self._file < 0:
+                    return  # It was closed meanwhile.
+            self.unchecked &= ~(1 << piece)
+            if digest.digest() != self.pieces.digest(piece):
+                self.have &= ~(1 << piece)
+                self.running.drop_hint()
+
+    def recheck(self) -> Iterator[None]:
+        """Hash every piece again, in slices, and forget those with a wrong digest."""
+        yield from self.check(self.have)
+        if self._file < 0:
+            return
+        # What it was made of may be one of these.
+        self.running = RunningDigest(self.pieces, is_hint_used=False)
+        self._begun = 0
         os.close(self._journal)
         self._journal = -1
         try:

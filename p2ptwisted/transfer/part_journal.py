@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from p2ptwisted.model import UNREADABLE
-from p2ptwisted.pieces import Pieces
+from p2ptwisted.pieces import Pieces, is_cut_by_rule
 
 
 class _Head(msgspec.Struct):
@@ -28,9 +28,19 @@ class Journal(NamedTuple):
     length: int
 
 
+def is_cut_otherwise(before: Pieces, now: Pieces) -> bool:
+    """
+    Whether a journal is of a version that cut by another rule, so that what it has is of use.
+
+    What is wrong of it is found when the file is complete, as with any journal.
+    """
+    by_rule = is_cut_by_rule(now.size, now.digests)
+    return before.size == now.size and before.count != now.count and by_rule
+
+
 def head_of(id: str, pieces: Pieces) -> bytes:
-    """The first line of a journal."""
-    return msgspec.json.encode(_Head(id, pieces)) + b"\n"
+    """The first line of a journal: without the prefixes, which every holder says again."""
+    return msgspec.json.encode(_Head(id, Pieces(pieces.size, pieces.digests))) + b"\n"
 
 
 def line_of(piece: int) -> bytes:

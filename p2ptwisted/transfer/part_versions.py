@@ -8,7 +8,7 @@ from pathlib import Path
 from p2ptwisted.pieces import Pieces
 from p2ptwisted.transfer.earlier_parts import read_earlier, remove_earlier
 from p2ptwisted.transfer.part_file import PartFile
-from p2ptwisted.transfer.part_journal import Journal
+from p2ptwisted.transfer.part_journal import Journal, is_cut_otherwise
 from p2ptwisted.transfer.target_folder import TargetFolder
 from p2ptwisted.transfer.write_errors import NoRoom, write_error
 
@@ -49,8 +49,8 @@ class PartVersions:
         return part
 
     def _number_for(self, pieces: Pieces) -> int:
-        """The number of the part that has that version, or of a free one."""
-        free = []
+        """The number of the part that has that version, of one cut otherwise, or of a free one."""
+        free, otherwise = [], []
         for number in range(PARTS_MAX):
             if number not in self._open:
                 journal = self._earlier(number)
@@ -58,9 +58,11 @@ class PartVersions:
                     return number
                 if journal is None:
                     free.append(number)
-        if not free:
+                elif is_cut_otherwise(journal.pieces, pieces):
+                    otherwise.append(number)
+        if not free and not otherwise:
             raise NoRoom(f"{PARTS_MAX} versions of {self.destination} are on disk already")
-        return free[0]
+        return [*otherwise, *free][0]
 
     def _earlier(self, number: int) -> Journal | None:
         return read_earlier(self._folder, self.destination, self._id, number)

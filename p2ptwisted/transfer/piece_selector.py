@@ -7,8 +7,8 @@ once, and the nodes have something to give each other. Pure.
 #: How often a piece was sent is counted up to here.
 LEVELS = 16
 
-#: Pieces sent in one answer, at the most, to the only client.
-RUN_MAX = 32
+#: Pieces sent in one answer at the most.
+RUN_MAX = 128
 
 
 class PieceSelector:
@@ -22,12 +22,12 @@ class PieceSelector:
         #: The last client, and how many pieces it was to get.
         self._last: tuple[str, int] = "", 0
 
-    def choose(self, pieces: int, client: str) -> int:
+    def choose(self, pieces: int, client: str, most: int | None = None) -> int:
         """
         The set of consecutive pieces, of these, to send to `client` now; they count as sent.
 
-        Many clients get one piece at a time. The only client gets twice as
-        many each time, for every answer costs it a pause.
+        There are at most `most`. Of clients that don't say how many they want, many get one piece
+        at a time; the only one gets twice as many each time, for every answer costs it a pause.
         """
         for sent in self._sent:
             least = pieces & ~sent
@@ -35,9 +35,7 @@ class PieceSelector:
                 break
         else:
             least = pieces
-        client_before, run = self._last
-        run = min(run * 2, RUN_MAX) if client_before == client and not self._active else 1
-        self._last = client, run
+        run = min(most, RUN_MAX) if most is not None else self._run(client)
         chosen = piece = least & -least
         for _ in range(run - 1):
             piece <<= 1
@@ -46,6 +44,12 @@ class PieceSelector:
             chosen |= piece
         self._count(chosen)
         return chosen
+
+    def _run(self, client: str) -> int:
+        client_before, run = self._last
+        run = min(run * 2, RUN_MAX) if client_before == client and not self._active else 1
+        self._last = client, run
+        return run
 
     def _count(self, pieces: int) -> None:
         for level in range(LEVELS - 1, 0, -1):

@@ -1,17 +1,20 @@
 """
-The swarm of one resource: its holders looked up, asked which pieces they have, and kept
-apart where they disagree about the pieces' digests.
+The swarm of one resource: its holders looked up and met, asked what they say of the pieces, and
+kept apart where they disagree about the pieces' digests.
 
-Whoever likes can say that he has it. So what counts are addresses and not their
-ports, and how many are asked, and how much of what they say is kept, is bounded.
+A download talks to a bounded number of holders, its neighbors, however many there are; each
+answer names others. Whoever likes can say that he has it. So what counts are addresses and not
+their ports, and how much of what they say is kept is bounded.
 """
 
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from random import Random
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -19,18 +22,22 @@ from p2ptwisted.client.api import Client
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import Nonsense, Unavailable
 from p2ptwisted.model import Holders
-from p2ptwisted.pieces import Pieces, every_piece
-from p2ptwisted.support.round_robin import host_of, in_turns, share_of
+from p2ptwisted.pieces import HolderState, Pieces
+from p2ptwisted.support.round_robin import host_of, in_turns
+from p2ptwisted.transfer.candidates import Candidates
 
-#: Holders of one look-up that are asked.
-LOOKUP_HOLDERS_MAX = 64
+#: Holders that are talked to at once, so that what it costs to hear their news doesn't grow with
+#: the swarm: those that were chosen, and those that came themselves. Who comes is asked in return,
+#: or else those that begin late would be asked by nobody. While holders disagree about the pieces
+#: so many more are asked, for it counts how many say what; and so many are taken of one look-up.
+CHOSEN_MAX, CAME_MAX, DISPUTED_MAX = 12, 12, 64
 
-#: Holders asked in all, however long the download is: whom a supernode makes up costs a call
-#: each.
-ASKED_MAX = 256
+#: Holders of one address that are asked at once: an answer has up to 8 MiB.
+ASKING_AT_ONCE = 16
 
-#: Holders of one address that are asked at once: an answer has up to 8 MiB, and 2 s.
-ASKING_AT_ONCE = 4
+#: Seconds for which a holder may hold back its answer until it has news. One that has not answered
+#: for ANSWER_PATIENCE keeps no place from others.
+NEWS_WAIT, ANSWER_PATIENCE = 10.0, 1.0
 
 #: Versions of the pieces that are remembered at once; each can have 4 MiB of digests.
 GROUPS_MAX = 16
@@ -64,61 +71,128 @@ class Swarm:
 
     def __init__(
         self,
+        clock: IReactorTime,
         client: Client,
         id: str,
         find: Callable[[bool], Awaitable[Holders]],
         changed: Callable[[], None],
+        random: Random | None = None,
     ) -> None:
         """`find` is Download's. `changed` is called after every answer."""
+        self._clock = clock
         self._client = client
         self._id = id
         self._find = find
         self._changed = changed
+        self._candidates = Candidates(random)
         self._groups: list[HolderGroup] = []
-        self._asking: dict[str, Deferred[None]] = {}
+        #: Who has yet to answer, since when it has been asked.
+        self._asking: dict[str, tuple[float, Deferred[None]]] = {}
         #: By address, what bounds the questions to it.
         self._semaphores: dict[str, DeferredSemaphore] = {}
         self.name: str | None = None
+        #: Whether other nodes fetch it too, as far as is known.
+        self.is_shared = False
         #: Why a holder is not asked, by location.
         self.troubles: dict[str, str] = {}
         self._distrusted: set[str] = set()
-        #: By location, the hash of what it said last of the pieces, and how often it has said
+        #: By location, the tag of what it said last of the pieces, and how often it has said
         #: something else than before, or nonsense.
-        self._said: dict[str, int] = {}
+        self._said: dict[str, str] = {}
         self._changes: Counter[str] = Counter()
-        #: All that were ever asked, and how many of each address.
-        self._asked: set[str] = set()
-        self._asked_at: Counter[str] = Counter()
+        self._is_stopped = False
+        #: Of the neighbors, those that came themselves.
+        self._came: set[str] = set()
+
+    # -- meeting holders
 
     async def look_up(self, here: bool = False) -> bool:
         """
-        Look the holders up and ask those that are new; False if there are none.
+        Look the holders up and ask some that are new; False if there are none.
 
         `here`: only those that are registered at the own supernode. Raises Unavailable.
         """
         holders = await self._find(here)
         self.name = self.name or holders.name
-        known = self._distrusted.union(*(group.has for group in self._groups))
-        for location in in_turns([*holders.locations, *holders.partial], LOOKUP_HOLDERS_MAX):
-            if location not in known and self._may_ask(location):
-                self._ask(location)
+        self.is_shared |= bool(holders.partial)
+        for location in in_turns([*holders.locations, *holders.partial], DISPUTED_MAX):
+            self._candidates.add(location)
+        self.fill()
         return bool(holders.locations or holders.partial)
 
-    def _may_ask(self, location: str) -> bool:
-        if location not in self._asked:
-            host = host_of(location)
-            if len(self._asked) >= ASKED_MAX or self._asked_at[host] >= share_of(ASKED_MAX):
-                return False
-            self._asked.add(location)
-            self._asked_at[host] += 1
-        return True
+    def meet(self, locations: Iterable[str], source: str) -> None:
+        """Hear of other nodes that fetch it, from the address `source`."""
+        for location in locations:
+            self.is_shared = True
+            self._candidates.add(location, source)
+        self.fill()
 
-    def poll(self, group: HolderGroup) -> None:
-        """Ask those who have only a part whether it has grown."""
-        every = every_piece(group.pieces.count)
-        for location, has in group.has.items():
-            if has != every:
-                self._ask(location)
+    def came(self, location: str, source: str) -> None:
+        """Hear of a node that asks for what has come here, from the address `source`."""
+        self.is_shared = True
+        self._candidates.add(location, source)
+        if self._is_stopped:
+            return
+        came = sum(1 for one in (*self.neighbors, *self._asking) if one in self._came)
+        # Anybody can come, and takes no place of those that are chosen.
+        if came < CAME_MAX and self._candidates.take_this(location, self._clock.seconds()):
+            self._came.add(location)
+            self._ask(location)
+        self.fill()
+
+    def fill(self) -> None:
+        """Ask others as long as there are fewer neighbors than there may be."""
+        if self._is_stopped:
+            return
+        for _ in range(min(self._places(), DISPUTED_MAX - len(self._asking))):
+            location = self._candidates.take(self._clock.seconds())
+            if location is None:
+                return
+            self._came.discard(location)  # It is chosen now, whatever became of it before.
+            self._ask(location)
+
+    def _places(self) -> int:
+        """How many more may be chosen."""
+        patient = self._clock.seconds() - ANSWER_PATIENCE
+        asking = [at for at, (since, _) in self._asking.items() if since > patient]
+        taken = [*self.neighbors, *asking]
+        if len(self.ranked()) > 1:
+            return DISPUTED_MAX - len(taken)
+        chosen = sum(1 for location in taken if location not in self._came)
+        return CHOSEN_MAX - chosen
+
+    @property
+    def neighbors(self) -> list[str]:
+        """The locations of all that have said what they have."""
+        return [location for group in self._groups for location in group.has]
+
+    @property
+    def others_wait(self) -> bool:
+        """Whether there are holders that are no neighbors and could be."""
+        return self._candidates.are_waiting(self._clock.seconds())
+
+    def leave(self, group: HolderGroup, location: str, failed: bool = False) -> None:
+        """Talk to a neighbor no more, because it `failed` or so that another can come."""
+        self._came.discard(location)
+        if group.has.pop(location, None) is not None:
+            self._candidates.left(location, self._clock.seconds(), failed)
+
+    async def news(self, group: HolderGroup, location: str) -> None:
+        """Wait until a neighbor has got more, or for NEWS_WAIT. Raises Refused and Unavailable."""
+        since = group.has.get(location, 0).bit_count()
+        try:
+            state = await self._client.pieces(location, self._id, [group.pieces], since, NEWS_WAIT)
+        except Nonsense as error:
+            self._change(location, str(error))
+            raise
+        self._take(location, state)
+        self._changed()
+
+    def told(self, group: HolderGroup, location: str, state: HolderState) -> None:
+        """Take what a neighbor says beside the pieces that it sends."""
+        if location in group.has:
+            group.has[location] = state.have
+        self.meet(state.neighbors, host_of(location))
 
     # -- groups
 
@@ -164,28 +238,28 @@ class Swarm:
     def distrust(self, location: str, reason: str) -> None:
         """Never ask or count a holder again that has lied or sent what is wrong."""
         self._distrusted.add(location)
+        self._candidates.reject(location)
         self.troubles[location] = reason
         for group in self._groups:
             group.has.pop(location, None)
 
     def stop(self) -> None:
-        """Cancel all questions."""
-        for asking in list(self._asking.values()):
+        """Cancel all questions, and ask nobody any more."""
+        self._is_stopped = True
+        for _, asking in list(self._asking.values()):
             asking.cancel()
 
     # -- asking
 
     def _ask(self, location: str) -> None:
-        if location in self._asking:
-            return
-
         def done(result: object) -> None:
             del self._asking[location]
             if isinstance(result, Failure) and not result.check(CancelledError):
                 _log.failure("Asking {location} failed", failure=result, location=location)
             self._changed()
 
-        asking = self._asking[location] = Deferred.fromCoroutine(self._ask_pieces(location))
+        asking = Deferred.fromCoroutine(self._ask_pieces(location))
+        self._asking[location] = self._clock.seconds(), asking
         asking.addBoth(done)
 
     async def _ask_pieces(self, location: str) -> None:
@@ -193,19 +267,28 @@ class Swarm:
         semaphore = self._semaphores.setdefault(host, DeferredSemaphore(ASKING_AT_ONCE))
         await semaphore.acquire()
         try:
-            pieces, has = await self._client.pieces(location, self._id)
+            known = [group.pieces for group in self._groups]
+            # A node that has just begun answers when it has something.
+            state = await self._client.pieces(location, self._id, known, 0, NEWS_WAIT)
         except (Refused, Unavailable) as error:
+            self._candidates.left(location, self._clock.seconds(), failed=True)
             # Why a holder is distrusted stays.
             if location not in self._distrusted:
                 self.troubles[location] = str(error)
                 if isinstance(error, Nonsense):
-                    # It may be megabytes: don't ask for them at each look-up for ever.
                     self._change(location, str(error))
             return
         finally:
             semaphore.release()
+        self._take(location, state)
+
+    def _take(self, location: str, state: HolderState) -> None:
+        """Take what a holder says."""
         if location not in self._distrusted:
-            self._answered(location, pieces, has)
+            self._candidates.answered(location)
+            self._answered(location, state.pieces, state.have)
+        if location not in self._distrusted:
+            self.meet(state.neighbors, host_of(location))
 
     def _answered(self, location: str, pieces: Pieces, has: int) -> None:
         """Put a holder into the group of those that say the same."""
@@ -219,7 +302,7 @@ class Swarm:
             return
         if before is not None:
             del before.has[location]
-        said = hash(pieces)
+        said = pieces.tag
         if self._said.setdefault(location, said) != said:
             # It counts even if the group of what it said before was forgotten.
             self._said[location] = said
@@ -235,6 +318,7 @@ class Swarm:
 
     def _change(self, location: str, reason: str) -> None:
         """Count that it said something else, or nonsense; distrust it after a few times."""
+        # It may be megabytes each time: don't ask for them again and again for ever.
         self._changes[location] += 1
         if self._changes[location] > CHANGES_MAX:
             self.distrust(location, reason)
@@ -248,4 +332,5 @@ class Swarm:
         last = next(unused, ranked[-1])
         self._groups.remove(last)
         for location in last.has:
+            self._candidates.left(location, self._clock.seconds(), failed=True)
             self.troubles[location] = "holders say too many different things of the pieces"

@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from p2ptwisted.interfaces import ContentSlice
 from p2ptwisted.web.error_responses import error
+from p2ptwisted.web.manifests import tell_state
 from p2ptwisted.web.server.file_sender import CantSendFile, FileSender, make_file_sender
 
 #: Bytes read at a time, at the most; with Twisted's 64 KiB one curl gets half as much.
@@ -80,6 +81,8 @@ class SomePieces(WebResource):
         request.setHeader(b"content-type", b"application/octet-stream")
         _partial(request, start, stop, self._content.resource.size or stop)
         request.setHeader(b"content-length", b"%d" % (stop - start))
+        if self._content.state is not None:
+            tell_state(request, self._content.state)
         return _send(self._clock, request, self._content, start, stop)
 
 

@@ -20,6 +20,7 @@ from werkzeug.exceptions import HTTPException
 from p2ptwisted.errors import (
     InvalidInput,
     NotAllowed,
+    NotReadable,
     NotSigned,
     TooMuch,
     Unavailable,
@@ -34,6 +35,7 @@ _STATUS: dict[type[Exception], HTTPStatus] = {
     msgspec.ValidationError: HTTPStatus.BAD_REQUEST,
     msgspec.DecodeError: HTTPStatus.BAD_REQUEST,
     NotAllowed: HTTPStatus.FORBIDDEN,
+    NotReadable: HTTPStatus.NOT_ACCEPTABLE,
     NotSigned: HTTPStatus.UNAUTHORIZED,
     TooMuch: HTTPStatus.TOO_MANY_REQUESTS,
     UnknownNode: HTTPStatus.NOT_FOUND,

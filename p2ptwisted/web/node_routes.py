@@ -13,29 +13,39 @@ from twisted.web.resource import Resource as WebResource
 from twisted.web.server import Request
 
 from p2ptwisted.errors import InvalidInput, NotAllowed, UnknownResource
-from p2ptwisted.interfaces import IDownloads, INode
+from p2ptwisted.interfaces import Asker, IDownloads, INode
 from p2ptwisted.model import (
     DownloadOrder,
     HeldFile,
     Holding,
-    Manifest,
     ResourceInfo,
     Wanted,
     parse_id,
 )
-from p2ptwisted.pieces import encode_set, every_piece
+from p2ptwisted.pieces import PIECES_MAX
 from p2ptwisted.support.address_policy import may_name
 from p2ptwisted.web.api_root import ApiRoot
 from p2ptwisted.web.authentication import Authenticator
 from p2ptwisted.web.content import Content, SomePieces
 from p2ptwisted.web.error_responses import error_of
 from p2ptwisted.web.json_stream import JsonStream
+from p2ptwisted.web.manifests import (
+    check_readable,
+    compact_manifest,
+    is_compact_wanted,
+    manifest,
+    tell_state,
+)
 from p2ptwisted.web.orders import reading
-from p2ptwisted.web.request_input import caller, decode_body, query_ids
+from p2ptwisted.web.request_input import caller, decode_body, query, query_ids, query_number
 from p2ptwisted.web.responses import no_content, success
 
 #: Bytes of a request's body; the set of pieces wanted of a resource of 1 TiB has 16 KiB.
 BODY_MAX = 64 * 1024
+
+#: Seconds for which a question for news is held at the most: less than a client or a proxy
+#: usually waits for an answer.
+NEWS_WAIT_MAX = 20
 
 ENTITY = "resource"
 
@@ -118,20 +128,25 @@ class NodeApi:
         return success(request, _listed(found), ENTITY)
 
     @app.route("/node/resources/<id>/pieces", methods=["GET"])
-    def pieces(self, request: Request, id: str) -> bytes:
-        id = parse_id(id)
-        pieces, have = self._node.pieces(id)
-        digests = [pieces.digest(piece).hex() for piece in range(pieces.count)]
-        part = None if have == every_piece(pieces.count) else encode_set(have)
-        manifest = Manifest(id, pieces.size, pieces.length, digests, part)
-        return success(request, manifest, "pieces")
+    async def pieces(self, request: Request, id: str) -> bytes:
+        id, asker = parse_id(id), Asker(caller(request), query(request, "location"))
+        seconds = query_number(request, "wait", NEWS_WAIT_MAX)
+        if seconds:
+            await self._node.news(id, query_number(request, "since", PIECES_MAX), seconds)
+        state = self._node.pieces(id, asker)
+        tell_state(request, state)
+        if is_compact_wanted(request):
+            return compact_manifest(request, state.pieces)
+        check_readable(request, state.pieces)
+        return success(request, manifest(id, state), "pieces")
 
     # Asked for by POST, as a set of pieces is too long for a URL.
     @app.route("/node/resources/<id>/pieces", methods=["POST"])
     @reading
-    def some_pieces(self, request: Request, id: str) -> WebResource:
-        wanted = decode_body(request, _wanted).want
-        return SomePieces(self._clock, self._node.give(parse_id(id), wanted, caller(request)))
+    async def some_pieces(self, request: Request, id: str) -> WebResource:
+        wanted = decode_body(request, _wanted)
+        asker = Asker(caller(request), wanted.location)
+        return SomePieces(self._clock, await self._node.give(parse_id(id), wanted, asker))
 
     @app.route("/node/fetch", methods=["POST"])
     def fetch(self, request: Request) -> bytes:

@@ -60,6 +60,20 @@ def query(request: Request, name: str) -> str | None:
         raise InvalidInput(f"{name} is not UTF-8") from None
 
 
+def query_number(request: Request, name: str, most: int) -> int:
+    """
+    Return the value of a query parameter that is a whole number; 0 where it isn't given.
+
+    Raises InvalidInput where it isn't one from 0 to `most`.
+    """
+    text = query(request, name)
+    if text is None:
+        return 0
+    if not text.isascii() or not text.isdigit() or len(text) > len(str(most)) or int(text) > most:
+        raise InvalidInput(f"{name} is {text[:40]!r}: give a whole number from 0 to {most}")
+    return int(text)
+
+
 def query_ids(request: Request) -> list[str] | None:
     """
     Return the ids of the parameter `hash_ids`, canonical, each once; None where it isn't given.

@@ -39,8 +39,9 @@ class LanHost:
         self.node: INode | None = None
         #: Whether it sends wrong content.
         self.lies = False
-        #: Its own calls that are under way.
+        #: The calls that are under way from here, and those to here that wait for an answer.
         self.calls: dict[Call, None] = {}
+        self.answering: dict[Call, None] = {}
         lan.hosts[location] = self
 
     def kill(self, with_host: bool) -> None:
@@ -55,6 +56,8 @@ class LanHost:
             time.call_at(time.now + STALL_TIME, self.link.break_off)
         else:
             self.link.break_off()
+            for call in [*self.answering]:
+                call.end(Failure(Unavailable("it broke off")))
 
     def stall(self) -> None:
         """Freeze it, with its link."""
@@ -71,23 +74,34 @@ class LanHost:
 class Call:
     """A call that a host makes: it fails if nothing is heard of it for too long."""
 
-    __slots__ = ("_caller", "_canceled", "done", "heard_at", "limit", "problem")
+    __slots__ = ("_caller", "_host", "canceled", "done", "heard_at", "limit", "problem")
 
-    def __init__(
-        self, caller: LanHost, limit: float, problem: str, canceled: Callable[[], object]
-    ) -> None:
+    def __init__(self, caller: LanHost, limit: float, problem: str) -> None:
         """`limit`: seconds of silence, after which it fails with `problem`."""
         self._caller = caller
-        self._canceled = canceled
+        #: The host that has to answer.
+        self._host: LanHost | None = None
         self.limit = limit
         self.problem = problem
         self.heard_at = caller.process.seconds()
+        #: What is to be done where it is answered, if nobody waits for that any more.
+        self.canceled: Callable[[], object] = _nothing
         self.done: Deferred[Any] = Deferred(self._cancel)
         caller.calls[self] = None
 
-    def _cancel(self, done: Deferred[Any]) -> None:
+    def arrived(self, host: LanHost) -> None:
+        """Note that a host has to answer it now."""
+        self._host = host
+        host.answering[self] = None
+
+    def _forget(self) -> None:
         self._caller.calls.pop(self, None)
-        self._canceled()
+        if self._host is not None:
+            self._host.answering.pop(self, None)
+
+    def _cancel(self, done: Deferred[Any]) -> None:
+        self._forget()
+        self.canceled()
 
     @property
     def is_over(self) -> bool:
@@ -96,14 +110,18 @@ class Call:
 
     def end(self, result: object) -> None:
         """Fire with a result or a Failure, unless it is over."""
+        self._forget()
         if not self.is_over:
-            del self._caller.calls[self]
             self.done.callback(result)
 
     def give_up(self) -> None:
         """End it, for too little was heard of it."""
-        self._canceled()
+        self.canceled()
         self.end(Failure(Unavailable(self.problem)))
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 class Lan:
@@ -140,6 +158,7 @@ class Lan:
             if host.process.is_dead:
                 call.end(Failure(Unavailable(f"{location} refuses connections")))
             else:
+                call.arrived(host)
                 arrived(host)
 
         caller.link.message(host.link, size, come, trips)

@@ -5,9 +5,10 @@ HTTP, and are answered by the real node at the other end.
 A piece of the file has only a few bytes here, each of which stands for many on the links.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any, TypeVar, cast
 
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 from twisted.web.iweb import IAgent
 
@@ -15,20 +16,20 @@ from p2ptwisted.client.api import Client
 from p2ptwisted.client.body_receiver import ContentSink
 from p2ptwisted.client.transport import CALL_TIMEOUT, Refused
 from p2ptwisted.errors import Unavailable
-from p2ptwisted.interfaces import ContentSlice
-from p2ptwisted.model import Holders, Registration
-from p2ptwisted.pieces import Pieces, encode_set, every_piece
+from p2ptwisted.interfaces import Asker, ContentSlice
+from p2ptwisted.model import Holders, Registration, Wanted
+from p2ptwisted.pieces import DIGEST, HolderState, Pieces, encode_set, every_piece, pack_set
 from p2ptwisted.web.error_responses import status_of
 from simulation.links import Flow
 from simulation.spread.directory import Directory
 from simulation.spread.lan import Call, Lan, LanHost
 
 #: Bytes of a request's line and headers, and of an answer's, as they were measured.
-REQUEST_HEAD, ANSWER_HEAD = 200, 230
+REQUEST_HEAD, ANSWER_HEAD = 200, 250
 
-#: Bytes of the JSON around the figures of a manifest, for each digest in it, and for each location
-#: in an answer of the supernode.
-MANIFEST_BASE, DIGEST_SIZE, LOCATION_SIZE = 180, 67, 20
+#: Bytes of a compact manifest besides its digests, of the JSON around a set of wanted pieces, of a
+#: question's query and other headers, of a manifest's tag in it, and of a location.
+MANIFEST_BASE, WANTED_BASE, QUERY_SIZE, TAG_SIZE, LOCATION_SIZE = 40, 60, 120, 36, 20
 
 _T = TypeVar("_T")
 
@@ -43,6 +44,7 @@ class LinkClient(Client):
         self._host = host
         self._directory = directory
         self._scale = scale
+        self._asker = Asker(host.address, host.location)
 
     # -- calls to a supernode
 
@@ -62,14 +64,14 @@ class LinkClient(Client):
         return True
 
     async def _report(self, supernode: str, size: float, report: Callable[[], None]) -> None:
-        def answer(_: LanHost) -> tuple[None, float]:
+        async def answer(_: LanHost) -> tuple[None, float]:
             report()
             return None, 20
 
         await self._ask(supernode, size, answer)
 
     async def holders(self, supernode: str, id: str, here: bool = False) -> Holders:
-        def answer(_: LanHost) -> tuple[Holders, float]:
+        async def answer(_: LanHost) -> tuple[Holders, float]:
             found = self._directory.holders(id, self._host.location)
             return found, LOCATION_SIZE * (len(found.locations) + len(found.partial)) + 100
 
@@ -77,47 +79,77 @@ class LinkClient(Client):
 
     # -- calls to a node
 
-    async def pieces(self, location: str, id: str) -> tuple[Pieces, int]:
-        def answer(host: LanHost) -> tuple[tuple[Pieces, int], float]:
+    async def pieces(
+        self,
+        location: str,
+        id: str,
+        known: Collection[Pieces] = (),
+        since: int = 0,
+        wait: float = 0.0,
+    ) -> HolderState:
+        async def answer(host: LanHost) -> tuple[HolderState, float]:
             assert host.node is not None
-            pieces, has = host.node.pieces(id)
-            size = MANIFEST_BASE + DIGEST_SIZE * pieces.count
-            return (pieces, has), size + pieces.count // 4 * (has != every_piece(pieces.count))
+            if wait:
+                await host.node.news(id, since, wait)
+            state = host.node.pieces(id, self._asker)
+            size = _size_of(state)
+            if state.pieces not in known:
+                size += MANIFEST_BASE + DIGEST * state.pieces.count
+            return self._taken(state), size
 
-        return await self._ask(location, 0, answer)
+        size = QUERY_SIZE + TAG_SIZE * len(known)
+        return await self._ask(location, size, answer, CALL_TIMEOUT + wait)
 
     async def stream(
-        self, location: str, id: str, wanted: int, sink: ContentSink, silence: float
+        self,
+        location: str,
+        id: str,
+        pieces: Pieces,
+        wanted: int,
+        most: int,
+        sink: ContentSink,
+        silence: float,
     ) -> None:
-        answer: _Answer | None = None
-
-        def canceled() -> None:
-            if answer is not None:
-                answer.cancel()
-
-        def arrived(host: LanHost) -> None:
-            nonlocal answer
+        async def give(host: LanHost) -> None:
             assert host.node is not None
-            try:
-                content = host.node.give(id, want, self._host.address)
-            except Exception as error:
-                self._reply(call, host, 100, _refusal(error))
-                return
-            host.link.charge(self._host.link, ANSWER_HEAD)
+            content = await host.node.give(id, want, self._asker)
+            assert content.state is not None
+            host.link.charge(self._host.link, ANSWER_HEAD + _size_of(content.state))
             answer = _Answer(host, self._host, content, sink, call, self._scale)
+            call.canceled = answer.cancel
+            sink.told(self._taken(content.state))
             answer.begin()
 
-        call = Call(self._host, silence, f"nothing came for {silence:.0f} s", canceled)
-        want = encode_set(wanted)
-        size = REQUEST_HEAD + len(want) + 20
+        def arrived(host: LanHost) -> None:
+            def failed(failure: Failure) -> None:
+                if isinstance(failure.value, Exception) and not failure.check(CancelledError):
+                    self._reply(call, host, 100, _refusal(failure.value))
+
+            giving = Deferred.fromCoroutine(give(host))
+            if not giving.called:
+                call.canceled = giving.cancel
+            giving.addErrback(failed)
+
+        call = Call(self._host, silence, f"nothing came for {silence:.0f} s")
+        want = Wanted(encode_set(wanted), most, self._host.location)
+        size = REQUEST_HEAD + len(want.want) + WANTED_BASE
         # There and back: the answer's head takes as long as the request.
         self._lan.request(call, self._host, location, size, arrived, trips=2)
         await call.done
 
+    def _taken(self, state: HolderState) -> HolderState:
+        """Returns what the client takes of what a holder says."""
+        own = self._host.location
+        return state._replace(neighbors=[other for other in state.neighbors if other != own])
+
     # -- what they have in common
 
     async def _ask(
-        self, location: str, size: float, answer: Callable[[LanHost], tuple[_T, float]]
+        self,
+        location: str,
+        size: float,
+        answer: Callable[[LanHost], Coroutine[Any, Any, tuple[_T, float]]],
+        limit: float = CALL_TIMEOUT,
     ) -> _T:
         """
         Call a route with a body of that many bytes.
@@ -126,20 +158,30 @@ class LinkClient(Client):
         """
 
         def arrived(host: LanHost) -> None:
-            result: Any
-            try:
-                result, answer_size = answer(host)
-            except Exception as error:
-                result, answer_size = _refusal(error), 100
-            self._reply(call, host, answer_size, result)
+            def answered(result: tuple[_T, float]) -> None:
+                self._reply(call, host, result[1], result[0])
 
-        call = Call(self._host, CALL_TIMEOUT, f"{location} doesn't answer", lambda: None)
+            def failed(failure: Failure) -> None:
+                if isinstance(failure.value, Exception) and not failure.check(CancelledError):
+                    self._reply(call, host, 100, _refusal(failure.value))
+
+            answering = Deferred.fromCoroutine(answer(host))
+            call.canceled = answering.cancel
+            answering.addCallbacks(answered, failed)
+
+        call = Call(self._host, limit, f"{location} doesn't answer")
         self._lan.request(call, self._host, location, REQUEST_HEAD + size, arrived)
         result: _T = await call.done
         return result
 
     def _reply(self, call: Call, host: LanHost, size: float, result: object) -> None:
         host.link.message(self._host.link, ANSWER_HEAD + size, lambda: call.end(result))
+
+
+def _size_of(state: HolderState) -> float:
+    """Bytes that the head of an answer says it in."""
+    is_all = state.have == every_piece(state.pieces.count)
+    return (3 if is_all else len(pack_set(state.have))) + LOCATION_SIZE * len(state.neighbors)
 
 
 class _Answer(Flow):

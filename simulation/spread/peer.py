@@ -1,17 +1,16 @@
 """A node of a virtual LAN that shares a file or downloads it, made of the real parts of one."""
 
-import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import BinaryIO
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import succeed
 from zope.interface import implementer
 
 from p2ptwisted.errors import UnknownResource
-from p2ptwisted.interfaces import IFileDigest, ILibrary
+from p2ptwisted.interfaces import ILibrary
 from p2ptwisted.model import ResourceInfo
 from p2ptwisted.node.downloads import Downloads
 from p2ptwisted.node.local_node import LocalNode
@@ -57,29 +56,12 @@ class PeerLibrary:
 
     def adopt(self, path: Path, status: os.stat_result, digests: Digests) -> None:
         self._paths[digests.id] = path
-        self._pieces[digests.id] = Pieces(status.st_size, digests.pieces)
+        self._pieces[digests.id] = Pieces(status.st_size, digests.pieces, digests.prefixes)
         for changed in self._watchers:
             changed()
 
     def watch(self, changed: Callable[[], None]) -> None:
         self._watchers.append(changed)
-
-
-@implementer(IFileDigest)
-class WholeDigest:
-    """An IFileDigest that reads the file when it is complete."""
-
-    def __init__(self, path: Path, status: os.stat_result, size: int) -> None:
-        self._path = path
-
-    def grown(self, size: int) -> None:
-        """Do nothing: the file is tiny."""
-
-    def digest(self) -> Deferred[str]:
-        return succeed(hashlib.sha256(self._path.read_bytes()).hexdigest())
-
-    def stop(self) -> Deferred[None]:
-        return succeed(None)
 
 
 class Peer:
@@ -111,13 +93,13 @@ class Peer:
             client,
             own_location,
             Uploads(process, UPLOADS, RateLimit(None)),
-            lambda id: self.downloads.part(id),
+            lambda id: self.downloads.running_one(id),
         )
         self.downloads = Downloads(
             process,
             client,
             one_step_at_a_time(process),
-            WholeDigest,
+            lambda file: succeed(None),
             self.library,
             self.node.holders,
             RateLimit(None),

@@ -40,7 +40,8 @@ class Figures:
     unfinished: int
     #: How often the content left the first holder.
     copies: float
-    #: Of each node, bytes besides content that it sent and received, as a part of the file's.
+    #: Of each node, bytes besides content that it sent or received, whichever is more, as a part
+    #: of the file's.
     control_mean: float
     control_max: float
     #: The most that a node asked the supernode for holders, and reported to it.
@@ -79,11 +80,13 @@ class Spread:
         # Each node has some files open.
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-        self.first = self._peer(0)
-        digests = Digests(file.id, file.pieces.digests)
-        self.first.share("file", file.content, digests)
-        self.first.start()
-        self.nodes = [self._peer(number + 1) for number in range(nodes)]
+        # Some of what chooses at random is made with the nodes.
+        with tiny_pieces(file, Random(self.random.getrandbits(64))):
+            self.first = self._peer(0)
+            digests = Digests(file.id, file.pieces.digests)
+            self.first.share("file", file.content, digests)
+            self.first.start()
+            self.nodes = [self._peer(number + 1) for number in range(nodes)]
 
     def _peer(self, number: int) -> Peer:
         location = f"10.2.{number // 250}.{number % 250 + 1}:8000"
@@ -124,7 +127,8 @@ class Spread:
         alive = [node for node in self.nodes if node.is_alive]
         size = self.file.size
         control = [
-            (node.host.link.control_sent + node.host.link.control_received) / size for node in alive
+            max(node.host.link.control_sent, node.host.link.control_received) / size
+            for node in alive
         ]
         twice = [
             node.host.link.content_received / size - 1 for node in alive if node.done_at is not None

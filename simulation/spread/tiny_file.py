@@ -13,8 +13,9 @@ from types import ModuleType
 from typing import Any
 
 from p2ptwisted import pieces
-from p2ptwisted.pieces import Pieces
-from p2ptwisted.transfer import piece_deadline, piece_picker
+from p2ptwisted.node import fetchers
+from p2ptwisted.pieces import Pieces, pieces_of
+from p2ptwisted.transfer import candidates, piece_deadline, piece_picker
 
 #: Bytes of a piece.
 TINY = 16
@@ -52,7 +53,7 @@ class TinyFile:
         """How it is cut."""
         starts = range(0, len(self.content), TINY)
         digests = [hashlib.sha256(self.content[at : at + TINY]).digest() for at in starts]
-        return Pieces(len(self.content), b"".join(digests))
+        return pieces_of(len(self.content), b"".join(digests))
 
 
 @contextmanager
@@ -63,11 +64,12 @@ def tiny_pieces(file: TinyFile, random: Random) -> Iterator[None]:
     What it knows in bytes a second is scaled, too.
     """
     with ExitStack() as stack:
-        stack.enter_context(_patched(pieces, PIECE_MIN=TINY, PIECES=file.count))
+        stack.enter_context(_patched(pieces, PIECE_MIN=TINY))
         slowest = piece_deadline.SLOWEST / file.scale
         stack.enter_context(_patched(piece_deadline, SLOWEST=slowest))
         fork = lambda: Random(random.getrandbits(64))  # noqa: E731  it stands for a class
-        stack.enter_context(_patched(piece_picker, Random=fork))
+        for module in (candidates, fetchers, piece_picker):
+            stack.enter_context(_patched(module, Random=fork))
         yield
 
 

@@ -2,20 +2,15 @@
 
 import json
 from collections.abc import Coroutine
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionRefusedError, TCPTimedOutError, TimeoutError
-from twisted.internet.testing import MemoryReactorClock
-from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface.verify import verifyObject
 
 from p2ptwisted.client import answers, supernode_client
 from p2ptwisted.client.answers import ANSWER_MAX
-from p2ptwisted.client.api import make_client
-from p2ptwisted.client.body_receiver import ContentSink
 from p2ptwisted.client.supernode_client import (
     FOUND_LOCATIONS_MAX,
     LOCATIONS_CHECKED_MAX,
@@ -34,7 +29,7 @@ from p2ptwisted.client.transport import (
     NumericEndpoints,
     Refused,
 )
-from p2ptwisted.errors import Nonsense, OlderProgram, Unavailable
+from p2ptwisted.errors import Nonsense, OlderProgram
 from p2ptwisted.model import (
     NAME_MAX,
     SUPERNODE_ID,
@@ -45,57 +40,11 @@ from p2ptwisted.model import (
     Registration,
     ResourceInfo,
 )
-from p2ptwisted.pieces import Pieces
 from p2ptwisted.support.escaping import SHOWN_MAX
 from p2ptwisted.support.locations import Location, parse_location
 from p2ptwisted.support.round_robin import share_of
-from p2ptwisted.test.node_fakes import Peer, producers_on, work
-
-SUPERNODE = "10.0.0.1:5000"
-NODE = "10.0.0.3:8000"
-ID = "a" * 64
-
-#: None of them is where one host is.
-BAD_LOCATIONS = ["", "x", "10.0.0.4", "10.0.0.4:1/path", "169.254.169.254:80", "230.0.0.0:1"]
-
-_T = TypeVar("_T")
-
-
-class ClientCase(SynchronousTestCase):
-    """A client on a reactor in memory."""
-
-    def setUp(self) -> None:
-        self.reactor = MemoryReactorClock()
-        producers_on(self, self.reactor)
-        self.client = make_client(cast(IClientReactor, self.reactor))
-        self.addCleanup(self.close)
-
-    def close(self) -> None:
-        closed = Deferred.fromCoroutine(self.client.close())
-        self.reactor.advance(0)
-        self.successResultOf(closed)
-        self.assertEqual(self.reactor.getDelayedCalls(), [])
-
-    def call(self, coroutine: Coroutine[Deferred[Any], Any, _T]) -> Deferred[_T]:
-        return Deferred.fromCoroutine(coroutine)
-
-    def accept(self) -> Peer:
-        """Take the connection that the client is making, and let it send its request."""
-        _, _, factory, _, _ = self.reactor.tcpClients[-1]
-        protocol = factory.buildProtocol(None)
-        assert protocol is not None
-        peer = Peer(self.reactor, protocol)
-        work(self.reactor, 5)
-        return peer
-
-    def fail_to_connect(self, error: Exception) -> None:
-        """Have the connection fail that the client is making."""
-        _, _, factory, _, _ = self.reactor.tcpClients[-1]
-        factory.clientConnectionFailed(self.reactor.connectors[-1], Failure(error))
-
-    def unavailable(self, deferred: Deferred[Any]) -> str:
-        """What is said of a call that failed for the time being."""
-        return str(self.failureResultOf(deferred, Unavailable).value)
+from p2ptwisted.test.client.client_case import BAD_LOCATIONS, ID, NODE, SUPERNODE, ClientCase
+from p2ptwisted.test.node_fakes import Peer, work
 
 
 class CallTests(ClientCase):
@@ -719,64 +668,8 @@ class ConnectionTests(ClientCase):
         self.assertIs(self.successResultOf(well), True)
 
 
-class PiecesTests(ClientCase):
-    """What a holder says of a resource's pieces."""
-
-    def ask(self, body: object, status: str = "200 OK") -> Deferred[tuple[Pieces, int]]:
-        """Ask, and have this answered."""
-        asked = self.call(self.client.pieces(NODE, ID))
-        peer = self.accept()
-        self.assertEqual(peer.asked().line, f"GET /api/node/resources/{ID}/pieces HTTP/1.1")
-        peer.answer(status, json.dumps(body).encode(), "Connection: close")
-        return asked
-
-    def manifest(self, **changes: object) -> dict[str, object]:
-        """Of a resource of two pieces, in an envelope."""
-        size = 1024 * 1024 + 1
-        whole = {"id": ID, "size": size, "piece_size": 1024 * 1024, "digests": ["ab" * 32] * 2}
-        return {"data": {**whole, "have": None, **changes}, "entity": "pieces"}
-
-    def test_whole(self) -> None:
-        """A holder of all pieces says nothing of them."""
-        pieces, has = self.successResultOf(self.ask(self.manifest()))
-        self.assertEqual((pieces.count, has), (2, 0b11))
-        self.assertEqual(pieces.digest(1), b"\xab" * 32)
-
-    def test_part(self) -> None:
-        """A holder of a part says which pieces it has."""
-        _, has = self.successResultOf(self.ask(self.manifest(have="2")))
-        self.assertEqual(has, 0b10)
-
-    def test_nonsense(self) -> None:
-        """What makes no sense is an answer that can't be used, and nothing worse."""
-        bodies: list[object] = [
-            "garbage",
-            [],
-            {"data": {}},
-            self.manifest(size=5),
-            self.manifest(size=-1),
-            self.manifest(size=2**63 - 1),
-            self.manifest(digests=["ab" * 32]),
-            self.manifest(digests=["xy" * 32] * 2),
-            self.manifest(have="4"),
-            self.manifest(have="-1"),
-            self.manifest(have="no"),
-        ]
-        for body in bodies:
-            self.unavailable(self.ask(body))
-
-    def test_elsewhere(self) -> None:
-        """A redirect is not followed: only who has it can say what it has."""
-        failure = self.failureResultOf(self.ask({"description": "no"}, "302 Found"), Refused)
-        self.assertEqual(failure.value.status, 302)
-
-    def test_not_here(self) -> None:
-        """A node of ours that hasn't got it says so, and says how it is when it is asked."""
-        asked = self.ask({"description": "no"}, "404 Not Found")
-        peer = self.accept()
-        self.assertEqual(peer.asked().line, "GET /api/node/health HTTP/1.1")
-        peer.answer("200 OK", b'{"data": {}}', "Connection: close")
-        self.assertEqual(self.failureResultOf(asked, Refused).value.status, 404)
+class ListTests(ClientCase):
+    """What a supernode lists, and what makes no sense."""
 
     def test_holders(self) -> None:
         """A supernode tells who has a resource or a part of it."""
@@ -928,138 +821,3 @@ class PiecesTests(ClientCase):
         said = str(self.failureResultOf(found, Refused).value)
         self.assertLess(len(said), SHOWN_MAX + 30)
         self.assertIn(SUPERNODE, said)
-
-
-class Taken(ContentSink):
-    """What comes, taken or refused."""
-
-    def __init__(self) -> None:
-        self.span: tuple[int, int] | None = None
-        self.takes = True
-        self.data = b""
-
-    def began(self, start: int, stop: int) -> bool:
-        self.span = start, stop
-        return self.takes
-
-    def received(self, data: bytes) -> float | None:
-        self.data += data
-        return 0.0
-
-
-class StreamTests(ClientCase):
-    """Pieces that a holder sends."""
-
-    SILENCE = 10.0
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.taken = Taken()
-
-    def start(self) -> Deferred[None]:
-        return self.call(self.client.stream(NODE, ID, 0b1010, self.taken, self.SILENCE))
-
-    def begin(self, peer: Peer, length: int, span: str = "bytes 4-7/20") -> None:
-        head = f"HTTP/1.1 206 X\r\nContent-Length: {length}\r\nContent-Range: {span}\r\n\r\n"
-        peer.send(head.encode())
-
-    def test_sent(self) -> None:
-        """It says what is wanted, and hands on what the holder has chosen, as it comes."""
-        done = self.start()
-        peer = self.accept()
-        asked = peer.asked()
-        self.assertEqual(asked.line, f"POST /api/node/resources/{ID}/pieces HTTP/1.1")
-        self.assertEqual(json.loads(asked.body), {"want": "a"})
-        self.begin(peer, 4)
-        self.assertEqual(self.taken.span, (4, 8))
-        peer.send(b"abc")
-        self.assertEqual(self.taken.data, b"abc")
-        self.assertNoResult(done)
-        peer.send(b"d")
-        self.successResultOf(done)
-        self.assertTrue(peer.is_open)
-
-    def test_connecting(self) -> None:
-        """A host that does not answer is given 2 s to be connected to."""
-        done = self.start()
-        self.assertEqual(self.reactor.tcpClients[-1][3], 2.0)
-        self.fail_to_connect(TimeoutError())
-        self.unavailable(done)
-
-    def test_unwanted(self) -> None:
-        """A range that was not asked for is not read, and its connection closed."""
-        self.taken.takes = False
-        for span in ("bytes 4-7/20", "bytes */20", "bytes 7-4/20", "lines 1-2/3", "nonsense", ""):
-            done = self.start()
-            peer = self.accept()
-            self.begin(peer, 4_000_000, span)
-            self.assertIn("not asked for", self.unavailable(done))
-            self.assertFalse(peer.is_open)
-            self.reactor.advance(0)
-
-    def test_length(self) -> None:
-        """More bytes than the range has, or fewer, are an error."""
-        for length, told in [(3, "broke off"), (5, "more than was wanted")]:
-            done = self.start()
-            peer = self.accept()
-            self.begin(peer, length)
-            peer.send(bytes(length))
-            self.assertIn(told, self.unavailable(done))
-            if peer.is_open:
-                peer.close()
-
-    def test_broken_off(self) -> None:
-        """A holder that vanishes in the middle is an error; what came was handed on."""
-        done = self.start()
-        peer = self.accept()
-        self.begin(peer, 4)
-        peer.send(b"ab")
-        peer.break_off()
-        self.assertIn("broke off", self.unavailable(done))
-        self.assertEqual(self.taken.data, b"ab")
-
-    def test_refused(self) -> None:
-        """An error is told in the holder's words, and its connection can serve again."""
-        for status in ("404 Not Found", "503 Service Unavailable", "302 Found", "200 OK"):
-            done = self.start()
-            peer = self.accept()
-            body = json.dumps({"description": f"that is {status}"}).encode()
-            peer.answer(status, body, "Retry-After: 1", "Connection: close")
-            failure = self.failureResultOf(done, Refused)
-            self.assertEqual(failure.value.status, int(status[:3]))
-            self.assertEqual(str(failure.value), f"that is {status}")
-            self.assertIsNone(self.taken.span)
-
-    def test_silence(self) -> None:
-        """A holder that falls silent is given up, before its answer and within it."""
-        for begun in (False, True):
-            done = self.start()
-            peer = self.accept()
-            if begun:
-                self.begin(peer, 4)
-                peer.send(b"ab")
-            self.reactor.advance(self.SILENCE - 0.1)
-            self.assertNoResult(done)
-            self.reactor.advance(0.1)
-            self.unavailable(done)
-            self.assertFalse(peer.is_open)
-
-    def test_cancelled(self) -> None:
-        """Cancelled at any stage, it closes its connection."""
-        for stage in range(4):
-            done = self.start()
-            if stage == 0:
-                done.cancel()
-                self.assertTrue(self.reactor.connectors[-1].stoppedConnecting)
-            else:
-                peer = self.accept()
-                if stage == 2:
-                    self.begin(peer, 4)
-                    peer.send(b"ab")
-                if stage == 3:
-                    peer.send(b"HTTP/1.1 503 X\r\nContent-Length: 5\r\n\r\nhal")
-                done.cancel()
-                self.assertFalse(peer.is_open)
-            self.failureResultOf(done, CancelledError)
-            self.reactor.advance(0)
-            self.assertEqual(self.reactor.getDelayedCalls(), [])

@@ -4,10 +4,11 @@ import json
 
 from twisted.internet.defer import Deferred
 
-from p2ptwisted.client.content_connection import HEAD_MAX, IDLE_MAX, READ_SIZE
+from p2ptwisted.client.content_connection import HEAD_MAX, READ_SIZE
+from p2ptwisted.client.content_pool import IDLE_MAX
 from p2ptwisted.client.transport import POOL_IDLE_TIMEOUT, Refused
 from p2ptwisted.errors import Unavailable
-from p2ptwisted.test.client.test_api import ID, NODE, ClientCase, Taken
+from p2ptwisted.test.client.client_case import ID, NODE, PIECES, ClientCase, Taken
 from p2ptwisted.test.node_fakes import Peer
 
 SILENCE = 10.0
@@ -21,7 +22,7 @@ class ContentCase(ClientCase):
         self.taken = Taken()
 
     def start(self) -> Deferred[None]:
-        return self.call(self.client.stream(NODE, ID, 0b10, self.taken, SILENCE))
+        return self.call(self.client.stream(NODE, ID, PIECES, 0b10, 1, self.taken, SILENCE))
 
     def begin(self, peer: Peer, *headers: str, version: str = "HTTP/1.1") -> None:
         """Send the head of a good answer."""
@@ -50,7 +51,7 @@ class KeptTests(ContentCase):
             asked = peer.asked()
             self.assertEqual(asked.line, f"POST /api/node/resources/{ID}/pieces HTTP/1.1")
             self.assertEqual(asked.headers["host"], NODE)
-            self.assertEqual(json.loads(asked.body), {"want": "2"})
+            self.assertEqual(json.loads(asked.body), {"want": "2", "most": 1, "location": None})
             self.get(peer)
             self.successResultOf(done)
             done = self.start()
@@ -200,12 +201,12 @@ class HeadTests(ContentCase):
         self.assertIn("two lengths", self.assert_broken_off(head))
 
     def test_no_length(self) -> None:
-        """Content without a length is not taken, whatever it has instead."""
+        """Content without a length is not taken, whatever it has instead; that is said."""
         for header in ("X: y", "Content-Length: -4", "Content-Length: 4\r\nTransfer-Encoding: x"):
             done = self.start()
             peer = self.accept()
             self.begin(peer, header)
-            self.assertIn("broke off", self.unavailable(done))
+            self.assertIn("doesn't say how long", self.unavailable(done))
             self.assertFalse(peer.is_open)
             self.reactor.advance(0)
 
@@ -221,7 +222,7 @@ class AddressTests(ContentCase):
 
     def test_port_of_http(self) -> None:
         """The Host header has no port 80: so signatures have it."""
-        done = self.call(self.client.stream("10.0.0.3:80", ID, 1, self.taken, SILENCE))
+        done = self.call(self.client.stream("10.0.0.3:80", ID, PIECES, 1, 1, self.taken, SILENCE))
         peer = self.accept()
         self.assertEqual(peer.asked().headers["host"], "10.0.0.3")
         self.get(peer)
@@ -230,7 +231,9 @@ class AddressTests(ContentCase):
     def test_no_location(self) -> None:
         """What would end the line in a request is sent to nobody."""
         for location in ("10.0.0.3:80\r\nX: y", "10.0.0.3 x", ""):
-            self.unavailable(self.call(self.client.stream(location, ID, 1, self.taken, SILENCE)))
+            self.unavailable(
+                self.call(self.client.stream(location, ID, PIECES, 1, 1, self.taken, SILENCE))
+            )
         self.assertEqual(self.made, 0)
 
 

@@ -4,7 +4,7 @@ from twisted.logger import LogLevel
 
 from p2ptwisted.client.transport import HEADERS_MAX
 from p2ptwisted.model import Registration
-from p2ptwisted.test.client.test_api import NODE, SUPERNODE, ClientCase
+from p2ptwisted.test.client.client_case import NODE, SUPERNODE, ClientCase
 from p2ptwisted.test.node_fakes import Peer, log_lines, work
 
 STATUS = b"HTTP/1.1 200 OK\r\n"

@@ -1,8 +1,10 @@
 """Tests of `p2ptwisted.node.downloads`: a node's downloads, from holders in memory, on a Clock."""
 
+import hashlib
 from pathlib import Path
 
-from twisted.internet.task import Clock
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock, LoopingCall
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -16,7 +18,7 @@ from p2ptwisted.pieces import Digests
 from p2ptwisted.support.lifecycle import STOP_GRACE
 from p2ptwisted.support.rate_limit import RateLimit
 from p2ptwisted.test.node_fakes import FakeLibrary, one_by_one, open_descriptors
-from p2ptwisted.test.transfer_fakes import LENGTH, FakeDigests, FakeHolder, SwarmClient, cut, id_of
+from p2ptwisted.test.transfer_fakes import LENGTH, FakeHolder, FakeSync, SwarmClient, cut, id_of
 from p2ptwisted.transfer.download import RUNNING_MAX
 from p2ptwisted.transfer.target_folder import TargetFolder
 
@@ -40,6 +42,7 @@ class DownloadsCase(SynchronousTestCase):
         self.problem: Exception | None = None
         #: What was shared each time that something changed.
         self.announced: list[list[ResourceInfo]] = []
+        LoopingCall(self.make)  # The first one installs the reactor, which has descriptors too.
         self.open_before = open_descriptors()
         self.downloads = self.make(RateLimit(None))
         self.addCleanup(self.cancel_all)
@@ -54,7 +57,7 @@ class DownloadsCase(SynchronousTestCase):
             self.clock,
             self.swarm,
             one_by_one(self.clock),
-            FakeDigests(),
+            FakeSync(),
             self.library,
             self.find,
             throttle,
@@ -110,7 +113,10 @@ class DownloadsTests(DownloadsCase):
         )
         path = self.library.folder / "file"
         self.assertEqual(path.read_bytes(), CONTENT)
-        self.assertEqual(self.library.adopted, [(path, Digests(ID, cut(CONTENT).digests))])
+        stops = range(LENGTH, len(CONTENT) + LENGTH, LENGTH)
+        prefixes = b"".join(hashlib.sha256(CONTENT[:stop]).digest() for stop in stops)
+        digests = Digests(ID, cut(CONTENT).digests, prefixes)
+        self.assertEqual(self.library.adopted, [(path, digests)])
         self.nothing_left()
 
     def test_once(self) -> None:
@@ -155,7 +161,7 @@ class DownloadsTests(DownloadsCase):
         """What was never asked for is unknown."""
         for call in (self.downloads.status, self.downloads.cancel):
             self.assertRaises(UnknownResource, call, ID)
-        self.assertIsNone(self.downloads.part(ID))
+        self.assertIsNone(self.downloads.running_one(ID))
 
     def test_nobody(self) -> None:
         """Where nobody has it, the fetch fails and says so; it can be started again."""
@@ -254,11 +260,11 @@ class DownloadsTests(DownloadsCase):
         self.nothing_left()
 
     def test_throttled(self) -> None:
-        """The bound on the rate is kept."""
+        """The bound on the rate is kept, but for the two requests that are under way at once."""
         self.downloads = self.make(RateLimit(LENGTH))
         self.add()
         self.downloads.start(ID)
-        self.pass_by(6.5)
+        self.pass_by(5.5)
         self.assertEqual(self.state(), "running")
         self.pass_by(2)
         self.assertEqual(self.state(), "done")
@@ -274,16 +280,17 @@ class SharingTests(DownloadsCase):
         """It is announced once its first piece is here, and no more when it is done."""
         self.add().pause = 0.1
         self.downloads.start(ID)
-        self.assertIsNone(self.downloads.part(ID))
+        download = self.downloads.running_one(ID)
+        assert download is not None
+        self.assertIsNone(download.part)
         self.assertEqual(self.announced, [])
         self.pass_by(0.2)
         self.assertEqual(self.announced, [[self.part()]])
-        part = self.downloads.part(ID)
-        assert part is not None
-        self.assertTrue(part.have)
+        self.assertIs(self.downloads.running_one(ID), download)
+        self.assertTrue(download.part is not None and download.part.have)
         self.pass_by(3)
         self.assertEqual(self.announced, [[self.part()], []])
-        self.assertIsNone(self.downloads.part(ID))
+        self.assertIsNone(self.downloads.running_one(ID))
 
     def test_cancelled(self) -> None:
         """The same when it is cancelled; the part stays on disk, and serves the next fetch."""
@@ -294,7 +301,7 @@ class SharingTests(DownloadsCase):
         self.downloads.cancel(ID)
         self.assertEqual(self.state(), "cancelled")
         self.assertEqual(self.announced, [[self.part()], []])
-        self.assertIsNone(self.downloads.part(ID))
+        self.assertIsNone(self.downloads.running_one(ID))
         self.assertTrue((self.library.folder / "file.part").exists())
         self.nothing_left()
         self.downloads.start(ID)
@@ -322,6 +329,40 @@ class SharingTests(DownloadsCase):
         self.pass_by(2)
         self.downloads.cancel(ID)
         self.assertEqual(self.state(), "done")
+
+
+class NewsTests(DownloadsCase):
+    """Others that wait for what comes, and are asked for what they have."""
+
+    def test_news(self) -> None:
+        """Who waits hears when a piece has come, and at the latest when the fetch has ended."""
+        self.add().pause = 0.5
+        self.downloads.start(ID)
+        download = self.downloads.running_one(ID)
+        assert download is not None
+        first = Deferred.fromCoroutine(download.news(0, 20.0))
+        self.pass_by(0.3)
+        self.assertNoResult(first)
+        self.pass_by(0.5)
+        self.successResultOf(first)
+        second = Deferred.fromCoroutine(download.news(2, 20.0))
+        self.downloads.cancel(ID)
+        self.pass_by(0.01)
+        self.successResultOf(second)
+        self.nothing_left()
+
+    def test_meet(self) -> None:
+        """Who fetches it too is asked for what he has."""
+        self.add().pause = 0.5
+        self.downloads.start(ID)
+        self.pass_by(0.1)
+        other = self.swarm.peers["other:1"] = FakeHolder(CONTENT)
+        download = self.downloads.running_one(ID)
+        assert download is not None
+        download.meet("other:1")
+        self.pass_by(2)
+        self.assertEqual(self.state(), "done")
+        self.assertTrue(other.wanted)
 
 
 class ManyTests(DownloadsCase):

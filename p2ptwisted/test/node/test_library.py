@@ -13,7 +13,7 @@ from zope.interface.verify import verifyObject
 
 from p2ptwisted.errors import UnknownResource
 from p2ptwisted.interfaces import IFolderWatch, IHasher, ILibrary
-from p2ptwisted.model import ResourceInfo
+from p2ptwisted.model import FileStamp, ResourceInfo
 from p2ptwisted.node.digest_cache import DigestCache, make_cache
 from p2ptwisted.node.library import (
     ANNOUNCE_EVERY,
@@ -25,7 +25,7 @@ from p2ptwisted.node.library import (
     SETTLE,
     Library,
 )
-from p2ptwisted.pieces import MIB, Digests, Pieces
+from p2ptwisted.pieces import PIECE_MIN, Digests, Pieces
 from p2ptwisted.test.node_fakes import (
     TICK,
     FakeHasher,
@@ -744,10 +744,11 @@ class PiecesTests(LibraryCase):
 
     def test_pieces(self) -> None:
         """A resource has the digests of its pieces, the last of them shorter than the others."""
-        content = bytes(MIB) + b"x" * MIB + b"end"
+        length = PIECE_MIN
+        content = bytes(length) + b"x" * length + b"end"
         self.put("a", content)
         self.start()
-        parts = (content[:MIB], content[MIB : 2 * MIB], b"end")
+        parts = (content[:length], content[length : 2 * length], b"end")
         digests = b"".join(hashlib.sha256(part).digest() for part in parts)
         pieces = self.library.pieces(id_of(content))
         self.assertEqual(pieces, Pieces(len(content), digests))
@@ -919,6 +920,16 @@ class CacheTests(LibraryCase):
         self.restart()
         self.assertEqual(self.hasher.given, [])
         self.assertEqual(self.listed(), {"a": id_of(b"1")})
+
+    def test_cut_otherwise(self) -> None:
+        """What an earlier version has cut into longer pieces is hashed again."""
+        content = bytes(2 * PIECE_MIN)
+        path = self.put("a", content)
+        self.restart()
+        digest = hashlib.sha256(content)
+        self.caches[-1].put(FileStamp.of(path.stat()), Digests(digest.hexdigest(), digest.digest()))
+        self.restart()
+        self.assertEqual(self.hasher.given, ["a"])
 
     def test_damaged(self) -> None:
         """A damaged cache is set aside as it is, and everything is hashed again, once."""

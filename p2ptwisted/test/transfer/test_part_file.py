@@ -13,7 +13,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.errors import Unavailable, UnknownResource
-from p2ptwisted.pieces import MIB, Pieces, every_piece, members
+from p2ptwisted.pieces import MIB, PIECE_MIN, Pieces, every_piece, members
 from p2ptwisted.test.node_fakes import at_once, open_descriptors
 from p2ptwisted.transfer.incoming_pieces import IncomingPiece
 from p2ptwisted.transfer.part_file import PartFile
@@ -113,16 +113,6 @@ class ArrivingTests(PartTestCase):
         self.assertTrue(second.finish())
         self.assertEqual(self.journal.read_bytes().count(b"\n2\n"), 1)
 
-    def test_front(self) -> None:
-        """The front is where the first missing piece begins."""
-        part = self.part()
-        self.receive(part, 1)
-        self.assertEqual(part.front, 0)
-        self.receive(part, 0)
-        self.assertEqual(part.front, 2 * MIB)
-        self.receive(part, *range(2, PIECES.count))
-        self.assertEqual(part.front, len(CONTENT))
-
     def test_read_while_it_comes(self) -> None:
         """What has come can be read; once it has moved, who asks is told to ask again."""
         part = self.part()
@@ -176,6 +166,23 @@ class AgainTests(PartTestCase):
             self.assertEqual(once_more.have, again.have)
             once_more.close()
             os.replace(self.folder / "kept", self.part_path)
+
+    def test_earlier_version(self) -> None:
+        """What came with version 0.2, in pieces of 1 MiB, is there in the smaller ones of today."""
+        earlier = self.part()
+        self.receive(earlier, 3, 12)
+        earlier.close()
+        starts = range(0, len(CONTENT), PIECE_MIN)
+        blocks = (CONTENT[start : start + PIECE_MIN] for start in starts)
+        now = Pieces(len(CONTENT), b"".join(hashlib.sha256(block).digest() for block in blocks))
+        part = self.part(now)
+        self.assertEqual(list(members(part.have)), [12, 13, 14, 15, 48])
+        self.receive(part, *members(every_piece(now.count) & ~part.have))
+        part.close()
+        again = self.part(now)
+        self.assertTrue(again.is_complete)
+        again.finish()
+        self.assertEqual(self.destination.read_bytes(), CONTENT)
 
     def test_another_resource(self) -> None:
         """The part of another resource that was to stand there gives way."""

@@ -1,76 +1,52 @@
 """Tests of `p2ptwisted.transfer.piece_picker`, rule by rule."""
 
-from random import Random
 from time import process_time
 
-from twisted.trial.unittest import SynchronousTestCase
-
-from p2ptwisted.pieces import MIB, Pieces, every_piece, members
+from p2ptwisted.pieces import MIB, PIECE_MAX, PIECES_MAX, Pieces, every_piece
+from p2ptwisted.test.transfer.picker_case import RATE, PickerCase, cut
 from p2ptwisted.transfer.piece_deadline import SLOWEST
 from p2ptwisted.transfer.piece_picker import (
-    LATE_SLACK,
+    ALONE_TIME,
+    ASK_AHEAD,
+    PLACE_TIME,
     RETRY_FIRST,
     RETRY_MAX,
-    STALL_TIMEOUT,
+    RUN_MAX,
+    RUN_TIME,
     TRICKLE_TIMEOUT,
     Neighbor,
     PiecePicker,
+    Request,
 )
 
-#: Bytes a second; a piece takes a tenth of a second.
-RATE = 10 * MIB
 
-
-class PiecePickerTests(SynchronousTestCase):
-    """What a picker asks for."""
-
-    def setUp(self) -> None:
-        self.now = 1000.0
-
-    def picker(self, piece_count: int = 8, have: int = 0) -> PiecePicker:
-        return PiecePicker(Pieces(piece_count * MIB, b""), have, Random(0))
-
-    def offer(self, picker: PiecePicker, location: str, has: int | None = None) -> Neighbor:
-        """A holder, of everything if nothing else is said."""
-        return picker.offer(location, every_piece(8) if has is None else has)
-
-    def ask(self, picker: PiecePicker, neighbor: Neighbor) -> list[int]:
-        return list(members(picker.wanted(neighbor, self.now)))
-
-    def send(self, picker: PiecePicker, neighbor: Neighbor, *pieces: int, rate: int = RATE) -> None:
-        """It sends these, at that rate, and they are right."""
-        self.assertTrue(picker.started(neighbor, sum(1 << piece for piece in pieces)))
-        for piece in pieces:
-            self.now += MIB / rate
-            picker.progress(neighbor, MIB, self.now)
-            picker.verified(neighbor, piece)
-
-    # -- what is missing
+class MissingTests(PickerCase):
+    """What is missing."""
 
     def test_what_is_missing(self) -> None:
         """A picker counts what is missing, of the last piece only what it has."""
-        picker = PiecePicker(Pieces(2 * MIB + 5, b""), 0b001)
+        picker = PiecePicker(cut(2 * MIB + 5), 0b001)
         self.assertEqual(picker.bytes_missing, MIB + 5)
         self.assertFalse(picker.done)
         neighbor = picker.offer("a", 0b111)
-        picker.wanted(neighbor, 0.0)
-        picker.started(neighbor, 0b110)
-        picker.verified(neighbor, 1)
+        request = self.request(picker, neighbor)
+        picker.started(request, 0b110, self.now)
+        picker.verified(request, 1)
         self.assertEqual(picker.bytes_missing, 5)
-        picker.verified(neighbor, 2)
+        picker.verified(request, 2)
         self.assertTrue(picker.done)
         self.assertEqual(neighbor.received, MIB + 5)
 
     def test_a_huge_resource(self) -> None:
-        """Whoever tells of 2 TiB, in 120,000 pieces, keeps nobody busy by that alone."""
-        pieces = Pieces(120_000 * 16 * MIB, b"")
+        """Whoever tells of as many pieces as there can be keeps nobody busy by that alone."""
+        pieces = cut(PIECES_MAX * PIECE_MAX, PIECE_MAX)
         began = process_time()
         for have in (0, 1, 2):
             picker = PiecePicker(pieces, have)
             self.assertGreater(picker.bytes_missing, pieces.size - 17 * MIB)
             for location in ("a", "b"):
                 neighbor = picker.offer(location, every_piece(pieces.count))
-            self.assertEqual(picker.wanted(neighbor, 0.0).bit_count(), 60_000)
+            self.assertGreater(self.request(picker, neighbor).asked.bit_count(), PIECES_MAX // 3)
         # It takes 0.1 s; in proportion to the square of the number of pieces it would take 4 s.
         self.assertLess(process_time() - began, 2.0)
 
@@ -79,7 +55,9 @@ class PiecePickerTests(SynchronousTestCase):
         self.assertTrue(PiecePicker(Pieces(0, b"")).done)
         self.assertTrue(self.picker(have=every_piece(8)).done)
 
-    # -- who is asked for what
+
+class ShareTests(PickerCase):
+    """Who is asked for what."""
 
     def test_one_source(self) -> None:
         """A single neighbor is asked for all that is missing."""
@@ -90,25 +68,54 @@ class PiecePickerTests(SynchronousTestCase):
         """Equal neighbors get their shares, in order and apart."""
         picker = self.picker()
         neighbors = [self.offer(picker, location) for location in "ab"]
-        self.assertEqual(self.ask(picker, neighbors[0]), [0, 1, 2, 3])
-        self.assertEqual(self.ask(picker, neighbors[1]), [4, 5])
+        self.assertEqual(self.ask(picker, neighbors[0]), [0, 2, 4, 6])
+        self.assertEqual(self.ask(picker, neighbors[1]), [1, 3, 5, 7])
+
+    def test_shares_of_many(self) -> None:
+        """Where there are many pieces, a share has some in a row that can be sent at once."""
+        picker = self.picker(32)
+        neighbors = [self.offer(picker, location, every_piece(32)) for location in "ab"]
+        shares = [self.ask(picker, neighbor) for neighbor in neighbors]
+        self.assertEqual(shares[0], [*range(8), *range(16, 24)])
+        self.assertEqual(shares[1], [*range(8, 16), *range(24, 32)])
 
     def test_what_a_source_leaves(self) -> None:
         """What a neighbor was asked for and doesn't send now is free for others."""
         picker = self.picker()
-        first = self.offer(picker, "a")
-        self.ask(picker, first)
+        first = self.request(picker, self.offer(picker, "a"))
         second = self.offer(picker, "b")
         self.assertEqual(self.ask(picker, second), [])
-        self.assertTrue(picker.started(first, 0b1))
-        self.assertEqual(self.ask(picker, second), [1, 2, 3, 4])
+        self.assertTrue(picker.started(first, 0b1, self.now))
+        self.assertEqual(self.ask(picker, second), [2, 4, 6])
+
+    def test_loosely_in_hand(self) -> None:
+        """Of much more than it is to send, a neighbor keeps from others what it sends first."""
+        picker = self.picker(64)
+        everything = every_piece(64)
+        first = self.request(picker, self.offer(picker, "a", everything))
+        self.assertEqual((first.asked, first.most), (everything, 1))
+        likely = []
+        for location in "bcd":
+            asked = self.ask(picker, self.offer(picker, location, everything))
+            self.assertGreater(len(asked), 1)
+            likely.append(asked[0])
+        self.assertEqual(len({0, *likely}), 4, "two are about to send the same")
+
+    def test_loosely_in_hand_at_last(self) -> None:
+        """Such pieces are asked of others only where there is nothing else to ask them for."""
+        picker = self.picker(64)
+        half = every_piece(32)
+        self.request(picker, self.offer(picker, "a", half))
+        other = self.offer(picker, "b", every_piece(64))
+        self.assertGreaterEqual(min(self.ask(picker, other)), 32)
 
     def test_only_what_it_has(self) -> None:
         """A neighbor is asked for nothing that it lacks, and for more when it has more."""
         picker = self.picker()
         neighbor = self.offer(picker, "a", 0b11)
-        self.assertEqual(self.ask(picker, neighbor), [0, 1])
-        self.send(picker, neighbor, 0, 1)
+        request = self.request(picker, neighbor)
+        self.assertEqual(request.asked, 0b11)
+        self.send(picker, request, 0, 1)
         self.assertEqual(self.ask(picker, neighbor), [])
         self.assertIs(self.offer(picker, "a", 0b111), neighbor)
         self.assertEqual(self.ask(picker, neighbor), [2])
@@ -119,8 +126,9 @@ class PiecePickerTests(SynchronousTestCase):
         whole = self.offer(picker, "whole")
         self.offer(picker, "b", 0b00001111)
         self.offer(picker, "c", 0b00111100)
-        self.assertEqual(self.ask(picker, whole), [6, 7])
-        self.send(picker, whole, 6, 7)
+        request = self.request(picker, whole)
+        self.assertEqual(request.asked, 0b11000000)
+        self.send(picker, request, 6, 7)
         asked = self.ask(picker, whole)
         self.assertEqual(len(asked), 2)
         self.assertTrue(set(asked) < {0, 1, 4, 5})
@@ -132,7 +140,207 @@ class PiecePickerTests(SynchronousTestCase):
         picker.distrust(self.offer(picker, "liar"), "it lied")
         self.assertEqual(self.ask(picker, whole), list(range(8)))
 
-    # -- who is not asked
+    def test_left_do_not_count(self) -> None:
+        """Nor does what somebody has who has left; what he had in hand is free."""
+        picker = self.picker()
+        whole, other = self.offer(picker, "whole"), self.offer(picker, "other")
+        self.request(picker, other)
+        picker.leave("other")
+        picker.leave("unknown")
+        self.assertEqual(list(picker.current), [whole])
+        self.assertEqual(list(picker.neighbors), [whole, other])
+        self.assertEqual(self.ask(picker, whole), list(range(8)))
+
+    def test_comes_back(self) -> None:
+        """Who has left and is offered again is the same as before, with what was counted."""
+        picker = self.picker()
+        neighbor = self.offer(picker, "a")
+        self.send(picker, self.request(picker, neighbor), 0)
+        picker.leave("a")
+        self.assertIs(self.offer(picker, "a"), neighbor)
+        self.assertEqual(neighbor.received, MIB)
+        self.assertEqual(self.ask(picker, neighbor), list(range(1, 8)))
+
+    def test_has_nothing(self) -> None:
+        """Who has nothing that is missing, and may get it, is one whose news are of interest."""
+        picker = self.picker()
+        whole = self.offer(picker, "whole")
+        part = self.offer(picker, "part", 0b1)
+        self.assertTrue(picker.has_nothing(self.offer(picker, "none", 0)))
+        self.assertFalse(picker.has_nothing(part))
+        request = self.request(picker, part)
+        self.assertFalse(picker.has_nothing(part), "it says more when it sends that")
+        self.send(picker, request, 0)
+        self.assertTrue(picker.has_nothing(part))
+        self.request(picker, whole)
+        self.assertFalse(picker.has_nothing(whole), "it can't get more")
+        picker.distrust(part, "it lied")
+        self.assertFalse(picker.has_nothing(part))
+
+
+class RequestTests(PickerCase):
+    """How many pieces a request asks for, and how many requests there are at once."""
+
+    def asked_again(self, picker: PiecePicker, rate: int) -> Request:
+        """The second request to a neighbor that has sent a piece at that rate."""
+        neighbor = self.offer(picker, "a", picker.missing)
+        self.send(picker, self.request(picker, neighbor), 0, rate=rate)
+        return self.request(picker, neighbor)
+
+    def test_first(self) -> None:
+        """Who has sent nothing yet is asked for one piece."""
+        picker = self.picker(100)
+        self.assertEqual(self.request(picker, self.offer(picker, "a")).most, 1)
+
+    def test_alone(self) -> None:
+        """Where nobody else fetches, a request takes a second at the usual rate."""
+        request = self.asked_again(self.picker(1000), RATE + 1000)
+        self.assertEqual(request.most, ALONE_TIME * RATE / MIB)
+
+    def test_shared(self) -> None:
+        """Where others fetch and wait for what comes here, it is short."""
+        picker = self.picker(100)
+        picker.is_shared = True
+        self.assertEqual(self.asked_again(picker, RATE).most, 1)
+        picker = self.picker(100)
+        picker.is_shared = True
+        request = self.asked_again(picker, 100 * RATE + 1000)
+        self.assertEqual(request.most, RUN_TIME * 100 * RATE / MIB)
+
+    def test_part_of_the_file(self) -> None:
+        """It is no shorter than a hundredth of the file, divided among the neighbors."""
+        for neighbors, most in [(1, 10), (2, 5), (5, 2), (16, 1)]:
+            picker = self.picker(1000)
+            picker.is_shared = True
+            for number in range(1, neighbors):
+                picker.offer(f"other {number}", 0)
+            self.assertEqual(self.asked_again(picker, RATE).most, most, f"{neighbors} neighbors")
+
+    def test_bound(self) -> None:
+        """However fast it is, it is asked for no more than RUN_MAX at once."""
+        self.assertEqual(self.asked_again(self.picker(1000), 1000 * RATE).most, RUN_MAX)
+
+    def test_next(self) -> None:
+        """The next request is sent when the answer to the first will soon be complete."""
+        picker = self.picker(100)
+        first = self.asked_again(picker, RATE)
+        neighbor = first.neighbor
+        self.assertIsNone(picker.wanted(neighbor, self.now), "it has not begun to answer")
+        picker.started(first, 0b1111 << 1, self.now)
+        for piece in range(1, 4):
+            self.assertFalse(picker.is_time_for_next(first))
+            self.assertIsNone(picker.wanted(neighbor, self.now))
+            self.now += MIB / RATE
+            picker.progress(first, MIB, self.now)
+            picker.verified(first, piece)
+        self.now += MIB / RATE - ASK_AHEAD / 2
+        picker.progress(first, MIB - int(RATE * ASK_AHEAD / 2), self.now)
+        self.assertTrue(picker.is_time_for_next(first))
+        self.assertFalse(picker.is_time_for_next(first), "it says so twice")
+        second = self.request(picker, neighbor)
+        self.assertFalse(second.asked & 0b11111, "asked for again")
+        self.assertIsNone(picker.wanted(neighbor, self.now), "a third")
+        picker.ended(first)
+        self.assertEqual(neighbor.requests, [second])
+        self.assertIsNone(picker.wanted(neighbor, self.now), "it has not begun to answer")
+
+    def test_takes_place(self) -> None:
+        """It counts among those under way until it is about to end, or is slow to."""
+        picker = self.picker(100)
+        request = self.asked_again(picker, RATE)
+        self.now += PLACE_TIME
+        self.assertTrue(picker.takes_place(request, self.now))
+        self.assertFalse(picker.takes_place(request, self.now + 0.01), "it has not begun")
+        picker.started(request, 0b110, self.now)
+        picker.progress(request, 1, self.now)
+        self.assertTrue(picker.takes_place(request, self.now + PLACE_TIME))
+        self.assertFalse(picker.takes_place(request, self.now + PLACE_TIME + 0.01))
+        picker.progress(request, MIB - 1, self.now)
+        picker.verified(request, 1)
+        self.now += 1.0
+        picker.progress(request, MIB, self.now)
+        self.assertTrue(picker.takes_place(request, self.now), "another piece")
+        self.assertTrue(picker.is_time_for_next(request))
+        self.assertFalse(picker.takes_place(request, self.now))
+
+    def test_coming(self) -> None:
+        """What has come of incomplete pieces is counted, of all requests."""
+        picker = self.picker()
+        requests = []
+        for location in "ab":
+            requests.append(self.request(picker, self.offer(picker, location)))
+            picker.started(requests[-1], requests[-1].asked & -requests[-1].asked, self.now)
+            picker.progress(requests[-1], 5, self.now)
+        self.assertEqual(picker.bytes_coming, 10)
+        picker.ended(requests[0])
+        self.assertEqual(picker.bytes_coming, 5)
+
+
+class OrderTests(PickerCase):
+    """Who is asked first."""
+
+    def answer(self, picker: PiecePicker, neighbor: Neighbor, wait: float) -> Request:
+        """Its answer begins after so many seconds."""
+        request = self.request(picker, neighbor)
+        self.now += wait
+        self.assertTrue(picker.started(request, request.asked & -request.asked, self.now))
+        return request
+
+    def test_quick_first(self) -> None:
+        """Those are asked first whose answers usually begin soon."""
+        picker = self.picker(100)
+        slow, quick, quickest = (picker.offer(location, every_piece(100)) for location in "abc")
+        for _ in range(3):
+            for neighbor, wait in ((slow, 0.5), (quickest, 0.001), (quick, 0.01)):
+                picker.ended(self.answer(picker, neighbor, wait))
+        for _ in range(10):
+            self.assertEqual(picker.in_order(), [quickest, quick, slow])
+
+    def test_usual(self) -> None:
+        """One answer that is late says little; several do, and are forgotten in turn."""
+        picker = self.picker(100)
+        one, other = (picker.offer(location, every_piece(100)) for location in "ab")
+        for _ in range(5):
+            picker.ended(self.answer(picker, one, 0.1))
+            picker.ended(self.answer(picker, other, 0.2))
+        picker.ended(self.answer(picker, one, 0.3))
+        self.assertEqual(picker.in_order(), [one, other])
+        for _ in range(5):
+            picker.ended(self.answer(picker, one, 0.3))
+        self.assertEqual(picker.in_order(), [other, one])
+        for _ in range(10):
+            picker.ended(self.answer(picker, one, 0.1))
+        self.assertEqual(picker.in_order(), [one, other])
+
+    def test_equal(self) -> None:
+        """Equal ones are asked in ever another order; those that are left, not at all."""
+        picker = self.picker()
+        for location in "abcd":
+            self.offer(picker, location)
+        picker.leave("d")
+        orders = {"".join(one.location for one in picker.in_order()) for _ in range(100)}
+        self.assertEqual(orders, {"abc", "acb", "bac", "bca", "cab", "cba"})
+
+    def test_behind(self) -> None:
+        """How long it takes says nothing of a request that was sent behind another."""
+        picker = self.picker(100)
+        neighbor = picker.offer("a", every_piece(100))
+        first = self.answer(picker, neighbor, 0.1)
+        self.now += 0.1
+        picker.progress(first, MIB, self.now)
+        self.assertTrue(picker.is_time_for_next(first))
+        wait = neighbor.wait
+        self.assertGreater(wait, 0.0)
+        second = self.answer(picker, neighbor, 5.0)
+        self.assertEqual(neighbor.wait, wait)
+        picker.ended(first)
+        picker.ended(second)
+        self.answer(picker, neighbor, 5.0)
+        self.assertGreater(neighbor.wait, wait)
+
+
+class TroubleTests(PickerCase):
+    """Who is not asked."""
 
     def test_liar(self) -> None:
         """A neighbor that is distrusted is asked no more; what it had in hand is free."""
@@ -141,10 +349,18 @@ class PiecePickerTests(SynchronousTestCase):
         self.ask(picker, liar)
         picker.distrust(liar, "it sent a wrong piece")
         self.assertEqual(liar.distrusted, "it sent a wrong piece")
-        self.assertEqual(picker.wanted(liar, self.now + 1e6), 0)
+        self.assertIsNone(picker.wanted(liar, self.now + 1e6))
         self.assertIs(self.offer(picker, "liar"), liar)
-        self.assertEqual(picker.wanted(liar, self.now + 1e6), 0)
+        self.assertIsNone(picker.wanted(liar, self.now + 1e6))
         self.assertEqual(self.ask(picker, self.offer(picker, "b")), list(range(8)))
+
+    def test_answers_of_a_liar(self) -> None:
+        """Nor is what it sends then taken, though it was asked for before."""
+        picker = self.picker()
+        liar = self.offer(picker, "liar")
+        request = self.request(picker, liar)
+        picker.distrust(liar, "it sent a wrong piece")
+        self.assertFalse(picker.started(request, 0b1, self.now))
 
     def test_failed(self) -> None:
         """A neighbor that failed is left alone, each time for twice as long, up to a bound."""
@@ -152,23 +368,23 @@ class PiecePickerTests(SynchronousTestCase):
         neighbor = self.offer(picker, "a")
         pause = RETRY_FIRST
         for _ in range(2000):
-            self.assertTrue(picker.wanted(neighbor, self.now))
+            request = self.request(picker, neighbor)
             picker.failed(neighbor, self.now)
-            self.assertEqual(picker.wanted(neighbor, self.now + pause * 0.99), 0)
+            picker.ended(request)
+            self.assertIsNone(picker.wanted(neighbor, self.now + pause * 0.99))
             self.now += pause
             pause = min(pause * 2, RETRY_MAX)
 
     def test_answered_again(self) -> None:
-        """Once it has begun to answer, its failures are forgotten."""
+        """Once it has sent a piece, its failures are forgotten."""
         picker = self.picker()
         neighbor = self.offer(picker, "a")
         for _ in range(5):
             picker.failed(neighbor, self.now)
         self.now += RETRY_MAX
-        self.ask(picker, neighbor)
-        self.send(picker, neighbor, 0)
+        self.send(picker, self.request(picker, neighbor), 0)
         picker.failed(neighbor, self.now)
-        self.assertTrue(picker.wanted(neighbor, self.now + RETRY_FIRST))
+        self.assertIsNotNone(picker.wanted(neighbor, self.now + RETRY_FIRST))
 
     def test_trickles(self) -> None:
         """One that begins to answer, and then sends next to nothing, is left alone for longer."""
@@ -176,150 +392,80 @@ class PiecePickerTests(SynchronousTestCase):
         neighbor = self.offer(picker, "a")
         pause = RETRY_FIRST
         for _ in range(4):
-            self.ask(picker, neighbor)
-            self.assertTrue(picker.started(neighbor, 0b1))
+            request = self.request(picker, neighbor)
+            self.assertTrue(picker.started(request, 0b1, self.now))
             for _ in range(int(TRICKLE_TIMEOUT)):
-                picker.progress(neighbor, 1, self.now)
-                self.assertFalse(picker.trickles(neighbor, self.now))
+                picker.progress(request, 1, self.now)
+                self.assertFalse(picker.trickles(request, self.now))
                 self.now += 1.0
-            picker.progress(neighbor, 1, self.now)
+            picker.progress(request, 1, self.now)
             self.now += 0.1
-            self.assertTrue(picker.trickles(neighbor, self.now))
+            self.assertTrue(picker.trickles(request, self.now))
             picker.failed(neighbor, self.now)
-            self.assertEqual(picker.wanted(neighbor, self.now + pause * 0.99), 0)
+            picker.ended(request)
+            self.assertIsNone(picker.wanted(neighbor, self.now + pause * 0.99))
             self.now += pause
             pause = min(pause * 2, RETRY_MAX)
 
     def test_slow_link(self) -> None:
         """Several that share the slowest link that will do don't trickle."""
         picker = self.picker()
-        neighbors = [self.offer(picker, location) for location in "abcd"]
-        for neighbor in neighbors:
-            asked = self.ask(picker, neighbor)
-            picker.started(neighbor, 1 << asked[0])
+        for location in "abcd":
+            self.offer(picker, location)
+        requests = [self.request(picker, neighbor) for neighbor in picker.current]
+        for request in requests:
+            picker.started(request, request.asked & -request.asked, self.now)
         for _ in range(400):
             self.now += 1.0
-            for neighbor in neighbors:
-                picker.progress(neighbor, SLOWEST // 4, self.now)
-                self.assertFalse(picker.trickles(neighbor, self.now))
+            for request in requests:
+                picker.progress(request, SLOWEST // 4, self.now)
+                self.assertFalse(picker.trickles(request, self.now))
 
-    def test_failed_frees(self) -> None:
-        """What a neighbor that failed had in hand is free at once."""
+    def test_ended_frees(self) -> None:
+        """What a request had in hand that has failed is free at once."""
         picker = self.picker()
-        first, second = self.offer(picker, "a"), self.offer(picker, "b", 0b11)
-        self.ask(picker, first)
-        picker.started(first, 0b11)
-        self.ask(picker, second)
+        first = self.offer(picker, "a")
+        request = self.request(picker, first)
+        second = self.offer(picker, "b", 0b1)
+        picker.started(request, 0b1, self.now)
+        self.assertEqual(self.ask(picker, second), [])
         picker.failed(first, self.now)
+        picker.ended(request)
+        picker.ended(request)
         self.assertEqual(self.ask(picker, second), [0])
 
-    # -- answers
+
+class AnswerTests(PickerCase):
+    """What is made of answers."""
 
     def test_answers_that_were_not_asked_for(self) -> None:
         """A neighbor may send what it was asked for, once, and nothing else."""
         picker = self.picker()
-        neighbor = self.offer(picker, "a", 0b1111)
-        self.assertFalse(picker.started(neighbor, 0b1))
-        self.ask(picker, neighbor)
-        self.assertFalse(picker.started(neighbor, 0b10000))
-        self.assertFalse(picker.started(neighbor, 0b11000))
-        self.assertFalse(picker.started(neighbor, 0))
-        self.assertTrue(picker.started(neighbor, 0b0011))
-        self.assertFalse(picker.started(neighbor, 0b0100))
+        request = self.request(picker, self.offer(picker, "a", 0b1111))
+        self.assertFalse(picker.started(request, 0b10000, self.now))
+        self.assertFalse(picker.started(request, 0b11000, self.now))
+        self.assertFalse(picker.started(request, 0, self.now))
+        self.assertTrue(picker.started(request, 0b0011, self.now))
+        self.assertFalse(picker.started(request, 0b0100, self.now))
+
+    def test_more_than_was_asked_for(self) -> None:
+        """Who doesn't know how many to send at most may send more of what is wanted."""
+        picker = self.picker()
+        request = self.request(picker, self.offer(picker, "a"))
+        self.assertEqual(request.most, 1)
+        self.assertTrue(picker.started(request, 0b1111, self.now))
 
     def test_needless(self) -> None:
         """An answer is needless when all that is yet to come of it has come from others."""
         picker = self.picker(2)
-        slow, fast = self.offer(picker, "slow", 0b11), self.offer(picker, "fast", 0b11)
-        picker.wanted(slow, self.now)
-        picker.started(slow, 0b1)
+        slow = self.request(picker, self.offer(picker, "slow", 0b11))
+        fast = self.offer(picker, "fast", 0b11)
+        picker.started(slow, 0b1, self.now)
         self.assertFalse(picker.is_needless(slow))
-        self.ask(picker, fast)
-        self.send(picker, fast, 1)
+        self.send(picker, self.request(picker, fast), 1)
         self.assertFalse(picker.is_needless(slow))
         self.now += 10.0
-        self.assertEqual(self.ask(picker, fast), [0])
-        self.send(picker, fast, 0)
+        request = self.request(picker, fast)
+        self.assertEqual(request.asked, 0b1)
+        self.send(picker, request, 0)
         self.assertTrue(picker.is_needless(slow))
-
-    # -- what is late
-
-    def late(
-        self, picker: PiecePicker, *, rate: int, sends: int = 0b1111
-    ) -> tuple[Neighbor, Neighbor]:
-        """One neighbor sends, at that rate; another with the usual rate is idle."""
-        other, idle = self.offer(picker, "other"), self.offer(picker, "idle")
-        self.ask(picker, idle)
-        self.send(picker, idle, 0)
-        picker.released(idle)
-        picker.distrust(idle, "so that the other is asked for everything")
-        self.ask(picker, other)
-        self.send(picker, other, 1, rate=rate)
-        picker.released(other)
-        picker.wanted(other, self.now)
-        self.assertTrue(picker.started(other, sends << 2 & picker.missing))
-        idle.distrusted = None
-        picker.missing = sends << 2 & picker.missing
-        return other, idle
-
-    def test_on_time(self) -> None:
-        """A piece that comes about as fast as another could send it is left alone."""
-        picker = self.picker()
-        _, idle = self.late(picker, rate=RATE, sends=0b11)
-        self.assertEqual(self.ask(picker, idle), [])
-
-    def test_slow(self) -> None:
-        """Of a slow neighbor's run, a faster one that is idle gets the last piece."""
-        picker = self.picker()
-        _, idle = self.late(picker, rate=RATE // 10)
-        self.assertEqual(self.ask(picker, idle), [5])
-
-    def test_slower_idle(self) -> None:
-        """An idle neighbor that would take longer itself is not asked."""
-        picker = self.picker()
-        _, idle = self.late(picker, rate=RATE // 10)
-        idle.rate.begin(self.now - 100.0)
-        idle.rate.add(1000, self.now)
-        self.assertEqual(self.ask(picker, idle), [])
-
-    def test_overdue(self) -> None:
-        """A piece that is overdue by the time it takes to stall is late, however fast it began."""
-        picker = self.picker()
-        other, idle = self.late(picker, rate=RATE, sends=0b1)
-        self.now += 0.05
-        picker.progress(other, MIB - 5, self.now)
-        self.now = other.due + STALL_TIMEOUT - 0.01
-        picker.progress(other, 1, self.now)
-        self.assertEqual(self.ask(picker, idle), [])
-        self.now += 0.02
-        picker.progress(other, 1, self.now)
-        self.assertEqual(self.ask(picker, idle), [2])
-
-    def test_no_answer(self) -> None:
-        """A neighbor that has not begun to answer is late soon."""
-        picker = self.picker(4)
-        silent, idle = self.offer(picker, "silent", 0b1000), self.offer(picker, "idle", 0b1111)
-        self.ask(picker, silent)
-        self.ask(picker, idle)
-        self.send(picker, idle, 0, 1, 2)
-        picker.released(idle)
-        self.assertEqual(self.ask(picker, idle), [])
-        self.now += 2 * MIB / RATE + LATE_SLACK
-        self.assertEqual(self.ask(picker, idle), [3])
-
-    def test_only_once(self) -> None:
-        """What somebody faster has taken over is not asked of a third."""
-        picker = self.picker()
-        _, idle = self.late(picker, rate=RATE // 100, sends=0b1)
-        third = self.offer(picker, "third")
-        self.assertEqual(self.ask(picker, idle), [2])
-        self.assertEqual(self.ask(picker, third), [])
-
-    def test_late_twice(self) -> None:
-        """When whoever took a piece over is late itself, a third is asked."""
-        picker = self.picker()
-        _, idle = self.late(picker, rate=RATE // 100, sends=0b1)
-        third = self.offer(picker, "third")
-        self.assertEqual(self.ask(picker, idle), [2])
-        self.now += STALL_TIMEOUT + 0.01
-        self.assertEqual(self.ask(picker, third), [2])

@@ -17,13 +17,13 @@ class SpreadTests(SynchronousTestCase):
 
     def test_alone(self) -> None:
         """A client that is alone gets twice as many pieces each time, in order, up to a bound."""
-        selector, missing, runs = PieceSelector(), every_piece(200), []
+        selector, missing, runs = PieceSelector(), every_piece(400), []
         while missing:
             run = selector.choose(missing, "a")
             self.assertEqual(run & -run, missing & -missing, "not the next ones")
             missing &= ~run
             runs.append(run.bit_count())
-        self.assertEqual(runs, [1, 2, 4, 8, 16, *[RUN_MAX] * 5, 9])
+        self.assertEqual(runs, [1, 2, 4, 8, 16, 32, 64, RUN_MAX, RUN_MAX, 17])
 
     def test_several_clients(self) -> None:
         """Clients that take turns get a piece each, and each another one."""
@@ -42,6 +42,20 @@ class SpreadTests(SynchronousTestCase):
         selector.ended()
         self.assertEqual(len(self.chosen(selector, everything, "a")), 2)
 
+    def test_most(self) -> None:
+        """A client that says how many it takes gets as many at once, up to a bound."""
+        selector, everything = PieceSelector(), every_piece(1_000)
+        selector.began()
+        runs = [selector.choose(everything, "a", most).bit_count() for most in (1, 5, 10_000)]
+        self.assertEqual(runs, [1, 5, RUN_MAX])
+
+    def test_most_beside_others(self) -> None:
+        """It does not lengthen what those get who don't say how many they take."""
+        selector, everything = PieceSelector(), every_piece(1_000)
+        self.chosen(selector, everything, "a")
+        selector.choose(everything, "a", 100)
+        self.assertEqual(len(self.chosen(selector, everything, "a")), 2)
+
     def test_least_sent_first(self) -> None:
         """What was sent most rarely goes first, whoever asks."""
         selector = PieceSelector()
@@ -58,6 +72,7 @@ class SpreadTests(SynchronousTestCase):
             self.chosen(selector, 1 << 40, "a")
         self.assertEqual(self.chosen(selector, 0b1111000, "a"), [3, 4])
         self.assertEqual(self.chosen(selector, 0b0110011 << 50, "a"), [50, 51])
+        self.assertEqual(list(members(selector.choose(0b110111 << 60, "a", 9))), [60, 61, 62])
 
     def test_sent_very_often(self) -> None:
         """However often all have been sent, there is an answer."""
@@ -68,16 +83,22 @@ class SpreadTests(SynchronousTestCase):
     @settings(deadline=None)
     @given(
         st.lists(
-            st.tuples(st.integers(1, every_piece(40)), st.sampled_from("ab"), st.booleans()),
+            st.tuples(
+                st.integers(1, every_piece(40)),
+                st.sampled_from("ab"),
+                st.booleans(),
+                st.none() | st.integers(1, 50),
+            ),
             max_size=60,
         )
     )
-    def test_any(self, questions: list[tuple[int, str, bool]]) -> None:
+    def test_any(self, questions: list[tuple[int, str, bool, int | None]]) -> None:
         """An answer is some consecutive pieces of those wanted, the first sent least often."""
         selector = PieceSelector()
         sent = [0] * 40
-        for pieces, client, is_long in questions:
-            run = self.chosen(selector, pieces, client)
+        for pieces, client, is_long, most in questions:
+            run = list(members(selector.choose(pieces, client, most)))
+            self.assertLessEqual(len(run), most or RUN_MAX)
             self.assertEqual(run, list(range(run[0], run[-1] + 1)))
             self.assertEqual([n for n in run if not pieces >> n & 1], [])
             seldom = min(min(sent[n], LEVELS) for n in members(pieces))

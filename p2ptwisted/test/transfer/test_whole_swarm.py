@@ -2,14 +2,15 @@
 Tests of the picker and the selector together: whole swarms on a virtual clock.
 
 Hosts are joined by links whose rates are shared fairly (max-min). Who fetches
-does what `p2ptwisted.transfer.download` does, with the real PiecePicker; who holds does
-what a node does, with the real PieceSelector. Nothing is sent: a piece is its number,
-and a wrong one is not.
+does what `p2ptwisted.transfer.attempt` does, with the real PiecePicker, but that it talks to
+all holders; who holds does what a node does, with the real PieceSelector. Nothing is sent: a
+piece is its number, and a wrong one is not.
 """
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
@@ -19,10 +20,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2ptwisted.pieces import MIB, Pieces, every_piece, members
-from p2ptwisted.transfer.attempt import POLL_INTERVAL, SILENCE_TIMEOUT
-from p2ptwisted.transfer.download import LOOKUP_INTERVAL
-from p2ptwisted.transfer.piece_picker import RETRY_MAX, Neighbor, PiecePicker
+from p2ptwisted.pieces import PIECE_MIN, Pieces, every_piece, members
+from p2ptwisted.transfer.attempt import (
+    LOOK_INTERVAL,
+    NEWS_PAUSE,
+    REQUESTS_MAX,
+    SILENCE_TIMEOUT,
+)
+from p2ptwisted.transfer.lookups import LOOKUP_FIRST, LOOKUP_MAX
+from p2ptwisted.transfer.piece_picker import (
+    REQUESTS_DEEP,
+    RETRY_MAX,
+    Neighbor,
+    PiecePicker,
+    Request,
+)
 from p2ptwisted.transfer.piece_selector import PieceSelector
 
 #: Bytes a second of a link with 100 Mbit/s.
@@ -38,15 +50,15 @@ CONNECT = 2.0
 REGISTER = 0.05
 
 #: Bytes and seconds after which what has come is told to the picker, at the latest.
-CHUNK, MOMENT = MIB // 4, 0.25
+CHUNK, MOMENT = 256 * 1024, 0.25
 
 WRONG = b"wrong"
 
 
 def cut(piece_count: int) -> Pieces:
-    """A resource with so many pieces of 1 MiB, the last one shorter; each holds its number."""
+    """A resource with so many pieces of 256 KiB, the last one shorter; each holds its number."""
     digests = (hashlib.sha256(b"%d" % piece).digest() for piece in range(piece_count))
-    return Pieces(piece_count * MIB - MIB // 2, b"".join(digests))
+    return Pieces(piece_count * PIECE_MIN - PIECE_MIN // 2, b"".join(digests))
 
 
 @dataclass(eq=False)
@@ -164,14 +176,14 @@ class Host:
 class Answer:
     """A run of pieces on its way."""
 
-    def __init__(self, fetching: "Fetching", neighbor: Neighbor, host: Host, chosen: int) -> None:
+    def __init__(self, fetching: "Fetching", request: Request, host: Host, chosen: int) -> None:
         self.links = host.up, fetching.host.down
         self.rate = 0.0
         self.left = 0.0
         #: Bytes that came with it, and those of them that were of use.
         self.came = self.used = 0
         self._fetching = fetching
-        self._neighbor = neighbor
+        self.request = request
         self._host = host
         self._run = list(members(chosen))
         self._of_piece = self._size(self._run[0])
@@ -202,7 +214,7 @@ class Answer:
         self.came += size
         self._host.sent += size
         self._heard = world.now
-        self._fetching.picker.progress(self._neighbor, size, world.now)
+        self._fetching.picker.progress(self.request, size, world.now)
 
     def tell(self) -> None:
         """Tell the picker of what has come by now, for it comes at another rate from now on."""
@@ -215,18 +227,19 @@ class Answer:
     def arrived(self) -> None:
         """A chunk is complete, and perhaps its piece."""
         self._count(self._chunk)
-        if self._of_piece and self._fetching.picker.trickles(self._neighbor, self._host.world.now):
+        if self._of_piece and self._fetching.picker.trickles(self.request, self._host.world.now):
             self.end(failed=True)
             return
+        self._fetching.go_on(self.request)
         if not self._of_piece:
             piece = self._run.pop(0)
             is_new = self._fetching.picker.missing >> piece & 1
-            is_good = self._fetching.take(self._neighbor, piece, self._host.content(piece))
+            is_good = self._fetching.take(self.request, piece, self._host.content(piece))
             if is_new and is_good:
                 self.used += self._size(piece)
             if self not in self._host.world.answers:
                 return
-            needless = self._fetching.picker.is_needless(self._neighbor)
+            needless = self._fetching.picker.is_needless(self.request)
             if not is_good or not self._run or needless:
                 self.end()
                 return
@@ -249,7 +262,7 @@ class Answer:
             del link.answers[self]
         self._host.world.is_changed = True
         self._host.selector.ended()
-        self._fetching.over(self._neighbor, failed)
+        self._fetching.over(self.request, failed)
 
 
 class Fetching:
@@ -267,9 +280,10 @@ class Fetching:
         self.answers: list[Answer] = []
         self._case = case
         self._offered: dict[str, int] = {}
-        self._busy: set[Neighbor] = set()
+        self._pause = LOOKUP_FIRST
         self._look_up()
-        self.world.later(POLL_INTERVAL, self._poll)
+        self.world.later(NEWS_PAUSE, self._hear_news)
+        self.world.later(LOOK_INTERVAL, self._look)
         if host.has:
             self._register()
 
@@ -277,70 +291,96 @@ class Fetching:
 
     def _look_up(self) -> None:
         if self.done_at is None:
-            self.world.later(ROUND_TRIP, lambda: self._ask_pieces(self.world.registered))
-            self.world.later(LOOKUP_INTERVAL, self._look_up)
+            self.world.later(ROUND_TRIP, self._meet)
+            self.world.later(self._pause, self._look_up)
+            self._pause = min(2 * self._pause, LOOKUP_MAX)
 
-    def _poll(self) -> None:
+    def _meet(self) -> None:
         if self.done_at is None:
-            everything = every_piece(self.host.pieces.count)
-            partial = [at for at, has in self._offered.items() if has != everything]
-            self._ask_pieces(partial)
+            for location in self.world.registered:
+                self._offer(location)
             self._wake()
-            self.world.later(POLL_INTERVAL, self._poll)
 
-    def _ask_pieces(self, locations: Iterable[str]) -> None:
-        if self.done_at is not None:
-            return
-        for location in locations:
-            host = self.world.hosts[location]
-            if host is not self.host and not (host.is_off or host.refuses):
-                self._offered[location] = host.has
-                self.picker.offer(location, host.has)
-        self._wake()
+    def _hear_news(self) -> None:
+        """Hear what those have by now that had nothing to ask for."""
+        if self.done_at is None:
+            idle = [one for one in self.picker.current if self.picker.has_nothing(one)]
+            if [one for one in idle if self._offer(one.location)]:
+                self._wake()
+            self.world.later(NEWS_PAUSE, self._hear_news)
+
+    def _look(self) -> None:
+        if self.done_at is None:
+            self._wake()
+            self.world.later(LOOK_INTERVAL, self._look)
+
+    def _offer(self, location: str) -> bool:
+        """Hear what that host has; whether it has others than it had."""
+        host, had = self.world.hosts[location], self._offered.get(location)
+        if host is self.host or host.is_off or host.refuses:
+            return False
+        self._offered[location] = host.has
+        self.picker.offer(location, host.has)
+        self.picker.is_shared |= host.has != every_piece(host.pieces.count)
+        return host.has != had
 
     # -- asking them
 
     def _wake(self) -> None:
-        for neighbor in self.picker.neighbors:
-            if neighbor not in self._busy:
-                self._ask(neighbor)
+        for neighbor in self.picker.in_order():
+            self._ask(neighbor)
+
+    def go_on(self, request: Request) -> None:
+        """Send the next request where the answer to this one will soon be complete."""
+        if self.picker.is_time_for_next(request):
+            self._ask(request.neighbor)
 
     def _ask(self, neighbor: Neighbor) -> None:
-        wanted = self.picker.wanted(neighbor, self.world.now)
-        if not wanted:
+        now = self.world.now
+        requests = (request for one in self.picker.current for request in one.requests)
+        if sum(self.picker.takes_place(request, now) for request in requests) >= REQUESTS_MAX:
             return
+        request = self.picker.wanted(neighbor, now)
+        if request is None:
+            return
+        wanted = request.asked
         self._case.assertFalse(
             wanted & ~self._offered[neighbor.location], "asked for what it lacks"
         )
         self._case.assertNotIn(neighbor.location, self.sent_wrong, "asked a liar again")
         self._case.assertFalse(wanted & ~self.picker.missing, "asked for what is here")
-        self._busy.add(neighbor)
+        self._case.assertLessEqual(len(neighbor.requests), REQUESTS_DEEP)
         host = self.world.hosts[neighbor.location]
         if host.is_mute:
-            self.world.later(SILENCE_TIMEOUT, lambda: self.over(neighbor, failed=True))
+            self.world.later(SILENCE_TIMEOUT, lambda: self.over(request, failed=True))
         elif host.is_off:
-            self.world.later(CONNECT, lambda: self.over(neighbor, failed=True))
+            self.world.later(CONNECT, lambda: self.over(request, failed=True))
         else:
-            self.world.later(ROUND_TRIP, lambda: self._answered(neighbor, host, wanted))
+            self.world.later(ROUND_TRIP, lambda: self._answered(request, host, wanted))
 
-    def _answered(self, neighbor: Neighbor, host: Host, wanted: int) -> None:
-        if self.done_at is not None:
+    def _answered(self, request: Request, host: Host, wanted: int) -> None:
+        if self.done_at is not None or request not in request.neighbor.requests:
             return
         here = wanted & host.has
         if host.refuses or not here:
-            self.over(neighbor, failed=True)
+            self.over(request, failed=True)
             return
-        chosen = host.selector.choose(here, self.host.location)
-        self._case.assertTrue(self.picker.started(neighbor, chosen))
-        self.answers.append(Answer(self, neighbor, host, chosen))
+        self._offer(host.location)
+        chosen = host.selector.choose(here, self.host.location, request.most)
+        self._case.assertTrue(self.picker.started(request, chosen, self.world.now))
+        self.answers.append(Answer(self, request, host, chosen))
 
-    def take(self, neighbor: Neighbor, piece: int, content: bytes) -> bool:
+    def take(self, request: Request, piece: int, content: bytes) -> bool:
         """A piece is complete; whether it is right."""
         if hashlib.sha256(content).digest() != self.host.pieces.digest(piece):
+            neighbor = request.neighbor
             self.picker.distrust(neighbor, "it sent a wrong piece")
             self.sent_wrong.add(neighbor.location)
+            for answer in list(self.host.down.answers):
+                if answer.request.neighbor is neighbor and answer.request is not request:
+                    answer.end()
             return False
-        self.picker.verified(neighbor, piece)
+        self.picker.verified(request, piece)
         self.content[piece] = content
         self.host.has |= 1 << piece
         if len(self.content) == 1:
@@ -356,14 +396,13 @@ class Fetching:
     def _register(self) -> None:
         self.host.holding(0)
 
-    def over(self, neighbor: Neighbor, failed: bool) -> None:
+    def over(self, request: Request, failed: bool) -> None:
         """A request has come to its end."""
         if self.done_at is not None:
             return
         if failed:
-            self.picker.failed(neighbor, self.world.now)
-        self.picker.released(neighbor)
-        self._busy.discard(neighbor)
+            self.picker.failed(request.neighbor, self.world.now)
+        self.picker.ended(request)
         self._wake()
 
     # -- what became of it
@@ -473,14 +512,15 @@ class AnySwarmTests(SynchronousTestCase):
         for node, has in zip(nodes, here, strict=True):
             node.has = has & everything
         for fetching in fetch(self, *nodes, seed=seed):
-            self.assertLessEqual(max(fetching.wasted, default=0), MIB)
-            self.assertLessEqual(sum(fetching.wasted), MIB * len(list(fetching.picker.neighbors)))
+            self.assertLessEqual(max(fetching.wasted, default=0), PIECE_MIN)
+            holders = len(list(fetching.picker.neighbors))
+            self.assertLessEqual(sum(fetching.wasted), PIECE_MIN * holders)
 
 
 class FaultTests(SynchronousTestCase):
     """What a bad holder among good ones costs, whenever it turns bad."""
 
-    PIECES = 64
+    PIECES = 256
 
     def fetched(
         self, holders: int, fault: str = "", at: float = 0.0, rate: float = LINK
@@ -506,7 +546,7 @@ class FaultTests(SynchronousTestCase):
                 fetching = self.fetched(holders, fault, at, rate)
                 assert fetching.done_at is not None
                 self.assertLess(fetching.done_at - alone, bar, f"{fault} after {at} s")
-                self.assertLessEqual(max(fetching.wasted), MIB)
+                self.assertLessEqual(max(fetching.wasted), PIECE_MIN)
 
     def test_stalls(self) -> None:
         """A holder that sends no more, its connection open, costs less than 2 s."""
@@ -535,22 +575,22 @@ class FaultTests(SynchronousTestCase):
     def test_lies(self) -> None:
         """One that begins to send wrong pieces costs little, and only one piece."""
         self.assert_costs_less(0.5, "lies")
-        self.assertEqual(sum(self.fetched(2, "lies").wasted), MIB)
+        self.assertEqual(sum(self.fetched(2, "lies").wasted), PIECE_MIN)
 
     def test_comes_back(self) -> None:
         """The only holder is restarted: the transfer goes on when it answers again."""
-        world, pieces = World(), cut(16)
+        world, pieces = World(), cut(64)
         holder = Host(world, "holder", pieces).whole()
         world.later(0.5, holder.die)
         world.later(5.0, lambda: setattr(holder, "refuses", False))
         (fetching,) = fetch(self, Host(world, "node", pieces))
         assert fetching.done_at is not None
-        self.assertLess(fetching.done_at, 5.0 + RETRY_MAX + 16 * MIB / LINK)
-        self.assertLessEqual(sum(fetching.wasted), MIB)
+        self.assertLess(fetching.done_at, 5.0 + RETRY_MAX + pieces.size / LINK)
+        self.assertLessEqual(sum(fetching.wasted), PIECE_MIN)
 
     def test_many_that_trickle(self) -> None:
         """However many trickle beside one good holder, that takes at most half as long again."""
-        world, pieces = World(), cut(64)
+        world, pieces = World(), cut(256)
         Host(world, "good", pieces).whole()
         for number in range(16):
             Host(world, f"bad {number}", pieces, up=1.0).whole()
@@ -566,7 +606,7 @@ class FaultTests(SynchronousTestCase):
         world.later(1.0, lambda: Host(world, "good", pieces).whole())
         (fetching,) = fetch(self, Host(world, "node", pieces))
         assert fetching.done_at is not None
-        self.assertLess(fetching.done_at, LOOKUP_INTERVAL + 2.0)
+        self.assertLess(fetching.done_at, LOOKUP_FIRST + 2.0)
 
 
 class RateTests(SynchronousTestCase):
@@ -576,7 +616,7 @@ class RateTests(SynchronousTestCase):
         """Four equal holders give at least 3.6 times the rate of one."""
 
         def seconds(holders: int) -> float:
-            world, pieces = World(), cut(64)
+            world, pieces = World(), cut(256)
             for number in range(holders):
                 Host(world, f"holder {number}", pieces).whole()
             (fetching,) = fetch(self, Host(world, "node", pieces, down=10 * LINK))
@@ -587,7 +627,7 @@ class RateTests(SynchronousTestCase):
 
     def test_unequal_holders(self) -> None:
         """Each holder gives what it can: the rates add up."""
-        world, pieces = World(), cut(128)
+        world, pieces = World(), cut(512)
         for share in (0.5, 0.3, 0.15, 0.05):
             Host(world, f"holder {share}", pieces, up=share * LINK).whole()
         (fetching,) = fetch(self, Host(world, "node", pieces))
@@ -599,7 +639,7 @@ class RateTests(SynchronousTestCase):
         To eight nodes with links like the first holder's, a file gets in less than 1.4
         times the time of one copy, and leaves its holder at most twice.
         """
-        for piece_count, seed in [(64, 0), (64, 1), (64, 2), (256, 0)]:
+        for piece_count, seed in [(256, 0), (256, 1), (256, 2), (1024, 0)]:
             world, pieces = World(), cut(piece_count)
             holder = Host(world, "holder", pieces).whole()
             nodes = [Host(world, f"node {number}", pieces) for number in range(8)]
@@ -608,11 +648,23 @@ class RateTests(SynchronousTestCase):
             self.assertLess(last, 1.4 * pieces.size / LINK, f"{piece_count} pieces")
             self.assertLessEqual(holder.sent, 2 * pieces.size, f"{piece_count} pieces")
 
+    def test_long_way(self) -> None:
+        """Where requests are short, for others fetch too, the way there and back costs nothing."""
+        self.patch(sys.modules[__name__], "ROUND_TRIP", 0.015)
+        self.patch(sys.modules[__name__], "CHUNK", PIECE_MIN // 8)
+        world, pieces = World(), cut(256)
+        Host(world, "holder", pieces).whole()
+        Host(world, "part", pieces).holding(0b1)
+        (fetching,) = fetch(self, Host(world, "node", pieces))
+        assert fetching.done_at is not None
+        self.assertTrue(fetching.picker.is_shared)
+        self.assertLess(fetching.done_at, 1.1 * pieces.size / LINK)
+
     def test_a_holder_that_comes_later(self) -> None:
         """Who is found while the transfer runs is asked too."""
-        world, pieces = World(), cut(128)
+        world, pieces = World(), cut(512)
         Host(world, "first", pieces, up=LINK / 2).whole()
         world.later(3.0, lambda: Host(world, "second", pieces, up=LINK / 2).whole())
         (fetching,) = fetch(self, Host(world, "node", pieces))
         assert fetching.done_at is not None
-        self.assertLess(fetching.done_at, 1.05 * pieces.size / LINK + (3.0 + LOOKUP_INTERVAL) / 2)
+        self.assertLess(fetching.done_at, 1.05 * pieces.size / LINK + (3.0 + 2 * LOOKUP_FIRST) / 2)

@@ -1,34 +1,18 @@
 """Tests of `p2ptwisted.web.node_routes`: the node's routes, asked by a real client, in memory."""
 
 import json
-from ipaddress import IPv4Network
-from pathlib import Path
-from typing import Any
 
-from treq.testing import StubTreq
-from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from p2ptwisted.errors import InvalidInput, Unavailable, UnknownResource
+from p2ptwisted.errors import Unavailable
 from p2ptwisted.interfaces import IDownloads, INode
-from p2ptwisted.model import DownloadStatus, HeldFile, Holding, ResourceInfo
-from p2ptwisted.pieces import MIB, Pieces, every_piece
+from p2ptwisted.model import DownloadStatus, HeldFile, Holding
 from p2ptwisted.test.node_fakes import (
     Answer,
-    FakeDownloads,
-    FakeNode,
     exchange,
-    producers_on,
-    work,
 )
-from p2ptwisted.web.node_routes import NodeApi
+from p2ptwisted.test.web.node_case import ALSO, HERE, NOWHERE, THERE, NodeApiCase
 from p2ptwisted.web.request_input import HASH_IDS_MAX
-
-HERE = "a" * 64
-ALSO = "d" * 64
-THERE = "b" * 64
-NOWHERE = "c" * 64
 
 #: What some routes have beside GET and HEAD.
 MORE_METHODS = {
@@ -36,84 +20,6 @@ MORE_METHODS = {
     "/node/fetch": ["POST"],
     f"/node/fetch/{HERE}": ["DELETE"],
 }
-
-
-class NodeApiCase(SynchronousTestCase):
-    """A node with two resources that knows of a third, and its routes."""
-
-    def setUp(self) -> None:
-        self.clock = Clock()
-        producers_on(self, self.clock)
-        self.node = FakeNode()
-        self.fetches = FakeDownloads()
-        self.node.here[HERE] = ResourceInfo(HERE, "sub/here", 5)
-        self.node.here[ALSO] = ResourceInfo(ALSO, "älso", 6)
-        self.node.elsewhere[THERE] = Holding(
-            THERE,
-            HeldFile("10.0.0.3:8000", ["10.0.0.3:8000", "10.0.0.4:8000"], "there", 7),
-        )
-        # Its methods are made while it is, so mypy knows none of them.
-        self.stub: Any = StubTreq(self.api().root())
-
-    def api(self, *trusted: str) -> NodeApi:
-        networks = [IPv4Network(network) for network in trusted]
-        return NodeApi(self.clock, self.node, self.fetches, networks)
-
-    def ask(self, path: str, method: str = "GET", body: bytes | None = None) -> Any:
-        """An answer, which is the same with /api before the path and without."""
-        answers = []
-        for prefix in ("/api", ""):
-            asked = self.stub.request(
-                method, f"http://10.0.0.9:8000{prefix}{path}", data=body, allow_redirects=False
-            )
-            work(self.clock, 20)
-            self.stub.flush()
-            response = self.successResultOf(asked)
-            response.text_ = self.successResultOf(self.stub.content(response))
-            response.told = {
-                name.lower().decode(): values[0].decode()
-                for name, values in response.headers.getAllRawHeaders()
-                if name.lower() not in (b"date", b"server")
-            }
-            answers.append(response)
-        with_api, without = answers
-        self.assertEqual(
-            (with_api.code, with_api.told, with_api.text_.replace(b"/api/", b"/")),
-            (without.code, without.told, without.text_),
-        )
-        return without
-
-    def gives(self, path: str, data: object, entity: str, status: int = 200) -> Any:
-        """The path is answered with just this."""
-        answer = self.ask(path)
-        self.assertEqual(json.loads(answer.text_), {"data": data, "entity": entity})
-        self.assertEqual(answer.code, status)
-        self.assertEqual(answer.told["content-type"], "application/json")
-        return answer
-
-    def refuses(
-        self,
-        path: str,
-        status: int,
-        *words: str,
-        method: str = "GET",
-        body: bytes | None = None,
-    ) -> Any:
-        """The path is answered with an error of this status that says these words."""
-        answer = self.ask(path, method, body)
-        error = json.loads(answer.text_)
-        self.assertEqual(set(error), {"code", "name", "description"})
-        self.assertEqual((answer.code, error["code"]), (status, status))
-        self.assertEqual(answer.told["content-type"], "application/json")
-        for word in words:
-            self.assertIn(word, error["description"])
-        return answer
-
-    def file(self, id: str, content: bytes) -> None:
-        """This is the content of that resource."""
-        path = Path(self.mktemp())
-        path.write_bytes(content)
-        self.node.files[id] = path
 
 
 class NodeApiTests(NodeApiCase):
@@ -347,103 +253,6 @@ class NodeApiTests(NodeApiCase):
         answer = self.refuses(f"/node/resources/{THERE}", 500, "its log")
         self.assertNotIn(b"secret", answer.text_)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
-
-
-class PiecesTests(NodeApiCase):
-    """`/node/resources/<id>/pieces`."""
-
-    content = bytes(MIB) + b"x" * MIB + b"end"
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.file(HERE, self.content)
-        self.digests = [bytes([number]) * 32 for number in range(3)]
-        self.node.cut[HERE] = Pieces(len(self.content), b"".join(self.digests)), 0b111
-        self.node.here[HERE] = ResourceInfo(HERE, "sub/here", len(self.content))
-
-    def manifest(self, **changed: object) -> dict[str, object]:
-        return {
-            "id": HERE,
-            "size": 2 * MIB + 3,
-            "piece_size": MIB,
-            "digests": [digest.hex() for digest in self.digests],
-            "have": None,
-        } | changed
-
-    def want(self, want: str) -> bytes:
-        return json.dumps({"want": want}).encode()
-
-    def test_manifest(self) -> None:
-        """How a resource is cut: its size, the size of its pieces, and each one's digest."""
-        self.gives(f"/node/resources/{HERE}/pieces", self.manifest(), "pieces")
-        self.gives(f"/node/resources/{HERE.upper()}/pieces", self.manifest(), "pieces")
-
-    def test_part(self) -> None:
-        """Where only a part is here, the set of the pieces that are, in hexadecimal."""
-        pieces, _ = self.node.cut[HERE]
-        for have, told in [(0b101, "5"), (0, "0")]:
-            self.node.cut[HERE] = pieces, have
-            self.gives(f"/node/resources/{HERE}/pieces", self.manifest(have=told), "pieces")
-
-    def test_empty(self) -> None:
-        """An empty resource has no pieces, and all of them are here."""
-        self.node.cut[HERE] = Pieces(0, b""), every_piece(0)
-        self.gives(f"/node/resources/{HERE}/pieces", self.manifest(size=0, digests=[]), "pieces")
-
-    def test_not_here(self) -> None:
-        """What is not here is a 404, wherever else it is: nobody is sent on."""
-        self.refuses(f"/node/resources/{THERE}/pieces", 404, THERE)
-        self.refuses("/node/resources/a,b/pieces", 400, "is not a resource id")
-
-    def test_some(self) -> None:
-        """The pieces that the node chose: 206, and which bytes they are."""
-        for start, stop in [(0, MIB), (MIB, 2 * MIB + 3), (2 * MIB, 2 * MIB + 3)]:
-            self.node.run = start, stop
-            answer = self.ask(f"/node/resources/{HERE}/pieces", "POST", self.want("7"))
-            self.assertEqual((answer.code, answer.text_), (206, self.content[start:stop]))
-            self.assertEqual(
-                answer.told["content-range"], f"bytes {start}-{stop - 1}/{2 * MIB + 3}"
-            )
-        self.assertTrue(all(file.closed for file in self.node.opened))
-        self.assertEqual({upload.ends for upload in self.node.uploads}, {1})
-
-    def test_who_wants_what(self) -> None:
-        """The node is told which resource, which pieces, and who wants them."""
-        self.node.run = 0, 3
-        root = self.api().root()
-        path = f"/node/resources/{HERE.upper()}/pieces"
-        answer = exchange(root, self.clock, "POST", path, body=self.want("5"), host="10.0.0.2")
-        self.assertEqual(answer.status, 206)
-        self.assertEqual(self.node.wanted, [(HERE, "5", "10.0.0.2")])
-
-    def test_problems(self) -> None:
-        """A set that is none is a 400, none of them here a 404, too many uploads a 503."""
-        for problem, status in [
-            (InvalidInput("there are only 3 pieces"), 400),
-            (UnknownResource("none of these is here"), 404),
-            (Unavailable("64 uploads are under way"), 503),
-        ]:
-            self.node.problem = problem
-            answer = self.refuses(
-                f"/node/resources/{HERE}/pieces",
-                status,
-                str(problem),
-                method="POST",
-                body=self.want("8"),
-            )
-            self.assertEqual(answer.told.get("retry-after"), "1" if status == 503 else None)
-
-    def test_bad_bodies(self) -> None:
-        """A body that says nothing, or too much, is a 400 that says what it lacks."""
-        for body, word in [
-            (b"", "not JSON"),
-            (b"{}", "want"),
-            (b"[]", "object"),
-            (b'{"want": 7}', "want"),
-            (b'{"want": "' + b"0" * 65_537 + b'"}', "want"),
-        ]:
-            self.refuses(f"/node/resources/{HERE}/pieces", 400, word, method="POST", body=body)
-        self.assertEqual(self.node.wanted, [])
 
 
 class FetchTests(NodeApiCase):
