@@ -259,9 +259,7 @@ class HttpTransport:
 
     async def _refusal(self, response: Answer, within: float, what: str) -> Refused:
         """Read the description from an error's answer, and return it as Refused."""
-        body = _BodyCollector(SMALL_ANSWER_MAX)
-        response.deliverBody(body)
-        answer = await self._in_time(_wait(body.complete), within, what)
+        answer = await self._in_time(_body_of(response, SMALL_ANSWER_MAX), within, what)
         return Refused(response.code, _description(answer) or f"status {response.code}")
 
     async def _in_time(self, call: Coroutine[Any, Any, _T], seconds: float, what: str) -> _T:
@@ -316,16 +314,12 @@ class HttpTransport:
     async def _reply_of_holder(self, url: str, headers: Mapping[str, str], limit: int) -> Reply:
         """Send a GET to a holder; returns its answer."""
         answer = await self._ask_holder("GET", url, None, headers)
-        body_read = _BodyCollector(limit)
-        answer.deliverBody(body_read)
-        return Reply(answer.code, await body_read.complete, answer.headers)
+        return Reply(answer.code, await _body_of(answer, limit), answer.headers)
 
     async def _request(self, method: str, url: str, body: bytes | None, limit: int) -> Reply:
         """Send a request; returns its answer."""
         response = await self._send(method, url, body)
-        body_read = _BodyCollector(limit)
-        response.deliverBody(body_read)
-        return Reply(response.code, await body_read.complete)
+        return Reply(response.code, await _body_of(response, limit))
 
 
 def drop(response: Answer) -> None:
@@ -365,5 +359,8 @@ def _reason(error: BaseException) -> BaseException:
     return error
 
 
-async def _wait(deferred: Deferred[_T]) -> _T:
-    return await deferred
+async def _body_of(answer: Answer | IResponse, limit: int) -> bytes:
+    """Read the body of an answer, up to `limit` bytes."""
+    body = _BodyCollector(limit)
+    answer.deliverBody(body)
+    return await body.complete

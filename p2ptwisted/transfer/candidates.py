@@ -33,6 +33,9 @@ class _Candidate:
     failures: int = 0
     retry_at: float = -math.inf
 
+    def is_ready(self, now: float) -> bool:
+        return not self.in_use and self.retry_at <= now
+
 
 class Candidates:
     """Locations to ask, by location."""
@@ -89,9 +92,10 @@ class Candidates:
 
     def take_this(self, location: str, now: float) -> bool:
         """Take a certain one, if it is to be asked now; whether it is."""
-        if location not in self._ready(now):
+        candidate = self._candidates.get(location)
+        if candidate is None or not candidate.is_ready(now):
             return False
-        self._candidates[location].in_use = True
+        candidate.in_use = True
         return True
 
     def are_waiting(self, now: float) -> bool:
@@ -99,11 +103,7 @@ class Candidates:
         return bool(self._ready(now))
 
     def _ready(self, now: float) -> list[str]:
-        return [
-            location
-            for location, one in self._candidates.items()
-            if not one.in_use and one.retry_at <= now
-        ]
+        return [location for location, one in self._candidates.items() if one.is_ready(now)]
 
     def answered(self, location: str) -> None:
         """Note that one in use gave an answer: it is no longer among those that are bounded."""

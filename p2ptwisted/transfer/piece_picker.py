@@ -15,6 +15,7 @@ from random import Random
 
 from p2ptwisted.pieces import Pieces, every_piece
 from p2ptwisted.transfer.piece_deadline import PieceDeadline
+from p2ptwisted.transfer.piece_selector import RUN_MAX
 from p2ptwisted.transfer.piece_sets import rarest, stripe
 from p2ptwisted.transfer.rate_meter import RateMeter
 
@@ -43,7 +44,7 @@ RETRY_FIRST, RETRY_MAX = 0.5, 8.0
 #: Seconds that a request should take at its neighbor's usual rate: it asks for as many pieces that
 #: follow each other, up to RUN_MAX. Where nobody else fetches, nobody waits for what comes, and it
 #: is ALONE_TIME.
-RUN_TIME, ALONE_TIME, RUN_MAX = 0.04, 1.0, 128
+RUN_TIME, ALONE_TIME = 0.04, 1.0
 
 #: A request is never for less than such a part of the file, divided among all neighbors: so what
 #: the last pieces of all wait for is a hundredth of the whole, whatever the link.

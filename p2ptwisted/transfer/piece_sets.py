@@ -9,6 +9,8 @@ hundreds: so nothing here goes through members.
 from collections.abc import Iterable
 from functools import lru_cache
 
+from p2ptwisted.pieces import every_piece
+
 #: How rarely pieces can be told apart; what more neighbors have is simply common.
 RARITY_LEVELS = 8
 
@@ -38,8 +40,8 @@ def rarest(pieces: int, holdings: Iterable[int]) -> tuple[int, int]:
 def stripe(count: int, among: int, number: int) -> int:
     """Of `count` pieces the stripe with that number, where `among` holders have one each."""
     width = STRIPE if count > STRIPE * among else 1
-    block = ((1 << width) - 1) << number * width
+    block = every_piece(width) << number * width
     pieces, period = 0, among * width
     for first in range(0, count, period):
         pieces |= block << first
-    return pieces & ((1 << count) - 1)
+    return pieces & every_piece(count)

@@ -11,13 +11,13 @@ from p2ptwisted.transfer.piece_picker import (
     PLACE_TIME,
     RETRY_FIRST,
     RETRY_MAX,
-    RUN_MAX,
     RUN_TIME,
     TRICKLE_TIMEOUT,
     Neighbor,
     PiecePicker,
     Request,
 )
+from p2ptwisted.transfer.piece_selector import RUN_MAX
 
 
 class MissingTests(PickerCase):
