@@ -17,7 +17,6 @@ from twisted.internet.task import (
     LoopingCall,
     TaskFinished,
     TaskStopped,
-    deferLater,
 )
 from twisted.python.failure import Failure
 
@@ -27,6 +26,7 @@ from p2ptwisted.errors import Unavailable
 from p2ptwisted.pieces import HolderState
 from p2ptwisted.support.lifecycle import Wakeup
 from p2ptwisted.transfer.incoming_pieces import IncomingPieces
+from p2ptwisted.transfer.neighbor_news import NeighborNews
 from p2ptwisted.transfer.part_file import PartFile
 from p2ptwisted.transfer.piece_deadline import PieceDeadline
 from p2ptwisted.transfer.piece_picker import Neighbor, PiecePicker, Request
@@ -35,9 +35,6 @@ from p2ptwisted.transfer.swarm import CHOSEN_MAX, WRONG_DIGESTS, HolderGroup, Sw
 
 #: Seconds after which it is looked, at the latest, whom to ask for what is late.
 LOOK_INTERVAL = 0.25
-
-#: Seconds between two questions for news to one neighbor: after it had some, and after none.
-NEWS_PAUSE, NO_NEWS_PAUSE = 0.1, 1.0
 
 #: Seconds between two looks which neighbors are no good; and looks after which the least useful
 #: one of all is exchanged for another holder, so that nobody's neighbors are a closed circle.
@@ -113,9 +110,11 @@ class Attempt:
         self._is_changed = True
         #: When it was looked last whether something is late.
         self._looked_at = 0.0
-        #: What is under way: answers with pieces, and questions for news, by location.
+        #: The answers with pieces that are under way.
         self._answers: dict[Request, Deferred[None]] = {}
-        self._following: dict[str, Deferred[None]] = {}
+        self._news = NeighborNews(
+            self._clock, self._hear, self._piece_time, self._wakeup.fire, self._failed
+        )
         #: How often the neighbors were looked at, and what each had given at the last exchange.
         self._looks = 0
         self._given: Counter[str] = Counter()
@@ -227,9 +226,7 @@ class Attempt:
     def _leave(self, neighbor: Neighbor, picker: PiecePicker) -> None:
         for request in [one for one in self._answers if one.neighbor is neighbor]:
             self._answers.pop(request).cancel()
-        following = self._following.pop(neighbor.location, None)
-        if following is not None:
-            following.cancel()
+        self._news.leave(neighbor)
         picker.leave(neighbor.location)
 
     def _tend(self, picker: PiecePicker) -> None:
@@ -248,18 +245,20 @@ class Attempt:
         self._swarm.fill()
         self.wake()
 
-    async def _follow(self, neighbor: Neighbor) -> None:
-        """Wait for a neighbor's news."""
+    async def _hear(self, neighbor: Neighbor) -> bool:
+        """Wait for a neighbor's news; whether it had any."""
         had = neighbor.has
         try:
             await self._swarm.news(self.group, neighbor.location)
         except (Refused, Unavailable) as error:
             self.picker.failed(neighbor, self._clock.seconds())
             self._swarm.troubles[neighbor.location] = str(error)
-        has_news = self.group.has.get(neighbor.location, had) != had
-        await deferLater(self._clock, NEWS_PAUSE if has_news else NO_NEWS_PAUSE)
-        self._following.pop(neighbor.location, None)
-        self._wakeup.fire()
+        return self.group.has.get(neighbor.location, had) != had
+
+    def _piece_time(self) -> float | None:
+        """Seconds that a piece takes to come, of all neighbors together."""
+        rate = self.rate.value()
+        return self.part.pieces.length / rate if rate else None
 
     # -- asking
 
@@ -281,12 +280,11 @@ class Attempt:
                 )
                 answer.addErrback(self._failed)
             elif (
-                neighbor.location not in self._following
-                and now >= neighbor.retry_at
+                now >= neighbor.retry_at
                 and picker.has_nothing(neighbor)
+                and self._news.may_ask(neighbor)
             ):
-                following = Deferred.fromCoroutine(self._follow(neighbor))
-                self._following[neighbor.location] = following.addErrback(self._failed)
+                self._news.ask(neighbor)
 
     def _failed(self, failure: Failure) -> None:
         if not failure.check(CancelledError, TaskStopped):
@@ -295,11 +293,11 @@ class Attempt:
             self._wakeup.fire()
 
     def _stop_calls(self) -> None:
-        calls = [*self._answers.values(), *self._following.values()]
+        self._news.stop()
+        answers = [*self._answers.values()]
         self._answers.clear()
-        self._following.clear()
-        for call in calls:
-            call.cancel()
+        for answer in answers:
+            answer.cancel()
 
     async def _fetch(self, request: Request, picker: PiecePicker) -> None:
         """Make one request to a neighbor, and take what it sends."""

@@ -17,6 +17,7 @@ from p2ptwisted.transfer.attempt import (
     TEND_INTERVAL,
 )
 from p2ptwisted.transfer.lookups import LOOK, LOOKUP_FIRST
+from p2ptwisted.transfer.neighbor_news import ASKED_MAX, ASKED_TIME, NEWS_PIECES
 from p2ptwisted.transfer.piece_picker import PLACE_TIME
 from p2ptwisted.transfer.swarm import ANSWER_PATIENCE, CAME_MAX, CHOSEN_MAX
 
@@ -50,6 +51,41 @@ class NewsTests(DownloadCase):
             holder.has = (1 << count) - 1
         self.go_on(running)
         self.successResultOf(running)
+
+    def test_some_at_a_time(self) -> None:
+        """Of many that have nothing, a bounded number is asked at once; in the end it is all."""
+        holders = [self.add(f"a{number}:1") for number in range(10)]
+        for holder in holders:
+            holder.has = 0b1
+        running = self.start()
+        met = LOOK_INTERVAL + 5 * STEP
+        self.clock.pump([STEP] * round(met / STEP))
+        self.assertEqual(self.swarm.open, ASKED_MAX)
+        self.clock.pump([STEP] * round((2 * ASKED_TIME + 2 * LOOK_INTERVAL) / STEP))
+        self.assertEqual(self.swarm.open, len(holders))
+        holders[9].has = 0b11111111
+        self.assertLess(self.go_on(running), 0.5)
+        self.successResultOf(running)
+
+    def test_how_often(self) -> None:
+        """Who has news all the time is asked for it once in the time of some pieces."""
+        busy, holder = self.add("a:1", FakeHolder(LARGE)), self.add("b:1", FakeHolder(LARGE))
+        busy.pause, holder.has = 0.05, 0b1
+        self.download = self.make(id=id_of(LARGE))
+        running = Deferred.fromCoroutine(self.download.run())
+        self.clock.pump([STEP] * 300)
+        asked_before = holder.polled
+        for count in range(2, 202):
+            self.clock.advance(STEP)
+            # Of what is here already.
+            holder.has = (1 << min(count, 30)) - 1 if count % 2 else 0b1
+        rate = self.download.rate.value()
+        assert rate is not None
+        each = NEWS_PIECES * LENGTH / rate + PAUSE
+        self.assertApproximates(holder.polled - asked_before, 200 * STEP / each, 2)
+        running.cancel()
+        self.failureResultOf(running, CancelledError)
+        self.nothing_left()
 
     def test_less_than_it_said(self) -> None:
         """Who has not got what it said is asked again what it has, and gives that."""

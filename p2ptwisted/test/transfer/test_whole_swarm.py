@@ -23,11 +23,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2ptwisted.pieces import PIECE_MIN, Pieces, every_piece, members
 from p2ptwisted.transfer.attempt import (
     LOOK_INTERVAL,
-    NEWS_PAUSE,
     REQUESTS_MAX,
     SILENCE_TIMEOUT,
 )
 from p2ptwisted.transfer.lookups import LOOKUP_FIRST, LOOKUP_MAX
+from p2ptwisted.transfer.neighbor_news import FIRST_NEWS_PAUSE
 from p2ptwisted.transfer.piece_picker import (
     REQUESTS_DEEP,
     RETRY_MAX,
@@ -282,7 +282,7 @@ class Fetching:
         self._offered: dict[str, int] = {}
         self._pause = LOOKUP_FIRST
         self._look_up()
-        self.world.later(NEWS_PAUSE, self._hear_news)
+        self.world.later(FIRST_NEWS_PAUSE, self._hear_news)
         self.world.later(LOOK_INTERVAL, self._look)
         if host.has:
             self._register()
@@ -307,7 +307,7 @@ class Fetching:
             idle = [one for one in self.picker.current if self.picker.has_nothing(one)]
             if [one for one in idle if self._offer(one.location)]:
                 self._wake()
-            self.world.later(NEWS_PAUSE, self._hear_news)
+            self.world.later(FIRST_NEWS_PAUSE, self._hear_news)
 
     def _look(self) -> None:
         if self.done_at is None:
