@@ -5,6 +5,7 @@ All log events pass through here, so no module has to limit its own, and what
 Twisted and Klein log is limited too.
 """
 
+import re
 import time
 from collections.abc import Callable
 
@@ -34,6 +35,12 @@ REPORT_INTERVAL = 10.0
 
 #: Characters of a format that distinguish kinds, and of the example line in a report.
 _FORMAT_MAX, _EXAMPLE_MAX = 200, 100
+
+#: What Twisted logs each time that a host name is looked up: the coming and going of a socket.
+_OF_LOOK_UPS = re.compile(
+    r"DNSDatagramProtocol starting on \d+|\(UDP Port \d+ Closed\)"
+    r"|(?:Starting|Stopping) protocol <twisted\.names\.dns\..*>"
+)
 
 #: Keys that are kept of an event whose text is replaced.
 _KEPT = ("log_time", "log_level", "log_namespace", "log_system", "log_source", "log_logger")
@@ -67,6 +74,8 @@ class BoundedLog:
         self._others = _Kind(with_traceback=True)
 
     def __call__(self, event: Event) -> None:
+        if _OF_LOOK_UPS.fullmatch(str(event.get("log_text", ""))):
+            return
         kind = self._kind(event)
         if not kind.bucket.take(self._now()):
             kind.left_out += 1

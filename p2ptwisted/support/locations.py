@@ -2,7 +2,7 @@
 Locations (`host:port`, the host a numeric IPv4 address): reading them, resolving host
 names that a user gave, and the location that this daemon gives others.
 
-Names are resolved here, by `twisted.names`, and never travel: a host name in a
+Names are resolved here, with `name_servers`, and never travel: a host name in a
 connection would bring in Twisted's thread pool. Who may name which location is in
 `address_policy`.
 """
@@ -17,12 +17,9 @@ from urllib.parse import urlsplit
 from twisted.internet.interfaces import IReactorCore, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from twisted.names.client import Resolver
-from twisted.names.dns import Record_A
-from twisted.names.hosts import Resolver as Hosts
-from twisted.names.resolve import ResolverChain
 
 from p2ptwisted.errors import InvalidInput
+from p2ptwisted.support.name_servers import addresses_of
 
 _log = Logger()
 
@@ -31,9 +28,6 @@ THIS_NETWORK = IPv4Network("0.0.0.0/8")
 
 #: The host of a location that listens on all addresses.
 ANY_HOST = "0.0.0.0"  # nosec B104  # only compared with
-
-#: Seconds to wait for a name server, for each try.
-RESOLVE_TIMEOUTS = (1, 2)
 
 #: Seconds until a host name that can't be resolved is tried again.
 RESOLVE_INTERVAL = 5.0
@@ -159,20 +153,9 @@ async def resolve(reactor: IReactorCore, host: str) -> str:
         return str(parse_host(host))
     except InvalidInput:
         pass
-    try:
-        answers, _, _ = await _resolver_chain(reactor).lookupAddress(host, timeout=RESOLVE_TIMEOUTS)
-    except Exception as error:
-        raise InvalidInput(f"host name {host!r} can't be resolved: {error!r}") from None
-    for answer in answers:
-        if isinstance(answer.payload, Record_A):
-            return str(parse_host(answer.payload.dottedQuad()))
+    for address in await addresses_of(reactor, host):
+        return str(parse_host(address))
     raise InvalidInput(f"host name {host!r} has no IPv4 address")
-
-
-@lru_cache(1)
-def _resolver_chain(reactor: IReactorCore) -> ResolverChain:
-    # Made once, and only where a name was given: it watches resolv.conf from then on.
-    return ResolverChain([Hosts(), Resolver(resolv="/etc/resolv.conf", reactor=reactor)])
 
 
 def location_resolver(reactor: IReactorCore, host: str, port: int) -> Callable[[], Awaitable[str]]:

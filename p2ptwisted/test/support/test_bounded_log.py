@@ -147,20 +147,37 @@ class BoundedLogTests(SynchronousTestCase):
         self.assertLess(len(line), LINE_MAX + 100)
         self.assertIn("Unable to format", line)
 
+    def older(self, text: str) -> None:
+        """Log a text in Twisted's older way."""
+        self.log(
+            {
+                "log_format": "{log_text}",
+                "log_text": text,
+                "log_namespace": "log_legacy",
+                "log_system": "-",
+                "log_time": 0.0,
+                "log_level": LogLevel.info,
+                "isError": 0,
+            }
+        )
+
+    def test_look_ups(self) -> None:
+        """The sockets of the look-ups of host names leave no lines, and others do."""
+        for text in (
+            "DNSDatagramProtocol starting on 45472",
+            "Starting protocol <twisted.names.dns.DNSDatagramProtocol object at 0x7fac0a782050>",
+            "(UDP Port 45472 Closed)",
+            "Stopping protocol <twisted.names.dns.DNSDatagramProtocol object at 0x7fac0a782050>",
+        ):
+            self.older(text)
+        self.assertEqual(self.written(), [])
+        self.older("LimitedSite starting on 8000")
+        self.assertEqual(len(self.written()), 1)
+
     def test_older_kind(self) -> None:
         """What is logged in Twisted's older way is bounded as well."""
         for _ in range(2 * LINE_BURST):
-            self.log(
-                {
-                    "log_format": "{log_text}",
-                    "log_text": "z" * 100_000,
-                    "log_namespace": "log_legacy",
-                    "log_system": "-",
-                    "log_time": 0.0,
-                    "log_level": LogLevel.info,
-                    "isError": 0,
-                }
-            )
+            self.older("z" * 100_000)
         lines = self.written()
         self.assertEqual(len(lines), LINE_BURST)
         self.assertLess(max(map(len, lines)), LINE_MAX + 100)
