@@ -79,6 +79,15 @@ class FileStamp(NamedTuple):
             status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
         )
 
+    @property
+    def but_ctime(self) -> tuple[int, ...]:
+        """
+        What stays the same when only the file's mode, owner, names or attributes change.
+
+        The content can have changed too, where somebody has set the time back; few do.
+        """
+        return self[:4]
+
 
 class ResourceInfo(Struct, frozen=True, omit_defaults=True, gc=False):
     """A file as its holder lists it: its id, its name there and its size in bytes."""

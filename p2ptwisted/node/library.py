@@ -4,6 +4,9 @@ The library of a node: the resources in its folder, kept current.
 A scan walks the folder in slices and finds what is new, changed or gone. It
 is the only truth: a watch on the folders just brings the next scan forward.
 New files are hashed beside it, so that a scan never waits for a large file.
+
+What `chmod` and links do to a file changes its ctime, as a write does that is dated back. So it is
+hashed again; until that is done it stays in the list as it was, and is given to who asks for it.
 """
 
 import os
@@ -85,14 +88,16 @@ class Library(Service):
         self._cache = cache
         self._watch = watch
         self._wall_time = wall_time
-        #: By name, every file that was hashed; without digests if it couldn't be read.
+        #: By name, every file that was hashed, with the stamp that it had then; without digests if
+        #: it couldn't be read.
         self._files: dict[str, tuple[FileStamp, Digests | None]] = {}
         #: By id, the names of the files with this content, and the resource as it is listed.
         self._names: dict[str, set[str]] = {}
         self._resources: dict[str, ResourceInfo] = {}
         #: Names and ids of the resources, sorted, for a sort of them all would take too long.
         self._order: list[tuple[str, str]] = []
-        #: Files that are yet to be hashed.
+        #: Files that are yet to be hashed, with the stamp that they have now. Those whose ctime
+        #: alone has changed are still among the others.
         self._pending: dict[str, FileStamp] = {}
         #: Of these, the small and the large ones that the hasher has not been given,
         #: and how many of either kind it has: small ones don't wait for large ones.
@@ -119,7 +124,8 @@ class Library(Service):
     def open(self, id: str) -> BinaryIO:
         for name in sorted(self._names.get(id, ())):
             try:
-                return open_unchanged(self.folder, name, self._files[name][0])
+                # With another ctime it is looked at again, as soon as a scan comes by.
+                return open_unchanged(self.folder, name, self._files[name][0], any_ctime=True)
             except OSError:
                 self.hint()
         raise UnknownResource(f"{id} is not here, or no longer as it was")
@@ -208,23 +214,47 @@ class Library(Service):
                 unseen.discard(entry.name)
                 age = self._wall_time() - entry.stamp.mtime_ns / 1e9
                 # A time in the future says nothing.
-                if 0 <= age < SETTLE and not self._is_known(entry):
+                known = self._is_known(entry) or self._looks_known(entry)
+                if 0 <= age < SETTLE and not known:
                     self._hinted = True
                     self._forget(entry.name)
                 else:
                     self._found(entry)
             yield
+        if unseen:
+            yield from self._take_over(unseen)
         for name in unseen:
             self._forget(name)
 
+    def _take_over(self, gone: set[str]) -> Iterator[None]:
+        """List the files that have been renamed under their new names, while they are hashed."""
+        known: dict[tuple[int, ...], tuple[FileStamp, Digests]] = {}
+        for name in gone:
+            stamp, digests = self._files.get(name, (None, None))
+            if stamp is not None and digests is not None:
+                known[stamp.but_ctime] = stamp, digests
+            yield
+        for name, stamp in list(self._pending.items()):
+            before = known.get(stamp.but_ctime)
+            # It may have been hashed meanwhile.
+            if before is not None and name not in self._files and name in self._pending:
+                self._add(name, *before)
+            yield
+
     def _is_known(self, entry: Entry) -> bool:
-        stamp, _ = self._files.get(entry.name, (self._pending.get(entry.name), None))
-        return stamp == entry.stamp
+        stamp, _ = self._files.get(entry.name, (None, None))
+        return self._pending.get(entry.name, stamp) == entry.stamp
+
+    def _looks_known(self, entry: Entry) -> bool:
+        """Whether the file is what it was when it was hashed, but for its ctime."""
+        stamp, _ = self._files.get(entry.name, (None, None))
+        return stamp is not None and stamp.but_ctime == entry.stamp.but_ctime
 
     def _found(self, entry: Entry) -> None:
         if self._is_known(entry):
             return
-        self._forget(entry.name)
+        if not self._looks_known(entry):
+            self._forget(entry.name)
         self._pending[entry.name] = entry.stamp
         self._hash(entry.name, entry.stamp)
 
@@ -296,6 +326,14 @@ class Library(Service):
         if self._pending.get(name) != stamp:
             return  # It has changed or gone since; the scan that saw it knows better.
         del self._pending[name]
+        _, before = self._files.get(name, (None, None))
+        if before is not None and digests is not None and before.id == digests.id:
+            self._files[name] = stamp, digests  # Listed as it is.
+            return
+        self._forget(name)
+        self._add(name, stamp, digests)
+
+    def _add(self, name: str, stamp: FileStamp, digests: Digests | None) -> None:
         self._files[name] = stamp, digests
         if digests is not None:
             self._names.setdefault(digests.id, set()).add(name)

@@ -187,18 +187,22 @@ def _check_regular(file: int, name: str | Path) -> None:
         raise NotRegular(errno.EINVAL, "is no regular file", os.fspath(name))
 
 
-def open_unchanged(folder: Path, name: str, stamp: FileStamp) -> BinaryIO:
+def open_unchanged(
+    folder: Path, name: str, stamp: FileStamp, *, any_ctime: bool = False
+) -> BinaryIO:
     """
     Open the file of that name beneath a folder for reading, if it still has that stamp.
 
-    Raises OSError; FileNotFoundError if it has another stamp.
+    With `any_ctime` it may have another ctime. Raises OSError; FileNotFoundError if it has
+    another stamp.
     """
     root = open_folder(folder)
     try:
         file = open_beneath(root, name)
     finally:
         os.close(root)
-    if FileStamp.of(os.fstat(file)) != stamp:
+    now = FileStamp.of(os.fstat(file))
+    if now != stamp and not (any_ctime and now.but_ctime == stamp.but_ctime):
         os.close(file)
         raise FileNotFoundError(errno.ENOENT, "has changed", name)
     return open(file, "rb", buffering=0)

@@ -399,6 +399,135 @@ class HalfWrittenTests(LibraryCase):
         self.assertEqual(self.library.get(id_of(b"half")), None)
 
 
+class RetouchedTests(LibraryCase):
+    """Files of which only the ctime has changed: they are hashed again, and given meanwhile."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.path = self.put("a", b"1")
+        self.start()
+        self.clock.advance(10)
+        self.hasher.given.clear()
+        self.announced.clear()
+
+    def scan(self) -> None:
+        """Look at the folder; nothing is hashed yet."""
+        assert self.watch is not None
+        self.watch.hint()
+        self.clock.advance(HINT_DELAY)
+        work(self.clock)
+
+    def check_given(self, name: str = "a") -> None:
+        self.assertEqual(self.listed(), {name: id_of(b"1")})
+        self.assertEqual(self.library.pieces(id_of(b"1")), Pieces(1, hashlib.sha256(b"1").digest()))
+        with self.library.open(id_of(b"1")) as file:
+            self.assertEqual(file.read(), b"1")
+
+    def test_mode(self) -> None:
+        """One whose mode is changed is given, hashed again once, and nothing is announced."""
+        self.path.chmod(0o640)
+        self.check_given()
+        self.scan()
+        self.check_given()
+        self.assertEqual(self.hasher.given, ["a"])
+        self.scan()
+        self.hasher.work()
+        self.scan()
+        self.check_given()
+        self.clock.advance(ANNOUNCE_EVERY)
+        self.assertEqual((self.hasher.given, self.announced), (["a"], []))
+
+    def test_mode_while_hashed_again(self) -> None:
+        """One whose mode is changed again meanwhile is given all the time, and hashed once more."""
+        for mode in (0o640, 0o600):
+            self.path.chmod(mode)
+            self.scan()
+            self.check_given()
+        self.hasher.work()
+        self.check_given()
+        self.path.chmod(0o644)
+        self.scan()
+        self.path.chmod(0o640)
+        self.hasher.work()
+        self.check_given()
+        self.scan_hinted()
+        self.check_given()
+        self.assertEqual(self.hasher.given, ["a"] * 4)
+
+    def test_just_written(self) -> None:
+        """One that was written a moment ago, and is listed already, stays so too."""
+        self.age(self.path, 0)
+        digest = hashlib.sha256(b"1")
+        self.library.adopt(
+            self.path, self.path.stat(), Digests(digest.hexdigest(), digest.digest())
+        )
+        self.path.chmod(0o640)
+        self.scan()
+        self.check_given()
+
+    def test_second_name(self) -> None:
+        """One that gets a second name is given; so it is by the second, when the first goes."""
+        os.link(self.path, self.folder / "b")
+        self.scan()
+        self.check_given()
+        self.path.unlink()
+        self.scan()
+        self.check_given("b")
+        self.hasher.work()
+        self.check_given("b")
+
+    def test_renamed(self) -> None:
+        """One that is renamed, or whose folder is, is given under its new name at once."""
+        self.path.rename(self.folder / "b")
+        self.scan()
+        self.check_given("b")
+        (self.folder / "c").mkdir()
+        (self.folder / "b").rename(self.folder / "c" / "b")
+        self.scan()
+        self.check_given("c/b")
+        (self.folder / "c").rename(self.folder / "d")
+        self.scan()
+        self.check_given("d/b")
+        self.hasher.work()
+        self.check_given("d/b")
+
+    def test_written_and_dated_back(self) -> None:
+        """One that was written to, with its time set back, has its new id when it is hashed."""
+        was = self.path.stat()
+        self.path.write_bytes(b"2")
+        os.utime(self.path, ns=(was.st_atime_ns, was.st_mtime_ns))
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {"a": id_of(b"2")})
+        self.assertIs(self.library.get(id_of(b"1")), None)
+
+    def test_written(self) -> None:
+        """One that is written to while it is hashed again is off the list."""
+        self.path.chmod(0o640)
+        self.scan()
+        self.put("a", b"2")
+        self.assertRaises(UnknownResource, self.library.open, id_of(b"1"))
+        self.scan()
+        self.assertEqual(self.listed(), {})
+        self.hasher.work()
+        self.assertEqual(self.listed(), {"a": id_of(b"2")})
+
+    def test_no_longer_readable(self) -> None:
+        """One that can't be read any more is off the list when that is seen, and told of."""
+        self.path.chmod(0)
+        self.hasher.unreadable.add("a")
+        with log_lines(LogLevel.warn) as lines:
+            self.scan_hinted()
+        self.assertEqual((self.listed(), len(lines)), ({}, 1))
+
+    def test_removed(self) -> None:
+        """One that goes while it is hashed again is off the list."""
+        self.path.chmod(0o640)
+        self.scan()
+        self.path.unlink()
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {})
+
+
 class UnreadableTests(LibraryCase):
     """What can't be read."""
 

@@ -227,6 +227,16 @@ class OpenUnchangedTests(SynchronousTestCase):
         self.path.write_bytes(b"as it is now")
         self.assert_refused()
 
+    def test_any_ctime(self) -> None:
+        """Where its ctime is no matter, one with another mode is the same; a written one is not."""
+        self.path.chmod(0o600)
+        self.assert_refused()
+        with open_unchanged(self.folder, "a", self.stamp, any_ctime=True) as file:
+            self.assertEqual(file.read(), b"as it was")
+        self.path.write_bytes(b"as it is now")
+        self.assertRaises(OSError, open_unchanged, self.folder, "a", self.stamp, any_ctime=True)
+        self.assertEqual(open_descriptors(), self.before)
+
     def test_same_size_and_time(self) -> None:
         """Neither the size nor a time set back hides that a file was replaced."""
         other = self.folder / "b"
