@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -182,7 +183,7 @@ class GetTests(CommandCase):
         self.start_holder("one", {"a": b"content"})
         pipe, part = self.here / "pipe", self.here / "a.part"
         os.mkfifo(pipe)
-        self.refused(1, "pipe exists and is another file", "get", "a", "-o", "pipe")
+        self.refused(1, "pipe has nobody who reads it", "get", "a", "-o", "pipe")
         os.mkfifo(part)
         self.refused(1, "a.part is no regular file", "get", "a")
         part.unlink()
@@ -193,6 +194,36 @@ class GetTests(CommandCase):
         self.assertEqual(set(os.listdir(self.here)), {"pipe", "a.part"})
         part.unlink()
         self.assertEqual(self.p2p("get", "a").lines, ["a"])
+
+    def test_streams(self) -> None:
+        """A pipe and a device are written to and never replaced; a socket is left as it is."""
+        self.start_holder("one", {"a": self.content})
+        pipe = self.here / "pipe"
+        os.mkfifo(pipe)
+        (self.here / "null").symlink_to(os.devnull)
+        os.mknod(self.here / "socket", stat.S_IFSOCK | 0o600)
+        piped = self.folder / "piped"
+        with piped.open("wb") as file:
+            reader = subprocess.Popen(["cat", pipe], stdout=file)
+        self.addCleanup(reader.wait)
+        self.addCleanup(reader.kill)
+        # It opens the pipe in its own time.
+        running = eventually(WITHIN, "somebody reads", lambda: self.through("a", "pipe"))
+        self.assertEqual(running, (0, b""))
+        reader.wait(timeout=WITHIN)
+        self.assertEqual(piped.read_bytes(), self.content)
+        self.assertEqual(self.through("a", "null", "--force"), (0, b""))
+        self.assertEqual(self.through("a", "/dev/stdout", "--force"), (0, self.content))
+        self.refused(1, "socket is no regular file", "get", "a", "-o", "socket", "--force")
+        self.refused(2, "--json", "get", "a", "-o", "null", "--json")
+        self.assertTrue(pipe.is_fifo())
+        self.assertTrue((self.here / "null").is_symlink())
+        self.assertEqual(set(os.listdir(self.here)), {"pipe", "null", "socket"})
+
+    def through(self, what: str, output: str, *more: str) -> tuple[int, bytes] | None:
+        """Status and output of a fetch to a stream; None where nobody reads that."""
+        ran = self.p2p("get", what, "-o", output, *more)
+        return None if "nobody who reads" in ran.told else (ran.status, ran.out)
 
     def test_ambiguous(self) -> None:
         """A part of a name that fits several is refused with their ids; an exact name wins."""

@@ -290,6 +290,8 @@ def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 def _write(path: Path, content: bytes, mode: int = 0o600) -> None:
     """Write a file that is complete or absent, and at no moment readable by others."""
+    if os.path.lexists(path) and not path.is_file():
+        raise InvalidInput(f"{path} is no regular file: remove it, or name another folder")
     # Made by us alone, under a name that nobody knew.
     descriptor, new = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:

@@ -25,6 +25,7 @@ from p2ptwisted.transfer.download import RUNNING_MAX, Download
 from p2ptwisted.transfer.file_sync import file_sync
 from p2ptwisted.transfer.part_file import SLICE
 from p2ptwisted.transfer.safe_names import flat_name
+from p2ptwisted.transfer.target_folder import is_replaceable
 
 
 class GetResult(Struct):
@@ -133,6 +134,10 @@ class GetJob:
                 return True
         if self.path.is_dir():
             raise CommandError(f"{self.path} is a folder: name a file in it with -o")
+        if not is_replaceable(self.path):
+            raise CommandError(
+                f"{self.path} is no regular file, and left as it is: name another file with -o"
+            )
         if not force:
             raise CommandError(
                 f"{self.path} exists and is another file: replace it with --force, "

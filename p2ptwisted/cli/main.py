@@ -126,7 +126,7 @@ def find(settings: "Settings", wanted: tuple[str, ...]) -> ExitStatus:
     "-o",
     "--output",
     metavar="PATH",
-    help="A folder, or the file itself; - is standard output. This folder by default.",
+    help="A folder, the file itself, or a pipe; - is standard output. This folder by default.",
 )
 @click.option("--force", is_flag=True, help="Replace a file that has other content.")
 @click.option(
@@ -145,15 +145,19 @@ def get(
 ) -> ExitStatus:
     """Fetch it to this machine. Ctrl-C keeps what has come, and the same command goes on."""
     from p2ptwisted.cli.get import get
+    from p2ptwisted.cli.output_stream import get_to_stream, open_stream
 
-    if output == "-":
-        from p2ptwisted.cli.standard_output import get_to_standard_output
-
-        if settings.as_json:
-            raise CommandError(
-                "-o - leaves no room for --json: leave one of them out", ExitStatus.USAGE
-            )
-        return get_to_standard_output(settings, wanted, max_download)
+    stream = None if output is None else open_stream(output)
+    if output is not None and stream is not None:
+        try:
+            if settings.as_json:
+                raise CommandError(
+                    f"--json tells of files, and -o {output} is none: leave one of them out",
+                    ExitStatus.USAGE,
+                )
+            return get_to_stream(settings, wanted, output, stream, max_download)
+        finally:
+            os.close(stream)
     return _run(
         settings,
         lambda reactor, session: get(reactor, session, wanted, output, force, max_download),

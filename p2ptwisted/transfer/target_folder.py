@@ -6,10 +6,11 @@ it too, and to change what its path leads to meanwhile.
 import errno
 import os
 import secrets
+import stat
 from contextlib import suppress
 from pathlib import Path
 
-from p2ptwisted.support.safe_open import folder_beneath, open_folder, open_regular
+from p2ptwisted.support.safe_open import NotRegular, folder_beneath, open_folder, open_regular
 from p2ptwisted.transfer.part_names import PART
 
 #: The bits of a mode by which others than a file's owner may write to it.
@@ -36,6 +37,22 @@ def why_not_ours(status: os.stat_result, made: os.stat_result | None) -> str | N
     if status.st_mode & OTHERS_WRITE & ~others_write:
         return f"may be written by others (mode {status.st_mode & 0o7777:04o})"
     return None
+
+
+def is_replaceable(name: str | Path, folder: int | None = None) -> bool:
+    """Whether that name is free, or a regular file's, or that of a link to one."""
+    try:
+        return stat.S_ISREG(os.stat(name, dir_fd=folder).st_mode)
+    except FileNotFoundError:
+        # A link that leads nowhere may be to a disk that isn't there now.
+        return not _is_link(name, folder)
+
+
+def _is_link(name: str | Path, folder: int | None) -> bool:
+    try:
+        return stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
 
 
 class TargetFolder:
@@ -129,7 +146,14 @@ class TargetFolder:
                 self.remove(name)
 
     def replace(self, name: str, new: str) -> None:
-        """Rename a file, in the place of another that may have that name. Raises OSError."""
+        """
+        Rename a file, in the place of another that may have that name.
+
+        Only a regular file, or a link to one, is replaced. Raises OSError, NotRegular
+        among them.
+        """
+        if not is_replaceable(new, self._folder):
+            raise NotRegular(errno.EINVAL, "is no regular file", os.fspath(self._path / new))
         os.replace(name, new, src_dir_fd=self._folder, dst_dir_fd=self._folder)
 
     def put(self, name: str, new: str) -> None:

@@ -199,6 +199,13 @@ class CertificatesTests(SynchronousTestCase):
         (self.folder / "ca-key.pem").symlink_to(target.with_name("nothing"))
         self.assertRaises(InvalidInput, self.make, "10.0.0.1")
 
+    def test_no_file(self) -> None:
+        """A pipe under a file's name is left as it is."""
+        self.make()
+        os.mkfifo(self.folder / "10.0.0.1.pem")
+        self.assertRaises(InvalidInput, self.make, "10.0.0.1")
+        self.assertTrue((self.folder / "10.0.0.1.pem").is_fifo())
+
     def test_full_disk(self) -> None:
         """What can't be written is not left behind."""
         self.make()

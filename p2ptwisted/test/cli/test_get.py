@@ -1,5 +1,9 @@
 """Tests of `p2ptwisted.cli.get`: where fetched files go."""
 
+import io
+import os
+import stat
+import sys
 from hashlib import sha256
 from pathlib import Path
 from typing import cast
@@ -79,3 +83,23 @@ class GetJobTests(SynchronousTestCase):
         slices.run()
         self.successResultOf(got)
         self.assertEqual((getting.result.state, getting.result.size), ("present", 7))
+
+    def test_no_file(self) -> None:
+        """What is no regular file is refused before anything is fetched, even by force."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        os.mkfifo(folder / "pipe")
+        (folder / "link").symlink_to("nothing")
+        os.mknod(folder / "socket", stat.S_IFSOCK | 0o600)
+        written = io.StringIO()
+        self.patch(sys, "stderr", written)
+        for path in folder.iterdir():
+            getting = GetJob(match("file"), path)
+            reactor = cast(ICommandReactor, Clock())
+            run = getting.run(
+                reactor, cast(Session, None), Slices().cooperator, True, RateLimit(None)
+            )
+            self.successResultOf(Deferred.fromCoroutine(run))
+            self.assertIn("is no regular file", str(getting.result.error))
+            self.assertNotIn("--force", str(getting.result.error))
+            self.assertIs(getting.status, ExitStatus.FAILED)

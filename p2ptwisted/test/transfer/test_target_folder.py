@@ -1,6 +1,7 @@
 """Tests of `p2ptwisted.transfer.target_folder`, on real folders."""
 
 import os
+import stat
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -111,6 +112,27 @@ class TargetFolderTests(SynchronousTestCase):
         self.assertEqual((self.shared / "b").read_text(), "b")
         folder.replace("a", "b")
         self.assertEqual((self.shared / "b").read_text(), "a")
+
+    def test_no_file(self) -> None:
+        """What is no regular file, nor a link to one, is never replaced, whatever is said."""
+        folder = self.folder(self.shared)
+        for name in ("new", "file"):
+            (self.shared / name).write_text(name)
+        os.mkfifo(self.shared / "pipe")
+        (self.shared / "to-pipe").symlink_to("pipe")
+        (self.shared / "to-nothing").symlink_to("nothing")
+        (self.shared / "to-device").symlink_to("/dev/null")
+        os.mknod(self.shared / "socket", stat.S_IFSOCK | 0o600)
+        others = ("pipe", "to-pipe", "to-nothing", "to-device", "socket")
+        before = [os.lstat(self.shared / name) for name in others]
+        for name in others:
+            error = self.assertRaises(NotRegular, folder.replace, "new", name)
+            self.assertEqual(error.filename, str(self.shared / name))
+        self.assertEqual([os.lstat(self.shared / name) for name in others], before)
+        (self.shared / "to-file").symlink_to("file")
+        folder.replace("new", "to-file")
+        self.assertEqual((self.shared / "to-file").read_text(), "new")
+        self.assertEqual((self.shared / "file").read_text(), "file")
 
     def test_link_to_an_open_file(self) -> None:
         """A link is one to the file that is open, whatever stands at its path."""
