@@ -8,14 +8,14 @@ from typing import cast
 from urllib.parse import quote
 
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, ITransport
-from twisted.web.http import CACHED
 from twisted.web.resource import Resource as WebResource
 from twisted.web.server import NOT_DONE_YET, Request
 from werkzeug.http import parse_range_header
 from zope.interface import implementer
 
 from p2ptwisted.interfaces import ContentSlice
-from p2ptwisted.web.error_responses import error
+from p2ptwisted.web.conditions import is_range_of, unmet_condition
+from p2ptwisted.web.error_responses import error, not_sent
 from p2ptwisted.web.manifests import tell_state
 from p2ptwisted.web.server.file_sender import CantSendFile, FileSender, make_file_sender
 
@@ -40,15 +40,17 @@ class Content(WebResource):
     def render_GET(self, request: Request) -> bytes | int:
         content = self._content
         size = content.stop
-        etag = f'"{content.resource.id}"'
+        tag = content.resource.id
         request.setHeader(b"accept-ranges", b"bytes")
         # A shared file is data: no browser shall take it for a page of the node's.
         request.setHeader(b"content-type", b"application/octet-stream")
         request.setHeader(b"x-content-type-options", b"nosniff")
         request.setHeader(b"content-disposition", _disposition(content.resource.name))
-        if request.setETag(etag.encode()) is CACHED:
-            return _close(content)
-        byte_range = _range(request, size, etag)
+        unmet = unmet_condition(request, tag)
+        if unmet is not None:
+            _close(content)
+            return not_sent(request, unmet)
+        byte_range = _range(request, size, tag)
         if byte_range is None:
             _close(content)
             request.setHeader(b"content-range", b"bytes */%d" % size)
@@ -248,7 +250,7 @@ def _partial(request: Request, start: int, stop: int, size: int) -> None:
     request.setHeader(b"content-range", b"bytes %d-%d/%d" % (start, stop - 1, size))
 
 
-def _range(request: Request, size: int, etag: str) -> tuple[int, int] | None:
+def _range(request: Request, size: int, tag: str) -> tuple[int, int] | None:
     """
     Return the first byte to send and the one after the last; None where there is none to send.
 
@@ -257,10 +259,7 @@ def _range(request: Request, size: int, etag: str) -> tuple[int, int] | None:
     """
     everything = 0, size
     header = request.getHeader(b"range")
-    if_range = request.getHeader(b"if-range")
-    if header is None or request.method == b"HEAD":
-        return everything
-    if if_range is not None and if_range.decode("latin-1") != etag:
+    if header is None or request.method == b"HEAD" or not is_range_of(request, tag):
         return everything
     if _LAST_ZERO.fullmatch(header):
         return None

@@ -62,6 +62,16 @@ def error(request: Request, status: HTTPStatus, description: str) -> bytes:
     return body
 
 
+def not_sent(request: Request, unmet: HTTPStatus) -> bytes:
+    """Make the answer what a client's condition calls for; returns its body, empty in a 304."""
+    if unmet is HTTPStatus.NOT_MODIFIED:
+        request.setResponseCode(unmet.value)
+        return b""
+    return error(
+        request, unmet, "the If-Match of the request names other versions than the one that is here"
+    )
+
+
 def status_of(exception: BaseException | None) -> HTTPStatus | None:
     """Return the status of one of EXPECTED_ERRORS; None for any other exception."""
     for kind, status in _STATUS.items():

@@ -3,11 +3,9 @@ What a node says of a resource's pieces: in JSON to everybody, compactly to othe
 the head of every answer which of them it has by now.
 """
 
-from http import HTTPStatus
-
 import msgspec
 from twisted.web.server import Request
-from werkzeug.http import parse_accept_header, parse_etags
+from werkzeug.http import parse_accept_header
 
 from p2ptwisted.errors import NotReadable
 from p2ptwisted.model import (
@@ -27,6 +25,8 @@ from p2ptwisted.pieces import (
     pack_set,
     piece_size,
 )
+from p2ptwisted.web.conditions import unmet_condition
+from p2ptwisted.web.error_responses import not_sent
 
 #: Bytes of the smallest piece of version 0.2, and how many pieces it cut a resource into at most.
 EARLIER_PIECE_MIN, EARLIER_PIECES = MIB, 1_024
@@ -67,11 +67,9 @@ def check_readable(request: Request, pieces: Pieces) -> None:
 def compact_manifest(request: Request, pieces: Pieces) -> bytes:
     """The body of a compact manifest; empty, with a 304, where the client says it has it."""
     request.setHeader(b"vary", b"accept")
-    request.setHeader(b"etag", f'"{pieces.tag}"'.encode())
-    known = request.getHeader(b"if-none-match") or b""
-    if parse_etags(known.decode("latin-1")).contains(pieces.tag):
-        request.setResponseCode(HTTPStatus.NOT_MODIFIED)
-        return b""
+    unmet = unmet_condition(request, pieces.tag)
+    if unmet is not None:
+        return not_sent(request, unmet)
     body = msgspec.msgpack.encode(
         CompactManifest(pieces.size, pieces.length, pieces.digests, pieces.prefixes)
     )

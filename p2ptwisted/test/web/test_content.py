@@ -274,7 +274,10 @@ class ConditionTests(ContentCase):
 
     def test_if_none_match(self) -> None:
         """Who has it already gets 304 and no body; the id is its version."""
-        for value in (ETAG, "*", f'"other" {ETAG}'):
+        for value in (
+            *(ETAG, f"W/{ETAG}", "*", " * "),
+            *(f'"other", {ETAG}', f'{ETAG},"other"', f'W/"other" , ,\tW/{ETAG}', f'"a,b", {ETAG}'),
+        ):
             for method in ("GET", "HEAD"):
                 answer = self.ask(method, If_None_Match=value)
                 self.assertEqual(answer.status, 304)
@@ -282,8 +285,45 @@ class ConditionTests(ContentCase):
 
     def test_if_none_match_other(self) -> None:
         """Who has something else gets it."""
-        answer = self.ask(If_None_Match='"other"')
-        self.assertEqual((answer.status, answer.body), (200, self.content))
+        for value in ('"other"', 'W/"other", "third"', f'"{ID}x"', f'"{ID.upper()}"', ID, "", '"'):
+            answer = self.ask(If_None_Match=value)
+            self.assertEqual((answer.status, answer.body), (200, self.content), msg=value)
+
+    def test_if_none_match_before_range(self) -> None:
+        """Who has it already gets no part of it either, be there one in the file or not."""
+        for wanted in ("bytes=7-", "bytes=50-"):
+            self.assertEqual(self.ask(Range=wanted, If_None_Match=f"W/{ETAG}").status, 304)
+
+    def test_if_match(self) -> None:
+        """Who wants just this version, or any, gets it."""
+        for value in (ETAG, "*", f'"other", {ETAG}', f'W/"other",{ETAG}'):
+            answer = self.ask(If_Match=value)
+            self.assertEqual((answer.status, answer.body), (200, self.content), msg=value)
+
+    def test_if_match_other(self) -> None:
+        """Who wants another version, or can't tell for sure, gets 412 before anything else."""
+        for value in ('"other"', f"W/{ETAG}", 'W/"other", "third"', ""):
+            for others in ({}, {"If_None_Match": ETAG}, {"Range": "bytes=0-3"}):
+                answer = self.ask(If_Match=value, **others)
+                self.assertEqual(answer.status, 412, msg=value)
+                self.assertIn("If-Match", json.loads(answer.body)["description"])
+        self.assertEqual(self.ask("HEAD", If_Match='"other"').status, 412)
+
+    def test_dates(self) -> None:
+        """A date is no condition, for the answer has no Last-Modified that it could be."""
+        for date in ("Tue, 15 Nov 1994 12:45:26 GMT", "Tue, 15 Nov 2094 12:45:26 GMT", "x"):
+            for name in ("If_Modified_Since", "If_Unmodified_Since"):
+                self.assertEqual(self.ask(**{name: date}).status, 200, msg=date)
+
+    def test_several_lines(self) -> None:
+        """A list goes on in further lines of the same name."""
+        for name, status in (("If-None-Match", 304), ("If-Match", 200)):
+            connection = self.connect()
+            lines = f'{name}: "other"\r\n{name}: {ETAG}\r\n{name}: "third"'
+            connection.send(f"GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n\r\n".encode())
+            work(self.clock, 20)
+            self.assertEqual(connection.take().status, status)
+            connection.vanish()
 
     def test_if_range(self) -> None:
         """Who has a part of just this gets the range asked for."""

@@ -200,6 +200,19 @@ class CompactTests(PiecesCase):
             self.assertEqual(answer.told["pieces-have"], "AQ==")
             self.assertNotIn("content-type", answer.told)
 
+    def test_other_conditions(self) -> None:
+        """Weak tags, any tag, and If-Match mean what they do of the content."""
+        pieces, _ = self.node.cut[HERE]
+        for name, value, status in (
+            ("if-none-match", f'"x", W/"{pieces.tag}"', 304),
+            ("if-none-match", "*", 304),
+            ("if-match", f'"x", "{pieces.tag}"', 200),
+            ("if-match", f'W/"{pieces.tag}"', 412),
+        ):
+            answer = self.ask(self.PATH, headers={**self.ACCEPT, name: value})
+            self.assertEqual(answer.code, status, value)
+            self.assertEqual(answer.told["etag"], f'"{pieces.tag}"')
+
     def test_changed(self) -> None:
         """Whoever knows other digests gets these; so does who knows none, or writes nonsense."""
         pieces, _ = self.node.cut[HERE]
