@@ -30,9 +30,9 @@ class LinksTests(SynchronousTestCase):
             "wg0": [Link(socket.AF_INET6, "fe80::1")],
             "new": [Link(socket.AF_INET, "10.0.0.9")],
         }
-        states = {name: State(name != "eth2") for name in self.addresses if name != "new"}
+        self.states = {name: State(name != "eth2") for name in self.addresses if name != "new"}
         self.patch(psutil, "net_if_addrs", lambda: self.addresses)
-        self.patch(psutil, "net_if_stats", lambda: states)
+        self.patch(psutil, "net_if_stats", lambda: self.states)
 
     def test_all(self) -> None:
         """One address of each that is up and has one, loopback last."""
@@ -43,6 +43,41 @@ class LinksTests(SynchronousTestCase):
         self.assertEqual(addresses_up(["eth1", "127.0.0.1"]), [TWO, "127.0.0.1"])
         self.assertEqual(addresses_up(["10.0.0.11"]), ["10.0.0.11"])
         self.assertEqual(addresses_up(["eth2", "eth9", "10.9.9.9"]), [])
+
+    def test_label(self) -> None:
+        """An address with a label is one of its interface, which is selected by either name."""
+        labeled = {
+            # Of an interface with nothing else, of one that has another address, of one that is
+            # down, and of one with a longer name; a label needs no colon.
+            "wg0:x": [Link(socket.AF_INET, "10.7.0.1")],
+            "eth0:1": [Link(socket.AF_INET, "10.7.0.2")],
+            "eth2:1": [Link(socket.AF_INET, "10.7.0.3")],
+            "eth10": [Link(socket.AF_INET6, "fe80::2")],
+            "eth10vip": [Link(socket.AF_INET, "10.7.0.4")],
+        }
+        # The system may list them first.
+        self.addresses = labeled | self.addresses
+        self.states["eth10"] = State(True)
+        self.assertEqual(addresses_up(), [ONE, TWO, "10.7.0.1", "10.7.0.4", "127.0.0.1"])
+        for selected, found in (
+            (["wg0:x"], ["10.7.0.1"]),
+            (["wg0"], ["10.7.0.1"]),
+            (["10.7.0.1"], ["10.7.0.1"]),
+            (["eth0:1"], ["10.7.0.2"]),
+            (["eth0"], [ONE]),
+            (["eth0:1", "eth0"], [ONE]),
+            (["eth2:1"], []),
+            (["eth10"], ["10.7.0.4"]),
+            (["eth1"], [TWO]),
+        ):
+            check_selection(selected)
+            self.assertEqual(addresses_up(selected), found, selected)
+
+    def test_no_address(self) -> None:
+        """An interface may be named that has no address of any kind yet."""
+        self.states["tun0"] = State(True)
+        check_selection(["tun0"])
+        self.assertEqual(addresses_up(["tun0"]), [])
 
     def test_too_many(self) -> None:
         """Of hundreds, as a host of containers has, the first are taken, loopback not first."""
