@@ -111,7 +111,8 @@ def uploads(daemon: Daemon, one: socket.socket) -> int:
     """How many ends of that connection the daemon's host still has, as the kernel counts."""
     port = f":{one.getsockname()[1]:04X}"
     lines = Path(f"/proc/{daemon.pid}/net/tcp").read_text().splitlines()[1:]
-    return sum(line.split()[2].endswith(port) and line.split()[3] == "01" for line in lines)
+    # Established, and half-closed by the client.
+    return sum(line.split()[2].endswith(port) and line.split()[3] in ("01", "08") for line in lines)
 
 
 @contextmanager

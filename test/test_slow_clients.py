@@ -1,6 +1,7 @@
 """Clients that are slow, idle, many, or never come to an end; and everybody else meanwhile."""
 
 import itertools
+import os
 import socket
 import time
 
@@ -83,6 +84,22 @@ class SlowClientsTests(CrowdCase):
         one.sendall(asking_content(id))
         eventually(5, "it is there", lambda: uploads(node, one) == 1)
         eventually(20, "it is cut off", lambda: uploads(node, one) == 0)
+
+    def test_half_closed(self) -> None:
+        """A client that closes its side behind its requests is sent all, as long as it takes it."""
+        content = os.urandom(20_000_000)
+        node = self.start_node("node", {"file": content}, "--stall-time", "2")
+        path = f"/api/node/resources/{id_of(content)}/content"
+        eventually(20, "it is shared", lambda: node.get(path).status == 200)
+        taking, idle = (self.connect(node, address, KEPT) for address in ADDRESSES[:2])
+        for one in (taking, idle):
+            one.sendall(asking("/api/node/health") + asking(path))
+            one.shutdown(socket.SHUT_WR)
+        self.assertEqual(uploads(node, idle), 1)
+        said = b"".join(iter(lambda: taking.recv(65536), b""))
+        self.assertEqual(said.count(b"HTTP/1.1 200 OK\r\n"), 2)
+        self.assertEqual(id_of(said[-len(content) :]), id_of(content))
+        eventually(20, "the other is cut off", lambda: uploads(node, idle) == 0)
 
     def test_crowd(self) -> None:
         """Who has too many connections loses the ones it has not used for the longest."""

@@ -23,6 +23,7 @@ from twisted.internet.error import (
 )
 from twisted.internet.interfaces import (
     IAddress,
+    IHalfCloseableProtocol,
     IProcessProtocol,
     IProcessTransport,
     IProtocol,
@@ -531,6 +532,10 @@ class Connection:
     def vanish(self) -> None:
         """The client goes away."""
         self.transport.lose(ConnectionLost())
+
+    def close_write(self) -> None:
+        """The client closes its side, as after its last request."""
+        IHalfCloseableProtocol(self._channel).readConnectionLost()
 
     def congest(self) -> None:
         """The client takes nothing more for now."""

@@ -12,6 +12,7 @@ from typing import Protocol, cast
 
 from twisted.internet.interfaces import (
     IConsumer,
+    IHalfCloseableProtocol,
     IReactorTime,
     ISystemHandle,
     ITCPTransport,
@@ -20,6 +21,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from p2ptwisted.support.twisted_internals.reactor import has_unsent
 from p2ptwisted.web.server.connection_table import ConnectionTable
@@ -65,13 +67,20 @@ class ChannelSite(BodySite, Protocol):
         """Forget a connection that has ended."""
 
 
+@implementer(IHalfCloseableProtocol)
 class LimitedChannel(PipeliningChannel):
-    """A client's connection, bounded by its site's settings."""
+    """
+    A client's connection, bounded by its site's settings.
+
+    A client may close its side after its last request, and still gets the answers.
+    """
 
     site: ChannelSite
     transport: ITCPTransport
     requests: list[LimitedRequest]
     refused = False
+    #: Whether the client has closed its side, so that no more requests come.
+    _asks_no_more = False
     _awaited = _Awaited.REQUEST
     _discarded = 0
     #: Bytes of the current body that had come when the timer last fired.
@@ -103,6 +112,24 @@ class LimitedChannel(PipeliningChannel):
             request.free_body()
         super().connectionLost(reason)
         self.site.connection_lost(self)
+
+    def readConnectionLost(self) -> None:
+        """Close when all is answered that was asked for before the client closed its side."""
+        self._asks_no_more = True
+        if self._awaited is _Awaited.END:
+            self.transport.loseConnection()  # Now both sides are closed.
+        else:
+            self._close_if_answered()
+
+    def writeConnectionLost(self) -> None:
+        """Nothing is left to do: it was closed by `refuse`."""
+
+    def _close_if_answered(self) -> None:
+        """Close where the client asks no more, and no request that is complete waits."""
+        waits = self.is_handling_request or self.is_parsing or (self.paused and self.unparsed)
+        if self._asks_no_more and not waits:
+            self._await_last_taken()
+            self.loseConnection()
 
     def dataReceived(self, data: bytes) -> None:
         if self._awaited is _Awaited.END:
@@ -150,9 +177,17 @@ class LimitedChannel(PipeliningChannel):
         if self.persistent:
             self._awaited = _Awaited.REQUEST
         else:
-            self._awaited = _Awaited.LAST_TAKEN
-            self._timer.set(self.site.settings.idle_time)
+            self._await_last_taken()
         super().requestDone(request)
+        self._close_if_answered()
+
+    def parsed_kept(self) -> None:
+        self._close_if_answered()
+
+    def _await_last_taken(self) -> None:
+        """Wait for the client to take the last of the answers."""
+        self._awaited = _Awaited.LAST_TAKEN
+        self._timer.set(self.site.settings.idle_time)
 
     def became_idle(self) -> None:
         self._timer.set(self.site.settings.idle_time)

@@ -30,6 +30,9 @@ class PipeliningChannel(ExposedChannel):
     def became_idle(self) -> None:
         """Called when all that has come is answered, and the transport has room. For subclasses."""
 
+    def parsed_kept(self) -> None:
+        """Called when what was kept has been parsed as far as can be now. For subclasses."""
+
     def dataReceived(self, data: bytes) -> None:
         # Not where the parser calls this itself, with what was kept.
         if self._answered_this_turn and not self.is_parsing:
@@ -82,6 +85,7 @@ class PipeliningChannel(ExposedChannel):
             self.became_idle()
         if not self.paused and not (self.is_handling_request and self.has_pipelined_data):
             self.resume_reading()
+        self.parsed_kept()
 
     def loseConnection(self) -> None:
         self._cancel_next_turn()

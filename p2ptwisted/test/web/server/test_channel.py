@@ -6,12 +6,18 @@ import socket
 from collections.abc import Iterable
 from http import HTTPStatus
 
-from twisted.internet.interfaces import IProtocol, ISSLTransport, ISystemHandle
+from twisted.internet.interfaces import (
+    IHalfCloseableProtocol,
+    IProtocol,
+    ISSLTransport,
+    ISystemHandle,
+)
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import alsoProvides, implementer
+from zope.interface.verify import verifyObject
 
 from p2ptwisted.client.transport import POOL_IDLE_TIMEOUT
 from p2ptwisted.test import node_fakes
@@ -263,8 +269,8 @@ class Small(Transport):
         return taken
 
 
-class PipelineTests(ChannelCase):
-    """Requests that come before the answers to those before them are taken."""
+class PipelineCase(ChannelCase):
+    """Connections with several requests."""
 
     def small(self) -> tuple[Connection, Small]:
         """A connection with little room for answers."""
@@ -276,6 +282,10 @@ class PipelineTests(ChannelCase):
 
     def answers(self, taken: bytes) -> int:
         return taken.count(b"HTTP/1.1 200")
+
+
+class PipelineTests(PipelineCase):
+    """Requests that come before the answers to those before them are taken."""
 
     def test_full(self) -> None:
         """Where there is no room for the answers no more requests are read, until there is."""
@@ -469,6 +479,124 @@ class TakingTests(ChannelCase):
     def leave(self, connection: Connection, data: bytes) -> None:
         """The kernel has not taken so much of what was said to that client."""
         connection.transport.dataBuffer = data  # type: ignore[attr-defined]
+
+
+class HalfClosedTests(PipelineCase):
+    """A client that closes its side behind its requests, as `nc -N` does."""
+
+    def test_interface(self) -> None:
+        """Twisted is told that there is more than the whole connection to lose."""
+        channel = self.site.buildProtocol(None)
+        verifyObject(IHalfCloseableProtocol, channel)
+        channel.writeConnectionLost()
+
+    def test_idle(self) -> None:
+        """Where all is answered, or nothing was asked, the connection ends at once."""
+        for sent in (b"", GET):
+            connection = self.connect()
+            connection.send(sent)
+            connection.close_write()
+            self.assertFalse(connection.is_open)
+
+    def test_waits(self) -> None:
+        """What was asked before is answered, however long it takes; then the connection ends."""
+        connection = self.connect()
+        connection.send(SLOW)
+        for _ in range(2):
+            # Twisted says so again, where it reads again for any reason.
+            connection.close_write()
+        self.clock.advance(1_000)
+        self.assertTrue(connection.is_open)
+        self.echo.finish()
+        self.assertIn(b"at last", connection.received())
+        self.assertFalse(connection.is_open)
+
+    def test_close_asked_for(self) -> None:
+        """Nothing differs where the client has asked for the end, too."""
+        connection = self.connect()
+        connection.send(SLOW.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        connection.close_write()
+        self.echo.finish()
+        self.assertIn(b"at last", connection.received())
+        self.assertFalse(connection.is_open)
+
+    def test_behind_another(self) -> None:
+        """So are those that came behind it, be they many or slow, and a beginning is dropped."""
+        for count, rest in ((1, b""), (3 * REQUESTS_PER_TURN, b""), (REQUESTS_PER_TURN, HEAD)):
+            connection = self.connect()
+            connection.send(SLOW + GET * count + SLOW + GET * count + rest)
+            connection.close_write()
+            for _ in range(2):
+                self.assertTrue(connection.is_open)
+                self.echo.finish()
+                for _ in range(5):
+                    self.clock.advance(0)
+            self.assertEqual(self.answers(connection.received()), 2 + 2 * count)
+            self.assertEqual(connection.received().count(b"HTTP/1.1"), 2 + 2 * count)
+            self.assertFalse(connection.is_open)
+
+    def test_many_at_once(self) -> None:
+        """So are more than are answered in one turn of the reactor."""
+        connection = self.connect()
+        connection.send(GET * (2 * REQUESTS_PER_TURN + 1))
+        connection.close_write()
+        for _ in range(3):
+            self.clock.advance(0)
+        self.assertEqual(self.answers(connection.received()), 2 * REQUESTS_PER_TURN + 1)
+        self.assertFalse(connection.is_open)
+
+    def test_full(self) -> None:
+        """So are those for whose answers there is no room at first."""
+        connection, transport = self.small()
+        connection.send(GET * 50)
+        connection.close_write()
+        answered = 0
+        for _ in range(50):
+            self.clock.advance(0)
+            self.clock.advance(0)
+            answered += self.answers(transport.take_all())
+        self.assertEqual(answered, 50)
+        self.assertFalse(connection.is_open)
+
+    def test_incomplete(self) -> None:
+        """A request whose rest can't come any more ends the connection without a word."""
+        for sent in (b"GET", HEAD, HEAD + b"Content-Length: 9\r\n\r\nbody"):
+            connection = self.connect()
+            connection.send(sent)
+            connection.close_write()
+            self.assertFalse(connection.is_open)
+            self.assertEqual(connection.received(), b"")
+        self.assertEqual(self.echo.bodies, [])
+
+    def test_refused(self) -> None:
+        """A refusal, after which our side is closed, is the end."""
+        connection = self.connect()
+        connection.send(b"nonsense\r\n\r\n")
+        self.assertTrue(connection.is_open)
+        connection.close_write()
+        self.refusal(connection, HTTPStatus.BAD_REQUEST)
+        self.assertFalse(connection.is_open)
+
+    def test_takes_nothing(self) -> None:
+        """A client that takes the answer has the time it needs; one that doesn't is dropped."""
+
+        class Unsent(Transport):
+            """A socket that still has to send when it is closed."""
+
+            dataBuffer = b"rest"
+
+            def loseConnection(self) -> None:
+                self.disconnecting = True
+
+        self.patch(node_fakes, "Transport", Unsent)
+        connection = self.connect()
+        connection.send(GET)
+        connection.close_write()
+        self.clock.advance(10 * LIMITS.idle_time)
+        self.assertTrue(connection.is_open)
+        self.patch(Unsent, "dataBuffer", b"")
+        self.clock.advance(LIMITS.idle_time)
+        self.assertTrue(connection.transport.aborted)
 
 
 class SecuredTests(ChannelCase):
