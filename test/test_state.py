@@ -1,5 +1,6 @@
 """What a state folder has to put up with."""
 
+import sqlite3
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +72,33 @@ class StateTests(SystemTestCase):
             # Whoever hashes stays for a while.
             self.assertTrue(psutil.Process(node.pid).children())
             self.assert_set_aside(node, *aside)
+
+    def test_held(self) -> None:
+        """Other programs can't hold its file while it runs; if they do before, memory will do."""
+        files = (self.folder / "one" / "registry.sqlite", self.folder / "two" / "digests.sqlite")
+        options = [("--state", str(file.parent)) for file in files]
+        port = free_port()
+        supernode = self.start_supernode(*options[0], port=port)
+        node = self.start_node("node", {"file": CONTENT}, *at(supernode), *options[1])
+        self.wait_until_held(supernode, "node", id_of(CONTENT))
+        others = [sqlite3.connect(file, timeout=0, isolation_level=None) for file in files]
+        for other in others:
+            self.addCleanup(other.close)
+            self.assertRaises(sqlite3.OperationalError, other.execute, "BEGIN IMMEDIATE")
+        node.freeze()
+        supernode.kill()
+        node.kill()
+        for other in others:
+            other.execute("BEGIN IMMEDIATE")
+        supernode = self.start_supernode(*options[0], port=port)
+        # Nobody else can have told it.
+        self.assertEqual(supernode.get(f"/api/supernode/search/{id_of(CONTENT)}").status, 200)
+        node = self.start_node("node", {"more": b"more"}, *at(supernode), *options[1])
+        self.wait_until_held(supernode, "node", id_of(CONTENT), id_of(b"more"))
+        for daemon in (supernode, node):
+            log = daemon.log.read_text()
+            self.assertEqual(log.count("another program has it open"), 1, daemon.role)
+            self.assertNotIn("Traceback", log)
 
     def damage(
         self, file: Path, damage: Callable[[bytes], bytes], number: int

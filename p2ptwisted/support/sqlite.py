@@ -2,8 +2,10 @@
 SQLite databases in a `--state` folder, or in memory.
 
 They hold soft state: a damaged file is set aside and a new one started; one
-that can't be written any more is left as it is, and the daemon goes on in
-memory. The files themselves, their modes and locks are in `state_files`.
+that can't be written any more, or that another program has open at the start,
+is left as it is, and the daemon goes on in memory. While a database is open
+it is locked against all other programs, so that no statement ever waits. The
+files themselves, their modes and locks are in `state_files`.
 """
 
 import contextlib
@@ -26,6 +28,7 @@ from p2ptwisted.support.state_files import (
     check_folder,
     keep_secret,
     lock_file,
+    remove_index,
     set_aside,
 )
 
@@ -95,9 +98,9 @@ class Database:
 
         A file that SQLite can't read, or that has the tables of another
         schema, is renamed, never deleted. Where nothing can be written, the
-        database is in memory, with a copy of what is in the file. Raises
-        StartError where the folder can't be made, strangers can write in it,
-        or another process has the database open.
+        database is in memory, with a copy of what is in the file; so it is where
+        a program such as `sqlite3` has the file open. Raises StartError where the
+        folder can't be made, strangers can write in it, or another daemon has it.
         """
         if self._state is None:
             self._db = _connect(":memory:", self._schema)
@@ -124,7 +127,9 @@ class Database:
             if isinstance(error, OSError) and error.errno not in _NOT_WRITABLE:
                 self._unlock()
                 raise self._unusable(error) from error
-            self._db = _in_memory(path, self._schema, self._known)
+            # Where no other program has it, the files that SQLite wants beside it can't be made.
+            how = "" if _is_held(error) else "&immutable=1"
+            self._db = _in_memory(path, self._schema, self._known, how)
             _log_unwritable(path, error)
 
     def close(self) -> None:
@@ -206,6 +211,11 @@ def _code(error: Exception) -> int | None:
     return None if code is None else code & 0xFF
 
 
+def _is_held(error: Exception) -> bool:
+    """Whether an error means that another program has the file open."""
+    return _code(error) == sqlite3.SQLITE_BUSY
+
+
 def _is_damage(error: Exception) -> bool:
     """Whether an error means that the file is damaged, or useless to us."""
     code = _code(error)
@@ -224,22 +234,30 @@ def _connect_to_file(path: Path, schema: str, known: Sequence[str]) -> sqlite3.C
         # Nothing is written before the file is known to be good: a damaged one is kept as it is.
         with contextlib.closing(_connect_to_read(path)) as database:
             _check(database, known)
-        return _connect(str(path), schema)
+        database = _connect(str(path), schema)
     except (sqlite3.Error, UnicodeDecodeError) as error:
         if not _is_damage(error):
             raise
         _set_damaged_aside(path, error, "a new one is begun")
-        return _connect(str(path), schema)
+        database = _connect(str(path), schema)
+    # Reading it has made one, which nobody uses now.
+    remove_index(path)
+    return database
 
 
-def _in_memory(path: Path, schema: str, known: Sequence[str]) -> sqlite3.Connection:
-    """Return a database in memory, with a copy of what is in the file if that can be read."""
+def _in_memory(path: Path, schema: str, known: Sequence[str], how: str) -> sqlite3.Connection:
+    """
+    Return a database in memory, with a copy of what is in the file if that can be read.
+
+    `how`: more parameters of the file's URI.
+    """
     memory = _connect(":memory:", schema)
     if not path.is_file():
         return memory  # SQLite would block on a pipe.
     try:
-        # Immutable: the files that SQLite wants beside it can't be made.
-        with contextlib.closing(_connect_to_read(path, "&immutable=1")) as database:
+        with contextlib.closing(_connect_to_read(path, how)) as database:
+            # One transaction: a copy waits for a program that locks the file meanwhile.
+            database.execute("BEGIN")
             _check(database, known)
             if _tables(database):
                 database.backup(memory)
@@ -250,8 +268,9 @@ def _in_memory(path: Path, schema: str, known: Sequence[str]) -> sqlite3.Connect
     return memory
 
 
-def _connect_to_read(path: Path, more: str = "") -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro{more}", uri=True)
+def _connect_to_read(path: Path, how: str = "") -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode=ro{how}"
+    return sqlite3.connect(uri, timeout=0, isolation_level=None, uri=True)
 
 
 def _check(database: sqlite3.Connection, known: Sequence[str]) -> None:
@@ -266,8 +285,12 @@ def _check(database: sqlite3.Connection, known: Sequence[str]) -> None:
 
 
 def _connect(path: str, schema: str) -> sqlite3.Connection:
-    database = sqlite3.connect(path, isolation_level=None)
+    """Connect, and lock the file for as long as that lasts. Raises sqlite3.Error at once."""
+    database = sqlite3.connect(path, timeout=0, isolation_level=None)
     try:
+        # Before the first access. A lock for each statement would have it wait for others,
+        # and all others for us: there is one thread.
+        database.execute("PRAGMA locking_mode = EXCLUSIVE")
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = OFF")
         database.executescript(schema)
@@ -290,11 +313,12 @@ def _tables_of(schema: str) -> set[str]:
 
 
 def _log_unwritable(path: Path, error: Exception) -> None:
+    held = "another program has it open: end that one, and restart this daemon"
     _log.warn(
         "{path} can't be written ({error}): it is left as it is, and what comes is kept "
         "in memory, until this daemon ends",
         path=str(path),
-        error=error,
+        error=held if _is_held(error) else error,
     )
 
 

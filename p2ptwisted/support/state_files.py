@@ -64,9 +64,9 @@ def lock_file(path: Path) -> int:
     """
     Lock a file, which is made if needed, and return its descriptor; closing that unlocks it.
 
-    It is held by the one process that may write: two would undo each other's
-    work. SQLite's own locks would keep out readers too. Raises BlockingIOError
-    where another process holds it, and OSError.
+    It is held by the one daemon whose folder it is: two would undo each other's
+    work. (SQLite's own lock doesn't tell another daemon from another program.)
+    Raises BlockingIOError where another process holds it, and OSError.
     """
     file = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, SECRET_MODE)
     try:
@@ -97,6 +97,13 @@ def keep_secret(path: Path) -> None:
             if status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) & ~SECRET_MODE:
                 os.fchmod(file, SECRET_MODE)
         os.close(file)
+
+
+def remove_index(path: Path) -> None:
+    """Remove the index of a database's log; the database must be locked against all others."""
+    # On a disk that fails SQLite can do without.
+    with contextlib.suppress(OSError):
+        path.with_name(path.name + SIDE_SUFFIXES[1]).unlink()
 
 
 def set_aside(path: Path) -> Path:

@@ -106,7 +106,7 @@ class RememberedTests(SynchronousTestCase):
         return cache
 
     def count(self) -> int:
-        """Of how many files there are prefixes in the database."""
+        """Of how many files there are prefixes in the closed database."""
         with closing(sqlite3.connect(self.state / "digests.sqlite")) as database:
             ((count,),) = database.execute("SELECT count(*) FROM prefixes")
         return int(count)
@@ -127,12 +127,15 @@ class RememberedTests(SynchronousTestCase):
         """They go with the file: as another content comes, or as there are too many."""
         self.patch(digest_cache, "FILES_MAX", 2)
         self.patch(digest_cache, "TRIM", 1)
-        cache = self.open()
         for number in range(5):
+            cache = self.open()
             cache.put(FileStamp(1, 1, 1, number, 1), self.known)
+            cache.close()
             self.assertEqual(self.count(), 1)
+        cache = self.open()
         for inode in range(2, 6):
             cache.put(FileStamp(1, inode, 1, 1, 1), self.known)
+        cache.close()
         self.assertEqual(self.count(), 2)
 
     def test_damaged(self) -> None:

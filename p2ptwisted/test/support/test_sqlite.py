@@ -278,6 +278,80 @@ class OpenTests(DatabaseTestCase):
         self.assertEqual(open_descriptors(), before)
 
 
+class HeldTests(DatabaseTestCase):
+    """Other programs, such as sqlite3 or a backup, and the same file."""
+
+    def other(self, *statements: str) -> sqlite3.Connection:
+        """Another program that has run these statements, and goes on."""
+        other = sqlite3.connect(self.path, timeout=0, isolation_level=None)
+        self.addCleanup(other.close)
+        for statement in statements:
+            other.execute(statement).fetchall()
+        return other
+
+    def test_open(self) -> None:
+        """While it is open, be it new or not, others are refused at once and hold nothing up."""
+        for thing in ("a", "b"):
+            database = self.open()
+            for statement in ("SELECT * FROM things", "BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"):
+                with at_once(2.0):
+                    self.assertRaises(sqlite3.OperationalError, self.other, statement)
+            with at_once(2.0):
+                database.change("INSERT INTO things VALUES (?)", (thing,))
+                database.change_many("INSERT INTO things VALUES (?)", [(thing,)])
+            database.close()
+        self.assertEqual(self.things(self.open()), ["a", "a", "b", "b"])
+
+    def test_files(self) -> None:
+        """There is no index of the log beside it, neither while it is open nor when it is not."""
+        self.begin("a")
+        for suffix in (["test.sqlite-wal"], []):
+            database = self.open()
+            database.change("DELETE FROM things")
+            if not suffix:
+                database.close()
+            names = sorted(path.name for path in self.state.iterdir())
+            self.assertEqual(names, ["test.lock", "test.sqlite", *suffix])
+            database.close()
+
+    def test_held_at_the_start(self) -> None:
+        """One that others hold is copied at once if it can be read, left alone, and told of."""
+        for statements, kept in (
+            (["SELECT * FROM things"], ["a"]),
+            (["BEGIN IMMEDIATE", "INSERT INTO things VALUES ('not committed')"], ["a"]),
+            (["BEGIN EXCLUSIVE"], ["a"]),
+            (["PRAGMA locking_mode = EXCLUSIVE", "SELECT * FROM things"], []),
+            (["PRAGMA journal_mode = DELETE", "BEGIN EXCLUSIVE"], []),
+        ):
+            self.path.unlink(missing_ok=True)
+            self.begin("a")
+            other = self.other(*statements)
+            with at_once(2.0), log_lines(LogLevel.warn) as lines:
+                database = self.open()
+                database.change("INSERT INTO things VALUES ('b')")
+            self.assertEqual(self.things(database), [*kept, "b"], statements)
+            (line,) = lines
+            self.assertIn(f"{self.path} can't be written (another program has it open", line)
+            database.close()
+            other.close()
+            again = self.open()
+            self.assertEqual(self.things(again), ["a"], statements)
+            again.close()
+        self.assertEqual(self.aside(), [])
+
+    def test_log_of_a_crash(self) -> None:
+        """What a crash left in the log alone is copied too while another program has the file."""
+        database = self.open()
+        database.change("INSERT INTO things VALUES ('a')")
+        kept = {path: path.read_bytes() for path in self.state.iterdir()}
+        database.close()
+        for path, content in kept.items():
+            path.write_bytes(content)
+        self.other("SELECT * FROM things")
+        with log_lines(LogLevel.warn):
+            self.assertEqual(self.things(self.open()), ["a"])
+
+
 class FailingTests(DatabaseTestCase):
     """A file that fails while it is open."""
 

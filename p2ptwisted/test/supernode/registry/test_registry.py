@@ -889,7 +889,7 @@ class FileTests(RegistryTestCase):
         self.start()
 
     def stored(self, table: str = "holdings") -> int:
-        """How many rows there are in the file, seen or not."""
+        """How many rows there are in the closed file, seen or not."""
         database = sqlite3.connect(self.path)
         try:
             (count,) = database.execute(f"SELECT count(*) FROM {table}").fetchone()
@@ -931,9 +931,10 @@ class FileTests(RegistryTestCase):
         self.assertEqual(self.registry.nodes(), [B])
         self.assertEqual(self.locations("x9"), [])
         self.slices.run()
+        self.assertEqual(self.locations("x0"), [B.location])
+        self.registry.close()
         self.assertEqual(self.stored(), 1)
         self.assertEqual(self.stored("nodes"), 1)
-        self.assertEqual(self.locations("x0"), [B.location])
 
     def test_half_written_list(self) -> None:
         """A list whose writing was cut short is completed by the next one."""
@@ -947,6 +948,7 @@ class FileTests(RegistryTestCase):
         self.failureResultOf(registered, SchedulerStopped)
         self.register(A, *resources)
         self.assertEqual(len(self.registry.holdings([f"x{number}" for number in range(10)])), 10)
+        self.registry.close()
         self.assertEqual(self.stored(), 10)
 
     def test_damaged_file(self) -> None:
@@ -1032,13 +1034,13 @@ class FileTests(RegistryTestCase):
         self.assertEqual(self.locations("x"), [])
         self.assertEqual(self.registry.holders("x").partial, [A.location])
 
-    def test_readers_beside_the_writer(self) -> None:
-        """The file is in WAL mode, so looking into it from outside holds nothing up."""
+    def test_other_programs(self) -> None:
+        """Another program that opens the file is refused at once, and holds nothing up."""
         self.start()
-        reader = sqlite3.connect(self.path)
-        self.addCleanup(reader.close)
-        reader.execute("BEGIN")
-        reader.execute("SELECT count(*) FROM nodes").fetchone()
+        other = sqlite3.connect(self.path, timeout=0, isolation_level=None)
+        self.addCleanup(other.close)
+        for statement in ("SELECT count(*) FROM nodes", "BEGIN IMMEDIATE"):
+            self.assertRaises(sqlite3.OperationalError, other.execute, statement)
         self.register(A, X)
         self.assertEqual(self.locations(X.id), [A.location])
 
