@@ -381,6 +381,57 @@ class NodesTests(CommandCase):
         return found["locations"]
 
 
+class StandardStreamTests(CommandCase):
+    """Standard streams that are closed, full, or without a reader."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.start_holder("one", {"a": b"content"})
+
+    def run_with(self, change: str, *arguments: str) -> tuple[int, str]:
+        """Status and messages of a command after such a redirection in a shell."""
+        command = ["sh", "-c", f'exec "$@" {change}', "sh", sys.executable, "-m", "p2ptwisted.cli"]
+        reader, unread = os.pipe()
+        os.close(reader)
+        try:
+            ran = subprocess.run(
+                [*command, *arguments],
+                cwd=self.here,
+                env=environment() | {"P2P_SUPERNODE": self.supernode.url},
+                stdin=subprocess.DEVNULL,
+                stdout=unread,
+                stderr=subprocess.PIPE,
+                timeout=WITHIN,
+                check=False,
+            )
+        finally:
+            os.close(unread)
+        return ran.returncode, ran.stderr.decode()
+
+    def test_results(self) -> None:
+        """A result that can't be written is status 1 and at most a line; a fetch is done first."""
+        for command in (
+            ("get", "a"),
+            ("get", "a", "-o", "-"),
+            ("nodes",),
+            ("hash", os.devnull),
+        ):
+            for change, lines in (("", 0), (">&-", 1), (">/dev/full", 1), ("<&- >&- 2>&-", 0)):
+                status, told = self.run_with(change, *command)
+                self.assertEqual((status, told.count("\n")), (1, lines), (command, change, told))
+            if command == ("get", "a"):
+                self.assertEqual((self.here / "a").read_bytes(), b"content")
+
+    def test_messages(self) -> None:
+        """Messages that can't be written change nothing, and are not taken for a result."""
+        for change in ("2>&-", "<&- 2>&-", "2>/dev/full"):
+            status, _ = self.run_with(f">out {change}", "get", "a")
+            self.assertEqual((status, (self.here / "out").read_text()), (0, "a\n"))
+            status, _ = self.run_with(f">out {change}", "get", "missing")
+            self.assertEqual((status, (self.here / "out").read_text()), (3, ""))
+            (self.here / "a").unlink()
+
+
 class HashTests(CommandCase):
     """Ids, without any daemon."""
 

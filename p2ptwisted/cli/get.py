@@ -233,6 +233,7 @@ def report(session: Session, jobs: list[GetJob]) -> None:
         print_json([job.result for job in jobs])
         return
     for result in (job.result for job in jobs if job.result.error is None):
+        print_lines(result.path)
         if result.state == "present":
             print_message(f"{result.path} is here already")
         else:
@@ -241,4 +242,3 @@ def report(session: Session, jobs: list[GetJob]) -> None:
                 f"{result.path}: {size_of(result.size)} in {result.seconds:.1f} s "
                 f"from {gave} holder{'' if gave == 1 else 's'}, verified"
             )
-        print_lines(result.path)

@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 from p2ptwisted.cli.exit_status import ExitStatus
 from p2ptwisted.cli.output import print_json, print_message
+from p2ptwisted.cli.standard_streams import results
 
 #: What sha256sum writes for the characters that would break its lines.
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})
@@ -26,9 +27,9 @@ def print_sums(paths: tuple[str, ...], as_json: bool) -> ExitStatus:
         if as_json:
             sums.append({"id": id, "path": path})
         else:
-            # At once, and byte for byte: a name need not be text.
-            sys.stdout.buffer.write(os.fsencode(line(id, path)))
-            sys.stdout.buffer.flush()
+            with results():
+                # Byte for byte: a name need not be text.
+                sys.stdout.buffer.write(os.fsencode(line(id, path)))
     if as_json:
         print_json(sums)
     return status

@@ -283,12 +283,16 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command line and return its exit status; the console script."""
     forget_working_directory()
     from p2ptwisted.cli.output import print_message
+    from p2ptwisted.cli.standard_streams import discard, open_missing_streams
 
+    open_missing_streams()
     try:
-        status = int(p2p.main(arguments, prog_name="p2p", standalone_mode=False) or 0)
-        sys.stdout.flush()
+        return int(p2p.main(arguments, prog_name="p2p", standalone_mode=False) or 0)
     except click.exceptions.NoArgsIsHelpError as asked:
-        asked.show()
+        try:
+            asked.show()
+        except OSError:
+            discard(sys.stderr)
         return ExitStatus.USAGE
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx is not None else "p2p"
@@ -303,8 +307,10 @@ def main(arguments: list[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         print_message("interrupted")
         return ExitStatus.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has enough; at the end Python would try to write the rest.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        # Most of them have been dealt with: this is click's help, say.
+        discard(sys.stdout)
+        if not isinstance(error, BrokenPipeError):
+            name = error.filename or "standard output"
+            print_message(f"{name} can't be written to: {error.strerror}")
         return ExitStatus.FAILED
-    return status

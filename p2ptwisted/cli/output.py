@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from p2ptwisted.cli.standard_streams import discard, results
 from p2ptwisted.support.escaping import shown
 
 #: Characters of a line of the result, and of a message. A path has 4,096 at the most.
@@ -37,18 +38,20 @@ def print_message(message: str) -> None:
     try:
         print(f"p2p: {shown(message, MESSAGE_MAX)}", file=sys.stderr, flush=True)
     except OSError:
-        pass  # Nobody reads it; the exit status says it too.
+        discard(sys.stderr)  # Nobody reads it; the exit status says it too.
 
 
 def print_lines(*lines: str) -> None:
-    """Print lines of a result."""
-    for line in lines:
-        print(shown(line, RESULT_LINE_MAX))
+    """Print lines of a result. Raises what `standard_streams.results` does, as all these do."""
+    with results():
+        for line in lines:
+            print(shown(line, RESULT_LINE_MAX))
 
 
 def print_json(result: object) -> None:
     """Print a result as one JSON document."""
-    print(json.dumps(msgspec.to_builtins(result), indent=2))
+    with results():
+        print(json.dumps(msgspec.to_builtins(result), indent=2))
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -62,4 +65,9 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*(Text(shown(cell, RESULT_LINE_MAX)) for cell in row))
-    Console(width=None if sys.stdout.isatty() else 4096, highlight=False).print(table)
+    console = Console(width=None if sys.stdout.isatty() else 4096, highlight=False)
+    # Where its reader has gone, rich would end the program with a status of its own.
+    with results():
+        with console.capture() as drawn:
+            console.print(table)
+        sys.stdout.write(drawn.get())

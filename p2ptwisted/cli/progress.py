@@ -5,6 +5,7 @@ them, because rich's own way is a thread.
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -63,10 +64,13 @@ class ProgressBars:
         for task, look in self._looks.items():
             row = look()
             self._progress.update(task, completed=row.here or 0, total=row.size, note=describe(row))
-        self._progress.refresh()
+        # The terminal may be gone: what the bars are about goes on.
+        with suppress(OSError):
+            self._progress.refresh()
 
     def __enter__(self) -> "ProgressBars":
-        self._progress.start()
+        with suppress(OSError):
+            self._progress.start()
         self._redrawing.start(REDRAW_INTERVAL, now=False)
         return self
 
@@ -78,7 +82,8 @@ class ProgressBars:
     ) -> None:
         self._redrawing.stop()
         self.redraw()
-        self._progress.stop()
+        with suppress(OSError):
+            self._progress.stop()
 
 
 def describe(row: Row) -> str:

@@ -7,6 +7,7 @@ import os
 import signal
 import traceback
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Any, cast
 
@@ -53,7 +54,8 @@ def status_of(error: BaseException) -> ExitStatus:
             print_message(str(error))
             return status
     if os.environ.get(DEBUG):
-        traceback.print_exception(error)
+        with suppress(OSError):
+            traceback.print_exception(error)
     print_message(
         f"a mistake of p2p's own ({type(error).__name__}: {error}); set {DEBUG}=1 to see where"
     )

@@ -1,0 +1,54 @@
+"""
+The standard streams, however the command was started: closed, as cron and services do, on a
+full disk, or with a reader that has gone.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TextIO
+
+from p2ptwisted.cli.exit_status import CommandError
+
+
+def open_missing_streams() -> None:
+    """
+    Give the program those of its standard streams that were closed when it was started.
+
+    Whatever is opened next would get their numbers else, and a fetched file could be taken
+    for standard error. These can't be read or written: so what can't be printed is noticed, as
+    on a full disk.
+    """
+    if sys.stdin is None:
+        sys.stdin = os.fdopen(os.open(os.devnull, os.O_WRONLY), closefd=False)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", closefd=False)
+
+
+@contextmanager
+def results() -> Iterator[None]:
+    """
+    Have what is printed to standard output in this context go out at once.
+
+    Raises CommandError where it can't be written, BrokenPipeError where its reader has gone.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        discard(sys.stdout)
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise CommandError(f"standard output can't be written to: {error.strerror}") from None
+
+
+def discard(stream: TextIO) -> None:
+    """Drop what a stream still has to write, and all that comes: Python would try it again."""
+    # In a test it is no file.
+    with suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

@@ -1,0 +1,96 @@
+"""Tests of `p2ptwisted.cli.standard_streams`."""
+
+import errno
+import io
+import os
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from p2ptwisted.cli.exit_status import CommandError, ExitStatus
+from p2ptwisted.cli.main import main
+from p2ptwisted.cli.output import print_json, print_lines, print_message, print_table
+from p2ptwisted.cli.standard_streams import open_missing_streams
+
+
+class Unwritable(io.RawIOBase):
+    """A file that can't be written to, for that reason."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object) -> int:
+        raise OSError(self.number, os.strerror(self.number))
+
+
+def unwritable(number: int) -> io.TextIOWrapper:
+    stream = io.TextIOWrapper(io.BufferedWriter(Unwritable(number)))
+    # What is left in it can't be written at its end either.
+    stream.close = lambda: None  # type: ignore[method-assign]
+    return stream
+
+
+class StandardStreamsTests(SynchronousTestCase):
+    """Streams that can't be used."""
+
+    def setUp(self) -> None:
+        self.told = io.StringIO()
+        self.patch(sys, "stderr", self.told)
+        self.path = Path(self.mktemp())
+        self.path.write_bytes(b"")
+
+    def test_closed(self) -> None:
+        """Those that were closed are there, and fail when they are used, not before."""
+        for name in ("stdin", "stdout", "stderr"):
+            self.patch(sys, name, None)
+        open_missing_streams()
+        self.addCleanup(os.close, sys.stdin.fileno())
+        self.addCleanup(os.close, sys.stdout.fileno())
+        self.addCleanup(os.close, sys.stderr.fileno())
+        self.assertRaises(OSError, sys.stdin.read)
+        print_message("something")
+        self.assertFalse(sys.stderr.isatty())
+        error = self.assertRaises(CommandError, print_lines, "something")
+        self.assertIn(os.strerror(errno.EBADF), str(error))
+
+    def test_full(self) -> None:
+        """A result that can't be written is an error with a line, whatever form it has."""
+        for write in (
+            lambda: print_lines("something"),
+            lambda: print_json(["something"]),
+            lambda: print_table(("NAME",), [("something",)]),
+        ):
+            self.patch(sys, "stdout", unwritable(errno.ENOSPC))
+            error = self.assertRaises(CommandError, write)
+            self.assertIn(os.strerror(errno.ENOSPC), str(error))
+
+    def test_gone(self) -> None:
+        """Where the reader has gone there is no line, a table's neither."""
+        for write in (
+            lambda: print_lines("something"),
+            lambda: print_table(("NAME",), [("something",)]),
+        ):
+            self.patch(sys, "stdout", unwritable(errno.EPIPE))
+            self.assertRaises(BrokenPipeError, write)
+
+    def test_commands(self) -> None:
+        """A command ends with status 1 and one line, its help too."""
+        for arguments in (["hash", str(self.path)], ["hash", str(self.path), "--json"], ["--help"]):
+            self.told.truncate(0)
+            self.patch(sys, "stdout", unwritable(errno.ENOSPC))
+            self.assertEqual(main(arguments), ExitStatus.FAILED)
+            (line,) = self.told.getvalue().splitlines()
+            self.assertIn("standard output", line)
+
+    def test_messages(self) -> None:
+        """A message that can't be written changes no status."""
+        self.patch(sys, "stderr", unwritable(errno.ENOSPC))
+        self.patch(sys, "stdout", io.TextIOWrapper(io.BytesIO()))
+        self.assertEqual(main(["hash", str(self.path)]), ExitStatus.OK)
+        self.assertEqual(main(["nonsense"]), ExitStatus.USAGE)
+        self.assertEqual(main([]), ExitStatus.USAGE)
