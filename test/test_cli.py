@@ -171,6 +171,32 @@ class GetTests(CommandCase):
         self.assertEqual((ran.status, sorted(ran.lines)), (0, ["a", "b"]))
         self.assertEqual((self.here / "b").read_bytes(), b"second")
 
+    def test_one_is_missing(self) -> None:
+        """What is missing, or can be several, is named and keeps nobody from the others."""
+        self.start_holder("one", {"a.bin": b"first", "x1": b"second", "x2": b"third"})
+        for other, status in (("missing", 3), ("x", 1)):
+            for wanted in (("a.bin", other), (other, "a.bin")):
+                ran = self.p2p("get", *wanted, "--json")
+                self.assertEqual(ran.status, status)
+                self.assertEqual([one["path"] for one in ran.json], ["a.bin"])
+                self.assertIn(other, ran.told)
+        self.assertEqual((self.here / "a.bin").read_bytes(), b"first")
+        self.refused(3, "missing", "get", "missing", "a.bin", "-o", "-")
+        self.assertEqual(self.p2p("get", "missing", "a.bin", "-o", "as").status, 2)
+
+    def test_encodings(self) -> None:
+        """A name that the terminal's encoding lacks is fetched, and printed escaped."""
+        self.start_holder("one", {"日本.bin": b"content"})
+        for encoding in ("latin-1", "ascii"):
+            for command, shown in (
+                (("get", "bin"), "\\u65e5\\u672c.bin"),
+                (("find", "bin"), "\\u65e5\\u672c.bin"),
+            ):
+                ran = self.p2p(*command, more={"PYTHONIOENCODING": encoding})
+                self.assertEqual(ran.status, 0, ran)
+                self.assertIn(shown, ran.out.decode())
+        self.assertEqual(os.listdir(self.here), ["日本.bin"])
+
     def test_name_asked_for(self) -> None:
         """A file that holders call differently gets the name that was asked for."""
         self.start_holder("one", {"one.bin": self.content})

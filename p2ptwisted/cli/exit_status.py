@@ -24,6 +24,10 @@ class CommandError(Exception):
         self.status = status
 
 
+class Ambiguous(CommandError):
+    """A name that several resources have."""
+
+
 def first_failure(statuses: Sequence[ExitStatus]) -> ExitStatus:
     """One status for several jobs: the first that is not OK, or OK."""
     return next((status for status in statuses if status is not ExitStatus.OK), ExitStatus.OK)

@@ -16,7 +16,7 @@ from p2ptwisted.cli.matches import FoundResource
 from p2ptwisted.cli.output import print_json, print_lines, print_message, size_of
 from p2ptwisted.cli.progress import ProgressBars, Row
 from p2ptwisted.cli.runner import status_of
-from p2ptwisted.cli.session import ICommandReactor, Session, unique
+from p2ptwisted.cli.session import ICommandReactor, Session
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.support.lifecycle import all_of, make_cooperator
 from p2ptwisted.support.rate_limit import RateLimit
@@ -158,16 +158,22 @@ def hash_slices(file: BinaryIO, digest: "hashlib._Hash") -> Iterator[None]:
         yield
 
 
-def target_paths(matches: list[FoundResource], output: str | None) -> list[Path]:
-    """The path for each of these. Raises CommandError where two would have the same."""
+def target_paths(
+    matches: list[FoundResource], output: str | None, more: bool = False
+) -> list[Path]:
+    """
+    The path for each of these. Raises CommandError where two would have the same.
+
+    `more`: others were asked for, too, which are not there.
+    """
     target = Path(output or ".")
     into_folder = output is None or target.is_dir() or output.endswith("/")
-    if len(matches) > 1 and not into_folder:
+    if not into_folder and (len(matches) > 1 or (matches and more)):
         raise CommandError(
             f"-o {output}: several resources need a folder, and that is none", ExitStatus.USAGE
         )
     if not into_folder:
-        return [target]
+        return [target][: len(matches)]
     paths = [target / flat_name(one.name, one.id) for one in matches]
     if len(set(paths)) < len(paths):
         raise CommandError("two of these have the same name: get them one after the other, with -o")
@@ -182,13 +188,13 @@ async def get(
     force: bool,
     max_download: int | None,
 ) -> ExitStatus:
-    """Fetch these and print their paths."""
-    matches = unique([await session.find_one(what) for what in wanted])
-    paths = target_paths(matches, output)
+    """Fetch those that are found and print their paths."""
+    matches, missing = await session.find_each(wanted)
+    paths = target_paths(matches, output, more=missing is not ExitStatus.OK)
     jobs = [GetJob(match, path) for match, path in zip(matches, paths, strict=True)]
     await run_jobs(reactor, session, jobs, force, max_download)
     report(session, jobs)
-    return first_failure([job.status for job in jobs])
+    return first_failure([missing, *(job.status for job in jobs)])
 
 
 async def get_into(

@@ -41,11 +41,38 @@ def p2p() -> None:
     """
 
 
+class _NotEmpty(click.types.StringParamType):
+    """A word that is not empty, as that of an unset variable in a script is."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        word = super().convert(value, param, ctx)
+        if not word:
+            self.fail("it is empty: is a variable unset?", param, ctx)
+        return str(word)
+
+
+class _Text(_NotEmpty):
+    """The same of what is sent to others, and so must be text; a path here need not be."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        word = super().convert(value, param, ctx)
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            self.fail(f"{word!r} is no text in the encoding of this terminal", param, ctx)
+        return word
+
+
+#: The types of all options and arguments that are words: a path here, and any other.
+_PATH, _WORD = _NotEmpty(), _Text()
+
+
 def _asks_group(command: _Command) -> Callable[..., ExitStatus]:
     """Decorate a command that asks the group with its options, which it gets as Settings."""
 
     @click.option(
         "--supernode",
+        type=_WORD,
         envvar="P2P_SUPERNODE",
         metavar="URL",
         help="The supernode to ask, http://host:port; else one is found by multicast. "
@@ -55,6 +82,7 @@ def _asks_group(command: _Command) -> Callable[..., ExitStatus]:
         "--multicast-group",
         default="230.0.0.0:4321",
         show_default=True,
+        type=_WORD,
         envvar="P2P_MULTICAST_GROUP",
         metavar="ADDRESS:PORT",
         help="Where supernodes are looked for.",
@@ -62,18 +90,21 @@ def _asks_group(command: _Command) -> Callable[..., ExitStatus]:
     @click.option(
         "--multicast-interface",
         multiple=True,
+        type=_WORD,
         envvar="P2P_MULTICAST_INTERFACE",
         metavar="NAME",
         help="Interface (name or address) to look through; every one by default. Repeatable.",
     )
     @click.option(
         "--group-key-file",
+        type=_PATH,
         envvar="P2P_GROUP_KEY_FILE",
         metavar="FILE",
         help="The key of a closed group.",
     )
     @click.option(
         "--ca-file",
+        type=_PATH,
         envvar="P2P_CA_FILE",
         metavar="FILE",
         help="Who has signed the certificates of a group that speaks TLS.",
@@ -107,7 +138,7 @@ def _run(settings: "Settings", work: "Work", interrupted: str = "interrupted") -
     return run(settings, work, interrupted)
 
 
-_wanted = click.argument("wanted", nargs=-1, required=True, metavar="ID|NAME...")
+_wanted = click.argument("wanted", nargs=-1, required=True, type=_WORD, metavar="ID|NAME...")
 
 
 @p2p.command()
@@ -125,6 +156,7 @@ def find(settings: "Settings", wanted: tuple[str, ...]) -> ExitStatus:
 @click.option(
     "-o",
     "--output",
+    type=_PATH,
     metavar="PATH",
     help="A folder, the file itself, or a pipe; - is standard output. This folder by default.",
 )
@@ -167,7 +199,13 @@ def get(
 
 @p2p.command()
 @_wanted
-@click.option("--node", "nodes", multiple=True, metavar="URL", help="This node. Repeatable.")
+@click.option(
+    *("--node", "nodes"),
+    multiple=True,
+    type=_WORD,
+    metavar="URL",
+    help="This node. Repeatable.",
+)
 @click.option("--all", "all_nodes", is_flag=True, help="Every node of the group.")
 @_asks_group
 def pull(
@@ -186,15 +224,21 @@ def pull(
 
 
 @p2p.command()
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("paths", nargs=-1, required=True, type=_PATH, metavar="PATH...")
 @click.option(
     "--node",
+    type=_WORD,
     default="http://127.0.0.1:8000",
     show_default=True,
     metavar="URL",
     help="The node of this machine.",
 )
-@click.option("--folder", metavar="DIR", help="The node's folder; else the node is asked.")
+@click.option(
+    "--folder",
+    type=_PATH,
+    metavar="DIR",
+    help="The node's folder; else the node is asked.",
+)
 @click.option("--link", is_flag=True, help="Make hard links instead of copies.")
 @_asks_group
 def share(
@@ -209,7 +253,7 @@ def share(
 
 
 @p2p.command()
-@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@click.argument("paths", nargs=-1, type=_PATH, metavar="[PATH]...")
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON.")
 def hash(paths: tuple[str, ...], as_json: bool) -> ExitStatus:
     """The ids of files, as sha256sum prints them."""
@@ -246,19 +290,26 @@ def status(settings: "Settings") -> ExitStatus:
 
 
 @p2p.command()
-@click.argument("hosts", nargs=-1, metavar="[HOST]...")
+@click.argument("hosts", nargs=-1, type=_WORD, metavar="[HOST]...")
 @click.option(
-    "--folder", default="certs", show_default=True, metavar="DIR", help="Where they are put."
+    "--folder",
+    type=_PATH,
+    default="certs",
+    show_default=True,
+    metavar="DIR",
+    help="Where they are put.",
 )
 @click.option(
     *("--network", "networks"),
     multiple=True,
+    type=_WORD,
     metavar="NET",
     help="Where hosts to come may be, such as 203.0.113.0/24; when the authority is made.",
 )
 @click.option(
     *("--domain", "domains"),
     multiple=True,
+    type=_WORD,
     metavar="NAME",
     help="What names of hosts to come may end in; when the authority is made.",
 )
@@ -283,9 +334,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command line and return its exit status; the console script."""
     forget_working_directory()
     from p2ptwisted.cli.output import print_message
-    from p2ptwisted.cli.standard_streams import discard, open_missing_streams
+    from p2ptwisted.cli.standard_streams import (
+        discard,
+        open_missing_streams,
+        print_any_character,
+    )
 
     open_missing_streams()
+    print_any_character()
     try:
         return int(p2p.main(arguments, prog_name="p2p", standalone_mode=False) or 0)
     except click.exceptions.NoArgsIsHelpError as asked:

@@ -8,7 +8,7 @@ from p2ptwisted.cli.exit_status import CommandError, ExitStatus, first_failure
 from p2ptwisted.cli.matches import FoundResource
 from p2ptwisted.cli.output import print_json, print_lines, print_message, size_of
 from p2ptwisted.cli.progress import ProgressBars, Row
-from p2ptwisted.cli.session import ICommandReactor, Session, unique
+from p2ptwisted.cli.session import ICommandReactor, Session
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import OlderProgram, Unavailable
 from p2ptwisted.model import DownloadStatus
@@ -127,8 +127,8 @@ async def pull(
     urls: tuple[str, ...],
     all_nodes: bool,
 ) -> ExitStatus:
-    """Have nodes fetch resources, and wait until all fetches have ended."""
-    matches = unique([await session.find_one(what) for what in wanted])
+    """Have nodes fetch those that are found, and wait until all fetches have ended."""
+    matches, missing = await session.find_each(wanted)
     nodes = await target_nodes(session, urls, all_nodes)
     jobs = [PullJob(match, name, at) for match in matches for name, at in nodes]
     with ProgressBars(reactor) as bars:
@@ -146,4 +146,4 @@ async def pull(
             if result.state == "done":
                 what = result.name or result.id
                 print_lines(f"{result.node}  {result.location}  {what}  {size_of(result.size)}")
-    return first_failure([job.exit for job in jobs])
+    return first_failure([missing, *(job.exit for job in jobs)])

@@ -12,7 +12,7 @@ from msgspec import UNSET
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorCore, IReactorFromThreads, IReactorProcess
 
-from p2ptwisted.cli.exit_status import CommandError, ExitStatus
+from p2ptwisted.cli.exit_status import Ambiguous, CommandError, ExitStatus, first_failure
 from p2ptwisted.cli.matches import CANDIDATES_MAX, FoundResource, interleave_by_host, with_holder
 from p2ptwisted.cli.output import print_message, size_of
 from p2ptwisted.client.api import Client
@@ -199,7 +199,7 @@ class Session:
         """
         The one resource that an id, a name or a part of a name means.
 
-        Raises UnknownResource where there is none, and CommandError where there are several.
+        Raises UnknownResource where there is none, and Ambiguous where there are several.
         """
         found = await self.find(what)
         if not found:
@@ -221,10 +221,30 @@ class Session:
         if len(found) > 1:
             ids = ", ".join(map(_describe, found[:10]))
             more = f" and {len(found) - 10} more" if len(found) > 10 else ""
-            raise CommandError(
+            raise Ambiguous(
                 f"{what} can be any of {len(found)}{or_more}: give an id of {ids}{more}"
             )
         return found[0]
+
+    async def find_each(self, wanted: Sequence[str]) -> tuple[list[FoundResource], ExitStatus]:
+        """
+        The resources that these mean, each once, and the status for those that mean none.
+
+        Those that can't be had keep nobody from the others: each gets a line, and the first
+        decides the status. Raises CommandError and Unavailable where nobody can be asked.
+        """
+        found: list[FoundResource] = []
+        statuses: list[ExitStatus] = []
+        for what in dict.fromkeys(wanted):
+            try:
+                found.append(await self.find_one(what))
+            except UnknownResource as error:
+                print_message(str(error))
+                statuses.append(ExitStatus.NOT_FOUND)
+            except Ambiguous as error:
+                print_message(str(error))
+                statuses.append(error.status)
+        return unique(found), first_failure(statuses)
 
     async def why_not_found(self, what: str, advice: str) -> str:
         """A line for what was not found; `advice` is what to do where all supernodes were asked."""

@@ -1,12 +1,13 @@
 """
 The standard streams, however the command was started: closed, as cron and services do, on a
-full disk, or with a reader that has gone.
+full disk, with a reader that has gone, or with an encoding that lacks most characters.
 """
 
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from typing import TextIO
 
 from p2ptwisted.cli.exit_status import CommandError
@@ -26,6 +27,18 @@ def open_missing_streams() -> None:
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", closefd=False)
     if sys.stderr is None:
         sys.stderr = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", closefd=False)
+
+
+def print_any_character() -> None:
+    """Have what a terminal's encoding lacks be printed escaped: no name may end the command."""
+    for stream in (sys.stdout, sys.stderr):
+        # In a test it may be no such stream.
+        if isinstance(stream, TextIOWrapper):
+            try:
+                stream.reconfigure(errors="backslashreplace")
+            except OSError:
+                # A warning of Python's own was left in it.
+                discard(stream)
 
 
 @contextmanager

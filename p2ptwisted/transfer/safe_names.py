@@ -3,6 +3,7 @@ What a downloaded file is called here. Names come from strangers: nothing in a
 name may lead out of the folder, hide the file or upset a terminal.
 """
 
+import os
 from pathlib import Path
 
 from p2ptwisted.transfer.part_names import JOURNAL, PART, UNFINISHED
@@ -56,7 +57,16 @@ def _clean(part: str) -> str:
     if short.partition(".")[0].rstrip().casefold() in DEVICES:
         short = _cut(f"_{short}")
     # Nor may it be taken for something unfinished, or for another file's part.
-    return short.replace(PART, "_part") if short.endswith(UNFINISHED) else short
+    return _encodable(short.replace(PART, "_part") if short.endswith(UNFINISHED) else short)
+
+
+def _encodable(part: str) -> str:
+    """Have it in the bytes of UTF-8 where this system's encoding of names lacks a character."""
+    try:
+        os.fsencode(part)
+    except UnicodeEncodeError:
+        return os.fsdecode(part.encode())
+    return part
 
 
 def _cut(part: str) -> str:

@@ -51,6 +51,8 @@ class TargetPathsTests(SynchronousTestCase):
             CommandError, target_paths, [match("a"), match("b", OTHER)], as_file
         )
         self.assertEqual(error.status, ExitStatus.USAGE)
+        self.assertRaises(CommandError, target_paths, [match("a")], as_file, more=True)
+        self.assertEqual(target_paths([], as_file, more=True), [])
 
     def test_nameless(self) -> None:
         """One without a name is called by its id."""

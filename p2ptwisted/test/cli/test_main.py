@@ -39,6 +39,50 @@ class MainTests(SynchronousTestCase):
         self.assertEqual(len(lines), 3)
         self.assertTrue(all("--help" in line for line in lines))
 
+    def test_empty(self) -> None:
+        """An empty word, as of an unset variable, is refused wherever a word is meant."""
+        for arguments in (
+            ["find", ""],
+            ["find", "a", ""],
+            ["get", ""],
+            ["get", "a", "-o", ""],
+            ["pull", "", "--all"],
+            ["pull", "a", "--node", ""],
+            ["share", ""],
+            ["share", "a", "--node", ""],
+            ["share", "a", "--folder", ""],
+            ["hash", ""],
+            ["nodes", "--supernode", ""],
+            ["nodes", "--multicast-group", ""],
+            ["nodes", "--multicast-interface", ""],
+            ["nodes", "--group-key-file", ""],
+            ["nodes", "--ca-file", ""],
+            ["certs", ""],
+            ["certs", "--folder", ""],
+            ["certs", "--network", ""],
+            ["certs", "--domain", ""],
+        ):
+            self.told.truncate(0)
+            self.assertEqual(main(arguments), ExitStatus.USAGE, arguments)
+            self.assertIn("it is empty", self.told.getvalue(), arguments)
+            self.assertEqual(self.told.getvalue().count("\n"), 1)
+
+    def test_no_text(self) -> None:
+        """Bytes that are no text can be a path, but nothing that others are asked for."""
+        for arguments in (
+            ["find", "\udcff"],
+            ["get", "\udcff"],
+            ["pull", "a", "--node", "\udcff"],
+            ["nodes", "--supernode", "\udcff"],
+            ["certs", "\udcff"],
+        ):
+            self.told.truncate(0)
+            self.assertEqual(main(arguments), ExitStatus.USAGE, arguments)
+            self.assertIn("no text", self.told.getvalue(), arguments)
+        path = f"{self.mktemp()}\udcff"
+        Path(path).write_bytes(b"")
+        self.assertEqual(main(["hash", path]), ExitStatus.OK)
+
     def test_pull_nowhere(self) -> None:
         """A pull must say which nodes: these or all, not both."""
         self.assertEqual(main(["pull", "x"]), ExitStatus.USAGE)

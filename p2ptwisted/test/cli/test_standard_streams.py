@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
 from p2ptwisted.cli.main import main
 from p2ptwisted.cli.output import print_json, print_lines, print_message, print_table
-from p2ptwisted.cli.standard_streams import open_missing_streams
+from p2ptwisted.cli.standard_streams import open_missing_streams, print_any_character
 
 
 class Unwritable(io.RawIOBase):
@@ -86,6 +86,19 @@ class StandardStreamsTests(SynchronousTestCase):
             self.assertEqual(main(arguments), ExitStatus.FAILED)
             (line,) = self.told.getvalue().splitlines()
             self.assertIn("standard output", line)
+
+    def test_encoding(self) -> None:
+        """What an encoding lacks is escaped, in a table as well."""
+        for encoding in ("ascii", "latin-1", "cp1252"):
+            for write in (
+                lambda: print_lines("naïve-日本"),
+                lambda: print_table(("NAME",), [("naïve-日本",)]),
+            ):
+                self.patch(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding))
+                print_any_character()
+                write()
+                sys.stdout.seek(0)
+                self.assertIn("\\u65e5\\u672c", sys.stdout.read())
 
     def test_messages(self) -> None:
         """A message that can't be written changes no status."""

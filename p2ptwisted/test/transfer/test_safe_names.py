@@ -1,5 +1,6 @@
 """Tests for `p2ptwisted.transfer.safe_names`."""
 
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -35,6 +36,17 @@ names = st.text(st.characters()) | st.lists(
         ]
     )
 ).map("".join)
+
+
+class EncodingTests(SynchronousTestCase):
+    """Systems whose names are not in UTF-8."""
+
+    def test_lacking(self) -> None:
+        """Where a character is lacking the name is in UTF-8 all the same; else it is as there."""
+        self.patch(os, "fsencode", lambda name: name.encode("latin-1"))
+        self.patch(os, "fsdecode", lambda name: name.decode("latin-1"))
+        self.assertEqual(flat_name("naïve", "a" * 64), "naïve")
+        self.assertEqual(flat_name("日本", "a" * 64).encode("latin-1"), "日本".encode())
 
 
 class PlaceTests(SynchronousTestCase):
