@@ -1,8 +1,9 @@
-"""The content of a resource over HTTP, straight from its file: all of it, a range, or pieces."""
+"""The content of a resource over HTTP, straight from its file: all of it, ranges, or pieces."""
 
 import errno
 import os
-import re
+import secrets
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import cast
 from urllib.parse import quote
@@ -10,10 +11,10 @@ from urllib.parse import quote
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, ITransport
 from twisted.web.resource import Resource as WebResource
 from twisted.web.server import NOT_DONE_YET, Request
-from werkzeug.http import parse_range_header
 from zope.interface import implementer
 
 from p2ptwisted.interfaces import ContentSlice
+from p2ptwisted.web.byte_ranges import Part, content_range, multipart, parse_ranges
 from p2ptwisted.web.conditions import is_range_of, unmet_condition
 from p2ptwisted.web.error_responses import error, not_sent
 from p2ptwisted.web.manifests import tell_state
@@ -26,9 +27,12 @@ BLOCK_MAX = 1024 * 1024
 #: blocks with long pauses between them look like a connection that has stalled.
 BLOCK_MIN = 64 * 1024
 
+#: A shared file is data: no browser shall take it for a page of the node's.
+CONTENT_TYPE = b"application/octet-stream"
+
 
 class Content(WebResource):
-    """A resource, or a range of it."""
+    """A resource, or ranges of it."""
 
     isLeaf = True
 
@@ -42,16 +46,15 @@ class Content(WebResource):
         size = content.stop
         tag = content.resource.id
         request.setHeader(b"accept-ranges", b"bytes")
-        # A shared file is data: no browser shall take it for a page of the node's.
-        request.setHeader(b"content-type", b"application/octet-stream")
+        request.setHeader(b"content-type", CONTENT_TYPE)
         request.setHeader(b"x-content-type-options", b"nosniff")
         request.setHeader(b"content-disposition", _disposition(content.resource.name))
         unmet = unmet_condition(request, tag)
         if unmet is not None:
             _close(content)
             return not_sent(request, unmet)
-        byte_range = _range(request, size, tag)
-        if byte_range is None:
+        ranges = _ranges(request, size, tag)
+        if not ranges:
             _close(content)
             request.setHeader(b"content-range", b"bytes */%d" % size)
             return error(
@@ -59,13 +62,20 @@ class Content(WebResource):
                 HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
                 f"the range is outside of the resource, which has {size} bytes",
             )
-        start, stop = byte_range
+        if len(ranges) > 1:
+            # Nobody can have put this into the file.
+            boundary = secrets.token_hex(16).encode()
+            parts, end = multipart(ranges, size, CONTENT_TYPE, boundary)
+            request.setResponseCode(HTTPStatus.PARTIAL_CONTENT)
+            request.setHeader(b"content-type", b"multipart/byteranges; boundary=" + boundary)
+            return _send(self._clock, request, content, parts, end)
+        ((start, stop),) = ranges
         if (start, stop) != (0, size):
             _partial(request, start, stop, size)
-        request.setHeader(b"content-length", b"%d" % (stop - start))
         if request.method == b"HEAD":
+            request.setHeader(b"content-length", b"%d" % size)
             return _close(content)
-        return _send(self._clock, request, content, start, stop)
+        return _send(self._clock, request, content, [Part(start, stop)])
 
 
 class SomePieces(WebResource):
@@ -80,22 +90,17 @@ class SomePieces(WebResource):
 
     def render(self, request: Request) -> bytes | int:
         start, stop = self._content.start, self._content.stop
-        request.setHeader(b"content-type", b"application/octet-stream")
+        request.setHeader(b"content-type", CONTENT_TYPE)
         _partial(request, start, stop, self._content.resource.size or stop)
-        request.setHeader(b"content-length", b"%d" % (stop - start))
         if self._content.state is not None:
             tell_state(request, self._content.state)
-        return _send(self._clock, request, self._content, start, stop)
-
-
-#: "The last 0 bytes", which werkzeug's parser takes for all bytes.
-_LAST_ZERO = re.compile(rb"bytes=[ \t]*-0+[ \t]*")
+        return _send(self._clock, request, self._content, [Part(start, stop)])
 
 
 @implementer(IPushProducer)
 class _Producer:
     """
-    Sends a range of a file, and waits where there is a rate limit.
+    Sends ranges of a file, and waits where there is a rate limit.
 
     Twisted's own producers (pull producers) are asked for more again and again,
     which leaves no time to wait.
@@ -105,15 +110,24 @@ class _Producer:
     """
 
     def __init__(
-        self, clock: IReactorTime, request: Request, content: ContentSlice, start: int, stop: int
+        self,
+        clock: IReactorTime,
+        request: Request,
+        content: ContentSlice,
+        parts: Sequence[Part],
+        end: bytes,
     ) -> None:
+        """`end` is sent behind the last of the parts."""
         self._clock = clock
         self._request = request
         self._file = content.file
         self._upload = content.upload
-        self._at = start
-        self._left = stop - start
-        self._stop = stop
+        self._file_size = max(part.stop for part in parts)
+        self._parts = iter(parts)
+        self._end = end
+        #: What is to be written before the next byte of the file.
+        self._head = b""
+        self._begin_part()
         self._block = BLOCK_MIN
         self._next: IDelayedCall | None = None
         self._due = 0.0
@@ -121,6 +135,14 @@ class _Producer:
         self._may_send = True
         #: What sends the rest; None where that is read and written too.
         self._sender: FileSender | None = None
+
+    def _begin_part(self) -> None:
+        """Go on with the next part; where that was the last one, nothing is `_left`."""
+        part = next(self._parts, None)
+        if part is None:
+            self._head, self._left = self._end, 0
+        else:
+            self._at, self._left, self._head = part.start, part.stop - part.start, part.head
 
     def start(self) -> None:
         self._request.registerProducer(self, True)
@@ -161,6 +183,7 @@ class _Producer:
         if not data:
             self._abort()
             return
+        block = self._take_head() + data
         self._count(len(data))
         if self._left:
             if self._may_send:
@@ -168,8 +191,10 @@ class _Producer:
                 transport = cast(ITransport, self._request.channel.transport)
                 self._sender = make_file_sender(self._clock, transport, self._send, self._abort)
             self.resumeProducing()
+        else:
+            block += self._take_head()
         # This may pause us.
-        self._request.write(data)
+        self._request.write(block)
         # While a client doesn't take the last block, it is still being sent something.
         if not self._left and not self._paused:
             self._finish()
@@ -177,6 +202,10 @@ class _Producer:
     def _send(self) -> None:
         """Have the kernel send the next block, or as much of it as the socket takes."""
         assert self._sender is not None
+        if self._head:
+            # The transport's to send; then the socket is ours again.
+            self._request.write(self._take_head())
+            return
         try:
             self._check_size()
             sent = self._sender.send(self._file.fileno(), self._at, min(self._block, self._left))
@@ -191,6 +220,8 @@ class _Producer:
             return
         wait = self._count(sent)
         if not self._left:
+            if self._head:
+                self._request.write(self._take_head())
             self._finish()
         elif wait:
             self._sender.pause()
@@ -200,10 +231,16 @@ class _Producer:
         """Count bytes that are on their way; returns the seconds to wait before more."""
         self._at += sent
         self._left -= sent
+        if not self._left:
+            self._begin_part()
         wait = self._upload.sent(sent)
         self._block = BLOCK_MIN if wait else min(2 * self._block, BLOCK_MAX)
         self._due = self._clock.seconds() + wait
         return wait
+
+    def _take_head(self) -> bytes:
+        head, self._head = self._head, b""
+        return head
 
     def _abort(self) -> None:
         # No client can take this end for the content's.
@@ -224,16 +261,22 @@ class _Producer:
 
     def _check_size(self) -> None:
         """Raise OSError where the file was truncated, so that it will end too early."""
-        if os.fstat(self._file.fileno()).st_size < self._stop:
+        if os.fstat(self._file.fileno()).st_size < self._file_size:
             raise OSError(errno.EIO, "it was truncated")
 
 
 def _send(
-    clock: IReactorTime, request: Request, content: ContentSlice, start: int, stop: int
+    clock: IReactorTime,
+    request: Request,
+    content: ContentSlice,
+    parts: Sequence[Part],
+    end: bytes = b"",
 ) -> int:
-    """Send the bytes from `start` to `stop`; the upload ends with the request."""
+    """Send the parts and what follows them; the upload ends with the request."""
+    length = sum(len(part.head) + part.stop - part.start for part in parts) + len(end)
+    request.setHeader(b"content-length", b"%d" % length)
     request.notifyFinish().addBoth(lambda _: content.upload.end())
-    _Producer(clock, request, content, start, stop).start()
+    _Producer(clock, request, content, parts, end).start()
     return NOT_DONE_YET
 
 
@@ -247,30 +290,22 @@ def _close(content: ContentSlice) -> bytes:
 def _partial(request: Request, start: int, stop: int, size: int) -> None:
     """Make the answer a 206 with the bytes from `start` to `stop` of `size`."""
     request.setResponseCode(HTTPStatus.PARTIAL_CONTENT)
-    request.setHeader(b"content-range", b"bytes %d-%d/%d" % (start, stop - 1, size))
+    request.setHeader(b"content-range", content_range(start, stop, size))
 
 
-def _range(request: Request, size: int, tag: str) -> tuple[int, int] | None:
+def _ranges(request: Request, size: int, tag: str) -> list[tuple[int, int]]:
     """
-    Return the first byte to send and the one after the last; None where there is none to send.
+    Return the ranges to send, each its first byte and the one after its last; none: answer 416.
 
-    All bytes where no range is asked for, where several are, and where the range
-    is meant for another version (RFC 9110, sections 13.1.5 and 14.2).
+    All bytes where no range is asked for, where there are too many or one that isn't valid, and
+    where they are meant for another version (RFC 9110, sections 13.1.5 and 14.2).
     """
-    everything = 0, size
-    header = request.getHeader(b"range")
-    if header is None or request.method == b"HEAD" or not is_range_of(request, tag):
+    everything = [(0, size)]
+    headers = request.requestHeaders.getRawHeaders(b"range", ())
+    if len(headers) != 1 or request.method == b"HEAD" or not is_range_of(request, tag):
         return everything
-    if _LAST_ZERO.fullmatch(header):
-        return None
-    parsed = parse_range_header(header.decode("latin-1"))
-    if parsed is None or parsed.units != "bytes" or len(parsed.ranges) != 1:
-        return everything
-    ((start, stop),) = parsed.ranges
-    if start < 0:
-        start = max(0, size + start)
-    stop = size if stop is None else min(stop, size)
-    return (start, stop) if start < stop else None
+    ranges = parse_ranges(headers[0].decode("latin-1"), size)
+    return everything if ranges is None else ranges
 
 
 def _disposition(name: str) -> bytes:

@@ -3,6 +3,8 @@
 import json
 import os
 from collections.abc import Callable
+from email import message_from_bytes
+from email.policy import HTTP
 from errno import EIO
 from http import HTTPStatus
 from pathlib import Path
@@ -29,6 +31,7 @@ from p2ptwisted.test.node_fakes import (
     work,
 )
 from p2ptwisted.web import content
+from p2ptwisted.web.byte_ranges import RANGES_MAX
 from p2ptwisted.web.content import BLOCK_MAX, BLOCK_MIN, Content, SomePieces
 from p2ptwisted.web.server.file_sender import CantSendFile
 from p2ptwisted.web.server.site import LimitedSite
@@ -77,6 +80,21 @@ class Opening(WebResource):
         )
 
 
+def parts_of(answer: Answer) -> list[tuple[str, bytes]]:
+    """The Content-Range and the body of each part of an answer that has several."""
+    head = f"Content-Type: {answer.headers['content-type']}\r\n\r\n".encode()
+    message = message_from_bytes(head + answer.body, policy=HTTP)
+    assert message.is_multipart() and not message.defects
+    parts = []
+    for part in message.iter_parts():
+        assert part.get_content_type() == "application/octet-stream"
+        # Not what is decoded: the parser takes line ends for its own.
+        body = answer.body.split(f"Content-Range: {part['content-range']}\r\n\r\n".encode())[1]
+        boundary = message.get_boundary()
+        parts.append((part["content-range"], body.split(f"\r\n--{boundary}".encode())[0]))
+    return parts
+
+
 class ContentCase(SynchronousTestCase):
     """A file of ten bytes."""
 
@@ -103,6 +121,8 @@ class ContentCase(SynchronousTestCase):
         """How many bytes of the file an answer has."""
         if method == "HEAD" or answer.status not in (200, 206):
             return 0
+        if answer.headers["content-type"].startswith("multipart/"):
+            return sum(len(body) for _, body in parts_of(answer))
         return int(answer.headers["content-length"])
 
     def connect(self) -> Connection:
@@ -257,14 +277,60 @@ class RangeTests(ContentCase):
             self.assertEqual((answer.status, answer.body), (200, self.content), msg=value)
 
     def test_several(self) -> None:
-        """Several ranges in one request are answered with the whole."""
-        for value in ("bytes=0-1,3-4", "bytes=0-1, -2", "bytes=0-1,20-30"):
+        """Several ranges are the parts of one answer, in the order in which they are asked for."""
+        for value, wanted in {
+            "bytes=0-1,5-9": ["0-1", "5-9"],
+            "bytes=5-9,0-1": ["5-9", "0-1"],
+            "bytes= 0-0 ,,\t-2, 4-5 ,": ["0-0", "8-9", "4-5"],
+            "bytes=0-4,5-9": ["0-4", "5-9"],
+            "bytes=0-1,1-2": ["0-1", "1-2"],
+            "bytes=8-,0-1,20-30": ["8-9", "0-1"],
+        }.items():
+            answer = self.ask(Range=value)
+            self.assertEqual(answer.status, 206, msg=value)
+            self.assertNotIn("content-range", answer.headers)
+            self.assertEqual(answer.headers["content-length"], str(len(answer.body)))
+            self.assertEqual(answer.headers["etag"], ETAG)
+            found = []
+            for told, body in parts_of(answer):
+                first, _, last = told.removeprefix("bytes ").removesuffix("/10").partition("-")
+                self.assertEqual(body, self.content[int(first) : int(last) + 1])
+                found.append(f"{first}-{last}")
+            self.assertEqual(found, wanted)
+
+    def test_boundary(self) -> None:
+        """What stands between the parts is in no file: it differs each time, and is one token."""
+        types = {self.ask(Range="bytes=0-1,5-9").headers["content-type"] for _ in range(2)}
+        self.assertEqual(len(types), 2)
+        for one in types:
+            self.assertRegex(one, r"\Amultipart/byteranges; boundary=[0-9a-f]{32}\Z")
+
+    def test_one_of_several(self) -> None:
+        """Where only one of them is in the file it is answered alone; where none is, with 416."""
+        self.part("bytes=20-30,2-3", b"23", "bytes 2-3/10")
+        self.part("bytes=2-3,", b"23", "bytes 2-3/10")
+        self.assertEqual(self.ask(Range="bytes=20-30,10-,-0").status, 416)
+
+    def test_too_many(self) -> None:
+        """More ranges than are taken, or more bytes than there are: the whole, once."""
+        at_most = ",".join(["0-0"] * 8 + ["-0"] * (RANGES_MAX - 8))
+        self.assertEqual(self.ask(Range=f"bytes={at_most}").status, 206)
+        for value in (f"bytes={at_most},1-1", "bytes=0-,0-0", "bytes=-9,0-1", "bytes=0-1,3-2"):
             answer = self.ask(Range=value)
             self.assertEqual((answer.status, answer.body), (200, self.content), msg=value)
 
+    def test_several_headers(self) -> None:
+        """Two headers with a range each are no valid one."""
+        connection = self.connect()
+        lines = b"Range: bytes=0-1\r\nRange: bytes=2-3\r\n"
+        connection.send(b"GET / HTTP/1.1\r\nHost: a\r\n" + lines + b"\r\n")
+        work(self.clock, 20)
+        self.assertEqual(connection.take().body, self.content)
+        connection.vanish()
+
     def test_head(self) -> None:
         """A range means nothing to HEAD, in the file or out of it."""
-        for value in ("bytes=0-3", "bytes=50-"):
+        for value in ("bytes=0-3", "bytes=50-", "bytes=0-1,5-9"):
             answer = self.ask("HEAD", Range=value)
             self.assertEqual((answer.status, answer.headers["content-length"]), (200, "10"))
 
@@ -329,11 +395,13 @@ class ConditionTests(ContentCase):
         """Who has a part of just this gets the range asked for."""
         answer = self.ask(Range="bytes=7-", If_Range=ETAG)
         self.assertEqual((answer.status, answer.body), (206, b"789"))
+        answer = self.ask(Range="bytes=7-,0-0", If_Range=ETAG)
+        self.assertEqual([body for _, body in parts_of(answer)], [b"789", b"0"])
 
     def test_if_range_other(self) -> None:
         """Who has a part of something else, or can't tell for sure, gets the whole."""
         for value in ('"other"', f"W/{ETAG}", ID, "Tue, 15 Nov 1994 12:45:26 GMT"):
-            for wanted in ("bytes=7-", "bytes=50-"):
+            for wanted in ("bytes=7-", "bytes=50-", "bytes=0-1,5-9"):
                 answer = self.ask(Range=wanted, If_Range=value)
                 self.assertEqual((answer.status, answer.body), (200, self.content), msg=value)
 
@@ -519,6 +587,22 @@ class RateTests(ContentCase):
         self.ask()
         self.assertEqual(max(self.root.uploads[-1].blocks), BLOCK_MAX)
 
+    def test_parts_held_back(self) -> None:
+        """Several ranges wait like one, each block for the next; only the file's bytes count."""
+        self.root.wait = 0.5
+        connection = self.connect()
+        size = BLOCK_MIN + 10
+        connection.ask("GET", "/", {"Range": f"bytes=0-{size - 1},{2 * size}-{3 * size - 1}"})
+        self.clock.advance(0)
+        (upload,) = self.root.uploads
+        for count in range(1, 4):
+            self.assertEqual(upload.blocks, [BLOCK_MIN, 10, BLOCK_MIN, 10][:count])
+            self.assertEqual(upload.ends, 0)
+            self.clock.advance(0.5)
+        self.assertEqual([len(body) for _, body in parts_of(connection.take())], [size, size])
+        self.assertEqual((sum(upload.blocks), upload.ends), (2 * size, 1))
+        connection.vanish()
+
     def test_slow_client(self) -> None:
         """A client that pauses while it is held back gets no more for that."""
         self.root.wait = 0.5
@@ -637,6 +721,40 @@ class SentTests(ContentCase):
         self.assertTrue(sender.closed and self.root.files[-1].closed)
         self.assertEqual(self.root.uploads[-1].ends, 1)
         self.assertEqual(sum(self.root.uploads[-1].blocks), len(self.content))
+        self.connection.vanish()
+
+    def test_parts(self) -> None:
+        """Of several ranges the kernel sends the bytes, and what stands between them is written."""
+        size = 2 * BLOCK_MIN
+        bounds = [(0, size), (5 * size, 6 * size), (2 * size, 2 * size + 1)]
+        value = ",".join(f"{start}-{stop - 1}" for start, stop in bounds)
+        self.connection.ask("GET", "/", {"Range": f"bytes={value}"})
+        work(self.clock, 2)
+        (sender,) = self.senders
+        while sender.active:
+            sender.writable()
+        self.assertEqual(sender.counts, [BLOCK_MIN, size, 1])
+        self.assertEqual(
+            [body for _, body in parts_of(self.connection.take())],
+            [self.content[start:stop] for start, stop in bounds],
+        )
+        self.assertTrue(sender.closed and self.root.files[-1].closed)
+        self.assertEqual(sum(self.root.uploads[-1].blocks), 2 * size + 1)
+        self.connection.vanish()
+
+    def test_parts_impossible(self) -> None:
+        """Where the kernel can't send from this file, the rest of the parts is read, too."""
+        size = 2 * BLOCK_MIN
+        self.connection.ask("GET", "/", {"Range": f"bytes=0-{size - 1},{2 * size}-{3 * size - 1}"})
+        work(self.clock, 2)
+        (sender,) = self.senders
+        sender.problem = CantSendFile()
+        sender.writable()
+        work(self.clock, 20)
+        self.assertEqual(
+            [body for _, body in parts_of(self.connection.take())],
+            [self.content[:size], self.content[2 * size : 3 * size]],
+        )
         self.connection.vanish()
 
     def test_small(self) -> None:
