@@ -198,7 +198,7 @@ class IHasher(Interface):
         The digests of the file of that name in the folder, if it has that stamp.
 
         Fails with FileNotFoundError where it has another, or has another in the end; with
-        OSError where it can't be read.
+        OSError where it can't be read, and with EBUSY where somebody may be writing it.
         """
 
 
@@ -280,8 +280,13 @@ class IFolderWatch(Interface):
 
     complete = Attribute("bool: whether every folder entered is being watched")
 
-    def begin(hint: Callable[[], None]) -> None:
-        """Begin a walk; call `hint` at every change from now on."""
+    def begin(hint: Callable[[], None], written: Callable[[Path], None] = ...) -> None:
+        """
+        Begin a walk; call `hint` at every change from now on.
+
+        Before that call `written` with the path of a file that was open for writing, and no longer
+        is: its times may be what they were.
+        """
 
     def enter(folder: Path) -> None:
         """Watch this folder too, which the walk has come to."""

@@ -1,5 +1,8 @@
 """A node's folder changes while the node runs, and the supernode knows at once."""
 
+import mmap
+import os
+
 from .cases import SystemTestCase
 from .daemons import at, eventually, id_of
 
@@ -45,6 +48,64 @@ class ChangeTests(SystemTestCase):
         draft.rename(self.share / "there.txt")
         self.assertShown(id_of(b"after"))
         self.assertEqual(self.held(id_of(b"before")), {})
+
+    def test_open_for_writing(self) -> None:
+        """A file that a program still has open is not there, however long that pauses."""
+        with (self.share / "half.bin").open("wb") as file:
+            file.write(b"half")
+            file.flush()
+            # What is written after it is looked at after it.
+            for number in range(3):
+                (self.share / f"{number}").write_bytes(b"%d" % number)
+                self.assertShown(id_of(b"%d" % number))
+            self.assertEqual(self.names(), {"there.txt", "0", "1", "2"})
+            file.write(b" and half")
+        self.assertShown(id_of(b"half and half"))
+
+    def test_control_file(self) -> None:
+        """Nor is one with a control file beside it, until that is removed."""
+        control = self.share / "big.iso.aria2"
+        control.touch()
+        (self.share / "big.iso").write_bytes(b"half")
+        for number in range(2):
+            (self.share / f"{number}").write_bytes(b"%d" % number)
+            self.assertShown(id_of(b"%d" % number))
+        self.assertEqual(self.names(), {"there.txt", "0", "1"})
+        control.unlink()
+        self.assertShown(id_of(b"half"))
+
+    def test_rewritten_through_a_map(self) -> None:
+        """A file that is rewritten through a memory map has its new id, whatever its times say."""
+        path = self.share / "there.txt"
+        was = path.stat()
+        with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
+            mapped[:] = b"AFTER!"
+            mapped.flush()
+            os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+        self.assertShown(id_of(b"AFTER!"))
+        self.assertEqual(self.held(id_of(b"before")), {})
+
+    def test_mode(self) -> None:
+        """A file whose mode, names or name change is held all the time."""
+        path = self.share / "there.txt"
+        for change in (
+            lambda: path.chmod(0o600),
+            lambda: os.link(path, self.share / "then.txt"),
+            path.unlink,
+            lambda: (self.share / "then.txt").rename(path),
+        ):
+            change()
+            (self.share / "mark").write_bytes(mark := os.urandom(8))
+            eventually(SHOWN_WITHIN, "the change is seen", lambda: self.is_held_with(id_of(mark)))
+
+    def is_held_with(self, id: str) -> bool:
+        """Whether another file is held; the first one must be in any case."""
+        self.assertTrue(self.held(id_of(b"before")))
+        return bool(self.held(id))
+
+    def names(self) -> set[str]:
+        """The names that the node lists."""
+        return {one["name"] for one in self.node.get("/api/node/resources").data}
 
     def test_removed(self) -> None:
         """A removed file is gone."""

@@ -23,6 +23,7 @@ from p2ptwisted.support.lifecycle import make_cooperator
 from p2ptwisted.support.locations import parse_location
 from p2ptwisted.support.safe_open import open_beneath, open_folder
 from p2ptwisted.transfer.part_file import SLICE
+from p2ptwisted.transfer.part_names import unfinished_end
 from p2ptwisted.transfer.target_folder import TargetFolder
 
 #: Seconds between two looks whether the files are listed, and how many that may take: these,
@@ -128,6 +129,11 @@ def _files(paths: tuple[str, ...]) -> Iterator[SourceFile]:
         elif path.is_file():
             if path.name.startswith("."):
                 raise CommandError(f"{path}: a node shares nothing hidden: give it another name")
+            if end := unfinished_end(path.name):
+                raise CommandError(
+                    f"{path}: a node shares nothing whose name ends with {end}, as of what is "
+                    "unfinished: give it another name"
+                )
             yield SourceFile(path, path.name)
         else:
             raise CommandError(f"{path}: there is no such file or folder")

@@ -1,7 +1,8 @@
 """
 Walking a shared folder: which files are in it, with their stamps.
 
-Left out: hidden files and folders, parts of downloads, what is not a regular file, what can't be
+Left out: hidden files and folders, what its name or a control file beside it says to be
+unfinished, what is not a regular file, what can't be
 named in UTF-8, and whatever a symbolic link leads to outside the folder.
 """
 
@@ -18,7 +19,10 @@ from p2ptwisted.support.safe_open import (
     link_status,
     open_folder,
 )
-from p2ptwisted.transfer.part_names import UNFINISHED
+from p2ptwisted.transfer.part_names import CONTROL, unfinished_end
+
+#: Names that are looked at in one step where nothing but the name is.
+STEP = 256
 
 
 class Entry(NamedTuple):
@@ -64,6 +68,13 @@ def _list(
     root: int, inner: int, above: str, folders: list[str], led_out: Callable[[str], None]
 ) -> Iterator[Entry | None]:
     """The files in an open folder, as `walk` has them; adds the folders in it to `folders`."""
+    controlled: set[str] = set()
+    with os.scandir(inner) as listing:
+        for number, entry in enumerate(listing, 1):
+            if entry.name.endswith(CONTROL) and not entry.is_dir(follow_symlinks=False):
+                controlled.add(entry.name.rpartition(".")[0])
+            if not number % STEP:
+                yield None
     with os.scandir(inner) as listing:
         for entry in listing:
             found = None
@@ -72,7 +83,7 @@ def _list(
                 try:
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(name)
-                    elif not entry.name.endswith(UNFINISHED):
+                    elif entry.name not in controlled and not unfinished_end(entry.name):
                         found = _file(root, inner, name, entry)
                 except LeadsOut:
                     led_out(name)

@@ -10,6 +10,7 @@ import errno
 import hashlib
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -19,10 +20,14 @@ from msgspec import Struct
 
 from p2ptwisted.model import FileStamp
 from p2ptwisted.pieces import DIGEST, Digests, piece_size
+from p2ptwisted.support.open_writers import has_writers
 from p2ptwisted.support.safe_open import is_unchanged, open_unchanged
 
 #: Bytes read at a time.
 BLOCK = 1024 * 1024
+
+#: Seconds that a file must have been left alone where the system doesn't say who is writing.
+UNTOLD_SETTLE = 5.0
 
 #: How much less of the processor a child gets than the daemon, when both want it.
 NICENESS = 10
@@ -50,11 +55,13 @@ def hash_file(folder: Path, name: str, stamp: FileStamp) -> Digests:
     """
     The digests of the file of that name in a folder, if it has and keeps that stamp.
 
-    Raises OSError, FileNotFoundError among them if it has another.
+    Raises OSError: FileNotFoundError among them if it has another, and one with EBUSY if somebody
+    has it open for writing.
     """
     length = piece_size(stamp.size)
     file_digest, pieces, prefixes = hashlib.sha256(), bytearray(), bytearray()
     with open_unchanged(folder, name, stamp) as file:
+        _check_idle(file, name, stamp)
         piece, left = hashlib.sha256(), length
         while data := file.read(min(BLOCK, left)):
             file_digest.update(data)
@@ -69,6 +76,8 @@ def hash_file(folder: Path, name: str, stamp: FileStamp) -> Digests:
         if left < length:
             pieces += piece.digest()
             prefixes += file_digest.digest()
+        # In this order: whoever begins to write after the first changes the stamp.
+        _check_idle(file, name, stamp)
         _check_unchanged(file, name, stamp)
     if len(pieces) <= DIGEST:
         prefixes.clear()  # What the only piece's digest says.
@@ -78,6 +87,15 @@ def hash_file(folder: Path, name: str, stamp: FileStamp) -> Digests:
 def _check_unchanged(file: BinaryIO, name: str, stamp: FileStamp) -> None:
     if not is_unchanged(file, stamp):
         raise FileNotFoundError(errno.ENOENT, "changed while it was hashed", name)
+
+
+def _check_idle(file: BinaryIO, name: str, stamp: FileStamp) -> None:
+    busy = has_writers(file.fileno())
+    if busy is None:
+        # A time in the future says nothing.
+        busy = 0 <= time.time() - stamp.mtime_ns / 1e9 < UNTOLD_SETTLE
+    if busy:
+        raise OSError(errno.EBUSY, "is being written", name)
 
 
 def main(arguments: Sequence[str]) -> None:

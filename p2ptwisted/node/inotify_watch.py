@@ -1,5 +1,6 @@
 """A watch on a shared folder by Linux's inotify."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,12 +35,15 @@ class InotifyWatch:
     def __init__(self, reactor: IReactorFDSet) -> None:
         self._reactor = reactor
         self._hint: Callable[[], None] = lambda: None
+        self._written: Callable[[Path], None] = lambda path: None
         self._inotify: inotify.INotify | None = None
         self._warned = False
         self.complete = False
 
-    def begin(self, hint: Callable[[], None]) -> None:
-        self._hint = hint
+    def begin(
+        self, hint: Callable[[], None], written: Callable[[Path], None] = lambda path: None
+    ) -> None:
+        self._hint, self._written = hint, written
         if self._inotify is not None:
             return
         try:
@@ -79,7 +83,9 @@ class InotifyWatch:
             watch, self._inotify = self._inotify, None
             watch.loseConnection()
 
-    def _changed(self, watch: object, path: object, mask: int) -> None:
+    def _changed(self, watch: object, path: FilePath[bytes], mask: int) -> None:
         if mask & _UPHEAVALS:
             self.stop()
+        if mask & inotify.IN_CLOSE_WRITE:
+            self._written(Path(os.fsdecode(path.path)))
         self._hint()

@@ -5,10 +5,13 @@ A scan walks the folder in slices and finds what is new, changed or gone. It
 is the only truth: a watch on the folders just brings the next scan forward.
 New files are hashed beside it, so that a scan never waits for a large file.
 
-What `chmod` and links do to a file changes its ctime, as a write does that is dated back. So it is
-hashed again; until that is done it stays in the list as it was, and is given to who asks for it.
+A file that somebody is writing is not listed: the hasher asks the system, and it is hashed when
+that is over. What `chmod` and links do to a file changes its ctime, as a write does that is dated
+back. So it is hashed again; until that is done it stays in the list as it was, and is given to who
+asks for it.
 """
 
+import errno
 import os
 import time
 from bisect import bisect_left, insort
@@ -48,6 +51,9 @@ HINT_DELAY = 0.2
 #: Seconds that a file must have been left alone before it is hashed: one that
 #: is still being written would only have to be hashed again.
 SETTLE = 0.4
+
+#: Seconds until a file that is being written is looked at again, if nothing is heard of it before.
+BUSY_RETRY = 5.0
 
 #: Seconds between two announcements of a list that keeps changing.
 ANNOUNCE_EVERY = 0.5
@@ -103,12 +109,18 @@ class Library(Service):
         #: and how many of either kind it has: small ones don't wait for large ones.
         self._waiting: tuple[deque[_Pending], deque[_Pending]] = deque(), deque()
         self._hashing = [0, 0]
+        #: Files that somebody is writing, as they were when the hasher said so.
+        self._busy: dict[str, FileStamp] = {}
+        #: Names of files that were written, and must be hashed again though their times may be the
+        #: same: what is written through a memory map doesn't change them everywhere.
+        self._written: set[str] = set()
         self._watchers: list[Callable[[], None]] = []
         self._walking = False
         self._walked = False
         self._hinted = False
         self._failing = False
         self._next_scan: IDelayedCall | None = None
+        self._next_try: IDelayedCall | None = None
         self._announcement: IDelayedCall | None = None
         self._announced_at: float | None = None
         self.scanning = True
@@ -158,7 +170,7 @@ class Library(Service):
 
     def stopService(self) -> None:
         super().stopService()
-        for call in (self._next_scan, self._announcement):
+        for call in (self._next_scan, self._next_try, self._announcement):
             if call is not None and call.active():
                 call.cancel()
         if self._watch is not None:
@@ -182,7 +194,7 @@ class Library(Service):
     def _scan(self) -> None:
         self._walking, self._hinted = True, False
         if self._watch is not None:
-            self._watch.begin(self.hint)
+            self._watch.begin(self.hint, self._was_written)
         walking = self._cooperator.cooperate(self._walk()).whenDone()
         walking.addBoth(self._scanned, self._clock.seconds())
 
@@ -251,15 +263,33 @@ class Library(Service):
         return stamp is not None and stamp.but_ctime == entry.stamp.but_ctime
 
     def _found(self, entry: Entry) -> None:
-        if self._is_known(entry):
+        # While it is being hashed it can't be hashed again.
+        written = entry.name in self._written and entry.name not in self._pending
+        if self._is_known(entry) and not written:
             return
         if not self._looks_known(entry):
             self._forget(entry.name)
+        self._written.discard(entry.name)
+        self._busy.pop(entry.name, None)
         self._pending[entry.name] = entry.stamp
-        self._hash(entry.name, entry.stamp)
+        # What was remembered of it is what must be checked.
+        self._hash(entry.name, entry.stamp, remembered=not written)
+
+    def _was_written(self, path: Path) -> None:
+        """Look at a file again, by all its names: it is no longer open for writing."""
+        name = path.relative_to(self.folder).as_posix()
+        stamp, digests = self._files.get(name, (None, None))
+        if name in self._pending or stamp is not None:
+            self._written.add(name)
+        if stamp is not None and digests is not None:
+            self._written |= {
+                other for other in self._names[digests.id] if self._files[other][0] == stamp
+            }
 
     def _forget(self, name: str) -> None:
         self._pending.pop(name, None)
+        self._busy.pop(name, None)
+        self._written.discard(name)
         _, digests = self._files.pop(name, (None, None))
         if digests is not None:
             self._names[digests.id].discard(name)
@@ -267,8 +297,9 @@ class Library(Service):
 
     # -- hashing
 
-    def _hash(self, name: str, stamp: FileStamp) -> None:
-        known = self._cache.get(stamp) if self._cache is not None else None
+    def _hash(self, name: str, stamp: FileStamp, *, remembered: bool = True) -> None:
+        """Hash a file, unless its digests are `remembered`."""
+        known = self._cache.get(stamp) if self._cache is not None and remembered else None
         # What an earlier version has cut otherwise is hashed again: a fetch can't take some pieces
         # from one holder and some from another where these cut differently.
         if known is not None and is_cut_by_rule(stamp.size, known.pieces):
@@ -301,6 +332,9 @@ class Library(Service):
                     self.hint()
                 return
             failure.trap(OSError)
+            if isinstance(failure.value, OSError) and failure.value.errno == errno.EBUSY:
+                self._put_off(name, stamp)
+                return
             # Kept without an id, so that it is logged once and not tried again until it changes.
             _log.warn(
                 "{name} is not shared: {error}",
@@ -322,10 +356,27 @@ class Library(Service):
             lambda failure: _log.failure("Hashing {name} failed", failure=failure, name=shown(name))
         )
 
+    def _put_off(self, name: str, stamp: FileStamp) -> None:
+        """Have a file off the list, and look at it again later: somebody is writing it."""
+        if self._pending.get(name) != stamp or not self.running:
+            return
+        self._forget(name)
+        self._busy[name] = stamp
+        # When the writer closes it, the watch gives a hint. It doesn't see everything.
+        if self._next_try is None:
+            self._next_try = self._clock.callLater(BUSY_RETRY, self._try_busy)
+
+    def _try_busy(self) -> None:
+        self._next_try = None
+        for name, stamp in list(self._busy.items()):
+            self._found(Entry(name, stamp))
+
     def _keep(self, name: str, stamp: FileStamp, digests: Digests | None) -> None:
         if self._pending.get(name) != stamp:
             return  # It has changed or gone since; the scan that saw it knows better.
         del self._pending[name]
+        if name in self._written:
+            self.hint()
         _, before = self._files.get(name, (None, None))
         if before is not None and digests is not None and before.id == digests.id:
             self._files[name] = stamp, digests  # Listed as it is.

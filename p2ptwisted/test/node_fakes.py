@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from errno import EACCES
+from errno import EACCES, EBUSY
 from pathlib import Path
 from typing import Any, AnyStr, BinaryIO, NamedTuple
 
@@ -117,9 +117,12 @@ class FakeWatch:
         self.begun = 0
         self.entered: list[Path] = []
         self.hint: Callable[[], None] = lambda: None
+        self.written: Callable[[Path], None] = lambda path: None
 
-    def begin(self, hint: Callable[[], None]) -> None:
-        self.hint = hint
+    def begin(
+        self, hint: Callable[[], None], written: Callable[[Path], None] = lambda path: None
+    ) -> None:
+        self.hint, self.written = hint, written
         self.begun += 1
         self.entered = []
 
@@ -139,6 +142,8 @@ class FakeHasher:
         self.given: list[str] = []
         #: The names of those that can't be read.
         self.unreadable: set[str] = set()
+        #: The names of those that somebody is writing.
+        self.busy: set[str] = set()
         self._waiting: list[tuple[Path, str, FileStamp, Deferred[Digests]]] = []
 
     def is_large(self, size: int) -> bool:
@@ -161,7 +166,10 @@ class FakeHasher:
     def _hash(self, folder: Path, name: str, stamp: FileStamp) -> Digests:
         if Path(name).name in self.unreadable:
             raise PermissionError(EACCES, "Permission denied", name)
-        return hash_file(folder, name, stamp)
+        digests = hash_file(folder, name, stamp)
+        if Path(name).name in self.busy:
+            raise OSError(EBUSY, "is being written", name)
+        return digests
 
 
 @implementer(ILibrary)

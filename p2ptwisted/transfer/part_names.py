@@ -1,5 +1,6 @@
 """
-What a part and its journal are called beside the destination. Pure.
+What a part and its journal are called beside the destination, and what other programs call theirs.
+Pure.
 
 This is the only place where the suffixes of unfinished files are written.
 """
@@ -12,8 +13,37 @@ _JOURNAL_END = ".journal"
 PART = ".part"
 JOURNAL = PART + _JOURNAL_END
 
-#: Suffixes of files that are still being downloaded, by this program or by others.
-UNFINISHED = (PART, JOURNAL)
+#: Suffixes of what says, beside a file, that it is not yet complete: aria2's, axel's, lftp's.
+#: Beside a complete file there is none.
+CONTROL = (".aria2", ".st", ".lftp-pget-status")
+
+#: Suffixes of files that are not complete, of this program and of others, in lower case.
+_UNFINISHED = (
+    PART,
+    JOURNAL,
+    *CONTROL,
+    ".aria2__temp",  # aria2's next control file
+    ".crdownload",  # Chromium
+    ".opdownload",  # Opera
+    ".download",  # Safari
+    ".partial",  # Edge, and many others
+    ".filepart",  # WinSCP
+    ".dtapart",  # DownThemAll
+    ".ytdl",  # yt-dlp
+    ".!qb",  # qBittorrent
+    ".!ut",  # uTorrent
+    ".bc!",  # BitComet
+    ".xltd",  # Xunlei
+    "~",  # what editors keep while they write
+)
+
+
+def unfinished_end(name: str) -> str:
+    """The end of a file's name that says that the file is unfinished; empty if none does."""
+    # The longest, for one can end with another.
+    ends = (end for end in _UNFINISHED if name.lower().endswith(end))
+    length = max(map(len, ends), default=0)
+    return name[len(name) - length :]
 
 
 def part_names(destination: Path, number: int) -> tuple[str, str]:

@@ -6,7 +6,7 @@ name may lead out of the folder, hide the file or upset a terminal.
 import os
 from pathlib import Path
 
-from p2ptwisted.transfer.part_names import JOURNAL, PART, UNFINISHED
+from p2ptwisted.transfer.part_names import JOURNAL, PART, unfinished_end
 
 #: Bytes of a file's name on Linux, less what a part adds to it.
 NAME_BYTES = 255 - len(JOURNAL)
@@ -57,7 +57,12 @@ def _clean(part: str) -> str:
     if short.partition(".")[0].rstrip().casefold() in DEVICES:
         short = _cut(f"_{short}")
     # Nor may it be taken for something unfinished, or for another file's part.
-    return _encodable(short.replace(PART, "_part") if short.endswith(UNFINISHED) else short)
+    while end := unfinished_end(short):
+        if end in (PART, JOURNAL):
+            short = short.replace(PART, "_part")
+        else:
+            short = f"{short.removesuffix(end)}_{end[1:]}"
+    return _encodable(short)
 
 
 def _encodable(part: str) -> str:

@@ -44,6 +44,24 @@ class ShareTests(SynchronousTestCase):
         self.assertIn("--folder", str(problem))
         self.assertEqual(list(folder.iterdir()), [])
 
+    def test_unfinished(self) -> None:
+        """A file that a node would take for unfinished is refused, with the end of its name."""
+        folder = Path(self.mktemp()).resolve()
+        folder.mkdir(parents=True)
+        for end in (".part", ".aria2", "~"):
+            file = folder / f"file{end}"
+            file.write_bytes(b"content")
+            sharing = share(
+                cast(ICommandReactor, None),
+                cast(Session, None),
+                (str(file),),
+                "http://127.0.0.1:8000",
+                None,
+                False,
+            )
+            problem = self.failureResultOf(Deferred.fromCoroutine(sharing), CommandError).value
+            self.assertIn(f"{file}: a node shares nothing whose name ends with {end}", str(problem))
+
     def test_there_already(self) -> None:
         """What can't be opened, or has another size, is another file, and is not read."""
         folder, file = Path(self.mktemp()), Path(self.mktemp())

@@ -72,6 +72,47 @@ class WalkTests(FolderCase):
             sorted(["a", "part", "c.parts", "d.part.txt", "e.journal", "folder.part/f"]),
         )
 
+    def test_unfinished_elsewhere(self) -> None:
+        """So is what other programs call what they have not finished, and their control files."""
+        for name in (
+            "a.aria2",
+            "b.crdownload",
+            "c.st",
+            "d.filepart",
+            "e.!qB",
+            "f.partial",
+            "sub/g~",
+            "h.PART",
+            "i.iso.aria2__temp",
+            "j.lftp-pget-status",
+            "k.opdownload",
+        ):
+            self.put(name)
+        for name in ("aria2", "b.st.txt", "c~d", "folder~/f", "~e"):
+            self.put(name)
+        self.assertEqual(self.names(), sorted(["aria2", "b.st.txt", "c~d", "folder~/f", "~e"]))
+
+    def test_control_file_beside(self) -> None:
+        """A file with a control file beside it is left out, wherever that comes in the listing."""
+        for end in (".aria2", ".st", ".lftp-pget-status"):
+            self.put(f"sub/big{end}.iso{end}")
+            self.put(f"sub/big{end}.iso")
+        self.put("big.aria2.iso")  # In another folder there is none.
+        self.put("part")
+        self.put("part.part")  # Nor does a part say that of what it will replace.
+        self.put("folder")
+        (self.folder / "folder.st").mkdir()
+        self.assertEqual(self.names(), ["big.aria2.iso", "folder", "part"])
+        (self.folder / "sub" / "big.aria2.iso.aria2").unlink()
+        self.assertIn("sub/big.aria2.iso", self.names())
+
+    def test_steps_of_names(self) -> None:
+        """Looking for control files is done in steps too."""
+        self.patch(folder_walk, "STEP", 4)
+        for number in range(20):
+            self.put(f".hidden{number}")
+        self.assertEqual(list(walk(self.folder, lambda folder: None)), [None] * (20 + 20 // 4))
+
     def test_finished(self) -> None:
         """A part that comes to its place is a file like any other."""
         part = self.put("a.part")

@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from p2ptwisted.node import hash_worker
 from p2ptwisted.node.hash_worker import (
     BLOCK,
     NICENESS,
+    UNTOLD_SETTLE,
     Job,
     Result,
     hash_file,
@@ -108,6 +110,33 @@ class HashFileTests(HashingCase):
             FileNotFoundError, hash_file, self.path.parent, self.path.name, stamp
         )
         self.assertEqual(error.errno, errno.ENOENT)
+
+    def test_being_written(self) -> None:
+        """A file that is open for writing, before or after it was read, has no digest."""
+        stamp = self.put(b"half of it")
+        for answers in ([True], [False, True]):
+            self.patch(hash_worker, "has_writers", lambda file, left=list(answers): left.pop(0))
+            error = self.assertRaises(OSError, hash_file, self.path.parent, self.path.name, stamp)
+            self.assertEqual(error.errno, errno.EBUSY)
+
+    def test_really_being_written(self) -> None:
+        """It is the system that is asked who has the file open."""
+        stamp = self.put(b"half of it")
+        with self.path.open("r+b"):
+            error = self.assertRaises(OSError, hash_file, self.path.parent, self.path.name, stamp)
+        self.assertEqual(error.errno, errno.EBUSY)
+        hash_file(self.path.parent, self.path.name, stamp)
+
+    def test_untold(self) -> None:
+        """Where the system doesn't say, only a file that was left alone for a while has one."""
+        self.patch(hash_worker, "has_writers", lambda file: None)
+        stamp = self.put(b"1")
+        error = self.assertRaises(OSError, hash_file, self.path.parent, self.path.name, stamp)
+        self.assertEqual(error.errno, errno.EBUSY)
+        for age in (UNTOLD_SETTLE + 1, -3_600):
+            written = time.time() - age
+            os.utime(self.path, (written, written))
+            hash_file(self.path.parent, self.path.name, FileStamp.of(self.path.stat()))
 
     def test_removed_while_hashed(self) -> None:
         """A file that is removed is not read to its end, however large it is: others wait."""

@@ -1,5 +1,6 @@
 """Tests of `p2ptwisted.node.inotify_watch`: the kernel's inotify, read when the test says."""
 
+import mmap
 import os
 import shutil
 from pathlib import Path
@@ -90,6 +91,23 @@ class InotifyWatchTests(SynchronousTestCase):
         (self.folder / "file").read_bytes()
         list(self.folder.rglob("*"))
         self.assertFalse(self.hinted())
+
+    def test_written(self) -> None:
+        """A file that was open for writing is told of when it is closed, or no longer mapped."""
+        written: list[Path] = []
+        path = self.folder / "sub" / "größe \udcff"
+        path.write_bytes(b"1")
+        self.walk()
+        self.watch.begin(self.hint, written.append)
+        with path.open("r+b") as file:
+            mapped = mmap.mmap(file.fileno(), 0)
+        path.chmod(0o600)
+        path.read_bytes()
+        self.assertTrue(self.hinted())
+        self.assertEqual(written, [])
+        mapped.close()
+        self.assertTrue(self.hinted())
+        self.assertEqual(written, [path])
 
     def test_again_and_again(self) -> None:
         """Every scan tells of all folders again; one change is still one hint."""

@@ -17,6 +17,7 @@ from p2ptwisted.model import FileStamp, ResourceInfo
 from p2ptwisted.node.digest_cache import DigestCache, make_cache
 from p2ptwisted.node.library import (
     ANNOUNCE_EVERY,
+    BUSY_RETRY,
     HINT_DELAY,
     HINT_REST,
     RESCAN_UNWATCHED,
@@ -526,6 +527,142 @@ class RetouchedTests(LibraryCase):
         self.path.unlink()
         self.scan_hinted()
         self.assertEqual(self.listed(), {})
+
+
+class BusyTests(LibraryCase):
+    """Files that somebody has open for writing, or had."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.path = self.put("a", b"half")
+        self.hasher.busy.add("a")
+
+    def test_not_listed(self) -> None:
+        """One that is open is not listed, holds up no first scan, and nothing is told of it."""
+        self.put("b", b"2")
+        with log_lines(LogLevel.warn) as lines:
+            self.start()
+        self.assertEqual(self.listed(), {"b": id_of(b"2")})
+        self.assertFalse(self.library.scanning)
+        self.assertEqual(lines, [])
+
+    def test_closed(self) -> None:
+        """When it is closed, it is looked at with the next hint, and listed as it is then."""
+        self.start()
+        was = self.path.stat()
+        self.path.write_bytes(b"full")
+        os.utime(self.path, ns=(was.st_atime_ns, was.st_mtime_ns))
+        self.hasher.busy.clear()
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {"a": id_of(b"full")})
+        given = list(self.hasher.given)
+        self.clock.advance(BUSY_RETRY)
+        self.work()
+        self.assertEqual(self.hasher.given, given)
+
+    def test_again_and_again(self) -> None:
+        """Without a hint it is looked at every BUSY_RETRY, and the folder not more than before."""
+        self.start()
+        assert self.watch is not None
+        for count in range(1, 4):
+            self.assertEqual(self.hasher.given.count("a"), count)
+            self.clock.advance(BUSY_RETRY)
+            self.work()
+        self.hasher.busy.clear()
+        self.clock.advance(BUSY_RETRY)
+        self.work()
+        self.assertEqual(self.listed(), {"a": id_of(b"half")})
+        self.assertEqual(self.watch.begun, 1)
+
+    def test_goes(self) -> None:
+        """One that is gone, or changed, at the next look is no error."""
+        self.start()
+        self.path.unlink()
+        self.clock.advance(BUSY_RETRY)
+        self.work()
+        self.clock.advance(HINT_DELAY)
+        self.work()
+        self.assertEqual(self.listed(), {})
+        self.clock.advance(BUSY_RETRY)
+        self.work()
+        self.assertEqual(self.hasher.given.count("a"), 2)
+
+    def test_retouched(self) -> None:
+        """A listed one that is open when it is looked at again is off the list."""
+        self.hasher.busy.clear()
+        self.start()
+        self.hasher.busy.add("a")
+        self.path.chmod(0o600)
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {})
+
+    def test_stopped(self) -> None:
+        """Stopped while one is open, or being asked for, it leaves no delayed calls."""
+        self.start()
+        self.library.stopService()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.library = self.make(FakeWatch())
+        self.start_walking()
+        self.library.stopService()
+        self.hasher.work()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def listed_by_two_names(self) -> FakeWatch:
+        self.hasher.busy.clear()
+        (self.folder / "link").symlink_to("a")
+        self.start()
+        self.assertEqual(self.listed(), {"a": id_of(b"half")})
+        assert self.watch is not None
+        return self.watch
+
+    def rewrite(self) -> None:
+        """Change the content, and nothing that the system says of it: through a memory map."""
+        was = self.path.stat()
+        self.path.write_bytes(b"FULL")
+        stamp = FileStamp.of(was)
+        self.patch(FileStamp, "of", staticmethod(lambda status: stamp))
+
+    def test_rewritten_with_its_times_kept(self) -> None:
+        """One that was open for writing is hashed again, whatever its times: by each name."""
+        watch = self.listed_by_two_names()
+        self.rewrite()
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {"a": id_of(b"half")})
+        watch.written(self.path)
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {"a": id_of(b"FULL")})
+        self.assertIs(self.library.get(id_of(b"half")), None)
+        given = list(self.hasher.given)
+        self.scan_hinted()
+        self.assertEqual(self.hasher.given, given)
+
+    def test_rewritten_while_hashed(self) -> None:
+        """One that was open when it was being hashed already is hashed once more."""
+        watch = self.listed_by_two_names()
+        self.path.chmod(0o600)
+        watch.hint()
+        self.clock.advance(HINT_DELAY)
+        work(self.clock)
+        watch.written(self.path)
+        self.hasher.work()
+        given = self.hasher.given.count("a")
+        self.clock.advance(HINT_DELAY)
+        self.work()
+        self.assertEqual(self.hasher.given.count("a"), given + 1)
+        self.scan_hinted()
+        self.assertEqual(self.hasher.given.count("a"), given + 1)
+
+    def test_written_and_new(self) -> None:
+        """One that is new or changed when it is closed is hashed once, not twice."""
+        watch = self.listed_by_two_names()
+        self.hasher.given.clear()
+        self.put("a", b"another")
+        self.put("b", b"new")
+        watch.written(self.path)
+        watch.written(self.folder / "b")
+        for _ in range(3):
+            self.scan_hinted()
+        self.assertEqual(sorted(self.hasher.given), ["a", "b", "link"])
 
 
 class UnreadableTests(LibraryCase):
@@ -1049,6 +1186,20 @@ class CacheTests(LibraryCase):
         self.restart()
         self.assertEqual(self.hasher.given, [])
         self.assertEqual(self.listed(), {"a": id_of(b"1")})
+
+    def test_rewritten_with_its_times_kept(self) -> None:
+        """What was open for writing is hashed, though the cache knows a file with that stamp."""
+        path = self.put("a", b"1")
+        self.restart()
+        stamp = FileStamp.of(path.stat())
+        path.write_bytes(b"2")
+        self.patch(FileStamp, "of", staticmethod(lambda status: stamp))
+        assert self.watch is not None
+        self.watch.written(path)
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {"a": id_of(b"2")})
+        self.restart()
+        self.assertEqual((self.listed(), self.hasher.given), ({"a": id_of(b"2")}, []))
 
     def test_cut_otherwise(self) -> None:
         """What an earlier version has cut into longer pieces is hashed again."""

@@ -95,6 +95,12 @@ class PlaceTests(SynchronousTestCase):
             ("\ud800", "_"),
             ("a.part", "a_part"),
             ("a.part.journal", "a_part.journal"),
+            ("a.PART", "a_PART"),
+            ("a.aria2", "a_aria2"),
+            ("a.!qB", "a_!qB"),
+            ("a.st~", "a.st_"),
+            ("a~~", "a~_"),
+            ("~", "_"),
             ("x" * 237 + ".party", "x" * 237 + "_part"),
         ]:
             self.assertEqual(place(FOLDER, name, SHA256), FOLDER / cleaned, repr(name))
