@@ -32,6 +32,9 @@ from p2ptwisted.support.twisted_internals.twistd import twistd_log
 #: File descriptors of a daemon, at the most: what starts child processes may look at each.
 DESCRIPTORS_MAX = 65_536
 
+#: The signals that end a daemon well, beside SIGINT, which Twisted handles.
+_STOPS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
 
 class IDaemonReactor(IReactorCore, IReactorFromThreads, IReactorTime):
     """What a daemon needs of its process's reactor."""
@@ -49,6 +52,8 @@ def prepare(reactor: IDaemonReactor) -> None:
 
     SIGTERM is how a daemon is told to end, so ending by it is no failure:
     the status is 0, where Twisted's own handler dies by the signal at last.
+    So it is with SIGHUP, which a terminal that is closed sends, and SIGQUIT,
+    which Twisted leaves alone: nobody would hear a goodbye.
 
     Imports: what others put into the working directory later is not imported.
     """
@@ -56,12 +61,24 @@ def prepare(reactor: IDaemonReactor) -> None:
     set_reactor_clock(reactor, time.monotonic)
     _raise_descriptor_limit()
 
+    def ignore_signals() -> None:
+        # It is ending, and can't be told to a second time.
+        for one in (*_STOPS, signal.SIGINT):
+            signal.signal(one, signal.SIG_IGN)
+
     def stop(number: int, frame: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        ignore_signals()
         # A handler may run between any two lines of the reactor's.
         reactor.callFromThread(reactor.stop)
 
-    reactor.callWhenRunning(signal.signal, signal.SIGTERM, stop)
+    def handle_signals() -> None:
+        for one in _STOPS:
+            # nohup has SIGHUP ignored, and a shell SIGQUIT for what a script starts with &.
+            if signal.getsignal(one) is not signal.SIG_IGN:
+                signal.signal(one, stop)
+
+    reactor.callWhenRunning(handle_signals)
+    reactor.addSystemEventTrigger("before", "shutdown", ignore_signals)
 
 
 def _raise_descriptor_limit() -> None:

@@ -182,9 +182,9 @@ class Daemon:
 
         eventually(START_WITHIN, f"{self.role} answers at {self.url}", answers)
 
-    def terminate(self) -> None:
-        """Ask it to end."""
-        self._process.terminate()
+    def terminate(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Ask it to end, by this signal."""
+        self._process.send_signal(number)
         # Where a test failed before it could do so.
         self.thaw()
 
@@ -196,9 +196,9 @@ class Daemon:
             self.kill()
             raise AssertionError(f"{self.role} did not end within {STOP_WITHIN} s") from None
 
-    def stop(self) -> None:
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Have it end, politely, and with everything closed."""
-        self.terminate()
+        self.terminate(number)
         status = self.ended()
         if status != 0 or "Server Shut Down." not in self.log.read_text():
             raise AssertionError(f"{self.role} did not stop cleanly; its status is {status}")

@@ -270,25 +270,57 @@ class GetTests(CommandCase):
         self.assertEqual(self.p2p("get", "big.bin", "--force").status, 0)
         self.assertEqual((self.here / "big.bin").read_bytes(), self.content)
 
-    def test_interrupted(self) -> None:
-        """Ctrl-C keeps what has come, and the same command goes on with it."""
+    def test_signals(self) -> None:
+        """A signal that ends programs keeps what has come, and the same command goes on with it."""
         self.start_holder("one", {"big.bin": self.content}, "--max-upload", str(SLOW))
-        running = self.begin("get", "big.bin")
         journal = self.here / "big.bin.part.journal"
-        eventually(
-            WITHIN,
-            "two pieces are here",
-            lambda: journal.exists() and journal.read_bytes().count(b"\n") > 2,
-        )
-        running.send_signal(signal.SIGINT)
-        ran = self.end(running)
-        self.assertEqual((ran.status, ran.out), (130, b""))
-        self.assertIn("kept", ran.told)
-        self.assertFalse((self.here / "big.bin").exists())
+
+        def lines() -> int:
+            return journal.read_bytes().count(b"\n") if journal.exists() else 2
+
+        def end_by(number: signal.Signals) -> Ran:
+            before = lines()
+            running = self.begin("get", "big.bin")
+            eventually(WITHIN, "more pieces are here", lambda: lines() > before)
+            running.send_signal(number)
+            return self.end(running)
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            ran = end_by(number)
+            self.assertEqual((ran.status, ran.out), (128 + number, b""))
+            self.assertEqual(ran.told.count("\n"), 1)
+            self.assertIn("kept", ran.told)
+            self.assertEqual(set(os.listdir(self.here)), {"big.bin.part", journal.name})
         (got,) = self.p2p("get", "big.bin", "--json").json
         self.assertLessEqual(sum(got["holders"].values()), len(self.content) - 2 * PIECE_MIN)
         self.assertEqual((self.here / "big.bin").read_bytes(), self.content)
         self.assertEqual(os.listdir(self.here), ["big.bin"])
+
+    def test_signal_while_writing(self) -> None:
+        """Ended while nobody reads its output, it leaves nothing in the temporary folder."""
+        self.start_holder("one", {"big.bin": self.content})
+        temporary = self.folder / "temporary"
+        temporary.mkdir()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            running = self.begin("get", "big.bin", "-o", "-", more={"TMPDIR": str(temporary)})
+            # All of the file is here as soon as any of it comes out.
+            self.assertEqual(running.stdout.read(1), self.content[:1])
+            self.assertNotEqual(os.listdir(temporary), [])
+            running.send_signal(number)
+            self.assertEqual(running.wait(WITHIN), 128 + number)
+            self.assertEqual(os.listdir(temporary), [])
+            self.assertEqual(self.end(running).told, "p2p: interrupted\n")
+
+    def test_signal_while_reading(self) -> None:
+        """Without the reactor it is the same: one line, and the status of the signal."""
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT):
+            pipe = self.here / f"pipe-{number}"
+            os.mkfifo(pipe)
+            running = self.begin("hash", str(pipe))
+            with open(pipe, "wb"):  # It has begun when this has a reader.
+                running.send_signal(number)
+                ran = self.end(running)
+            self.assertEqual((ran.status, ran.told), (128 + number, "p2p: interrupted\n"))
 
     def test_progress(self) -> None:
         """In a terminal there is a bar; the file comes all the same."""

@@ -1,6 +1,7 @@
 """Daemons that are told to end, and what they leave behind."""
 
 import os
+import signal
 import time
 from http.client import HTTPConnection, HTTPResponse, IncompleteRead
 
@@ -20,16 +21,18 @@ FAST, SLOW = len(LARGE) // 3, len(LARGE) // 12
 
 
 class LeavingTests(SystemTestCase):
-    """SIGTERM, and starting again."""
+    """Signals that end a daemon, and starting again."""
 
     def test_node_says_goodbye(self) -> None:
         """A node that is told to end is gone from its supernode when it has ended, not later."""
         supernode = self.start_supernode()
-        node = self.start_node("node", {"it.txt": b"it"}, *at(supernode))
-        self.wait_until_held(supernode, "node", id_of(b"it"))
-        node.stop()
-        self.assertEqual(supernode.get("/api/supernode/alive").data, [])
-        self.assertEqual(supernode.get(f"/api/supernode/search/{id_of(b'it')}").data, {})
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            node = self.start_node(f"node-{number}", {"it.txt": b"it"}, *at(supernode))
+            self.wait_until_held(supernode, f"node-{number}", id_of(b"it"))
+            node.stop(number)
+            self.assertEqual(supernode.get("/api/supernode/alive").data, [])
+            self.assertEqual(supernode.get(f"/api/supernode/search/{id_of(b'it')}").data, {})
+        supernode.stop(signal.SIGHUP)
 
     def download(self, node: Daemon) -> HTTPResponse:
         """A download of the large file that is under way."""

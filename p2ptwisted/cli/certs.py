@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from p2ptwisted.cli.end_signals import END_SIGNALS
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
 from p2ptwisted.cli.name_constraints import PermittedNames
 from p2ptwisted.cli.output import print_lines, print_message
@@ -288,6 +289,7 @@ def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
+@END_SIGNALS.held()
 def _write(path: Path, content: bytes, mode: int = 0o600) -> None:
     """Write a file that is complete or absent, and at no moment readable by others."""
     if os.path.lexists(path) and not path.is_file():

@@ -12,7 +12,9 @@ class ExitStatus(IntEnum):
     USAGE = 2
     NOT_FOUND = 3
     NOBODY = 4
+    HUNG_UP = 129
     INTERRUPTED = 130
+    QUIT = 131
     TERMINATED = 143
 
 

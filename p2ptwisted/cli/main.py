@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from p2ptwisted.cli.end_signals import END_SIGNALS, Ended
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
 from p2ptwisted.support.import_path import forget_working_directory
 
@@ -331,9 +332,14 @@ def certs(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command line and return its exit status; the console script."""
+    """
+    Run a command line and return its exit status; the console script.
+
+    The process is this command's where it takes its `arguments` from the process. Then the signals
+    that end programs break it off.
+    """
     forget_working_directory()
-    from p2ptwisted.cli.output import print_message
+    from p2ptwisted.cli.output import is_writable, print_message
     from p2ptwisted.cli.standard_streams import (
         discard,
         open_missing_streams,
@@ -342,6 +348,25 @@ def main(arguments: list[str] | None = None) -> int:
 
     open_missing_streams()
     print_any_character()
+    try:
+        if arguments is None:
+            END_SIGNALS.install()
+        status = _run_command(arguments)
+        END_SIGNALS.finish()
+    except Ended as ended:
+        END_SIGNALS.finish()
+        # Else Python writes the rest at the end, and whoever should read it may never do so.
+        discard(sys.stdout)
+        if is_writable(sys.stderr):
+            print_message(ended.line)
+        return END_SIGNALS.status or ExitStatus.FAILED
+    return status
+
+
+def _run_command(arguments: list[str] | None) -> int:
+    from p2ptwisted.cli.output import print_message
+    from p2ptwisted.cli.standard_streams import discard
+
     try:
         return int(p2p.main(arguments, prog_name="p2p", standalone_mode=False) or 0)
     except click.exceptions.NoArgsIsHelpError as asked:

@@ -6,11 +6,14 @@ Names come from strangers. What is printed of them can't upset a terminal.
 """
 
 import json
+import select
 import sys
 from collections.abc import Iterable, Sequence
+from typing import TextIO
 
 import msgspec
 
+from p2ptwisted.cli.end_signals import END_SIGNALS
 from p2ptwisted.cli.standard_streams import discard, results
 from p2ptwisted.support.escaping import shown
 
@@ -33,6 +36,7 @@ def size_of(size: float | None) -> str:
     return f"{size:.1f} {unit}"
 
 
+@END_SIGNALS.breaking()
 def print_message(message: str) -> None:
     """Print one line to standard error."""
     try:
@@ -41,6 +45,15 @@ def print_message(message: str) -> None:
         discard(sys.stderr)  # Nobody reads it; the exit status says it too.
 
 
+def is_writable(stream: TextIO) -> bool:
+    """Whether a line can be written to this at once; true also of what is no file."""
+    try:
+        return bool(select.select([], [stream], [], 0)[1])
+    except (OSError, TypeError, ValueError):
+        return True
+
+
+@END_SIGNALS.breaking()
 def print_lines(*lines: str) -> None:
     """Print lines of a result. Raises what `standard_streams.results` does, as all these do."""
     with results():
@@ -48,12 +61,14 @@ def print_lines(*lines: str) -> None:
             print(shown(line, RESULT_LINE_MAX))
 
 
+@END_SIGNALS.breaking()
 def print_json(result: object) -> None:
     """Print a result as one JSON document."""
     with results():
         print(json.dumps(msgspec.to_builtins(result), indent=2))
 
 
+@END_SIGNALS.breaking()
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a result in columns, which are cut to the width of a terminal only."""
     from rich.console import Console

@@ -10,6 +10,7 @@ import stat
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from p2ptwisted.cli.end_signals import END_SIGNALS
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
 from p2ptwisted.cli.get import get_into
 from p2ptwisted.cli.runner import run
@@ -74,6 +75,8 @@ def _descriptor(path: str) -> int | None:
     return None
 
 
+# A signal waits until the folder is gone, but for what can block: to write.
+@END_SIGNALS.held()
 def get_to_stream(
     settings: Settings, wanted: tuple[str, ...], output: str, stream: int, max_download: int | None
 ) -> ExitStatus:
@@ -96,10 +99,11 @@ def get_to_stream(
         )
         if status is ExitStatus.OK:
             # The reactor has ended: a reader that is slow, or Ctrl-C, harms nobody.
-            for number in range(len(wanted)):
-                with open(folder / str(number), "rb", buffering=0) as file:
-                    while data := file.read(BLOCK):
-                        _write(stream, output, data)
+            with END_SIGNALS.breaking():
+                for number in range(len(wanted)):
+                    with open(folder / str(number), "rb", buffering=0) as file:
+                        while data := file.read(BLOCK):
+                            _write(stream, output, data)
     return status
 
 

@@ -8,14 +8,13 @@ import signal
 import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from types import FrameType
-from typing import Any, cast
+from typing import cast
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorCore
-from twisted.internet.task import react
+from twisted.internet.error import ReactorNotRunning
 from twisted.logger import globalLogBeginner
 
+from p2ptwisted.cli.end_signals import END_SIGNALS, Ended
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
 from p2ptwisted.cli.output import print_message
 from p2ptwisted.cli.session import ICommandReactor, Session, Settings
@@ -25,8 +24,6 @@ from p2ptwisted.errors import InvalidInput, StartError, Unavailable, UnknownReso
 
 #: Environment variable: set to anything, a bug in the command is shown with its traceback.
 DEBUG = "P2P_DEBUG"
-
-_ENDS = {signal.SIGINT: ExitStatus.INTERRUPTED, signal.SIGTERM: ExitStatus.TERMINATED}
 
 _STATUSES: tuple[tuple[type[Exception], ExitStatus], ...] = (
     (InvalidInput, ExitStatus.USAGE),
@@ -66,59 +63,63 @@ def run(settings: Settings, work: Work, interrupted: str = "interrupted") -> Exi
     """
     Do the work in the reactor, stop everything that it started, and return its exit status.
 
-    `interrupted` is the line for Ctrl-C, which cancels the work.
+    A signal that ends programs cancels the work, and a second one leaves it no time to end. Then
+    Ended is raised with the line `interrupted`.
     """
     from twisted.internet import reactor as the_reactor
 
     reactor = cast(ICommandReactor, the_reactor)
     globalLogBeginner.beginLoggingTo([], redirectStandardIO=False, discardBuffer=True)
-    # What is left where the work is given no time to end: Ctrl-C, twice.
-    status = ExitStatus.INTERRUPTED
-    signalled: list[int] = []
+    status = ExitStatus.FAILED
+    working: Deferred[None] | None = None
 
-    async def carry_out() -> ExitStatus:
+    async def carry_out() -> None:
+        nonlocal status
         try:
             config = settings.config
             client = make_client(reactor, config.group_key, config.authority)
         except InvalidInput as error:
-            return status_of(error)
+            status = status_of(error)
+            return
         try:
-            return await work(reactor, Session(reactor, client, settings))
-        except CancelledError as error:
-            return status_of(CommandError("broken off")) if not signalled else _ended(error)
+            status = await work(reactor, Session(reactor, client, settings))
+        except CancelledError:
+            # After a signal no message is printed: Ended is raised instead.
+            status = status_of(CommandError("broken off"))
         except Exception as error:
-            return _ended(error) if signalled else status_of(error)
+            status = status_of(error)
         finally:
             await client.close()
 
-    def _ended(error: BaseException) -> ExitStatus:
-        print_message(interrupted)
-        return _ENDS[signal.Signals(signalled[0])]
-
-    def main(_: IReactorCore) -> Deferred[None]:
+    def begin() -> None:
+        nonlocal working
+        # The reactor has put a handler of its own for SIGTERM in the place of ours by now.
+        END_SIGNALS.install()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+        if END_SIGNALS.status is not None:
+            stop()
+            return
         working = Deferred.fromCoroutine(carry_out())
+        working.addBoth(lambda _: stop())
 
-        def on_signal(number: int, frame: FrameType | None) -> None:
-            signalled.append(number)
-            end: Callable[[], Any] = working.cancel if len(signalled) == 1 else reactor.stop
-            # The one way out of a signal handler; it is no other thread.
-            reactor.callFromThread(end)
+    def stop() -> None:
+        with suppress(ReactorNotRunning):
+            reactor.stop()
 
-        for number in _ENDS:
-            signal.signal(number, on_signal)
+    def end() -> None:
+        nonlocal working
+        ending, working = working, None
+        if ending is None:
+            stop()
+        else:
+            ending.cancel()
 
-        def done(result: ExitStatus) -> None:
-            nonlocal status
-            status = result
-
-        return working.addCallback(done)
-
-    before = {number: signal.getsignal(number) for number in _ENDS}
     try:
-        react(main, (), reactor)
-    except SystemExit:
-        pass  # It always does; `status` knows more.
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        # The one way out of a signal handler; it is no other thread.
+        with END_SIGNALS.told(lambda: reactor.callFromThread(end)):
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+            reactor.callWhenRunning(begin)
+            reactor.run()
+    except Ended:
+        raise Ended(interrupted) from None
     return status

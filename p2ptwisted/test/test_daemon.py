@@ -544,6 +544,7 @@ class _Process:
     def __init__(self) -> None:
         self.when_running: list[Callable[[], object]] = []
         self.calls: list[Callable[[], object]] = []
+        self.before_shutdown: list[Callable[[], object]] = []
         self.stopped = 0
 
     def seconds(self) -> float:
@@ -555,6 +556,10 @@ class _Process:
     def callFromThread(self, call: Callable[[], object]) -> None:
         self.calls.append(call)
 
+    def addSystemEventTrigger(self, phase: str, event: str, call: Callable[[], object]) -> None:
+        assert (phase, event) == ("before", "shutdown")
+        self.before_shutdown.append(call)
+
     def stop(self) -> None:
         self.stopped += 1
 
@@ -564,7 +569,8 @@ class PrepareTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.process = _Process()
-        self.addCleanup(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT):
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
         prepare(self.process)  # type: ignore[arg-type]  # it is all that is touched
 
     def test_time(self) -> None:
@@ -588,12 +594,33 @@ class PrepareTests(SynchronousTestCase):
         self.assertEqual(set_to, [(20_000, 20_000), (DESCRIPTORS_MAX, infinity)])
 
     def test_terminated(self) -> None:
-        """SIGTERM stops the reactor, once, from outside of whatever it is doing."""
+        """A signal that ends programs stops the reactor, once, from outside of what it is doing."""
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            self.process.stopped, self.process.calls = 0, []
+            for one in (signal.SIGHUP, signal.SIGQUIT):
+                signal.signal(one, signal.SIG_DFL)
+            for call in self.process.when_running:
+                call()
+            signal.raise_signal(number)
+            self.assertEqual(self.process.stopped, 0)
+            for another in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT):
+                signal.raise_signal(another)
+            for call in self.process.calls:
+                call()
+            self.assertEqual(self.process.stopped, 1)
+
+    def test_nohup(self) -> None:
+        """A SIGHUP that was ignored from the beginning, as by nohup, stays so."""
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         for call in self.process.when_running:
             call()
-        signal.raise_signal(signal.SIGTERM)
-        self.assertEqual(self.process.stopped, 0)
-        signal.raise_signal(signal.SIGTERM)
-        for call in self.process.calls:
+        signal.raise_signal(signal.SIGHUP)
+        self.assertEqual(self.process.calls, [])
+
+    def test_ends_once(self) -> None:
+        """While it ends, for whatever reason, no signal can stop what is stopping."""
+        for call in [*self.process.when_running, *self.process.before_shutdown]:
             call()
-        self.assertEqual(self.process.stopped, 1)
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT):
+            signal.raise_signal(number)
+        self.assertEqual(self.process.calls, [])
