@@ -396,6 +396,39 @@ class NodesTests(CommandCase):
         self.assertTrue((self.shared("one") / "linked").samefile(self.here / "linked"))
         self.refused(4, "twistd", "share", "linked", "--node", "http://127.0.0.1:1")
 
+    def test_share_in_part(self) -> None:
+        """What can't be read of a folder is named; what a node doesn't share, refused at once."""
+        node = self.node_with("one")
+        for name in ("folder/ok/file", "folder/no/file", "x.part"):
+            (self.here / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.here / name).write_bytes(b"content")
+        (self.here / "folder" / "ok" / "file").chmod(0o750)
+        closed = self.here / "folder" / "no"
+        os.chown(closed, NOBODY, NOBODY)
+        closed.chmod(0o700)
+        # As root one may read everything, unless one gives that up.
+        ran = subprocess.run(
+            [
+                *("setpriv", "--bounding-set=-dac_override,-dac_read_search"),
+                *(sys.executable, "-m", "p2ptwisted.cli", "share", "folder", "--node", node.url),
+            ],
+            cwd=self.here,
+            env=environment() | {"P2P_SUPERNODE": self.supernode.url},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=WITHIN,
+            check=False,
+        )
+        self.assertEqual(ran.returncode, 1, ran)
+        self.assertEqual(ran.stdout, f"{id_of(b'content')}  folder/ok/file\n")
+        self.assertEqual(ran.stderr, f"p2p: {closed} is left out: Permission denied\n")
+        copy = self.shared("one") / "folder" / "ok" / "file"
+        self.assertEqual(copy.stat().st_mode & 0o777, 0o750)
+        self.refused(1, "unfinished download", "share", "x.part", "--node", node.url)
+        (self.here / "empty").mkdir()
+        self.refused(1, "nothing to share", "share", "empty", "--node", node.url)
+
     def test_share_links(self) -> None:
         """Of a folder, links that lead out are left out and told of; one that is named is meant."""
         node = self.node_with("one")

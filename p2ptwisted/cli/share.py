@@ -3,6 +3,7 @@
 import hashlib
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,18 +18,20 @@ from p2ptwisted.cli.output import print_json, print_lines, print_message
 from p2ptwisted.cli.session import ICommandReactor, Session
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import OlderProgram, Unavailable
-from p2ptwisted.node.folder_walk import walk
+from p2ptwisted.node.folder_walk import walk, why_not_shared
 from p2ptwisted.support.address_policy import is_own
 from p2ptwisted.support.lifecycle import make_cooperator
 from p2ptwisted.support.locations import parse_location
 from p2ptwisted.support.safe_open import open_beneath, open_folder
 from p2ptwisted.transfer.part_file import SLICE
-from p2ptwisted.transfer.part_names import unfinished_end
 from p2ptwisted.transfer.target_folder import TargetFolder
 
 #: Seconds between two looks whether the files are listed, and how many that may take: these,
 #: and one more for every HASH_RATE bytes, which the node has to hash.
 POLL_INTERVAL, LISTED_TIMEOUT, HASH_RATE = 0.25, 60.0, 100_000_000
+
+#: The bits of a mode that a copy keeps: without setuid, setgid and sticky.
+PERMISSIONS = 0o777
 
 #: Links that lead out of a folder and are named in messages; the rest are only counted.
 LINKS_NAMED_MAX = 10
@@ -51,8 +54,13 @@ async def share(
     folder: str | None,
     link: bool,
 ) -> ExitStatus:
-    """Put these files into the node's folder, and wait until its supernode lists them all."""
-    files = list(_files(paths))
+    """
+    Put these files into the node's folder, and wait until its supernode lists them all.
+
+    What can't be read of a folder is named and left out, and the status is then FAILED.
+    """
+    left_out: list[Path] = []
+    files = list(_files(paths, left_out))
     location = await session.location_of(node_url, "--node")
     try:
         health = await session.client.health(location)
@@ -86,8 +94,18 @@ async def share(
             f"{target}, the node's folder, is not on this machine: use its own machine"
         )
     cooperator = make_cooperator(reactor)
+    shared = []
     try:
-        shared = [await _put_file(cooperator, one, Path(target), link) for one in files]
+        for one in files:
+            try:
+                source = one.open()
+            except OSError as error:
+                if one.within is None:
+                    raise
+                _leave_out(one.path, error.strerror or str(error), left_out)
+                continue
+            with source:
+                shared.append(await _put_file(cooperator, one, source, Path(target), link))
     finally:
         cooperator.stop()
     await _wait_until_listed(reactor, session, location, health.name, shared)
@@ -95,7 +113,7 @@ async def share(
         print_json(shared)
     else:
         print_lines(*(f"{one.id}  {one.name}" for one in shared))
-    return ExitStatus.OK
+    return ExitStatus.FAILED if left_out else ExitStatus.OK
 
 
 class SourceFile(NamedTuple):
@@ -120,29 +138,61 @@ class SourceFile(NamedTuple):
         finally:
             os.close(root)
 
+    def folder_modes(self) -> list[int]:
+        """The modes for the folders in its name; their owner can always write to them."""
+        if self.within is None:
+            return []
+        folders = reversed(self.path.relative_to(self.within).parents)
+        modes = [(self.within / folder).lstat().st_mode for folder in folders]
+        return [mode & PERMISSIONS | stat.S_IRWXU for mode in modes]
 
-def _files(paths: tuple[str, ...]) -> Iterator[SourceFile]:
-    """The files that these paths mean. Raises CommandError before anything is done."""
+
+def _files(paths: tuple[str, ...], left_out: list[Path]) -> Iterator[SourceFile]:
+    """
+    The files that these paths mean. Raises CommandError before anything is done.
+
+    What can't be read is named, and added to `left_out`.
+    """
     for path in map(Path, paths):
         if path.is_dir():
-            yield from _files_in(path.resolve())
-        elif path.is_file():
-            if path.name.startswith("."):
-                raise CommandError(f"{path}: a node shares nothing hidden: give it another name")
-            if end := unfinished_end(path.name):
+            folder = path.resolve()
+            # Any file's name will do: it is the folder's that is in question.
+            if reason := why_not_shared(f"{folder.name}/f"):
+                raise CommandError(f"{path}: {reason}")
+            if not folder.name:
+                raise CommandError(f"{path}: it has no name: share the folders in it")
+            files = list(_files_in(folder, left_out))
+            if not files:
                 raise CommandError(
-                    f"{path}: a node shares nothing whose name ends with {end}, as of what is "
-                    "unfinished: give it another name"
+                    f"{path}: there is nothing to share in it: a node shares regular files that "
+                    "are neither hidden nor called like unfinished downloads"
                 )
+            yield from files
+        elif path.is_file():
+            if reason := why_not_shared(path.name):
+                raise CommandError(f"{path}: {reason}")
             yield SourceFile(path, path.name)
         else:
             raise CommandError(f"{path}: there is no such file or folder")
 
 
-def _files_in(folder: Path) -> Iterator[SourceFile]:
-    """The files that a node would share of a folder; links that lead out of it are reported."""
+def _leave_out(path: Path, reason: str, left_out: list[Path]) -> None:
+    print_message(f"{path} is left out: {reason}")
+    left_out.append(path)
+
+
+def _files_in(folder: Path, left_out: list[Path]) -> Iterator[SourceFile]:
+    """
+    The files that a node would share of a folder.
+
+    Links that lead out of it are reported, and what can't be read as in `_files`.
+    """
     led_out: list[str] = []
-    found = walk(folder, lambda entered: None, led_out.append)
+
+    def unreadable(name: str, reason: str) -> None:
+        _leave_out(folder / name, reason, left_out)
+
+    found = walk(folder, lambda entered: None, led_out.append, unreadable)
     names = sorted(entry.name for entry in found if entry is not None)
     for name in sorted(led_out)[:LINKS_NAMED_MAX]:
         print_message(f"{folder / name} is left out: it is a link that leads out of {folder}")
@@ -151,32 +201,37 @@ def _files_in(folder: Path) -> Iterator[SourceFile]:
             f"{len(led_out) - LINKS_NAMED_MAX} more links that lead out of {folder} are left out"
         )
     for name in names:
-        yield SourceFile(folder / name, f"{folder.name}/{name}", folder)
+        shared = f"{folder.name}/{name}"
+        # It is longer by the folder's name.
+        if reason := why_not_shared(shared):
+            unreadable(name, reason)
+        else:
+            yield SourceFile(folder / name, shared, folder)
 
 
 async def _put_file(
-    cooperator: Cooperator, source: SourceFile, folder: Path, link: bool
+    cooperator: Cooperator, source: SourceFile, file: BinaryIO, folder: Path, link: bool
 ) -> SharedFile:
     destination = folder / source.name
     top = folder.resolve()
     digest = hashlib.sha256()
-    with source.open() as file:
-        try:
-            target = TargetFolder((top / source.name).parent, top)
-        except OSError as error:
-            raise CommandError(f"{destination} can't be written: {error.strerror}") from None
-        try:
-            if link:
-                await cooperator.coiterate(hash_slices(file, digest))
-                is_new = _link(file, target, source.path, destination)
-            else:
-                is_new = await _copy(cooperator, file, target, destination.name, digest)
-        finally:
-            target.close()
-        size = os.fstat(file.fileno()).st_size
-        if not is_new:
-            there = SourceFile(top / source.name, source.name, top)
-            await _check_same_content(cooperator, there, digest.hexdigest(), size)
+    modes = source.folder_modes()
+    try:
+        target = TargetFolder((top / source.name).parent, top, modes)
+    except OSError as error:
+        raise CommandError(f"{destination} can't be written: {error.strerror}") from None
+    try:
+        if link:
+            await cooperator.coiterate(hash_slices(file, digest))
+            is_new = _link(file, target, source.path, destination)
+        else:
+            is_new = await _copy(cooperator, file, target, destination.name, digest)
+    finally:
+        target.close()
+    size = os.fstat(file.fileno()).st_size
+    if not is_new:
+        there = SourceFile(top / source.name, source.name, top)
+        await _check_same_content(cooperator, there, digest.hexdigest(), size)
     return SharedFile(digest.hexdigest(), source.name, str(destination), size)
 
 
@@ -204,8 +259,11 @@ async def _copy(
     """Copy the file; False where another file has that name."""
     # Hidden, so that the node doesn't look at it before it is whole.
     temporary = f".p2p-{secrets.token_hex(8)}"
-    copy = target.make(temporary, os.O_WRONLY)
+    copy = target.make(temporary, os.O_WRONLY, 0o600)
     try:
+        # A file system without modes, such as a USB stick's, will do too.
+        with suppress(PermissionError):
+            os.fchmod(copy, os.fstat(file.fileno()).st_mode & PERMISSIONS)
         await cooperator.coiterate(_copy_slices(file, copy, digest))
         target.put(temporary, name)
     except FileExistsError:
@@ -217,7 +275,6 @@ async def _copy(
 
 
 def _copy_slices(file: BinaryIO, descriptor: int, digest: "hashlib._Hash") -> Iterator[None]:
-    os.fchmod(descriptor, 0o644)
     while data := file.read(SLICE):
         digest.update(data)
         view = memoryview(data)
@@ -265,6 +322,7 @@ async def _wait_until_listed(
             if reactor.seconds() > deadline:
                 raise CommandError(
                     f"{len(waiting)} of {len(shared)} are in the node's folder but not listed "
-                    "yet: p2p status shows how the node is"
+                    "yet: p2p status shows how the node is, and its log whether its user may read "
+                    "them: a copy keeps the file's mode"
                 )
             await deferLater(reactor, POLL_INTERVAL)

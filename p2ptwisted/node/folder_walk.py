@@ -6,6 +6,7 @@ unfinished, what is not a regular file, what can't be
 named in UTF-8, and whatever a symbolic link leads to outside the folder.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -24,6 +25,12 @@ from p2ptwisted.transfer.part_names import CONTROL, unfinished_end
 #: Names that are looked at in one step where nothing but the name is.
 STEP = 256
 
+#: Errors of what went, or was exchanged, while we looked, and of links that lead nowhere.
+_GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+
+#: Why a file whose name can't be told to others is not shared.
+_NO_NAME = f"its name is not UTF-8, or has more than {NAME_MAX} characters with its folders"
+
 
 class Entry(NamedTuple):
     """A file of the folder; its name is the path relative to the folder, with `/`."""
@@ -36,14 +43,16 @@ def walk(
     folder: Path,
     entered: Callable[[Path], None],
     led_out: Callable[[str], None] = lambda name: None,
+    unreadable: Callable[[str, str], None] = lambda name, reason: None,
 ) -> Iterator[Entry | None]:
     """
     All files, folder by folder; None for what is left out, so that every step is short.
 
     `entered` is called with each folder before it is listed: the caller must
     notice changes after that call itself. `led_out` is called with the name of
-    each link that leads out of the folder. Raises OSError if `folder` itself
-    can't be listed; others are passed over.
+    each link that leads out of the folder, `unreadable` with the name of what
+    can't be looked at or told to others, and why. Raises OSError if `folder`
+    itself can't be listed; others are passed over.
     """
     root = open_folder(folder)
     try:
@@ -54,10 +63,14 @@ def walk(
             try:
                 # By its name, so that however deep it is, few are open at once.
                 inner = folder_beneath(root, current)
-            except OSError:
-                continue  # It went, or is not for us to read.
+            except OSError as error:
+                # It went, or is not for us to read.
+                if error.errno not in _GONE:
+                    unreadable(current, error.strerror or str(error))
+                continue
             try:
-                yield from _list(root, inner, f"{current}/" if current else "", folders, led_out)
+                above = f"{current}/" if current else ""
+                yield from _list(root, inner, above, folders, led_out, unreadable)
             finally:
                 os.close(inner)
     finally:
@@ -65,7 +78,12 @@ def walk(
 
 
 def _list(
-    root: int, inner: int, above: str, folders: list[str], led_out: Callable[[str], None]
+    root: int,
+    inner: int,
+    above: str,
+    folders: list[str],
+    led_out: Callable[[str], None],
+    unreadable: Callable[[str, str], None],
 ) -> Iterator[Entry | None]:
     """The files in an open folder, as `walk` has them; adds the folders in it to `folders`."""
     controlled: set[str] = set()
@@ -79,7 +97,11 @@ def _list(
         for entry in listing:
             found = None
             name = above + entry.name
-            if not entry.name.startswith(".") and _can_be_named(name):
+            if _is_hidden(entry.name):
+                pass
+            elif not _can_be_named(name):
+                unreadable(name, _NO_NAME)
+            else:
                 try:
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(name)
@@ -87,9 +109,33 @@ def _list(
                         found = _file(root, inner, name, entry)
                 except LeadsOut:
                     led_out(name)
-                except OSError:
-                    pass  # It went while we looked, or is a link that leads to itself.
+                except OSError as error:
+                    if error.errno not in _GONE:
+                        unreadable(name, error.strerror or str(error))
             yield found
+
+
+def why_not_shared(name: str) -> str | None:
+    """
+    Return why a node doesn't share a file of that name, wherever it is; None if it does.
+
+    `name`: the path relative to the shared folder, with `/`.
+    """
+    parts = name.split("/")
+    if any(map(_is_hidden, parts)):
+        return "a node shares nothing hidden: give it another name"
+    if not _can_be_named(name):
+        return f"a node can't share it: {_NO_NAME}"
+    if end := unfinished_end(parts[-1]):
+        return (
+            f"a node shares nothing whose name ends with {end}, as of what is unfinished: give it "
+            "another name"
+        )
+    return None
+
+
+def _is_hidden(base: str) -> bool:
+    return base.startswith(".")
 
 
 def _file(root: int, inner: int, name: str, entry: "os.DirEntry[str]") -> Entry | None:

@@ -10,6 +10,7 @@ checked.
 import errno
 import os
 import stat
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -58,32 +59,33 @@ def open_folder(path: Path, follow: bool = False) -> int:
     return os.open(path, _FOLDER | (0 if follow else os.O_NOFOLLOW))
 
 
-def folder_beneath(root: int, name: str, make: bool = False) -> int:
+def folder_beneath(root: int, name: str, make: bool = False, modes: Sequence[int] = ()) -> int:
     """
     Open a folder beneath the open folder `root`, and return its descriptor.
 
-    `name`: a path relative to `root`. `make`: create missing folders. Links are
-    followed only to folders beneath `root`. Raises OSError; LeadsOut for a
-    link that leads elsewhere.
+    `name`: a path relative to `root`. `make`: create missing folders. `modes`:
+    one for each part of `name`, which the umask is taken from; without, 0o777
+    for all. Links are followed only to folders beneath `root`. Raises OSError;
+    LeadsOut for a link that leads elsewhere.
     """
     folder = os.dup(root)
-    for part in name.split("/"):
+    for number, part in enumerate(name.split("/")):
         if part in ("", "."):
             continue
         try:
-            inner = _folder_in(root, folder, part, make)
+            if make:
+                with suppress(FileExistsError):
+                    os.mkdir(part, modes[number] if modes else 0o777, dir_fd=folder)
+            inner = _folder_in(root, folder, part)
         finally:
             os.close(folder)
         folder = inner
     return folder
 
 
-def _folder_in(root: int, folder: int, name: str, make: bool) -> int:
+def _folder_in(root: int, folder: int, name: str) -> int:
     if name == "..":
         raise LeadsOut(errno.ENOENT, "a link leads out of the folder", name)
-    if make:
-        with suppress(FileExistsError):
-            os.mkdir(name, dir_fd=folder)
     try:
         return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
     except OSError as error:

@@ -7,6 +7,7 @@ import errno
 import os
 import secrets
 import stat
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -58,12 +59,12 @@ def _is_link(name: str | Path, folder: int | None) -> bool:
 class TargetFolder:
     """An open folder; all names are of files in it, and no link is followed."""
 
-    def __init__(self, path: Path, within: Path | None = None) -> None:
+    def __init__(self, path: Path, within: Path | None = None, modes: Sequence[int] = ()) -> None:
         """
         Open the folder, or make it.
 
         `within` is a folder that it is in, and that no link on the way there
-        may lead out of. Raises OSError.
+        may lead out of; `modes` are as for `folder_beneath`. Raises OSError.
         """
         self._path = path
         if within is None:
@@ -72,7 +73,8 @@ class TargetFolder:
             return
         root = open_folder(within)
         try:
-            self._folder = folder_beneath(root, path.relative_to(within).as_posix(), make=True)
+            name = path.relative_to(within).as_posix()
+            self._folder = folder_beneath(root, name, make=True, modes=modes)
         finally:
             os.close(root)
 
@@ -82,10 +84,10 @@ class TargetFolder:
             os.close(self._folder)
             self._folder = -1
 
-    def open(self, name: str, flags: int) -> int:
+    def open(self, name: str, flags: int, mode: int = 0o644) -> int:
         """A descriptor of a regular file. Raises OSError, NotRegular among them."""
         try:
-            return open_regular(name, flags | os.O_NOFOLLOW, dir_fd=self._folder)
+            return open_regular(name, flags | os.O_NOFOLLOW, mode, dir_fd=self._folder)
         except OSError as error:
             error.filename = os.fspath(self._path / name)
             raise
@@ -122,9 +124,9 @@ class TargetFolder:
         finally:
             os.close(file)
 
-    def make(self, name: str, flags: int) -> int:
+    def make(self, name: str, flags: int, mode: int = 0o644) -> int:
         """A descriptor of a new file. Raises OSError, FileExistsError among them."""
-        return self.open(name, flags | os.O_CREAT | os.O_EXCL)
+        return self.open(name, flags | os.O_CREAT | os.O_EXCL, mode)
 
     def make_again(self, name: str, flags: int) -> int:
         """As `make`, after removing a file of ours that has that name."""

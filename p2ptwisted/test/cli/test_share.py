@@ -1,5 +1,6 @@
 """Tests of `p2ptwisted.cli.share`."""
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +13,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2ptwisted.cli import share as share_module
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
 from p2ptwisted.cli.session import ICommandReactor, Session, Settings
-from p2ptwisted.cli.share import share
+from p2ptwisted.cli.share import SourceFile, share
 from p2ptwisted.client.api import Client
 from p2ptwisted.model import Health
+from p2ptwisted.node import folder_walk
 
 
 class ShareTests(SynchronousTestCase):
@@ -110,3 +112,173 @@ class ShareTests(SynchronousTestCase):
         )
         problem = self.failureResultOf(Deferred.fromCoroutine(sharing), CommandError).value
         self.assertIn("call it as 127.0.0.1", str(problem))
+
+
+class NearNode:
+    """A node of this machine that lists all that is in its folder at once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    async def health(self, location: str) -> Health:
+        return Health("near", 0, False, "127.0.0.1:1", str(self.folder))
+
+    async def search_node(self, location: str, name: str, id: str) -> bool:
+        return True
+
+
+class WhatIsSharedTests(SynchronousTestCase):
+    """What comes into the node's folder, and what is said of the rest."""
+
+    def setUp(self) -> None:
+        self.folder, self.here = Path(self.mktemp()), Path(self.mktemp()).absolute()
+        self.folder.mkdir()
+        self.here.mkdir()
+        self.told: list[str] = []
+        self.patch(share_module, "print_message", self.told.append)
+        self.patch(share_module, "print_lines", lambda *lines: None)
+        mask = os.umask(0o022)
+        self.addCleanup(os.umask, mask)
+
+    def put(self, name: str, mode: int = 0o644) -> Path:
+        """Make a file, and the folders above it."""
+        path = self.here / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+        path.chmod(mode)
+        return path
+
+    def share(self, *names: str) -> Deferred[ExitStatus]:
+        clock = Clock()
+        session = Session(
+            cast(ICommandReactor, clock), cast(Client, NearNode(self.folder)), Settings()
+        )
+        paths = tuple(str(self.here / name) for name in names)
+        sharing = Deferred.fromCoroutine(
+            share(
+                cast(ICommandReactor, clock), session, paths, "http://127.0.0.1:8000", None, False
+            )
+        )
+        clock.pump([0.1] * 100)
+        return sharing
+
+    def there(self) -> list[str]:
+        """The files in the node's folder."""
+        found = self.folder.rglob("*")
+        return sorted(path.relative_to(self.folder).as_posix() for path in found if path.is_file())
+
+    def mode(self, name: str) -> int:
+        return (self.folder / name).stat().st_mode & 0o7777
+
+    def refused(self, words: str, *names: str) -> None:
+        """It is refused at once, in these words, and nothing is copied."""
+        problem = self.failureResultOf(self.share(*names), CommandError).value
+        self.assertIn(words, str(problem))
+        self.assertIn(str(self.here / names[-1]), str(problem))
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+    def test_modes(self) -> None:
+        """A copy may be read, written and run by whom the file may; it gives nobody more."""
+        modes = {"a": 0o600, "b": 0o755, "c": 0o444, "d": 0o640, "e": 0o666, "f": 0o6755}
+        for name, mode in modes.items():
+            self.put(name, mode)
+        self.assertIs(self.successResultOf(self.share(*modes)), ExitStatus.OK)
+        kept = modes | {"f": 0o755}
+        self.assertEqual({name: self.mode(name) for name in modes}, kept)
+
+    def test_never_readable(self) -> None:
+        """Nor can it be opened by others before it has its mode, be it ever so short."""
+        seen: list[int] = []
+        chmod = os.fchmod
+
+        def watch(file: int, mode: int) -> None:
+            seen.append(os.fstat(file).st_mode & 0o777)
+            chmod(file, mode)
+
+        self.patch(os, "fchmod", watch)
+        self.put("a", 0o600)
+        self.successResultOf(self.share("a"))
+        self.assertEqual(seen, [0o600])
+
+    def test_no_modes(self) -> None:
+        """A file system that knows no modes takes the copy all the same."""
+
+        def refuse(file: int, mode: int) -> None:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+        self.put("a", 0o600)
+        self.patch(os, "fchmod", refuse)
+        self.assertIs(self.successResultOf(self.share("a")), ExitStatus.OK)
+        self.assertEqual(self.there(), ["a"])
+
+    def test_modes_of_folders(self) -> None:
+        """Folders are made as private as they are; those that are there stay as they are."""
+        self.put("tree/a/b/file")
+        self.put("tree/old/file")
+        for name, mode in (("tree", 0o750), ("tree/a", 0o1777), ("tree/a/b", 0o500)):
+            (self.here / name).chmod(mode)
+        (self.folder / "tree" / "old").mkdir(parents=True)
+        (self.folder / "tree").chmod(0o711)
+        self.assertIs(self.successResultOf(self.share("tree")), ExitStatus.OK)
+        modes = [self.mode(name) for name in ("tree", "tree/old", "tree/a", "tree/a/b")]
+        self.assertEqual(modes, [0o711, 0o755, 0o755, 0o700])
+
+    def test_modes_of_the_first_folder(self) -> None:
+        """The folder that was named is no exception."""
+        self.put("tree/file")
+        (self.here / "tree").chmod(0o700)
+        self.successResultOf(self.share("tree"))
+        self.assertEqual(self.mode("tree"), 0o700)
+
+    def test_unreadable(self) -> None:
+        """What can't be read of a folder is named, the rest is shared, and the status says it."""
+        for name in ("a", "b", "c"):
+            self.put(f"tree/{name}")
+        opened = SourceFile.open
+
+        def refuse(source: SourceFile) -> object:
+            if source.path.name == "b":
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return opened(source)
+
+        self.patch(SourceFile, "open", refuse)
+        with open(os.fsencode(self.here) + b"/tree/latin-\xe4", "wb"):
+            pass
+        self.assertIs(self.successResultOf(self.share("tree")), ExitStatus.FAILED)
+        self.assertEqual(self.there(), ["tree/a", "tree/c"])
+        first, second = self.told
+        self.assertIn("is left out: its name is not UTF-8", first)
+        self.assertEqual(second, f"{self.here}/tree/b is left out: Permission denied")
+
+    def test_too_long(self) -> None:
+        """A file that only has too long a name with the folder's is named too."""
+        self.patch(folder_walk, "NAME_MAX", 9)
+        for name in ("tree/1234", "tree/12345", "tree/123456789", "tree/1234567890"):
+            self.put(name)
+        self.assertIs(self.successResultOf(self.share("tree")), ExitStatus.FAILED)
+        self.assertEqual(self.there(), ["tree/1234"])
+        self.assertEqual(len(self.told), 3)
+        for line in self.told:
+            self.assertIn("is left out: ", line)
+
+    def test_names_that_are_not_shared(self) -> None:
+        """A name that no node shares is refused before anything is copied, with the reason."""
+        for name in ("x.part", "x.part.journal", ".hidden", ".folder/file", "good"):
+            self.put(name)
+        self.refused("unfinished", "good", "x.part")
+        self.refused("unfinished", "x.part.journal")
+        self.refused("nothing hidden", ".hidden")
+        self.refused("nothing hidden", ".folder")
+
+    def test_nothing_in_it(self) -> None:
+        """A folder with nothing that a node shares is refused, be it empty or not."""
+        for name in ("parts/x.part", "hidden/.a", "hidden/.b/c", "good"):
+            self.put(name)
+        (self.here / "empty" / "too").mkdir(parents=True)
+        for name in ("empty", "parts", "hidden"):
+            self.refused("there is nothing to share in it", "good", name)
+
+    def test_root(self) -> None:
+        """The root folder, which has no name to be shared under, is refused."""
+        problem = self.failureResultOf(self.share("/"), CommandError).value
+        self.assertIn("no name", str(problem))

@@ -1,5 +1,6 @@
 """Tests of `p2ptwisted.node.folder_walk`, on real folders."""
 
+import errno
 import os
 import shutil
 import socket
@@ -10,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.model import FileStamp
 from p2ptwisted.node import folder_walk
-from p2ptwisted.node.folder_walk import walk
+from p2ptwisted.node.folder_walk import Entry, walk, why_not_shared
+from p2ptwisted.support.safe_open import folder_beneath
 from p2ptwisted.test.node_fakes import open_descriptors
 
 
@@ -282,6 +284,76 @@ class WalkTests(FolderCase):
         with open(folder + b"/folder-\xe4/b", "wb"):
             pass
         self.assertEqual(self.names(), ["a"])
+
+    def unreadable(self) -> dict[str, str]:
+        """The names that a walk says can't be read, with the reasons."""
+        told: dict[str, str] = {}
+        walking = walk(self.folder, lambda folder: None, unreadable=told.__setitem__)
+        self.assertEqual([entry.name for entry in walking if entry is not None], ["a"])
+        return told
+
+    def test_unreadable_folder(self) -> None:
+        """A folder that can't be opened is told of, with the reason, and the rest is found."""
+        self.put("a")
+        self.put("sub/b")
+
+        def refuse(root: int, name: str) -> int:
+            if name == "sub":
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return folder_beneath(root, name)
+
+        self.patch(folder_walk, "folder_beneath", refuse)
+        self.assertEqual(self.unreadable(), {"sub": "Permission denied"})
+
+    def test_unreadable_file(self) -> None:
+        """So is what can't be looked at in a folder that may be listed, or fails to be."""
+        self.put("a")
+        self.put("sub/b")
+        file = folder_walk._file
+
+        for reason in (errno.EACCES, errno.EIO):
+
+            def refuse(
+                root: int, inner: int, name: str, entry: "os.DirEntry[str]", reason: int = reason
+            ) -> Entry | None:
+                if name == "sub/b":
+                    raise OSError(reason, os.strerror(reason))
+                return file(root, inner, name, entry)
+
+            self.patch(folder_walk, "_file", refuse)
+            self.assertEqual(self.unreadable(), {"sub/b": os.strerror(reason)})
+
+    def test_told_of_no_more(self) -> None:
+        """What is left out on purpose, or went, is not told of; what has an odd name is."""
+        for name in ("a", ".hidden", ".git/b", "c.part"):
+            self.put(name)
+        (self.folder / "dangling").symlink_to("nothing")
+        (self.folder / "itself").symlink_to("itself")
+        with open(os.fsencode(self.folder) + b"/latin-\xe4", "wb"):
+            pass
+        ((name, reason),) = self.unreadable().items()
+        self.assertEqual(os.fsencode(name), b"latin-\xe4")
+        self.assertIn("not UTF-8", reason)
+
+    def test_why_not_shared(self) -> None:
+        """A name is refused with its reason just where a walk leaves out such a file."""
+        self.patch(folder_walk, "NAME_MAX", 20)
+        for name, words in (
+            (".a", "hidden"),
+            (".git/a", "hidden"),
+            ("sub/.a", "hidden"),
+            ("a.part", "unfinished"),
+            ("sub/b.part.journal", "unfinished"),
+            ("c" * 21, "characters"),
+        ):
+            self.put(name)
+            self.assertIn(words, why_not_shared(name) or "")
+        self.assertIn("not UTF-8", why_not_shared(os.fsdecode(b"latin-\xe4")) or "")
+        self.assertEqual(self.names(), [])
+        for name in ("a", "sub.part/a", "d.part.txt", "c" * 20):
+            self.put(name)
+            self.assertIs(why_not_shared(name), None)
+        self.assertEqual(len(self.names()), 4)
 
     def test_long_name(self) -> None:
         """A path of more characters than a registration may have is left out."""

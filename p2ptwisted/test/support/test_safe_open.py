@@ -183,7 +183,8 @@ class FolderBeneathTests(BeneathCase):
     def test_made(self) -> None:
         """Those that are missing are made, where that is asked for."""
         self.assertRaises(FileNotFoundError, folder_beneath, self.root, "new/deeper")
-        os.close(folder_beneath(self.root, "new/deeper", make=True))
+        os.close(folder_beneath(self.root, "new/deeper", make=True, modes=(0o700, 0o710)))
+        self.assertEqual((self.folder / "new").stat().st_mode & 0o777, 0o700)
         self.assertTrue((self.folder / "new" / "deeper").is_dir())
 
     def test_not_outside(self) -> None:
