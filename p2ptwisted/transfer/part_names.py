@@ -40,10 +40,13 @@ _UNFINISHED = (
 
 def unfinished_end(name: str) -> str:
     """The end of a file's name that says that the file is unfinished; empty if none does."""
+    lower = name.lower()
+    # All in one, for a scan asks this of each file.
+    if not lower.endswith(_UNFINISHED):
+        return ""
     # The longest, for one can end with another.
-    ends = (end for end in _UNFINISHED if name.lower().endswith(end))
-    length = max(map(len, ends), default=0)
-    return name[len(name) - length :]
+    length = max(len(end) for end in _UNFINISHED if lower.endswith(end))
+    return name[-length:]
 
 
 def part_names(destination: Path, number: int) -> tuple[str, str]:
