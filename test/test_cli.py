@@ -425,7 +425,7 @@ class NodesTests(CommandCase):
         self.assertEqual(ran.stderr, f"p2p: {closed} is left out: Permission denied\n")
         copy = self.shared("one") / "folder" / "ok" / "file"
         self.assertEqual(copy.stat().st_mode & 0o777, 0o750)
-        self.refused(1, "unfinished download", "share", "x.part", "--node", node.url)
+        self.refused(1, "unfinished", "share", "x.part", "--node", node.url)
         (self.here / "empty").mkdir()
         self.refused(1, "nothing to share", "share", "empty", "--node", node.url)
 

@@ -9,8 +9,8 @@ RANGES_MAX = 16
 
 _HEADER = re.compile(r"bytes=(.*)", re.IGNORECASE)
 
-#: From a byte to another or to the end; or the last so many. Longer numbers are in no file.
-_RANGE = re.compile(r"(?P<first>[0-9]{1,100})-(?P<last>[0-9]{0,100})|-(?P<suffix>[0-9]{1,100})")
+#: From a byte to another or to the end; or the last so many. Python reads up to 4,300 digits.
+_RANGE = re.compile(r"(?P<first>[0-9]{1,4000})-(?P<last>[0-9]{0,4000})|-(?P<suffix>[0-9]{1,4000})")
 
 #: What may stand around a range, but for the commas.
 _SPACES = " \t"

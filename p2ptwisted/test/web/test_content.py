@@ -240,6 +240,7 @@ class RangeTests(ContentCase):
             "bytes=-0",
             "bytes=-00",
             "bytes=99999999999999999999-",
+            f"bytes={'9' * 3_000}-",
         ):
             answer = self.ask(Range=value)
             self.assertEqual(answer.status, 416, msg=value)
