@@ -145,6 +145,7 @@ class Daemon:
                 env=environment(),
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                preexec_fn=default_signals,  # noqa: PLW1509  # there are no threads
             )
 
     @property
@@ -226,6 +227,12 @@ class Daemon:
 def command(role: str, *options: str, twistd_options: Sequence[str] = ()) -> list[str]:
     """The command line of a daemon."""
     return [sys.executable, str(TWISTD), "-n", *twistd_options, role, *options]
+
+
+def default_signals() -> None:
+    """Let signals end a new process, also those that nohup or a shell had us ignore."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def environment() -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from p2ptwisted.pieces import PIECE_MIN
 
-from .daemons import Daemon, at, environment, eventually, id_of
+from .daemons import Daemon, at, default_signals, environment, eventually, id_of
 from .fetch_cases import SLOW, FetchTestCase, content_of
 
 #: Seconds that one command may take.
@@ -57,6 +57,7 @@ class CommandCase(FetchTestCase):
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            preexec_fn=default_signals,  # noqa: PLW1509  # there are no threads
         )
 
         def end() -> None:
