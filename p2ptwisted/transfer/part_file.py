@@ -200,7 +200,8 @@ class PartFile:
 
     def catch_up(self) -> Iterator[None]:
         """Have the running digest go over the pieces that are here, in slices."""
-        while self.is_behind:
+        # It may have been closed before the first step.
+        while self._file >= 0 and self.is_behind:
             piece, digest = self.running.next, self.running.copy()
             for _ in self._hash(piece, digest):
                 yield
@@ -218,6 +219,8 @@ class PartFile:
     def check(self, pieces: int) -> Iterator[None]:
         """Check the digests of pieces that are here, in slices; forget those that are wrong."""
         for piece in members(pieces):
+            if self._file < 0:
+                return  # It was closed before the first step.
             digest = hashlib.sha256()
             for _ in self._hash(piece, digest):
                 yield

@@ -593,6 +593,15 @@ class TroubleTests(PartTestCase):
             part.close()
             self.assertEqual(list(work), [])
 
+    def test_closed_before_the_first_slice(self) -> None:
+        """So does work that was begun, and comes to its first step only then."""
+        for begin in (PartFile.catch_up, lambda part: part.check(0b1), PartFile.recheck):
+            part = self.part()
+            self.receive(part, 0)
+            work = begin(part)
+            part.close()
+            self.assertEqual(list(work), [])
+
     def test_closed(self) -> None:
         """Closing twice does no harm."""
         part = self.part()
