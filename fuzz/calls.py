@@ -49,6 +49,7 @@ from p2ptwisted.test.node_fakes import (
     read_answer,
     work,
 )
+from p2ptwisted.web.byte_ranges import RANGES_MAX
 from p2ptwisted.web.node_routes import BODY_MAX as NODE_BODY_MAX
 from p2ptwisted.web.node_routes import NodeApi
 from p2ptwisted.web.server.site import LimitedSite
@@ -279,16 +280,36 @@ def check_node(data: bytes) -> None:
 _ONE_RANGE = re.compile(r"bytes=(\d{1,20})?-(\d{1,20})?", re.ASCII)
 
 
+def _check_part(told: str, body: bytes) -> int:
+    """Check a part of an answer, by its Content-Range; returns how many bytes it has."""
+    found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", told)
+    assert found is not None, told
+    start, last, whole = map(int, found.groups())
+    assert whole == len(CONTENT) and body == CONTENT[start : last + 1], (told, body)
+    return len(body)
+
+
+def _check_parts(content_type: str, body: bytes) -> None:
+    """Check an answer with several ranges."""
+    boundary = content_type.partition("boundary=")[2].encode()
+    before, *parts, end = body.split(b"\r\n--" + boundary)
+    assert (before, end) == (b"", b"--\r\n") and 1 < len(parts) <= RANGES_MAX, body
+    total = 0
+    for part in parts:
+        head, _, content = part.partition(b"\r\n\r\n")
+        total += _check_part(head.decode().rpartition("Content-Range: ")[2], content)
+    assert total <= len(CONTENT), body
+
+
 def check_range(header: str) -> None:
-    """A range gives just those bytes; what is none gives the whole, or is told so."""
+    """Ranges give just those bytes; what are none give the whole, or are told so."""
     header = re.sub(r"[\r\n\0]", "", header).encode("utf-8", "replace").decode()
     answer = _node().served.ask("GET", f"/node/resources/{ID}/content", Range=header)
     size = len(CONTENT)
-    if answer.status == 206:
-        told = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", answer.headers["content-range"])
-        assert told is not None, answer
-        start, last, whole = map(int, told.groups())
-        assert whole == size and answer.body == CONTENT[start : last + 1], answer
+    if answer.status == 206 and "content-range" in answer.headers:
+        _check_part(answer.headers["content-range"], answer.body)
+    elif answer.status == 206:
+        _check_parts(answer.headers["content-type"], answer.body)
     elif answer.status == 200:
         assert answer.body == CONTENT, answer
     else:
