@@ -12,7 +12,7 @@ used nor touched.
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from heapq import nlargest
 from pathlib import Path
 from typing import BinaryIO
@@ -186,12 +186,15 @@ class PartFile:
 
     # -- hashing what is here
 
-    def _hash(self, piece: int, digest: "hashlib._Hash") -> Iterator[None]:
-        """Feed a piece that is here to a digest, in slices."""
+    def _hash(self, piece: int, digest: "hashlib._Hash") -> Generator[None, None, bool]:
+        """Feed a piece that is here to a digest, in slices; False if it was closed meanwhile."""
         start, stop = self.pieces.span(piece)
         for at in range(start, stop, SLICE):
+            if self._file < 0:
+                return False
             digest.update(os.pread(self._file, min(SLICE, stop - at), at))
             yield
+        return self._file >= 0
 
     @property
     def is_behind(self) -> bool:
@@ -200,13 +203,10 @@ class PartFile:
 
     def catch_up(self) -> Iterator[None]:
         """Have the running digest go over the pieces that are here, in slices."""
-        # It may have been closed before the first step.
-        while self._file >= 0 and self.is_behind:
+        while self.is_behind:
             piece, digest = self.running.next, self.running.copy()
-            for _ in self._hash(piece, digest):
-                yield
-                if self._file < 0:
-                    return  # It was closed meanwhile.
+            if not (yield from self._hash(piece, digest)):
+                return
             self.running.advance(piece, digest)
 
     def is_right(self, piece: int) -> bool:
@@ -219,13 +219,9 @@ class PartFile:
     def check(self, pieces: int) -> Iterator[None]:
         """Check the digests of pieces that are here, in slices; forget those that are wrong."""
         for piece in members(pieces):
-            if self._file < 0:
-                return  # It was closed before the first step.
             digest = hashlib.sha256()
-            for _ in self._hash(piece, digest):
-                yield
-                if self._file < 0:
-                    return  # It was closed meanwhile.
+            if not (yield from self._hash(piece, digest)):
+                return
             self.unchecked &= ~(1 << piece)
             if digest.digest() != self.pieces.digest(piece):
                 self.have &= ~(1 << piece)
