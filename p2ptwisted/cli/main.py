@@ -339,9 +339,10 @@ def main(arguments: list[str] | None = None) -> int:
     that end programs break it off.
     """
     forget_working_directory()
-    from p2ptwisted.cli.output import is_writable, print_message
+    from p2ptwisted.cli.output import print_message
     from p2ptwisted.cli.standard_streams import (
         discard,
+        is_writable,
         open_missing_streams,
         print_any_character,
     )

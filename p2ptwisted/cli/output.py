@@ -6,10 +6,8 @@ Names come from strangers. What is printed of them can't upset a terminal.
 """
 
 import json
-import select
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TextIO
 
 import msgspec
 
@@ -43,14 +41,6 @@ def print_message(message: str) -> None:
         print(f"p2p: {shown(message, MESSAGE_MAX)}", file=sys.stderr, flush=True)
     except OSError:
         discard(sys.stderr)  # Nobody reads it; the exit status says it too.
-
-
-def is_writable(stream: TextIO) -> bool:
-    """Whether a line can be written to this at once; true also of what is no file."""
-    try:
-        return bool(select.select([], [stream], [], 0)[1])
-    except (OSError, TypeError, ValueError):
-        return True
 
 
 @END_SIGNALS.breaking()

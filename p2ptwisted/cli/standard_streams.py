@@ -4,6 +4,7 @@ full disk, with a reader that has gone, or with an encoding that lacks most char
 """
 
 import os
+import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -65,3 +66,11 @@ def discard(stream: TextIO) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
+
+
+def is_writable(stream: TextIO) -> bool:
+    """Whether a line can be written to this at once; true also of what is no file."""
+    try:
+        return bool(select.select([], [stream], [], 0)[1])
+    except (OSError, TypeError, ValueError):
+        return True
