@@ -68,6 +68,8 @@ class FakeHolder:
         self.reached = 0
         self.polled = 0
         self.wanted: list[int] = []
+        #: How many wait for its news.
+        self.waiting = 0
 
 
 class SwarmClient(Client):
@@ -93,8 +95,12 @@ class SwarmClient(Client):
             holder.polled += 1
             holder.knew.append(list(known))
             until = self._time.seconds() + wait
-            while holder.has.bit_count() == since and self._time.seconds() < until:
-                await deferLater(self._time, PAUSE)
+            holder.waiting += 1
+            try:
+                while holder.has.bit_count() == since and self._time.seconds() < until:
+                    await deferLater(self._time, PAUSE)
+            finally:
+                holder.waiting -= 1
             return HolderState(holder.pieces, holder.has, holder.neighbors)
         finally:
             self.open -= 1

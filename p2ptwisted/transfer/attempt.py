@@ -113,7 +113,12 @@ class Attempt:
         #: The answers with pieces that are under way.
         self._answers: dict[Request, Deferred[None]] = {}
         self._news = NeighborNews(
-            self._clock, self._hear, self._piece_time, self._wakeup.fire, self._failed
+            self._clock,
+            self._hear,
+            self._piece_time,
+            lambda: len(self._answers),
+            self._wakeup.fire,
+            self._failed,
         )
         #: How often the neighbors were looked at, and what each had given at the last exchange.
         self._looks = 0
@@ -269,22 +274,28 @@ class Attempt:
         if look:
             self._looked_at = now
         under_way = sum(1 for request in self._answers if picker.takes_place(request, now))
-        for neighbor in picker.in_order():
-            request = None
-            if under_way < REQUESTS_MAX:
-                request = picker.wanted(neighbor, now, look)
+        neighbors = picker.in_order()
+        for neighbor in neighbors:
+            if under_way >= REQUESTS_MAX:
+                break
+            request = picker.wanted(neighbor, now, look)
             if request is not None:
                 under_way += 1
                 answer = self._answers[request] = Deferred.fromCoroutine(
                     self._fetch(request, picker)
                 )
                 answer.addErrback(self._failed)
-            elif (
+        room = self._news.room()
+        for neighbor in neighbors:
+            if room <= 0:
+                break
+            if (
                 now >= neighbor.retry_at
+                and not self._news.is_asking(neighbor)
                 and picker.has_nothing(neighbor)
-                and self._news.may_ask(neighbor)
             ):
                 self._news.ask(neighbor)
+                room -= 1
 
     def _failed(self, failure: Failure) -> None:
         if not failure.check(CancelledError, TaskStopped):
@@ -345,6 +356,19 @@ class Attempt:
         if isinstance(error, Refused) and error.status == HTTPStatus.NOT_FOUND:
             # It has less than it said: ask it again what it has.
             self._told(request, HolderState(self.group.pieces, 0))
+        elif isinstance(error, Refused) and error.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            self._leave_busy(neighbor)
+
+    def _leave_busy(self, neighbor: Neighbor) -> None:
+        """
+        Exchange a neighbor that has too many to serve, where others wait.
+
+        Those that get it first are all that the others can find in the first moment.
+        """
+        if self._swarm.others_wait:
+            self._swarm.leave(self.group, neighbor.location, failed=True)
+            self._swarm.fill()
+            self._is_changed = True
 
     def _told(self, request: Request, state: HolderState) -> None:
         """Take what a neighbor says beside the pieces that it sends."""

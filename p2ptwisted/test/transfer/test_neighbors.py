@@ -8,7 +8,7 @@ from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.model import Holders
 from p2ptwisted.test.transfer.download_case import CONTENT, ID, STEP, DownloadCase
-from p2ptwisted.test.transfer_fakes import LENGTH, PAUSE, FakeHolder, cut, id_of
+from p2ptwisted.test.transfer_fakes import LENGTH, PAUSE, FakeHolder, busy, cut, id_of
 from p2ptwisted.transfer.attempt import (
     ALONE_AFTER,
     EXCHANGE_EVERY,
@@ -17,7 +17,13 @@ from p2ptwisted.transfer.attempt import (
     TEND_INTERVAL,
 )
 from p2ptwisted.transfer.lookups import LOOK, LOOKUP_FIRST
-from p2ptwisted.transfer.neighbor_news import ASKED_MAX, ASKED_TIME, NEWS_PIECES
+from p2ptwisted.transfer.neighbor_news import (
+    ASKED_MAX,
+    ASKED_TIME,
+    IDLE_BELOW,
+    NEWS_PAUSE_MIN,
+    NEWS_PIECES,
+)
 from p2ptwisted.transfer.piece_picker import PLACE_TIME
 from p2ptwisted.transfer.swarm import ANSWER_PATIENCE, CAME_MAX, CHOSEN_MAX
 
@@ -25,7 +31,23 @@ from p2ptwisted.transfer.swarm import ANSWER_PATIENCE, CAME_MAX, CHOSEN_MAX
 LARGE = bytes(range(200)) * 2 * LENGTH
 
 
-class NewsTests(DownloadCase):
+class LargeCase(DownloadCase):
+    """A resource of many pieces."""
+
+    def large(self, count: int, pause: float = PAUSE) -> Deferred[Path]:
+        """So many have a large resource, and it is being fetched."""
+        for number in range(count):
+            self.add(f"a{number}:1", FakeHolder(LARGE)).pause = pause
+        self.download = self.make(id=id_of(LARGE))
+        return Deferred.fromCoroutine(self.download.run())
+
+    def cancel(self, running: Deferred[Path]) -> None:
+        running.cancel()
+        self.failureResultOf(running, CancelledError)
+        self.nothing_left()
+
+
+class NewsTests(LargeCase):
     """Neighbors that get pieces while they are asked."""
 
     def test_at_once(self) -> None:
@@ -52,27 +74,48 @@ class NewsTests(DownloadCase):
         self.go_on(running)
         self.successResultOf(running)
 
-    def test_some_at_a_time(self) -> None:
-        """Of many that have nothing, a bounded number is asked at once; in the end it is all."""
+    def test_all_at_once(self) -> None:
+        """While hardly a piece comes, all that have nothing are asked at once, and soon again."""
         holders = [self.add(f"a{number}:1") for number in range(10)]
         for holder in holders:
             holder.has = 0b1
         running = self.start()
-        met = LOOK_INTERVAL + 5 * STEP
-        self.clock.pump([STEP] * round(met / STEP))
-        self.assertEqual(self.swarm.open, ASKED_MAX)
-        self.clock.pump([STEP] * round((2 * ASKED_TIME + 2 * LOOK_INTERVAL) / STEP))
+        self.clock.pump([STEP] * round((LOOK_INTERVAL + 5 * STEP) / STEP))
         self.assertEqual(self.swarm.open, len(holders))
+        asked_before = holders[0].polled
+        for count in range(100):
+            self.clock.advance(STEP)
+            holders[0].has = 0b1 if count % 2 else 0
+        each = NEWS_PAUSE_MIN + PAUSE
+        self.assertApproximates(holders[0].polled - asked_before, 100 * STEP / each, 8)
         holders[9].has = 0b11111111
         self.assertLess(self.go_on(running), 0.5)
         self.successResultOf(running)
 
+    def test_some_at_a_time(self) -> None:
+        """While pieces come, of those that have nothing few are asked at once; later it is all."""
+        holders = [self.add(f"b{number}:1", FakeHolder(LARGE)) for number in range(8)]
+        for holder in holders:
+            holder.has = 0b1
+        running = self.large(IDLE_BELOW, pause=0.05)  # So many pieces come that it is not idle.
+        questions = 0
+        for _ in range(30):
+            self.clock.advance(STEP)
+            questions = max(questions, self.news_of(holders))
+        self.assertEqual(questions, ASKED_MAX)
+        self.clock.pump([STEP] * round((2 * ASKED_TIME + 2 * LOOK_INTERVAL) / STEP))
+        self.assertEqual(self.news_of(holders), len(holders))
+        self.cancel(running)
+
+    def news_of(self, holders: list[FakeHolder]) -> int:
+        """How many of them are asked for their news."""
+        return sum(holder.waiting for holder in holders)
+
     def test_how_often(self) -> None:
-        """Who has news all the time is asked for it once in the time of some pieces."""
-        busy, holder = self.add("a:1", FakeHolder(LARGE)), self.add("b:1", FakeHolder(LARGE))
-        busy.pause, holder.has = 0.05, 0b1
-        self.download = self.make(id=id_of(LARGE))
-        running = Deferred.fromCoroutine(self.download.run())
+        """While pieces come, who has news all the time is asked once in the time of some."""
+        holder = self.add("b:1", FakeHolder(LARGE))
+        holder.has = 0b1
+        running = self.large(IDLE_BELOW, pause=0.2)
         self.clock.pump([STEP] * 300)
         asked_before = holder.polled
         for count in range(2, 202):
@@ -83,9 +126,7 @@ class NewsTests(DownloadCase):
         assert rate is not None
         each = NEWS_PIECES * LENGTH / rate + PAUSE
         self.assertApproximates(holder.polled - asked_before, 200 * STEP / each, 2)
-        running.cancel()
-        self.failureResultOf(running, CancelledError)
-        self.nothing_left()
+        self.cancel(running)
 
     def test_less_than_it_said(self) -> None:
         """Who has not got what it said is asked again what it has, and gives that."""
@@ -109,22 +150,6 @@ class NewsTests(DownloadCase):
             most = max(most, self.swarm.open)
         self.assertEqual(most, 2)
         self.successResultOf(running)
-        self.nothing_left()
-
-
-class LargeCase(DownloadCase):
-    """A resource of many pieces."""
-
-    def large(self, count: int, pause: float = PAUSE) -> Deferred[Path]:
-        """So many have a large resource, and it is being fetched."""
-        for number in range(count):
-            self.add(f"a{number}:1", FakeHolder(LARGE)).pause = pause
-        self.download = self.make(id=id_of(LARGE))
-        return Deferred.fromCoroutine(self.download.run())
-
-    def cancel(self, running: Deferred[Path]) -> None:
-        running.cancel()
-        self.failureResultOf(running, CancelledError)
         self.nothing_left()
 
 
@@ -174,6 +199,31 @@ class ExchangeTests(LargeCase):
         self.clock.pump([STEP] * 400)
         self.assertIn(other, self.download.neighbors)
         self.cancel(running)
+
+    def test_busy(self) -> None:
+        """Who has too many to serve makes place for another at once, and not only now and then."""
+        running = self.large(CHOSEN_MAX + 1, pause=0.2)
+        self.clock.pump([STEP] * 5)
+        (other,) = set(self.swarm.peers) - set(self.polled())
+        first = self.polled()[0]
+        self.swarm.peers[first].refusal = busy()
+        self.clock.pump([STEP] * round(0.6 * TEND_INTERVAL / STEP))
+        self.assertIn(other, self.download.neighbors)
+        self.assertNotIn(first, self.download.neighbors)
+        self.cancel(running)
+
+    def test_all_busy(self) -> None:
+        """Where no other waits it stays, and is asked again."""
+        running = self.large(3, pause=0.05)
+        self.clock.pump([STEP] * 5)
+        for holder in self.swarm.peers.values():
+            holder.refusal = busy()
+        self.clock.pump([STEP] * 20)
+        self.assertEqual(len(self.download.neighbors), 3)
+        for holder in self.swarm.peers.values():
+            holder.refusal = None
+        self.assertLess(self.go_on(running), 30.0)
+        self.successResultOf(running)
 
     def test_all_fail(self) -> None:
         """Those that fail for a while are asked again when they can be."""
