@@ -11,7 +11,7 @@ READY := .venv/ready
 BENCH_READY := .venv/bench-ready
 AUDIT_READY := .venv/audit-ready
 
-.PHONY: help demo test check unit system simulation fuzz coverage bench audit setup clean
+.PHONY: help demo test check unit oldest pythons system simulation fuzz coverage bench audit setup clean
 
 help:
 	@echo "make demo      two supernodes and three nodes on this machine, and a tour of them"
@@ -19,6 +19,9 @@ help:
 	@echo "make check     ruff, mypy, import-linter, bandit, the news fragments, what the"
 	@echo "               documents name, and whether the package is complete"
 	@echo "make unit      the unit tests alone"
+	@echo "make oldest    the unit tests with the oldest versions of all libraries that are let in"
+	@echo "make pythons   the unit tests with every Python from 3.11 on that is found, in PATH and"
+	@echo "               by pyenv; a minute or two each"
 	@echo "make system    the system tests alone; as root, with iproute2 and curl, all of them"
 	@echo "make simulation  200 random histories of 50 supernodes and 1,000 nodes, in virtual time;"
 	@echo "               1 GiB spreads to 1,000 nodes, and in 200 histories something to some that"
@@ -37,10 +40,13 @@ demo: $(READY)
 	@$(BIN)/python -P -m tools.demo
 
 test: $(READY)
-	@$(BIN)/python tools/run_tests.py fuzz simulation check unit system
+	@$(BIN)/python tools/run_tests.py fuzz simulation check unit oldest system
 
-check unit system: $(READY)
+check unit oldest system: $(READY)
 	@$(BIN)/python tools/run_tests.py $@
+
+pythons: $(READY)
+	@$(BIN)/python -P -m tools.other_versions pythons
 
 # Where the simulation and the fuzzing begin: of themselves, at the day's date.
 SEED :=

@@ -7,6 +7,7 @@ services and `cli` import this module; what they build is passed the values.
 """
 
 import re
+import stat
 import tomllib
 from collections.abc import Callable, Mapping
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
@@ -24,6 +25,7 @@ from p2ptwisted.security.private_files import read_file
 from p2ptwisted.security.tls import TrustedAuthority, load_authority
 from p2ptwisted.support.escaping import printable
 from p2ptwisted.support.locations import parse_network, parse_supernode_url, split_location
+from p2ptwisted.support.real_path import real_path
 from p2ptwisted.web.server.endpoints import check_endpoint
 from p2ptwisted.web.server.settings import (
     BODIES_MAX,
@@ -173,9 +175,12 @@ class NodeConfig(CommonConfig, frozen=True, kw_only=True, forbid_unknown_fields=
     def folder(self) -> Path:
         """The folder to share. Raises InvalidInput."""
         try:
-            folder = Path(self.resources).resolve()
-            found = folder.is_dir()
-        except (OSError, ValueError, RuntimeError) as error:
+            folder = real_path(Path(self.resources))
+            # Not by is_dir(), which some versions of Python have say no where it can't know.
+            found = stat.S_ISDIR(folder.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            found = False
+        except (OSError, ValueError) as error:
             raise InvalidInput(f"{_shown(self.resources)} can't be a folder: {error}") from None
         if not found:
             raise InvalidInput(

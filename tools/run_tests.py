@@ -198,6 +198,7 @@ STEPS: Mapping[str, Sequence[Step]] = {
         _tool(read_check, "tools.check_package"),
     ],
     "unit": [_tool(read_trial, "twisted.trial", "p2ptwisted")],
+    "oldest": [_tool(read_trial, "tools.other_versions", "oldest")],
     "system": _system_tests(),
     # The same ones every time: what fails is the change's doing. Others by `make simulation`.
     "simulation": [

@@ -29,6 +29,7 @@ from p2ptwisted.cli.output import print_lines, print_message
 from p2ptwisted.errors import InvalidInput
 from p2ptwisted.security.private_files import ReadFile, read_file
 from p2ptwisted.support.locations import parse_host, parse_network
+from p2ptwisted.transfer.target_folder import is_replaceable
 
 #: What the files of the authority are called.
 CERTIFICATE, KEY = "ca.pem", "ca-key.pem"
@@ -292,7 +293,7 @@ def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 @END_SIGNALS.held()
 def _write(path: Path, content: bytes, mode: int = 0o600) -> None:
     """Write a file that is complete or absent, and at no moment readable by others."""
-    if os.path.lexists(path) and not path.is_file():
+    if not is_replaceable(path):
         raise InvalidInput(f"{path} is no regular file: remove it, or name another folder")
     # Made by us alone, under a name that nobody knew.
     descriptor, new = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

@@ -22,6 +22,7 @@ from p2ptwisted.node.folder_walk import walk, why_not_shared
 from p2ptwisted.support.address_policy import is_own
 from p2ptwisted.support.lifecycle import make_cooperator
 from p2ptwisted.support.locations import parse_location
+from p2ptwisted.support.real_path import real_path
 from p2ptwisted.support.safe_open import open_beneath, open_folder
 from p2ptwisted.transfer.part_file import SLICE
 from p2ptwisted.transfer.target_folder import TargetFolder
@@ -155,7 +156,7 @@ def _files(paths: tuple[str, ...], left_out: list[Path]) -> Iterator[SourceFile]
     """
     for path in map(Path, paths):
         if path.is_dir():
-            folder = path.resolve()
+            folder = real_path(path)
             # Any file's name will do: it is the folder's that is in question.
             if reason := why_not_shared(f"{folder.name}/f"):
                 raise CommandError(f"{path}: {reason}")
@@ -213,7 +214,7 @@ async def _put_file(
     cooperator: Cooperator, source: SourceFile, file: BinaryIO, folder: Path, link: bool
 ) -> SharedFile:
     destination = folder / source.name
-    top = folder.resolve()
+    top = real_path(folder)
     digest = hashlib.sha256()
     modes = source.folder_modes()
     try:

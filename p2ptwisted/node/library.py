@@ -34,6 +34,7 @@ from p2ptwisted.node.digest_cache import DigestCache
 from p2ptwisted.node.folder_walk import Entry, walk
 from p2ptwisted.pieces import Digests, Pieces, is_cut_by_rule, pieces_of
 from p2ptwisted.support.escaping import shown
+from p2ptwisted.support.real_path import real_path
 from p2ptwisted.support.safe_open import open_unchanged
 
 #: Seconds between two scans with a complete watch on the folder, and without.
@@ -89,7 +90,7 @@ class Library(Service):
         """
         self._clock = clock
         self._cooperator = cooperator
-        self.folder = folder.resolve()
+        self.folder = real_path(folder)
         self._hasher = hasher
         self._cache = cache
         self._watch = watch

@@ -71,6 +71,9 @@ def issue(
         .not_valid_before(now + days[0] * _DAY)
         .not_valid_after(now + days[1] * _DAY)
     )
+    if by is not None:
+        # As everybody does, and strict readers ask for.
+        extensions += (x509.AuthorityKeyIdentifier.from_issuer_public_key(by.key.public_key()),)
     for extension in extensions:
         critical = isinstance(extension, x509.BasicConstraints | x509.NameConstraints)
         builder = builder.add_extension(extension, critical=critical)

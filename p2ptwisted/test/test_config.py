@@ -440,7 +440,8 @@ class CommandLineTests(ConfigCase):
     def test_resources(self) -> None:
         """What is no folder, or can't even be looked at, can't be shared."""
         (self.folder / "file").touch()
+        (self.folder / "circle").symlink_to("circle")
         for message in self.bad(NodeConfig, "resources", "nonesuch", "file", "file/x"):
             self.assertIn("is not a folder", message)
-        for message in self.bad(NodeConfig, "resources", "\0", "a" * 300):
+        for message in self.bad(NodeConfig, "resources", "\0", "a" * 300, "circle", "circle/x"):
             self.assertIn("can't be a folder", message)

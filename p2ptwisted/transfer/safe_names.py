@@ -6,6 +6,7 @@ name may lead out of the folder, hide the file or upset a terminal.
 import os
 from pathlib import Path
 
+from p2ptwisted.support.real_path import real_path
 from p2ptwisted.transfer.part_names import JOURNAL, PART, unfinished_end
 
 #: Bytes of a file's name on Linux, less what a part adds to it.
@@ -34,9 +35,9 @@ def place(folder: Path, name: str | None, id: str) -> Path:
     parts = [part for part in parts if part] or [_clean(id) or "_"]
     destination = folder.joinpath(*parts[-DEPTH_MAX:])
     try:
-        if destination.parent.resolve().is_relative_to(folder.resolve()):
+        if real_path(destination.parent).is_relative_to(real_path(folder)):
             return destination
-    except (OSError, RuntimeError):
+    except OSError:
         pass
     # A link in the folder leads out of it, or round in a circle.
     return folder / parts[-1]

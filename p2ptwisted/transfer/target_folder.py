@@ -41,12 +41,17 @@ def why_not_ours(status: os.stat_result, made: os.stat_result | None) -> str | N
 
 
 def is_replaceable(name: str | Path, folder: int | None = None) -> bool:
-    """Whether that name is free, or a regular file's, or that of a link to one."""
+    """Whether that name is free, or a regular file's, or that of a link to one. Raises OSError."""
     try:
         return stat.S_ISREG(os.stat(name, dir_fd=folder).st_mode)
-    except FileNotFoundError:
-        # A link that leads nowhere may be to a disk that isn't there now.
-        return not _is_link(name, folder)
+    except OSError as error:
+        # A link that leads nowhere may be to a disk that isn't there now; others lead round in a
+        # circle, or to where we may not look.
+        if _is_link(name, folder):
+            return False
+        if isinstance(error, FileNotFoundError):
+            return True
+        raise
 
 
 def _is_link(name: str | Path, folder: int | None) -> bool:

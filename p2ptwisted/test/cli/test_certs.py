@@ -200,11 +200,18 @@ class CertificatesTests(SynchronousTestCase):
         self.assertRaises(InvalidInput, self.make, "10.0.0.1")
 
     def test_no_file(self) -> None:
-        """A pipe under a file's name is left as it is."""
+        """A pipe under a file's name is left as it is, and so are links that lead to no file."""
         self.make()
         os.mkfifo(self.folder / "10.0.0.1.pem")
         self.assertRaises(InvalidInput, self.make, "10.0.0.1")
         self.assertTrue((self.folder / "10.0.0.1.pem").is_fifo())
+        path = self.folder / "10.0.0.2.pem"
+        for target in (path.name, "nothing", "."):
+            path.symlink_to(target)
+            error = self.assertRaises(InvalidInput, self.make, "10.0.0.2")
+            self.assertIn("no regular file", str(error))
+            self.assertEqual(str(path.readlink()), target)
+            path.unlink()
 
     def test_full_disk(self) -> None:
         """What can't be written is not left behind."""
@@ -243,10 +250,11 @@ class BoundsTests(SynchronousTestCase):
         return shown.write(self.folder / "signed.pem")
 
     def is_believed(self, host: Path, name: str) -> bool:
-        """By Python's own TLS, for this name."""
+        """By Python's own TLS, for this name, as strict as it is since 3.13."""
         server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         server.load_cert_chain(host)
         client = ssl.create_default_context(cafile=str(self.folder / "ca.pem"))
+        client.verify_flags |= ssl.VERIFY_X509_STRICT
         try:
             shake_hands(client, server, name)
         except ssl.SSLCertVerificationError:

@@ -5,6 +5,7 @@ import io
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -19,20 +20,15 @@ class Unwritable(io.RawIOBase):
 
     def __init__(self, number: int) -> None:
         super().__init__()
-        self.number = number
+        self.number: int | None = number
 
     def writable(self) -> bool:
         return True
 
-    def write(self, data: object) -> int:
+    def write(self, data: Any) -> int:
+        if self.number is None:
+            return len(data)
         raise OSError(self.number, os.strerror(self.number))
-
-
-def unwritable(number: int) -> io.TextIOWrapper:
-    stream = io.TextIOWrapper(io.BufferedWriter(Unwritable(number)))
-    # What is left in it can't be written at its end either.
-    stream.close = lambda: None  # type: ignore[method-assign]
-    return stream
 
 
 class StandardStreamsTests(SynchronousTestCase):
@@ -43,6 +39,14 @@ class StandardStreamsTests(SynchronousTestCase):
         self.patch(sys, "stderr", self.told)
         self.path = Path(self.mktemp())
         self.path.write_bytes(b"")
+
+    def unwritable(self, number: int) -> io.TextIOWrapper:
+        raw = Unwritable(number)
+        stream = io.TextIOWrapper(io.BufferedWriter(raw))
+        # What is left in it can't be written at its end either, until the test is over.
+        stream.close = lambda: None  # type: ignore[method-assign]
+        self.addCleanup(setattr, raw, "number", None)
+        return stream
 
     def test_closed(self) -> None:
         """Those that were closed are there, and fail when they are used, not before."""
@@ -65,7 +69,7 @@ class StandardStreamsTests(SynchronousTestCase):
             lambda: print_json(["something"]),
             lambda: print_table(("NAME",), [("something",)]),
         ):
-            self.patch(sys, "stdout", unwritable(errno.ENOSPC))
+            self.patch(sys, "stdout", self.unwritable(errno.ENOSPC))
             error = self.assertRaises(CommandError, write)
             self.assertIn(os.strerror(errno.ENOSPC), str(error))
 
@@ -75,14 +79,14 @@ class StandardStreamsTests(SynchronousTestCase):
             lambda: print_lines("something"),
             lambda: print_table(("NAME",), [("something",)]),
         ):
-            self.patch(sys, "stdout", unwritable(errno.EPIPE))
+            self.patch(sys, "stdout", self.unwritable(errno.EPIPE))
             self.assertRaises(BrokenPipeError, write)
 
     def test_commands(self) -> None:
         """A command ends with status 1 and one line, its help too."""
         for arguments in (["hash", str(self.path)], ["hash", str(self.path), "--json"], ["--help"]):
             self.told.truncate(0)
-            self.patch(sys, "stdout", unwritable(errno.ENOSPC))
+            self.patch(sys, "stdout", self.unwritable(errno.ENOSPC))
             self.assertEqual(main(arguments), ExitStatus.FAILED)
             (line,) = self.told.getvalue().splitlines()
             self.assertIn("standard output", line)
@@ -102,7 +106,7 @@ class StandardStreamsTests(SynchronousTestCase):
 
     def test_messages(self) -> None:
         """A message that can't be written changes no status."""
-        self.patch(sys, "stderr", unwritable(errno.ENOSPC))
+        self.patch(sys, "stderr", self.unwritable(errno.ENOSPC))
         self.patch(sys, "stdout", io.TextIOWrapper(io.BytesIO()))
         self.assertEqual(main(["hash", str(self.path)]), ExitStatus.OK)
         self.assertEqual(main(["nonsense"]), ExitStatus.USAGE)

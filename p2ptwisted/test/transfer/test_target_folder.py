@@ -123,7 +123,8 @@ class TargetFolderTests(SynchronousTestCase):
         (self.shared / "to-nothing").symlink_to("nothing")
         (self.shared / "to-device").symlink_to("/dev/null")
         os.mknod(self.shared / "socket", stat.S_IFSOCK | 0o600)
-        others = ("pipe", "to-pipe", "to-nothing", "to-device", "socket")
+        (self.shared / "circle").symlink_to("circle")
+        others = ("pipe", "to-pipe", "to-nothing", "to-device", "socket", "circle")
         before = [os.lstat(self.shared / name) for name in others]
         for name in others:
             error = self.assertRaises(NotRegular, folder.replace, "new", name)
