@@ -45,6 +45,12 @@ class IRegistry(Interface):
     def seen(location: str) -> bool:
         """Note that the node at that location is alive; False if none is registered."""
 
+    def is_reachable(location: str) -> bool:
+        """Whether the node at that location can be reached there, as far as is known."""
+
+    def mark_reachable(location: str, reachable: bool) -> None:
+        """Note whether it can; those that can't are named after all other holders."""
+
     def remove(location: str) -> bool:
         """Forget the node at that location and its resources; False if none is registered."""
 
@@ -88,8 +94,12 @@ class ISupernode(Interface):
         TooMuch, and Unavailable.
         """
 
-    def heartbeat(location: str, caller: str) -> None:
-        """Count a node as seen. Raises InvalidInput, NotAllowed, and UnknownNode if not listed."""
+    def heartbeat(location: str, caller: str) -> str | None:
+        """
+        Count a node as seen; returns its location if it can't be reached there, else None.
+
+        Raises InvalidInput, NotAllowed, and UnknownNode if it isn't listed.
+        """
 
     def goodbye(location: str, caller: str) -> None:
         """Forget a node that leaves. Raises what `heartbeat` raises."""

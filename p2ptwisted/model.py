@@ -33,6 +33,10 @@ COMPACT_TYPE = "application/msgpack"
 HAVE_HEADER, NEIGHBORS_HEADER = b"pieces-have", b"pieces-neighbors"
 HAS_ALL = "all"
 
+#: The head of the answer to a heartbeat has it where the supernode can't reach the node, with the
+#: location that it tries.
+UNREACHABLE_HEADER = b"node-unreachable"
+
 #: Nodes that are named in one answer, and that are read of one.
 NEIGHBORS_TOLD, NEIGHBORS_TOLD_MAX = 4, 16
 
@@ -99,11 +103,13 @@ class ResourceInfo(Struct, frozen=True, omit_defaults=True, gc=False):
     partial: bool = False
 
 
-class NodeInfo(Struct, frozen=True):
+class NodeInfo(Struct, frozen=True, omit_defaults=True):
     """A registered node; its location (`host:port`) is unique."""
 
     name: str
     location: str
+    #: Whether its supernode can reach it there.
+    reachable: bool = True
 
 
 class Registration(Struct, frozen=True):
@@ -118,6 +124,15 @@ class Presence(Struct, frozen=True):
     """A node's heartbeat or goodbye."""
 
     location: str
+
+
+class HeartbeatAnswer(NamedTuple):
+    """What a supernode answers to a heartbeat."""
+
+    #: Whether it lists the node.
+    known: bool
+    #: Where it can't reach the node, though it lists it.
+    unreachable_at: str | None = None
 
 
 class HeldFile(Struct, frozen=True, gc=False):
@@ -184,6 +199,8 @@ class Health(Struct, frozen=True):
     supernode: str | None
     #: The absolute path of the shared folder; set for callers on the same machine only.
     folder: str | UnsetType = UNSET
+    #: The location at which its supernode can't reach it; set only while that is so.
+    unreachable_at: str | UnsetType = UNSET
 
 
 class Manifest(Struct, frozen=True):

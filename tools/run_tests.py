@@ -153,6 +153,7 @@ def _reckoning(module: str, *arguments: str) -> Step:
 _MEASURING = ("test_dead_supernode", "test_flood")
 _WAITING = (
     "test_clock_steps",
+    "test_closed_port",
     "test_failover",
     "test_false_alarm",
     "test_leaving",

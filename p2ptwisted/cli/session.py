@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import msgspec
 from msgspec import UNSET
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorCore, IReactorFromThreads, IReactorProcess
@@ -323,7 +324,8 @@ def _reachable(node: NodeInfo, supernode: str) -> NodeInfo:
     """The node as reached from here: a supernode's own host is 127.0.0.1 to nobody else."""
     host = parse_location(supernode).host
     if is_loopback(node.location) and not is_loopback(host):
-        return NodeInfo(node.name, f"{host}:{node.location.rpartition(':')[2]}")
+        location = f"{host}:{node.location.rpartition(':')[2]}"
+        return msgspec.structs.replace(node, location=location)
     return node
 
 

@@ -4,7 +4,7 @@ from msgspec import Struct
 from twisted.internet.defer import Deferred
 
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
-from p2ptwisted.cli.output import print_json, print_lines, print_table, size_of
+from p2ptwisted.cli.output import print_json, print_lines, print_message, print_table, size_of
 from p2ptwisted.cli.session import Session
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import OlderProgram, Unavailable
@@ -27,6 +27,8 @@ class NodeState(Struct):
     #: Only those that are waiting or running.
     fetches: list[DownloadStatus] = []
     error: str | None = None
+    #: Whether its supernode can reach it.
+    reachable: bool = True
 
 
 class SupernodeState(Struct):
@@ -47,16 +49,18 @@ class GroupState(Struct):
 async def nodes(session: Session) -> ExitStatus:
     """Print all nodes of all supernodes."""
     lists = await session.listed_nodes()
-    found = [NodeState(node.name, node.location, at) for at, ns in lists for node in ns]
+    found = [_state(node, at) for at, ns in lists for node in ns]
     if session.settings.as_json:
-        print_json(
-            [{"name": n.name, "location": n.location, "supernode": n.supernode} for n in found]
-        )
+        keys = ("name", "location", "supernode", "reachable")
+        print_json([{key: getattr(one, key) for key in keys} for one in found])
     elif found:
         print_table(
             ("NAME", "LOCATION", "SUPERNODE"),
             [(one.name, one.location, one.supernode) for one in found],
         )
+        for one in found:
+            if not one.reachable:
+                print_message(f"nobody can reach {one.location}: p2p status says what to do")
     if not found:
         raise CommandError(
             "no node is registered: start one (twistd p2p-node)", ExitStatus.NOT_FOUND
@@ -90,7 +94,7 @@ async def status(session: Session) -> ExitStatus:
 
 
 async def _look(session: Session, node: NodeInfo, supernode: str) -> NodeState:
-    state = NodeState(node.name, node.location, supernode)
+    state = _state(node, supernode)
     try:
         state.health = await session.client.health(node.location)
         fetches = await session.client.fetches(node.location)
@@ -113,7 +117,9 @@ def problems(state: GroupState) -> list[str]:
     if not found and not state.nodes:
         found.append("no node is registered: start one (twistd p2p-node)")
     for node in state.nodes:
-        if node.error is not None:
+        if not node.reachable:
+            found.append(_unreachable(node))
+        elif node.error is not None:
             found.append(
                 f"node {node.name} ({node.location}) doesn't answer: it is forgotten in some "
                 "seconds where it is gone; else look at its log, and whether its port is open"
@@ -122,6 +128,22 @@ def problems(state: GroupState) -> list[str]:
             for holder, why in fetch.troubles.items():
                 found.append(f"node {node.name} gets nothing of {fetch.id} from {holder}: {why}")
     return found
+
+
+def _state(node: NodeInfo, supernode: str) -> NodeState:
+    return NodeState(node.name, node.location, supernode, reachable=node.reachable)
+
+
+def _unreachable(node: NodeState) -> str:
+    # From here it may be reached all the same, as by others on its own side of a firewall.
+    if node.error is not None:
+        trouble = f"nobody can reach {node.location}"
+    else:
+        trouble = f"supernode {node.supernode} can't reach {node.location}, though this host can"
+    return (
+        f"{trouble}: it is where node {node.name} says that it is. Open that port in its host's "
+        "firewall, or start it with --location HOST:PORT where others reach it"
+    )
 
 
 def _supernode(location: str, nodes: list[NodeInfo] | None) -> SupernodeState:
@@ -151,6 +173,9 @@ def _show(state: GroupState) -> None:
 
 
 def _node(one: NodeState) -> tuple[str, str, str, str, str]:
+    if not one.reachable:
+        resources = "?" if one.health is None else str(one.health.resources)
+        return one.name, one.location, one.supernode, resources, "nobody can reach it"
     if one.health is None:
         state = "the older program's" if one.error is None else "no answer"
         return one.name, one.location, one.supernode, "?", state

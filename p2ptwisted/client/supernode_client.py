@@ -7,9 +7,17 @@ import msgspec
 from msgspec import UNSET
 
 from p2ptwisted.client.answers import ANSWER_MAX, decode_answer, valid_locations
-from p2ptwisted.client.transport import HttpTransport, Refused
+from p2ptwisted.client.transport import (
+    CALL_TIMEOUT,
+    SMALL_ANSWER_MAX,
+    HttpTransport,
+    Refused,
+    Reply,
+)
 from p2ptwisted.model import (
     SUPERNODE_ID,
+    UNREACHABLE_HEADER,
+    HeartbeatAnswer,
     HeldFile,
     Holders,
     Holding,
@@ -91,13 +99,17 @@ class SupernodeClient(HttpTransport):
             within=REGISTER_TIMEOUT + len(registration.resources) * REGISTER_TIMEOUT_EACH,
         )
 
-    async def heartbeat(self, supernode: str, location: str) -> bool:
-        """Report a node's presence; False where the supernode does not know the node."""
-        return await self._presence("POST", supernode, location)
+    async def heartbeat(self, supernode: str, location: str) -> HeartbeatAnswer:
+        """Report a node's presence."""
+        reply = await self._presence("POST", supernode, location)
+        if reply is None:
+            return HeartbeatAnswer(False)
+        # Which location that is, the node knows itself.
+        return HeartbeatAnswer(True, location if UNREACHABLE_HEADER in reply.headers else None)
 
     async def goodbye(self, supernode: str, location: str) -> bool:
         """Report a node's leaving; False where the supernode did not know the node."""
-        return await self._presence("DELETE", supernode, location)
+        return await self._presence("DELETE", supernode, location) is not None
 
     async def search(self, supernode: str, ids: Sequence[str]) -> list[Holding]:
         """Search for the holders of these resources in the whole group."""
@@ -188,15 +200,19 @@ class SupernodeClient(HttpTransport):
         locations = [] if here and file.name is None else file.all
         return Holders(id, _believed_locations(supernode, locations), [], file.name, file.size)
 
-    async def _presence(self, method: str, supernode: str, location: str) -> bool:
-        body = msgspec.json.encode(Presence(location))
+    async def _presence(self, method: str, supernode: str, location: str) -> Reply | None:
+        """The answer; None where the supernode doesn't know the node."""
+        url, body = (
+            f"http://{supernode}/api/supernode/alive",
+            msgspec.json.encode(Presence(location)),
+        )
+        called = self._request(method, url, body, SMALL_ANSWER_MAX)
         try:
-            await self._call(method, f"http://{supernode}/api/supernode/alive", body)
+            return await self._answered(called, CALL_TIMEOUT, f"{method} {url}")
         except Refused as refused:
             if refused.status == 404:
-                return False
+                return None
             raise
-        return True
 
 
 def _believed_locations(supernode: str, locations: Sequence[str]) -> list[str]:

@@ -319,7 +319,8 @@ class HttpTransport:
     async def _request(self, method: str, url: str, body: bytes | None, limit: int) -> Reply:
         """Send a request; returns its answer."""
         response = await self._send(method, url, body)
-        return Reply(response.code, await _body_of(response, limit))
+        headers = {name.lower(): all[-1] for name, all in response.headers.getAllRawHeaders()}
+        return Reply(response.code, await _body_of(response, limit), headers)
 
 
 def drop(response: Answer) -> None:

@@ -78,6 +78,7 @@ class LocalNode:
             self._library.scanning,
             self._membership.supernode,
             str(self._library.folder) if is_loopback(caller) else UNSET,
+            self._membership.unreachable_at or UNSET,
         )
 
     def resources(self) -> list[ResourceInfo]:

@@ -106,6 +106,8 @@ class Membership(Service):
         self._joining: str | None = None
         #: Whether the supernode lists this node, as far as is known.
         self._listed = False
+        #: Where the supernode can't reach this node, though it lists it.
+        self.unreachable_at: str | None = None
         #: Resources of this node in its list.
         self._registered = 0
         #: The last supernode that had no heartbeats.
@@ -153,7 +155,8 @@ class Membership(Service):
             if self.supernode is not None:
                 _log.warn("Supernode {supernode} is gone", supernode=self.supernode)
                 self._given_up = [*self._given_up, self.supernode][-GIVEN_UP_MAX:]
-                self.supernode = None
+                # What it knew of this node, another has to find out.
+                self.supernode = self.unreachable_at = None
             await self._jitter(0)
 
     # -- finding one
@@ -240,7 +243,9 @@ class Membership(Service):
         """Send a heartbeat; whether the supernode lists this node. Raises what a call does."""
         location = self._location(supernode)
         try:
-            return await self._client.heartbeat(supernode, location)
+            answer = await self._client.heartbeat(supernode, location)
+            self._reached(supernode, answer.unreachable_at)
+            return answer.known
         except Refused as refused:
             if refused.status not in NO_HEARTBEAT_STATUSES:
                 raise
@@ -249,6 +254,25 @@ class Membership(Service):
         self._without_heartbeats = supernode
         listed = await self._client.nodes(supernode)
         return not self._registered or any(node.location == location for node in listed)
+
+    def _reached(self, supernode: str, unreachable_at: str | None) -> None:
+        """Note whether a supernode can reach this node; the log has a line when that changes."""
+        before, self.unreachable_at = self.unreachable_at, unreachable_at
+        if unreachable_at is not None and unreachable_at != before:
+            _log.warn(
+                "Supernode {supernode} can't reach this node at {location}, and so probably nobody "
+                "can: open TCP port {port} of this host in its firewall, or name with --location "
+                "where others reach it",
+                supernode=supernode,
+                location=unreachable_at,
+                port=unreachable_at.rpartition(":")[2],
+            )
+        elif unreachable_at is None and before is not None:
+            # It may have begun anew, and not have looked yet.
+            _log.info(
+                "Supernode {supernode} no longer says that it can't reach this node",
+                supernode=supernode,
+            )
 
     async def _beaten(self, known: bool) -> bool:
         """

@@ -105,10 +105,11 @@ class LocalSupernode:
             self._storing.end(caller, count, bounded)
         self._sweep.seen(location)
 
-    def heartbeat(self, location: str, caller: str) -> None:
+    def heartbeat(self, location: str, caller: str) -> str | None:
         location = self._own(location, caller)
         if not self._sweep.seen(location):
             raise UnknownNode(f"no node is registered at {location}: register again")
+        return None if self._registry.is_reachable(location) else location
 
     def goodbye(self, location: str, caller: str) -> None:
         location = self._own(location, caller)

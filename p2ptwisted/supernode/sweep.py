@@ -2,7 +2,8 @@
 The sweep of a supernode: every few seconds it checks each of its nodes, and
 removes those that are gone or registered elsewhere.
 
-Which failures mean that a node is gone is decided by `failure_detector`.
+Which failures mean that a node is gone is decided by `failure_detector`, and
+by `reachability` which mean that it is alive, but nobody reaches it.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -16,6 +17,7 @@ from twisted.logger import Logger
 from p2ptwisted.interfaces import IRegistry
 from p2ptwisted.model import NodeInfo
 from p2ptwisted.supernode.failure_detector import MISSES_MAX, FailureDetector
+from p2ptwisted.supernode.reachability import Reachability
 from p2ptwisted.supernode.stall_detector import TICK, StallDetector
 from p2ptwisted.support.escaping import shown
 
@@ -28,7 +30,8 @@ RECHECK_DELAY = 1.0
 STALL_MAX = 0.5
 
 #: Seconds without a heartbeat after which a node that is well may have moved to another
-#: supernode: a node that is still here would have given this one up by then (`membership`).
+#: supernode, and one that can't be reached is gone: a node that is still here would have given
+#: this supernode up by then (`membership`).
 SILENCE_MAX = 12.0
 
 #: Nodes checked at once, so that many dead ones can't use up the sockets: of 1,000
@@ -65,6 +68,7 @@ class Sweep(Service):
         self._has_supernode = has_supernode
         self._interval = interval
         self._detector = FailureDetector()
+        self._reachability = Reachability()
         #: By location, when each node last showed by itself that it is alive, or was first checked.
         self._heard: dict[str, float] = {}
         self._loop = LoopingCall(self.run)
@@ -124,11 +128,13 @@ class Sweep(Service):
         try:
             nodes = self._registry.nodes()
             self._detector.keep(node.location for node in nodes)
+            self._reachability.keep(node.location for node in nodes)
             now = self._clock.seconds()
             self._heard = {node.location: self._heard.get(node.location, now) for node in nodes}
             await self._check_all(nodes)
             if not self._stopping:
                 self._remove_missing(len(nodes))
+                self._mark_unreachable(nodes)
                 self._schedule_recheck(self._detector.is_doubtful)
         except Exception:
             # Anything raised here would end the LoopingCall for good.
@@ -166,11 +172,37 @@ class Sweep(Service):
         try:
             if await self._is_well(node.location):
                 self._mark_alive(node.location)
+                self._mark_reached(node)
                 await self._remove_moved(node)
             elif self._stalled_since(began) < STALL_MAX:
                 self._failed[node.location] = node
+                self._reachability.missed(node.location, began)
         finally:
             room.release()
+
+    def _mark_reached(self, node: NodeInfo) -> None:
+        self._reachability.reached(node.location)
+        if not self._registry.is_reachable(node.location):
+            self._registry.mark_reachable(node.location, True)
+            _log.info(
+                "Node {name} can be reached at {location} again",
+                name=shown(node.name),
+                location=node.location,
+            )
+
+    def _mark_unreachable(self, nodes: Sequence[NodeInfo]) -> None:
+        """Have those that are alive, but can't be reached, be told, and given after all others."""
+        now = self._clock.seconds()
+        unreachable = set(self._reachability.unreachable(now, self._heard, len(nodes)))
+        for node in nodes:
+            if node.location in unreachable and self._registry.is_reachable(node.location):
+                self._registry.mark_reachable(node.location, False)
+                _log.warn(
+                    "Node {name} sends heartbeats, but can't be reached at {location}: it is told, "
+                    "and named after all other holders",
+                    name=shown(node.name),
+                    location=node.location,
+                )
 
     def _stalled_since(self, began: float) -> float:
         return self._stalls.since(began, self._clock.seconds())
@@ -204,7 +236,11 @@ class Sweep(Service):
     def _remove_missing(self, asked: int) -> None:
         """Remove the nodes that are gone after a sweep of `asked` nodes."""
         failed = dict(self._failed)
-        for location in self._detector.swept(list(failed), asked):
+        # One that was heard while its checks failed can't be reached: only its silence tells.
+        heard = {one for one in failed if self._reachability.is_heard(one, self._heard)}
+        gone = self._detector.swept([one for one in failed if one not in heard], asked)
+        gone += [one for one in heard if self._is_silent(failed[one])]
+        for location in gone:
             if self._registry.remove(location):
                 _log.info(
                     "Node {name} at {location} missed {misses} checks and is gone",

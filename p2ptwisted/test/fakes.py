@@ -383,8 +383,9 @@ class FakeSupernode:
     async def register(self, registration: Registration, caller: str) -> None:
         self._call("register", registration, caller)
 
-    def heartbeat(self, location: str, caller: str) -> None:
-        self._call("heartbeat", location, caller)
+    def heartbeat(self, location: str, caller: str) -> str | None:
+        unreachable: str | None = self._call("heartbeat", location, caller)
+        return unreachable
 
     def goodbye(self, location: str, caller: str) -> None:
         self._call("goodbye", location, caller)

@@ -57,6 +57,7 @@ from p2ptwisted.model import (
     DownloadStatus,
     FileStamp,
     Health,
+    HeartbeatAnswer,
     Holders,
     Holding,
     NodeInfo,
@@ -373,6 +374,8 @@ class FakeClient(Client):
         #: Those that have no heartbeats, and the status that they say it with.
         self.beatless: set[str] = set()
         self.beatless_status = 500
+        #: Whether the node's port is closed to them.
+        self.closed = False
         #: What these list.
         self.listed: list[NodeInfo] = []
         #: Those that take what they are sent, and never answer.
@@ -421,13 +424,14 @@ class FakeClient(Client):
             await task.deferLater(self._time, self.slowness)
         self.known.add(supernode)
 
-    async def heartbeat(self, supernode: str, location: str) -> bool:
+    async def heartbeat(self, supernode: str, location: str) -> HeartbeatAnswer:
         self._reach("heartbeat", supernode)
         await self._hang(supernode, CALL_TIMEOUT)
         if supernode in self.beatless:
             raise Refused(self.beatless_status, "Internal Server Error")
         self.beats.append((supernode, location))
-        return supernode in self.known
+        known = supernode in self.known
+        return HeartbeatAnswer(known, location if known and self.closed else None)
 
     async def nodes(self, supernode: str) -> list[NodeInfo]:
         self._reach("nodes", supernode)

@@ -6,7 +6,15 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.errors import InvalidInput
-from p2ptwisted.model import Health, HeldFile, Holding, Registration, ResourceInfo, parse_id
+from p2ptwisted.model import (
+    Health,
+    HeldFile,
+    Holding,
+    NodeInfo,
+    Registration,
+    ResourceInfo,
+    parse_id,
+)
 
 SHA256 = "0123456789abcdef" * 4
 ID_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-"
@@ -103,6 +111,21 @@ class ShapesTests(SynchronousTestCase):
             msgspec.json.encode(Health("n", 1, False, "h:1", "/shared")),
             b'{"name":"n","resources":1,"scanning":false,"supernode":"h:1","folder":"/shared"}',
         )
+        self.assertEqual(
+            msgspec.json.encode(Health("n", 1, False, "h:1", unreachable_at="h:2")),
+            b'{"name":"n","resources":1,"scanning":false,"supernode":"h:1","unreachable_at":"h:2"}',
+        )
+
+    def test_node(self) -> None:
+        """Only where a node can't be reached that is said of it."""
+        self.assertEqual(msgspec.json.encode(NodeInfo("", "h:1")), b'{"name":"","location":"h:1"}')
+        for body, reachable in (
+            (b'{"name":"n","location":"h:1","reachable":false}', False),
+            (b'{"name":"n","location":"h:1"}', True),
+        ):
+            node = NodeInfo("n", "h:1", reachable)
+            self.assertEqual(msgspec.json.decode(body, type=NodeInfo), node)
+            self.assertEqual(msgspec.json.encode(node), body)
 
     def test_holding(self) -> None:
         """Name and size are left out where only another supernode knows them."""

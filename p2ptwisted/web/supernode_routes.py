@@ -8,7 +8,7 @@ from twisted.web.server import Request
 
 from p2ptwisted.errors import InvalidInput
 from p2ptwisted.interfaces import ISupernode
-from p2ptwisted.model import Presence, Registration, parse_id
+from p2ptwisted.model import UNREACHABLE_HEADER, Presence, Registration, parse_id
 from p2ptwisted.web.api_root import ApiRoot
 from p2ptwisted.web.authentication import Authenticator
 from p2ptwisted.web.error_responses import error_of
@@ -74,7 +74,9 @@ class SupernodeApi:
 
     @app.route("/supernode/alive", methods=["POST"])
     def heartbeat(self, request: Request) -> bytes:
-        self._supernode.heartbeat(decode_body(request, _presence).location, caller(request))
+        location = decode_body(request, _presence).location
+        if unreachable := self._supernode.heartbeat(location, caller(request)):
+            request.setHeader(UNREACHABLE_HEADER, unreachable.encode())
         return no_content(request)
 
     @app.route("/supernode/alive", methods=["DELETE"])

@@ -17,7 +17,7 @@ from p2ptwisted.client.body_receiver import ContentSink
 from p2ptwisted.client.transport import CALL_TIMEOUT, Refused
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.interfaces import Asker, ContentSlice
-from p2ptwisted.model import Holders, Registration, Wanted
+from p2ptwisted.model import HeartbeatAnswer, Holders, Registration, Wanted
 from p2ptwisted.pieces import DIGEST, HolderState, Pieces, encode_set, every_piece, pack_set
 from p2ptwisted.web.error_responses import status_of
 from simulation.links import Flow
@@ -52,12 +52,12 @@ class LinkClient(Client):
         size = 150 + 150 * len(registration.resources)
         await self._report(supernode, size, lambda: self._directory.register(registration))
 
-    async def heartbeat(self, supernode: str, location: str) -> bool:
+    async def heartbeat(self, supernode: str, location: str) -> HeartbeatAnswer:
         try:
             await self._report(supernode, 40, lambda: self._directory.heartbeat(location))
         except Refused:
-            return False
-        return True
+            return HeartbeatAnswer(False)
+        return HeartbeatAnswer(True)
 
     async def goodbye(self, supernode: str, location: str) -> bool:
         await self._report(supernode, 40, lambda: self._directory.forget(location))

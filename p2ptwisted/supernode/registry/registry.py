@@ -9,7 +9,6 @@ holds an id, `name_search` finds ids by name, and `schema` defines the tables.
 """
 
 from collections.abc import Iterator, Sequence
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +40,6 @@ FINDS_MAX = 16
 #: Holdings looked up at a time for the answer to a search by name.
 FIND_SLICE = 25
 
-_last_seen = itemgetter(0)
-
 
 def _likeness(name: str, wanted: str) -> int:
     """Returns how well a file's name matches: 2 if it is `wanted`, 1 if it has it in it, else 0."""
@@ -69,6 +66,8 @@ class Registry:
         self._reader = HolderRows(database)
         #: How many searches by name are under way.
         self._finds = 0
+        #: The locations of the nodes that can't be reached there.
+        self._unreachable: set[str] = set()
 
     def open(self) -> None:
         """Open the database. Raises StartError."""
@@ -112,7 +111,21 @@ class Registry:
     def seen(self, location: str) -> bool:
         return self._writer.seen(location)
 
+    def is_reachable(self, location: str) -> bool:
+        return location not in self._unreachable
+
+    def mark_reachable(self, location: str, reachable: bool) -> None:
+        if reachable:
+            self._unreachable.discard(location)
+        else:
+            self._unreachable.add(location)
+
+    def _rank(self, row: Row) -> tuple[bool, int]:
+        """The higher, the earlier a holder is named: by when it was last seen, if it is reached."""
+        return self.is_reachable(row[4]), row[0]
+
     def remove(self, location: str) -> bool:
+        self._unreachable.discard(location)
         # A list may be there before its first slice is written, when there is no row yet.
         was_writing = self._stop_writing(location)
         nodes = self._writer.hide(location)
@@ -124,7 +137,7 @@ class Registry:
         rows = self._db.rows(
             "SELECT name, location FROM nodes WHERE location IS NOT NULL ORDER BY node"
         )
-        return [NodeInfo(name, location) for name, location in rows]
+        return [NodeInfo(name, at, self.is_reachable(at)) for name, at in rows]
 
     def holdings(self, ids: Sequence[str], most: int = LOCATIONS_MAX) -> list[Holding]:
         limit = min(most, LOCATIONS_MAX, max(1, ANSWER_MAX // max(1, len(ids))))
@@ -133,9 +146,9 @@ class Registry:
     def holders(self, id: str) -> Holders:
         key = key_of(id)
         complete, partial = (
-            sorted(self._newest(key, partial), key=_last_seen, reverse=True) for partial in (0, 1)
+            sorted(self._newest(key, partial), key=self._rank, reverse=True) for partial in (0, 1)
         )
-        both = sorted([*complete, *partial], key=_last_seen, reverse=True) if partial else complete
+        both = sorted([*complete, *partial], key=self._rank, reverse=True) if partial else complete
         return Holders(
             id,
             in_turns([row[4] for row in complete], LOCATIONS_MAX),
@@ -218,7 +231,7 @@ class Registry:
         """
         rows = self._reader.of_keys(keys, limit, node_name, has_spare=self._writer.has_spare)
         found: dict[Key, Holding] = {}
-        for _, key, name, size, location, _ in sorted(rows, key=_last_seen, reverse=True):
+        for _, key, name, size, location, _ in sorted(rows, key=self._rank, reverse=True):
             holding = found.get(key)
             if holding is None:
                 file = HeldFile(location, [location], name, UNSET if size is None else size)

@@ -1,6 +1,7 @@
 """Tests of `p2ptwisted.cli.session`."""
 
 import io
+import json
 import sys
 from collections.abc import Coroutine, Sequence
 from typing import Any, cast
@@ -16,7 +17,7 @@ from p2ptwisted.cli.output import MESSAGE_MAX
 from p2ptwisted.cli.pull import target_nodes
 from p2ptwisted.cli.session import ICommandReactor, Session, Settings, distinct_supernodes, unique
 from p2ptwisted.cli.share import share
-from p2ptwisted.cli.status import GroupState, SupernodeState, nodes, problems
+from p2ptwisted.cli.status import GroupState, NodeState, SupernodeState, nodes, problems
 from p2ptwisted.client.api import Client
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.model import HeldFile, Holders, Holding, NodeInfo
@@ -200,16 +201,17 @@ class FindOneTests(SynchronousTestCase):
 
 
 class Silent:
-    """A client of two supernodes, of which only these answer, and know nothing."""
+    """A client of two supernodes, of which only these answer, and know nothing but nodes."""
 
-    def __init__(self, *answering: str) -> None:
+    def __init__(self, *answering: str, listed: Sequence[NodeInfo] = ()) -> None:
         self.answering = answering
+        self.listed = listed
 
     async def other_supernodes(self, supernode: str) -> list[str]:
         return ["10.0.0.2:5000"]
 
     async def nodes(self, supernode: str) -> list[NodeInfo]:
-        return self._answer(supernode)
+        return [*self._answer(supernode), *self.listed]
 
     async def search_names(self, supernode: str, part: str) -> list[Holding]:
         return self._answer(supernode)
@@ -261,6 +263,44 @@ class SilenceTests(SynchronousTestCase):
         """It is all that is wrong, as far as anybody knows."""
         (wrong,) = problems(GroupState([SupernodeState("10.0.0.1:5000", None)], [], []))
         self.assertIn("answers datagrams but not HTTP", wrong)
+
+
+class UnreachableTests(SynchronousTestCase):
+    """Nodes that their supernode can't reach."""
+
+    def problems(self, node: NodeState) -> list[str]:
+        return problems(GroupState([SupernodeState("10.0.0.1:5000", 1)], [node], []))
+
+    def test_nobody(self) -> None:
+        """One that this host can't reach either is one that nobody can; it is told once."""
+        node = NodeState(
+            "n", "10.0.0.9:8000", "10.0.0.1:5000", error="no answer in time", reachable=False
+        )
+        (wrong,) = self.problems(node)
+        self.assertIn("nobody can reach 10.0.0.9:8000", wrong)
+        self.assertIn("--location", wrong)
+
+    def test_only_the_supernode(self) -> None:
+        """Of one that this host can reach, it is told who can't."""
+        node = NodeState("n", "10.0.0.9:8000", "10.0.0.1:5000", reachable=False)
+        (wrong,) = self.problems(node)
+        self.assertIn("supernode 10.0.0.1:5000 can't reach 10.0.0.9:8000, though this host", wrong)
+
+    def test_listed(self) -> None:
+        """The list of nodes says it, in JSON for each."""
+        told, printed = io.StringIO(), io.StringIO()
+        self.patch(sys, "stderr", told)
+        nodes_there = [NodeInfo("a", "10.0.0.8:8000"), NodeInfo("b", "10.0.0.9:8000", False)]
+        for as_json in (False, True):
+            self.patch(sys, "stdout", printed)
+            settings = Settings(supernode="http://10.0.0.1:5000", as_json=as_json)
+            client = cast(Client, Silent("10.0.0.1:5000", listed=nodes_there))
+            session = Session(cast(ICommandReactor, None), client, settings)
+            listing = Deferred.fromCoroutine(nodes(session))
+            self.assertIs(self.successResultOf(listing), ExitStatus.OK)
+        self.assertIn("nobody can reach 10.0.0.9:8000", told.getvalue())
+        found = json.loads(printed.getvalue()[printed.getvalue().index("[") :])
+        self.assertEqual([one["reachable"] for one in found], [True, False])
 
 
 class SecuredTests(SynchronousTestCase):

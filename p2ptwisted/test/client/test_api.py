@@ -33,6 +33,7 @@ from p2ptwisted.errors import Nonsense, OlderProgram
 from p2ptwisted.model import (
     NAME_MAX,
     SUPERNODE_ID,
+    HeartbeatAnswer,
     HeldFile,
     Holders,
     Holding,
@@ -122,17 +123,28 @@ class CallTests(ClientCase):
         self.successResultOf(done)
 
     def test_presence(self) -> None:
-        """A heartbeat is a POST and a goodbye a DELETE, with the location; 404 is False."""
-        for method, call in [("POST", self.client.heartbeat), ("DELETE", self.client.goodbye)]:
-            for status, expected in [("204 No Content", True), ("404 Not Found", False)]:
-                done = self.call(call(SUPERNODE, NODE))
+        """A heartbeat is a POST and a goodbye a DELETE, with the location; 404 is "not known"."""
+        for method, call, results in [
+            ("POST", self.client.heartbeat, (HeartbeatAnswer(True), HeartbeatAnswer(False))),
+            ("DELETE", self.client.goodbye, (True, False)),
+        ]:
+            for status, expected in zip(("204 No Content", "404 Not Found"), results, strict=True):
+                done: Deferred[object] = self.call(call(SUPERNODE, NODE))
                 peer = self.accept()
                 asked = peer.asked()
                 self.assertEqual(asked.line, f"{method} /api/supernode/alive HTTP/1.1")
                 self.assertEqual(asked.headers["content-type"], "application/json")
                 self.assertEqual(json.loads(asked.body), {"location": NODE})
                 peer.answer(status, b"", "Connection: close")
-                self.assertIs(self.successResultOf(done), expected)
+                self.assertEqual(self.successResultOf(done), expected)
+
+    def test_unreachable(self) -> None:
+        """A supernode that can't reach the node says so in the answer's head."""
+        done = self.call(self.client.heartbeat(SUPERNODE, NODE))
+        peer = self.accept()
+        peer.asked()
+        peer.send(b"HTTP/1.1 204 No Content\r\nNode-Unreachable: 10.9.9.9:1\r\n\r\n")
+        self.assertEqual(self.successResultOf(done), HeartbeatAnswer(True, NODE))
 
     def test_search(self) -> None:
         """A search asks for all ids at once, and gives who holds them."""
@@ -626,7 +638,7 @@ class ConnectionTests(ClientCase):
         peer = self.accept()
         peer.asked()
         peer.send(b"HTTP/1.1 204 No Content\r\n\r\n")
-        self.assertIs(self.successResultOf(beat), True)
+        self.assertTrue(self.successResultOf(beat).known)
         return peer
 
     def test_kept(self) -> None:
@@ -637,7 +649,7 @@ class ConnectionTests(ClientCase):
         self.assertEqual(len(self.reactor.tcpClients), 1)
         self.assertEqual(peer.asked().line, "POST /api/supernode/alive HTTP/1.1")
         peer.send(b"HTTP/1.1 204 No Content\r\n\r\n")
-        self.assertIs(self.successResultOf(again), True)
+        self.assertTrue(self.successResultOf(again).known)
 
     def test_dropped_when_idle(self) -> None:
         """An unused connection is closed after POOL_IDLE_TIMEOUT, before the server does it."""

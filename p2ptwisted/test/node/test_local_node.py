@@ -149,6 +149,12 @@ class NodeTests(NodeCase):
         self.library.change()
         self.assertEqual(self.node.health("10.0.0.2"), Health("node1", 0, True, None))
 
+    def test_unreachable(self) -> None:
+        """Where its supernode can't reach it, that is there, with the location."""
+        self.membership.unreachable_at = "10.0.0.9:8000"
+        told = Health("node1", 1, False, SUPERNODE, unreachable_at="10.0.0.9:8000")
+        self.assertEqual(self.node.health("10.0.0.2"), told)
+
     def test_folder(self) -> None:
         """Only somebody on the same machine is told which folder it shares."""
         for caller in ("127.0.0.1", "127.3.2.1"):

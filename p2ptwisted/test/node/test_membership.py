@@ -250,6 +250,39 @@ class BeatlessTests(MembershipCase):
         self.assertEqual(self.membership.supernode, TWO)
 
 
+class UnreachableTests(MembershipCase):
+    """A node whose supernode can't reach it."""
+
+    def test_told(self) -> None:
+        """It says so once, with what to do, and once more when that is over."""
+        self.start(ONE, up=[ONE])
+        self.client.closed = True
+        with log_lines(LogLevel.warn, LogLevel.info) as lines:
+            self.pass_time(4 * HEARTBEAT_INTERVAL)
+            self.assertEqual(self.membership.unreachable_at, "10.0.0.9:8000(to 10.0.0.1)")
+            self.client.closed = False
+            self.pass_time(2 * HEARTBEAT_INTERVAL)
+        self.assertIs(self.membership.unreachable_at, None)
+        told, over = lines
+        for part in (ONE, "at 10.0.0.9:8000(to 10.0.0.1)", "open TCP port 8000", "--location"):
+            self.assertIn(part, told)
+        self.assertIn("no longer", over)
+
+    def test_another_supernode(self) -> None:
+        """What one supernode knew is nothing that the next one has said."""
+        self.start(ONE, TWO, up=[ONE, TWO])
+        self.client.closed = True
+        self.pass_time(HEARTBEAT_INTERVAL + STEP)
+        self.assertIsNot(self.membership.unreachable_at, None)
+        self.client.closed = False
+        self.client.up.discard(ONE)
+        with log_lines(LogLevel.warn) as lines:
+            self.pass_time(GONE + JITTER)
+        self.assertEqual(self.membership.supernode, TWO)
+        self.assertIs(self.membership.unreachable_at, None)
+        self.assertEqual(lines, [f"Supernode {ONE} is gone"])
+
+
 class ChangeTests(MembershipCase):
     """Telling the supernode of a library that changes."""
 

@@ -191,6 +191,15 @@ class MembershipTests(SupernodeTestCase):
         assert found is not None
         self.assertEqual(found.file.locations, [NODE, f"{OTHER}:8000"])
 
+    def test_heartbeat_of_the_unreachable(self) -> None:
+        """A node that can't be reached hears where that is; as soon as it can, no more."""
+        self.register(NODE, X, caller=CALLER)
+        self.assertIsNone(self.supernode.heartbeat(":8000", CALLER))
+        self.registry.mark_reachable(NODE, False)
+        self.assertEqual(self.supernode.heartbeat(":8000", CALLER), NODE)
+        self.registry.mark_reachable(NODE, True)
+        self.assertIsNone(self.supernode.heartbeat(":8000", CALLER))
+
     def test_heartbeat_of_a_stranger(self) -> None:
         """A node that isn't known hears that it should register again."""
         error = self.assertRaises(UnknownNode, self.supernode.heartbeat, NODE, CALLER)

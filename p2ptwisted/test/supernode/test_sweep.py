@@ -282,6 +282,107 @@ class SweepTests(SweepTestCase):
         self.successResultOf(self.sweep.run())
 
 
+class ClosedPortTests(SweepTestCase):
+    """Nodes whose heartbeats arrive, and that nobody can reach."""
+
+    def live(self, seconds: float, *heard: str) -> None:
+        """Let time pass in which these nodes send their heartbeats, 1 s behind each sweep."""
+        for _ in range(round(seconds / 5)):
+            for location in heard:
+                self.sweep.seen(location)
+            self.pass_time(5)
+
+    def unreachable(self) -> list[str]:
+        return [node.location for node in self.registry.nodes() if not node.reachable]
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.add(A, B)
+        self.start()
+        self.pass_time(1)
+
+    def test_closed(self) -> None:
+        """After three checks in vain it is listed as such, and it is no first holder any more."""
+        self.live(5, A, B)
+        self.nodes.down = {A}
+        self.live(10, A, B)
+        self.assertEqual(self.unreachable(), [])
+        with log_lines(LogLevel.warn) as lines:
+            self.live(20, A, B)
+        (line,) = lines
+        self.assertIn(f"can't be reached at {A}", line)
+        self.assertEqual(self.unreachable(), [A])
+        self.sweep.seen(A)
+        self.assertEqual(self.registry.holdings(["x"])[0].file.locations, [B, A])
+
+    def test_open_again(self) -> None:
+        """The first check that is passed ends it."""
+        self.nodes.down = {A}
+        self.live(15, A, B)
+        self.assertEqual(self.unreachable(), [A])
+        self.nodes.down = set()
+        with log_lines(LogLevel.info) as lines:
+            self.live(5, A, B)
+        self.assertEqual(lines, [f"Node  can be reached at {A} again"])
+        self.assertEqual(self.unreachable(), [])
+
+    def test_own_network(self) -> None:
+        """While the supernode's own network is gone, nobody is: no heartbeats arrive either."""
+        others = [f"10.1.0.{number}:80" for number in range(1, 9)]
+        self.add(*others)
+        everybody = [A, B, *others]
+        self.live(5, *everybody)
+        self.nodes.down = set(everybody)
+        for _ in range(9):
+            self.pass_time(1)
+        self.nodes.down = set()
+        self.live(5, *everybody)
+        self.assertEqual(self.unreachable(), [])
+
+    def test_own_firewall(self) -> None:
+        """Nor where the supernode can't call anybody for a while, though all heartbeats arrive."""
+        others = [f"10.1.0.{number}:80" for number in range(1, 9)]
+        self.add(*others)
+        everybody = [A, B, *others]
+        self.nodes.down = set(everybody)
+        self.live(45, *everybody)
+        self.assertEqual(self.unreachable(), [])
+        self.live(30, *everybody)
+        self.assertEqual(sorted(self.unreachable()), sorted(everybody))
+        # They are not looked at any more often than others, either.
+        self.nodes.asked.clear()
+        self.live(10, *everybody)
+        self.assertEqual(len(self.nodes.asked), 2 * len(everybody))
+
+    def test_falls_silent(self) -> None:
+        """One whose heartbeats end is gone when they are missing for 12 s, and no sooner."""
+        self.nodes.down = {A}
+        self.live(20, A, B)
+        self.pass_time(8)
+        self.assertEqual(self.alive(), [A, B])
+        self.pass_time(5)
+        self.assertEqual(self.alive(), [B])
+
+    def test_heartbeats_apart(self) -> None:
+        """Two sweeps between two of its heartbeats, as happens, don't make it go."""
+        self.nodes.down = {A}
+        self.live(20, A, B)
+        self.pass_time(5.5)
+        self.live(10, A, B)
+        self.assertEqual(self.alive(), [A, B])
+        self.assertEqual(self.unreachable(), [A])
+
+    def test_comes_back(self) -> None:
+        """A node that has left, and registers again, counts as reachable until it isn't."""
+        self.nodes.down = {A}
+        self.live(15, A, B)
+        self.registry.remove(A)
+        self.add(A)
+        self.assertEqual(self.unreachable(), [])
+        self.live(15, A, B)
+        self.assertEqual(self.unreachable(), [A])
+
+
 class HungTests(SweepTestCase):
     """Nodes that take the connection and never answer."""
 

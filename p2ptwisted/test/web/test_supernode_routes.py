@@ -419,6 +419,15 @@ class AliveTests(SupernodeApiTestCase):
         self.assert_done(answer)
         self.assertEqual(self.supernode.calls, [("heartbeat", ":8000", CALLER)])
 
+    def test_unreachable(self) -> None:
+        """A node that can't be reached is told in a header; the answer is the same otherwise."""
+        answer = self.both("POST", "/supernode/alive", b'{"location": ":8000"}')
+        self.assertIsNone(answer.header("node-unreachable"))
+        self.supernode.results["heartbeat"] = "10.0.0.1:8000"
+        answer = self.both("POST", "/supernode/alive", b'{"location": ":8000"}')
+        self.assert_done(answer)
+        self.assertEqual(answer.header("node-unreachable"), "10.0.0.1:8000")
+
     def test_goodbye(self) -> None:
         """A node that leaves says so."""
         answer = self.both("DELETE", "/supernode/alive", b'{"location": ":8000"}')

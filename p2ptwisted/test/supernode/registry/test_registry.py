@@ -164,6 +164,22 @@ class HoldersTests(RegistryTestCase):
         self.register(B, X)
         self.assertEqual(self.locations(X.id), [B.location, A.location, C.location])
 
+    def test_unreachable_last(self) -> None:
+        """Those that can't be reached come after all others, whatever is asked, until they can."""
+        for node in (A, B, C):
+            self.register(node, X, ResourceInfo("part", "p", partial=True))
+        self.registry.mark_reachable(C.location, False)
+        self.registry.seen(C.location)
+        expected = [B.location, A.location, C.location]
+        self.assertEqual(self.locations(X.id), expected)
+        self.assertEqual(self.find("x.bin")[0].file.locations, expected)
+        self.assertEqual(self.registry.holders(X.id).locations, expected)
+        self.assertEqual(self.registry.holders("part").partial, expected)
+        self.assertEqual([node.reachable for node in self.registry.nodes()], [True, True, False])
+        self.registry.mark_reachable(C.location, True)
+        self.assertEqual(self.locations(X.id)[0], C.location)
+        self.assertTrue(all(node.reachable for node in self.registry.nodes()))
+
     def test_name_of_the_first(self) -> None:
         """The location, name and size are those of the holder that comes first."""
         self.register(A, ResourceInfo("x", "a", 1))
