@@ -177,6 +177,9 @@ class ILibrary(Interface):
         `status` is of that very file: another may stand at `path` by now.
         """
 
+    def hint() -> None:
+        """Look at the folder soon: something in it may have changed."""
+
     def watch(changed: Callable[[], None]) -> None:
         """Call `changed` whenever the list of resources has changed."""
 

@@ -1,11 +1,7 @@
 """`p2p get`: fetches resources to this machine, each with a Download of its own."""
 
-import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
 
 from msgspec import Struct
 from twisted.internet.defer import CancelledError, DeferredSemaphore
@@ -20,10 +16,9 @@ from p2ptwisted.cli.session import ICommandReactor, Session
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.support.lifecycle import all_of, make_cooperator
 from p2ptwisted.support.rate_limit import RateLimit
-from p2ptwisted.support.safe_open import open_regular
+from p2ptwisted.transfer.destination import is_file_of
 from p2ptwisted.transfer.download import RUNNING_MAX, Download
 from p2ptwisted.transfer.file_sync import file_sync
-from p2ptwisted.transfer.part_file import SLICE
 from p2ptwisted.transfer.safe_names import flat_name
 from p2ptwisted.transfer.target_folder import is_replaceable
 
@@ -65,7 +60,9 @@ class GetJob:
             or download.picker is None
             or self._reactor is None
         ):
-            return Row(0, result.size, note=result.error or "waiting")
+            is_waiting = download is not None and download.is_waiting
+            note = "another program fetches it" if is_waiting else "waiting"
+            return Row(0, result.size, note=result.error or note)
         size = download.part.pieces.size
         here = size - download.picker.bytes_missing
         if result.state == "done" or result.error:
@@ -89,7 +86,7 @@ class GetJob:
         self._reactor = reactor
         try:
             if await self._is_here(cooperator, force):
-                self.result.state = "present"
+                self._is_present()
             else:
                 self.download = Download(
                     reactor,
@@ -101,11 +98,15 @@ class GetJob:
                     lambda name: self.path,
                     overwrite=force,
                     throttle=lambda count: throttle.take(count, reactor.seconds()),
+                    waits=self._waits,
                 )
                 await self.download.run()
-                assert self.download.part is not None
-                self.result.size = self.download.part.pieces.size
-                self.result.state = "done"
+                if self.download.was_there:
+                    self._is_present()
+                else:
+                    assert self.download.part is not None
+                    self.result.size = self.download.part.pieces.size
+                    self.result.state = "done"
         except CancelledError:
             raise
         except (CommandError, Unavailable, UnknownResource, OSError) as error:
@@ -120,18 +121,20 @@ class GetJob:
                         one.location: one.received for one in self.download.picker.neighbors
                     }
 
+    def _is_present(self) -> None:
+        self.result.state = "present"
+        self.result.size = self.path.stat().st_size
+
+    def _waits(self) -> None:
+        print_message(f"{self.path} is being fetched by another program: waiting for it")
+
     async def _is_here(self, cooperator: Cooperator, force: bool) -> bool:
         """Whether the file is here with this content. Raises CommandError where it has another."""
         if not os.path.lexists(self.path):
             return False
-        # What can't be opened, or is a pipe, say, is another file in any case.
-        with suppress(OSError), open_named_file(self.path) as file:
-            # Whatever its size: the size in the match is what some stranger has registered.
-            digest = hashlib.sha256()
-            await cooperator.coiterate(hash_slices(file, digest))
-            if digest.hexdigest() == self.match.id:
-                self.result.size = os.fstat(file.fileno()).st_size
-                return True
+        # Whatever its size: the size in the match is what some stranger has registered.
+        if await is_file_of(self.path, self.match.id, cooperator):
+            return True
         if self.path.is_dir():
             raise CommandError(f"{self.path} is a folder: name a file in it with -o")
         if not is_replaceable(self.path):
@@ -144,18 +147,6 @@ class GetJob:
                 "or name another one with -o"
             )
         return False
-
-
-def open_named_file(path: Path) -> BinaryIO:
-    """Open a regular file that the user has named, be it by a link. Raises OSError."""
-    return open(open_regular(path), "rb", buffering=0)
-
-
-def hash_slices(file: BinaryIO, digest: "hashlib._Hash") -> Iterator[None]:
-    """Feed a file to a digest, in slices for a Cooperator."""
-    while data := file.read(SLICE):
-        digest.update(data)
-        yield
 
 
 def target_paths(

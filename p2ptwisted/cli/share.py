@@ -13,7 +13,6 @@ from msgspec import UNSET, Struct
 from twisted.internet.task import Cooperator, deferLater
 
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
-from p2ptwisted.cli.get import hash_slices, open_named_file
 from p2ptwisted.cli.output import print_json, print_lines, print_message
 from p2ptwisted.cli.session import ICommandReactor, Session
 from p2ptwisted.client.transport import Refused
@@ -24,6 +23,7 @@ from p2ptwisted.support.lifecycle import make_cooperator
 from p2ptwisted.support.locations import parse_location
 from p2ptwisted.support.real_path import real_path
 from p2ptwisted.support.safe_open import open_beneath, open_folder
+from p2ptwisted.transfer.destination import hash_slices, open_named_file
 from p2ptwisted.transfer.part_file import SLICE
 from p2ptwisted.transfer.target_folder import TargetFolder
 

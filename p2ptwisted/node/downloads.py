@@ -18,7 +18,7 @@ from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.interfaces import IDownloads, ILibrary
 from p2ptwisted.model import DownloadStatus, Holders, ResourceInfo
 from p2ptwisted.pieces import Digests
-from p2ptwisted.support.lifecycle import STOP_GRACE
+from p2ptwisted.support.lifecycle import STOP_GRACE, Wakeup
 from p2ptwisted.support.rate_limit import RateLimit
 from p2ptwisted.transfer.download import RUNNING_MAX, Download
 from p2ptwisted.transfer.part_file import PartFile
@@ -26,6 +26,10 @@ from p2ptwisted.transfer.safe_names import place
 
 #: Downloads remembered: waiting, running and ended ones.
 DOWNLOADS_MAX = 1_000
+
+#: Seconds that the library has to list a file that another program has fetched into the folder,
+#: before that counts as done all the same: it was read once, so it is in memory, mostly.
+LISTED_WITHIN = 60.0
 
 _log = Logger()
 
@@ -75,6 +79,9 @@ class Downloads(Service):
         self._changed = changed
         self._entries: dict[str, _Entry] = {}
         self._running_next = False
+        #: Fires when the library's list has changed.
+        self._listing = Wakeup(clock)
+        library.watch(self._listing.fire)
 
     # -- IDownloads
 
@@ -153,6 +160,9 @@ class Downloads(Service):
             lambda name: place(self._library.folder, name, id),
             throttle=lambda count: self._throttle.take(count, self._clock.seconds()),
             started=self._changed,
+            waits=lambda: _log.info(
+                "Fetching {id} waits for another program, which fetches it to the same place", id=id
+            ),
             within=self._library.folder,
         )
 
@@ -177,12 +187,16 @@ class Downloads(Service):
         state = "failed"
         try:
             path = await entry.download.run()
-            part = entry.download.part
-            assert part is not None and part.placed is not None
-            digests = Digests(id, part.pieces.digests, part.running.prefixes)
-            self._library.adopt(path, part.placed, digests)
+            if entry.download.was_there:
+                await self._until_listed(id)
+                _log.info("{id} is here as {path}, by another program", id=id, path=str(path))
+            else:
+                part = entry.download.part
+                assert part is not None and part.placed is not None
+                digests = Digests(id, part.pieces.digests, part.running.prefixes)
+                self._library.adopt(path, part.placed, digests)
+                _log.info("Fetched {id} as {path}", id=id, path=str(path))
             state = "done"
-            _log.info("Fetched {id} as {path}", id=id, path=str(path))
         except CancelledError:
             state = "cancelled"
         except (Unavailable, UnknownResource) as error:
@@ -197,6 +211,13 @@ class Downloads(Service):
             if self.running:
                 self._changed()
                 self._run_next()
+
+    async def _until_listed(self, id: str) -> None:
+        """Wait until a file that others have put into the folder is shared, or long enough."""
+        self._library.hint()
+        until = self._clock.seconds() + LISTED_WITHIN
+        while self._library.get(id) is None and (left := until - self._clock.seconds()) > 0:
+            await self._listing.wait_aside(left)
 
     def _end(self, id: str, entry: _Entry, state: str) -> None:
         """Note how a download has ended, and keep no more of it."""

@@ -187,6 +187,8 @@ class FakeLibrary:
         self.cut: dict[str, Pieces] = {}
         #: The files that have come into the folder, and their digests.
         self.adopted: list[tuple[Path, Digests]] = []
+        #: How often it was told to look at the folder.
+        self.hints = 0
         self._watchers: list[Callable[[], None]] = []
 
     def resources(self) -> list[ResourceInfo]:
@@ -208,6 +210,9 @@ class FakeLibrary:
             raise AssertionError("it is another file")
         self.adopted.append((path, digests))
         self.listed.append(ResourceInfo(digests.id, path.name, path.stat().st_size))
+
+    def hint(self) -> None:
+        self.hints += 1
 
     def watch(self, changed: Callable[[], None]) -> None:
         self._watchers.append(changed)

@@ -4,7 +4,6 @@ pieces that they tell of. Holders that disagree about the pieces are tried side 
 id says which of them are right.
 """
 
-import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from p2ptwisted.transfer.attempt import (
     AttemptFailed,
     FalseDigests,
 )
+from p2ptwisted.transfer.destination import Destination
 from p2ptwisted.transfer.lookups import Lookups
 from p2ptwisted.transfer.part_file import PartFile
 from p2ptwisted.transfer.part_versions import PartVersions
@@ -65,6 +65,7 @@ class Download:
         overwrite: bool = False,
         throttle: Callable[[int], float] = lambda count: 0.0,
         started: Callable[[], None] = lambda: None,
+        waits: Callable[[], None] = lambda: None,
         within: Path | None = None,
     ) -> None:
         """
@@ -75,7 +76,8 @@ class Download:
 
         `destination` returns where a resource with some name goes. `throttle` takes the
         number of bytes that came and returns the seconds to wait before more. `started` is
-        called when the first piece is here. `within` is TargetFolder's.
+        called when the first piece is here, and `waits` when another program is waited for,
+        which fetches the same to the same place. `within` is TargetFolder's.
         """
         self.id = id
         self._clock = clock
@@ -84,6 +86,10 @@ class Download:
         self._destination = destination
         self._overwrite = overwrite
         self._started = started
+        self._waits = waits
+        self._to: Destination | None = None
+        #: Whether the file was there already, or has come by another program.
+        self.was_there = False
         self._is_first = True
         self._is_over = False
         self._within = within
@@ -145,6 +151,11 @@ class Download:
         return troubles
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether it waits for another program, which fetches the same to the same place."""
+        return self._to is not None and self._to.is_waiting
+
+    @property
     def neighbors(self) -> list[str]:
         """The holders that it talks to."""
         return self._swarm.neighbors
@@ -190,17 +201,27 @@ class Download:
 
     async def run(self) -> Path:
         """
-        Fetch the resource; the path of the file.
+        Fetch the resource; the path of the file. Who else fetches it there is waited for.
 
         Raises UnknownResource where nobody has it, Unavailable where it can't
         be fetched or written. What has come is kept.
         """
         try:
             await self._find_holders()
-            self._parts = PartVersions(self._choose_destination(), self.id, self._within)
+            path = self._destination(self._swarm.name)
+            self._to = to = Destination(
+                self._clock, self._context.cooperator, self.id, path, self._overwrite, self._waits
+            )
+            self.was_there = not self._overwrite and await to.is_there(self._sizes())
+            if self.was_there:
+                return path
+            self._parts = PartVersions(path, self.id, self._within)
             self._looking_up = Deferred.fromCoroutine(self._lookups.run())
             self._looking_up.addErrback(lambda failure: failure.trap(CancelledError))
-            won = await self._winner(self._parts)
+            won = await self._winner(self._parts, to)
+            if won is None:
+                self.was_there = True
+                return path
             await self._stop()
             await self._sync(won.part)
             self._parts.finish(won.part, self._overwrite)
@@ -218,15 +239,16 @@ class Download:
             except OSError as error:
                 raise write_error(error, part.destination, part.pieces.size) from error
 
-    def _choose_destination(self) -> Path:
-        destination = self._destination(self._swarm.name)
-        if not self._overwrite and os.path.lexists(destination):
-            # Said now, and not when all has come.
-            raise Unavailable(f"{destination} exists and is another file: it is left as it is")
-        return destination
+    def _sizes(self) -> set[int]:
+        """What the holders say of its size."""
+        return {group.pieces.size for group in self._swarm.ranked()}
 
-    async def _winner(self, parts: PartVersions) -> Attempt:
-        """The first attempt that ends with the file whose digest is the id."""
+    async def _winner(self, parts: PartVersions, to: Destination) -> Attempt | None:
+        """
+        The first attempt that ends with the file whose digest is the id.
+
+        None where another program has put it there.
+        """
         began = self._last_piece_at = self._clock.seconds()
         while self._won is None:
             if self._error is not None:
@@ -235,9 +257,14 @@ class Download:
             for group in self._waiting():
                 is_turn = at_once > ATTEMPTS_AT_ONCE or not self._is_cut_otherwise(group)
                 if len(self._running) < at_once and is_turn and self._won is None:
-                    self._begin(group, parts)
+                    self._begin(group, parts, to)
             if self._running:
                 await self._wakeup.wait(ATTEMPT_TURN)
+            elif to.is_elsewhere:
+                if await to.wait_for_other(self._sizes()):
+                    return None
+                # Nobody was asked for a piece meanwhile.
+                self._last_piece_at = self._clock.seconds()
             elif self._won is None and self._error is None:
                 await self._find_holders()
         self._swarm.confirm(self._won.group)
@@ -309,12 +336,14 @@ class Download:
         """Whether it may well agree with those that are tried: its version cuts by another rule."""
         return any(other.pieces.count != group.pieces.count for other in self._running)
 
-    def _begin(self, group: HolderGroup, parts: PartVersions) -> None:
+    def _begin(self, group: HolderGroup, parts: PartVersions, to: Destination) -> None:
         try:
-            part = parts.of(group.pieces)
+            part = to.open_part(parts, group.pieces)
         except NoRoom as error:
             # It may be the size that is a lie.
             self._without_room[group] = error
+            return
+        if part is None:
             return
         attempt = Attempt(
             self._context, self.id, self._swarm, group, part, self._came, self._is_disputed

@@ -59,6 +59,21 @@ def read_earlier(folder: TargetFolder, destination: Path, id: str, number: int) 
     return journal if journal is not None and journal.have else None
 
 
+def is_of_another(folder: TargetFolder, destination: Path, id: str, number: int) -> bool:
+    """Whether the part with that number is known to be of another resource than that."""
+    journal_name = part_names(destination, number)[1]
+    try:
+        file = folder.open_ours(journal_name, os.O_RDONLY)
+    except OSError:
+        return False  # Nothing is known of it yet.
+    try:
+        return read_journal(file, id) is None
+    except OSError:
+        return False
+    finally:
+        os.close(file)
+
+
 def remove_earlier(folder: TargetFolder, destination: Path, number: int) -> None:
     """Remove the part with that number, unless a download is using it or it isn't ours."""
     part, journal = part_names(destination, number)

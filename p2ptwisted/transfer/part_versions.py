@@ -5,12 +5,13 @@ each version of the pieces into a part of its own, until the id says which one i
 
 from pathlib import Path
 
+from p2ptwisted.errors import Unavailable
 from p2ptwisted.pieces import Pieces
-from p2ptwisted.transfer.earlier_parts import read_earlier, remove_earlier
+from p2ptwisted.transfer.earlier_parts import is_of_another, read_earlier, remove_earlier
 from p2ptwisted.transfer.part_file import PartFile
 from p2ptwisted.transfer.part_journal import Journal, is_cut_otherwise
 from p2ptwisted.transfer.target_folder import TargetFolder
-from p2ptwisted.transfer.write_errors import NoRoom, write_error
+from p2ptwisted.transfer.write_errors import BeingFetched, NoRoom, write_error
 
 #: Versions of one resource that are on disk at once.
 PARTS_MAX = 32
@@ -37,15 +38,20 @@ class PartVersions:
         """
         The part of that version: the one that an earlier download has left, or a new one.
 
-        What has come of another version stays. Raises NoRoom and Unavailable.
+        What has come of another version stays. Raises NoRoom, BeingFetched where another
+        download of the same resource has it, and Unavailable.
         """
         for part in self._open.values():
             if part.pieces == pieces:
                 return part
         number = self._number_for(pieces)
-        part = self._open[number] = PartFile(
-            self.destination, self._id, pieces, number, self._within
-        )
+        try:
+            part = PartFile(self.destination, self._id, pieces, number, self._within)
+        except BeingFetched as error:
+            if is_of_another(self._folder, self.destination, self._id, number):
+                raise Unavailable(str(error)) from error
+            raise
+        self._open[number] = part
         return part
 
     def _number_for(self, pieces: Pieces) -> int:

@@ -13,9 +13,13 @@ class NoRoom(Unavailable):
     """The disk is too full."""
 
 
+class BeingFetched(Unavailable):
+    """Another download goes to the same place."""
+
+
 def write_error(error: OSError, destination: Path, size: int) -> Unavailable:
     """
-    The error to raise for one of the system's: NoRoom if the disk is full, else Unavailable.
+    The error to raise for one of the system's: Unavailable, or a kind of it that is told apart.
 
     `size` is that of the resource, in bytes.
     """
@@ -28,7 +32,7 @@ def write_error(error: OSError, destination: Path, size: int) -> Unavailable:
     if error.errno == errno.ELOOP:
         return Unavailable(f"{error.filename} is a link: it is not followed, and left as it is")
     if error.errno == errno.EWOULDBLOCK:
-        return Unavailable(f"{destination} is being fetched already: wait until that is through")
+        return BeingFetched(f"{destination} is being fetched already: wait until that is through")
     if error.errno == errno.EEXIST:
         there = destination.with_name(os.path.basename(error.filename2 or error.filename))
         return Unavailable(f"{there} exists and is another file: it is left as it is")

@@ -60,6 +60,9 @@ class PeerLibrary:
         for changed in self._watchers:
             changed()
 
+    def hint(self) -> None:
+        """Nobody else writes into the folder."""
+
     def watch(self, changed: Callable[[], None]) -> None:
         self._watchers.append(changed)
 

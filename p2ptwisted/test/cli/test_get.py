@@ -4,14 +4,18 @@ import io
 import os
 import stat
 import sys
+from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from p2ptwisted.cli import get as get_module
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
 from p2ptwisted.cli.get import GetJob, target_paths
 from p2ptwisted.cli.matches import FoundResource
@@ -85,6 +89,41 @@ class GetJobTests(SynchronousTestCase):
         slices.run()
         self.successResultOf(got)
         self.assertEqual((getting.result.state, getting.result.size), ("present", 7))
+
+    def test_by_another_program(self) -> None:
+        """What another program brings is here already; that it was waited for is told."""
+        path, rows = Path(self.mktemp()), []
+        bring = partial(path.write_bytes, b"content")
+
+        class Waiting:
+            """A download that another program has the part of."""
+
+            part = picker = None
+            troubles: dict[str, str] = {}
+            was_there = is_waiting = False
+
+            def __init__(self, *_: object, waits: Callable[[], None], **options: object) -> None:
+                self.waits = waits
+
+            async def run(self) -> None:
+                self.is_waiting = True
+                self.waits()
+                rows.append(getting.row().note)
+                bring()
+                self.was_there = True
+
+        written = io.StringIO()
+        self.patch(sys, "stderr", written)
+        self.patch(get_module, "Download", Waiting)
+        getting = GetJob(match("file"), path)
+        session = cast(Session, SimpleNamespace(client=None))
+        reactor = cast(ICommandReactor, Clock())
+        run = getting.run(reactor, session, Slices().cooperator, False, RateLimit(None))
+        self.successResultOf(Deferred.fromCoroutine(run))
+        self.assertEqual((getting.result.state, getting.result.size), ("present", 7))
+        self.assertIn(f"{path} is being fetched by another program", written.getvalue())
+        self.assertEqual(rows, ["another program fetches it"])
+        self.assertEqual(getting.row().note, "here already")
 
     def test_no_file(self) -> None:
         """What is no regular file is refused before anything is fetched, even by force."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, LoopingCall
+from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -17,7 +18,7 @@ from p2ptwisted.node.downloads import Downloads
 from p2ptwisted.pieces import Digests
 from p2ptwisted.support.lifecycle import STOP_GRACE
 from p2ptwisted.support.rate_limit import RateLimit
-from p2ptwisted.test.node_fakes import FakeLibrary, one_by_one, open_descriptors
+from p2ptwisted.test.node_fakes import FakeLibrary, log_lines, one_by_one, open_descriptors
 from p2ptwisted.test.transfer_fakes import LENGTH, FakeHolder, FakeSync, SwarmClient, cut, id_of
 from p2ptwisted.transfer.download import RUNNING_MAX
 from p2ptwisted.transfer.target_folder import TargetFolder
@@ -268,6 +269,65 @@ class DownloadsTests(DownloadsCase):
         self.assertEqual(self.state(), "running")
         self.pass_by(2)
         self.assertEqual(self.state(), "done")
+
+
+class SameFolderTests(DownloadsCase):
+    """Two nodes that share one folder, and are ordered to fetch the same."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.first, self.folder = self.downloads, self.library.folder
+        self.library = FakeLibrary()
+        self.library.folder = self.folder
+        self.second = self.downloads = self.make(RateLimit(None))
+        self.addCleanup(self.second.cancel, ID)
+        self.holder = self.add()
+        self.holder.pause = 0.1
+        for node in (self.first, self.second):
+            node.start(ID)
+            self.pass_by(0.05)
+
+    def test_waits(self) -> None:
+        """The second's is done when its library has what the first has fetched, and no sooner."""
+        with log_lines(LogLevel.info) as lines:
+            self.pass_by(5)
+            self.assertEqual(self.first.status(ID).state, "done")
+            self.assertEqual(self.second.status(ID).state, "running")
+            self.assertEqual(self.library.hints, 1)
+            self.library.change(ResourceInfo(ID, "file", len(CONTENT)))
+            self.pass_by(0.1)
+        size = len(CONTENT)
+        self.assertEqual(self.second.status(ID), DownloadStatus(ID, "done", "file", size, size))
+        self.assertEqual(len(self.holder.wanted), len(CONTENT) // LENGTH)
+        self.assertEqual(self.library.adopted, [])
+        self.assertTrue(any(line.endswith("by another program") for line in lines))
+        self.nothing_left()
+
+    def test_never_listed(self) -> None:
+        """A library that doesn't come to it in a minute holds nothing up."""
+        self.pass_by(downloads.LISTED_WITHIN + 5)
+        self.assertEqual(self.second.status(ID).state, "done")
+        self.nothing_left()
+
+    def test_goes_on(self) -> None:
+        """Where the first is cancelled, the second fetches the rest."""
+        self.pass_by(0.3)
+        self.first.cancel(ID)
+        self.pass_by(5)
+        self.assertEqual(self.second.status(ID).state, "done")
+        self.assertEqual((self.folder / "file").read_bytes(), CONTENT)
+        self.assertEqual(len(self.library.adopted), 1)
+        self.nothing_left()
+
+    def test_stops(self) -> None:
+        """A node that is stopped doesn't wait any longer than others do."""
+        self.holder.pause = 60.0
+        stopped = self.second.stopService()
+        self.pass_by(STOP_GRACE + 0.1)
+        self.successResultOf(stopped)
+        self.assertEqual(self.second.status(ID).state, "cancelled")
+        self.first.cancel(ID)
+        self.nothing_left()
 
 
 class SharingTests(DownloadsCase):

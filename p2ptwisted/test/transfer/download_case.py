@@ -34,6 +34,8 @@ class DownloadCase(SynchronousTestCase):
         self.sync = FakeSync()
         self.folder = Path(self.mktemp())
         self.starts = 0
+        #: How often one has said that it waits for another program.
+        self.waits = 0
         LoopingCall(self.make)  # The first one installs the reactor, which has descriptors too.
         self.open_before = open_descriptors()
         self.download = self.make()
@@ -50,6 +52,7 @@ class DownloadCase(SynchronousTestCase):
             overwrite,
             lambda count: pause,
             self.started,
+            self.waiting,
         )
 
     async def find(self, here: bool) -> Holders:
@@ -59,6 +62,9 @@ class DownloadCase(SynchronousTestCase):
 
     def started(self) -> None:
         self.starts += 1
+
+    def waiting(self) -> None:
+        self.waits += 1
 
     def add(self, location: str, holder: FakeHolder | None = None) -> FakeHolder:
         """A holder, of the whole content where nothing else is said."""
