@@ -137,7 +137,7 @@ def _state(node: NodeInfo, supernode: str) -> NodeState:
 def _unreachable(node: NodeState) -> str:
     # From here it may be reached all the same, as by others on its own side of a firewall.
     if node.error is not None:
-        trouble = f"nobody can reach {node.location}"
+        trouble = f"nobody can reach {node.location} ({node.error})"
     else:
         trouble = f"supernode {node.supernode} can't reach {node.location}, though this host can"
     return (

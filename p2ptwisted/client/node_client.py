@@ -100,12 +100,18 @@ class NodeClient(HttpTransport):
             self._own_locations.set(host, self._find_own_location(host), now)
         return self._own_locations.get(host)
 
-    async def is_well(self, location: str) -> bool:
-        """Whether the node there answers its health check. Never raises."""
+    async def is_well(self, location: str) -> bool | None:
+        """
+        Whether the node there answers its health check; None where no answer comes.
+
+        Never raises.
+        """
         try:
             await self._call("GET", f"http://{location}/api/node/health")
-        except (Refused, Unavailable):
+        except Refused:
             return False
+        except Unavailable:
+            return None
         return True
 
     async def has_supernode(self, location: str) -> bool:

@@ -51,14 +51,14 @@ class Sweep(Service):
         self,
         clock: IReactorTime,
         registry: IRegistry,
-        is_well: Callable[[str], Awaitable[bool]],
+        is_well: Callable[[str], Awaitable[bool | None]],
         has_supernode: Callable[[str], Awaitable[bool]],
         interval: float,
     ) -> None:
         """
-        `is_well` says whether the node at a location answers its health check,
-        `has_supernode` whether that node says that it is registered somewhere. Both must
-        time out by themselves.
+        `is_well` says whether the node at a location answers its health check, None
+        where nobody answers there at all; `has_supernode` whether that node says that
+        it is registered somewhere. Both must time out by themselves.
 
         `interval`: seconds between the starts of two sweeps.
         """
@@ -170,13 +170,17 @@ class Sweep(Service):
     async def _check(self, node: NodeInfo, room: DeferredSemaphore) -> None:
         began = self._clock.seconds()
         try:
-            if await self._is_well(node.location):
-                self._mark_alive(node.location)
+            is_well = await self._is_well(node.location)
+            if is_well is not None:
+                # Even if it is too busy, or doesn't take this supernode for a member.
                 self._mark_reached(node)
+            if is_well:
+                self._mark_alive(node.location)
                 await self._remove_moved(node)
             elif self._stalled_since(began) < STALL_MAX:
                 self._failed[node.location] = node
-                self._reachability.missed(node.location, began)
+                if is_well is None:
+                    self._reachability.missed(node.location, began)
         finally:
             room.release()
 

@@ -318,7 +318,7 @@ class TimeTests(ClientCase):
         self.reactor.advance(CALL_TIMEOUT - 0.1)
         self.assertNoResult(well)
         self.reactor.advance(0.1)
-        self.assertIs(self.successResultOf(well), False)
+        self.assertIs(self.successResultOf(well), None)
         self.assertTrue(self.reactor.connectors[-1].stoppedConnecting)
 
     def test_connection_told(self) -> None:
@@ -358,7 +358,7 @@ class TimeTests(ClientCase):
         peer = self.accept()
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhal")
         self.reactor.advance(CALL_TIMEOUT)
-        self.assertIs(self.successResultOf(well), False)
+        self.assertIs(self.successResultOf(well), None)
         self.assertFalse(peer.is_open)
 
     def test_registration(self) -> None:
@@ -447,7 +447,7 @@ class SizeTests(ClientCase):
                 self.assertNoResult(well)
                 self.assertTrue(peer.is_open)
                 self.reactor.advance(CALL_TIMEOUT)
-            self.assertIs(self.successResultOf(well), False)
+            self.assertIs(self.successResultOf(well), None)
             self.assertFalse(peer.is_open)
 
     def test_just_as_much(self) -> None:

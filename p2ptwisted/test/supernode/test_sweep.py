@@ -31,6 +31,8 @@ class Nodes:
         #: The checks so far, by location.
         self.asked: list[str] = []
         self.down: set[str] = set()
+        #: Those that answer with an error.
+        self.refusing: set[str] = set()
         #: The checks that the nodes in `hung` leave open.
         self.hung: set[str] = set()
         self.open: dict[str, Deferred[bool]] = {}
@@ -38,7 +40,7 @@ class Nodes:
         #: Those that are registered at another supernode, by what they say.
         self.moved: set[str] = set()
 
-    async def is_well(self, location: str) -> bool:
+    async def is_well(self, location: str) -> bool | None:
         self.asked.append(location)
         if location in self.hung:
             self.open[location] = Deferred()
@@ -47,7 +49,9 @@ class Nodes:
                 return await self.open[location]
             finally:
                 del self.open[location]
-        return location not in self.down
+        if location in self.refusing:
+            return False
+        return None if location in self.down else True
 
     def answer(self, location: str, well: bool) -> None:
         self.open[location].callback(well)
@@ -324,6 +328,18 @@ class ClosedPortTests(SweepTestCase):
         with log_lines(LogLevel.info) as lines:
             self.live(5, A, B)
         self.assertEqual(lines, [f"Node  can be reached at {A} again"])
+        self.assertEqual(self.unreachable(), [])
+
+    def test_refuses(self) -> None:
+        """A node that answers with an error, being too busy for example, is reached."""
+        self.nodes.refusing = {A}
+        self.live(30, A, B)
+        self.assertEqual((self.alive(), self.unreachable()), ([A, B], []))
+        self.nodes.refusing, self.nodes.down = set(), {A}
+        self.live(15, A, B)
+        self.assertEqual(self.unreachable(), [A])
+        self.nodes.refusing, self.nodes.down = {A}, set()
+        self.live(5, A, B)
         self.assertEqual(self.unreachable(), [])
 
     def test_own_network(self) -> None:
