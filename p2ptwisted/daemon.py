@@ -8,14 +8,13 @@ import gc
 import resource
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import IReactorCore, IReactorFromThreads, IReactorTime
+from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import ILogObserver
 from twisted.python.components import Componentized
@@ -23,10 +22,10 @@ from twisted.python.usage import Options
 
 from p2ptwisted.config import CommonConfig, load_config
 from p2ptwisted.errors import StartError
+from p2ptwisted.support.awake_clock import AwakeClock, IAwakeReactor, keep_awake_time
 from p2ptwisted.support.bounded_log import REPORT_INTERVAL, BoundedLog
 from p2ptwisted.support.escaping import printable
 from p2ptwisted.support.import_path import forget_working_directory
-from p2ptwisted.support.twisted_internals.reactor import set_reactor_clock
 from p2ptwisted.support.twisted_internals.twistd import twistd_log
 
 #: File descriptors of a daemon, at the most: what starts child processes may look at each.
@@ -36,16 +35,16 @@ DESCRIPTORS_MAX = 65_536
 _STOPS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
-class IDaemonReactor(IReactorCore, IReactorFromThreads, IReactorTime):
+class IDaemonReactor(IAwakeReactor, IReactorFromThreads):
     """What a daemon needs of its process's reactor."""
 
 
-def prepare(reactor: IDaemonReactor) -> None:
+def prepare(reactor: IDaemonReactor) -> AwakeClock:
     """
     Set up the process. To be called before anything is scheduled.
 
-    Timers go by the monotonic clock: Twisted's follow the wall clock, and
-    when that is set back an hour, they all stand still for an hour.
+    Timers go by the time for which the process is awake, which is returned:
+    what it can't hear while it stands still is nobody's silence.
 
     File descriptors: every connection is one, and the usual limit of 1024 is
     for programs that use select(), which breaks with more.
@@ -58,7 +57,7 @@ def prepare(reactor: IDaemonReactor) -> None:
     Imports: what others put into the working directory later is not imported.
     """
     forget_working_directory()
-    set_reactor_clock(reactor, time.monotonic)
+    awake = keep_awake_time(reactor)
     _raise_descriptor_limit()
 
     def ignore_signals() -> None:
@@ -79,6 +78,7 @@ def prepare(reactor: IDaemonReactor) -> None:
 
     reactor.callWhenRunning(handle_signals)
     reactor.addSystemEventTrigger("before", "shutdown", ignore_signals)
+    return awake
 
 
 def _raise_descriptor_limit() -> None:

@@ -38,6 +38,10 @@ class Unavailable(Exception):
     """It can't be done now, but perhaps in a moment."""
 
 
+class Interrupted(Unavailable):
+    """This process stood still in the middle: that it failed says nothing of the other side."""
+
+
 class Nonsense(Unavailable):
     """The other side's answer is not one that a correct program gives."""
 

@@ -21,6 +21,7 @@ from p2ptwisted.cli.session import ICommandReactor, Session, Settings
 from p2ptwisted.client.api import make_client
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import InvalidInput, StartError, Unavailable, UnknownResource
+from p2ptwisted.support.awake_clock import keep_awake_time
 
 #: Environment variable: set to anything, a bug in the command is shown with its traceback.
 DEBUG = "P2P_DEBUG"
@@ -69,6 +70,7 @@ def run(settings: Settings, work: Work, interrupted: str = "interrupted") -> Exi
     from twisted.internet import reactor as the_reactor
 
     reactor = cast(ICommandReactor, the_reactor)
+    awake = keep_awake_time(reactor)
     globalLogBeginner.beginLoggingTo([], redirectStandardIO=False, discardBuffer=True)
     status = ExitStatus.FAILED
     working: Deferred[None] | None = None
@@ -77,7 +79,7 @@ def run(settings: Settings, work: Work, interrupted: str = "interrupted") -> Exi
         nonlocal status
         try:
             config = settings.config
-            client = make_client(reactor, config.group_key, config.authority)
+            client = make_client(reactor, config.group_key, config.authority, awake=awake)
         except InvalidInput as error:
             status = status_of(error)
             return

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import UNSET
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorCore, IReactorFromThreads, IReactorProcess
+from twisted.internet.interfaces import IReactorFromThreads, IReactorProcess
 
 from p2ptwisted.cli.exit_status import Ambiguous, CommandError, ExitStatus, first_failure
 from p2ptwisted.cli.matches import CANDIDATES_MAX, FoundResource, interleave_by_host, with_holder
@@ -27,6 +27,7 @@ from p2ptwisted.protocols.multicast import DISCOVERY_TIMEOUT, MulticastOverlay
 from p2ptwisted.protocols.network_interfaces import check_selection
 from p2ptwisted.protocols.sockets import IMulticastReactor
 from p2ptwisted.support.address_policy import is_loopback, is_own
+from p2ptwisted.support.awake_clock import IAwakeReactor
 from p2ptwisted.support.escaping import shown
 from p2ptwisted.support.lifecycle import all_of
 from p2ptwisted.support.locations import parse_location, parse_supernode_url, resolve
@@ -39,7 +40,7 @@ _T = TypeVar("_T")
 
 
 class ICommandReactor(
-    IMulticastReactor, IClientReactor, IReactorProcess, IReactorCore, IReactorFromThreads
+    IMulticastReactor, IClientReactor, IReactorProcess, IAwakeReactor, IReactorFromThreads
 ):
     """What a command needs of a reactor."""
 

@@ -13,6 +13,7 @@ from p2ptwisted.client.transport import IClientReactor, make_agent, make_connect
 from p2ptwisted.security.group_key import GroupKey
 from p2ptwisted.security.http_signatures import HttpSignatures
 from p2ptwisted.security.tls import TrustedAuthority
+from p2ptwisted.support.awake_clock import AwakeClock
 
 
 class Client(NodeClient, SupernodeClient):
@@ -24,15 +25,20 @@ def make_client(
     key: GroupKey | None = None,
     authority: TrustedAuthority | None = None,
     own_location: Callable[[str], str | None] = lambda host: None,
+    awake: AwakeClock | None = None,
 ) -> Client:
     """
     Return a Client on real connections, with a connection pool of its own.
 
     With a `key` it signs its calls, as a member of that closed group; with an
     `authority` it speaks TLS, and only with hosts that have a certificate of it.
-    `own_location` is NodeClient's.
+    `own_location` is NodeClient's. `awake` is the clock that the reactor goes by, if it
+    stands still when the process does.
     """
     agent, pool = make_agent(reactor, authority)
     signatures = None if key is None else HttpSignatures(key.http)
     connections = make_connections(reactor, authority)
-    return Client(reactor, agent, pool, signatures, connections, own_location)
+    client = Client(reactor, agent, pool, signatures, connections, own_location)
+    if awake is not None:
+        client.stood_still_since = awake.stood_still_since
+    return client

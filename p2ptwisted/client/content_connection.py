@@ -130,7 +130,8 @@ class ContentConnection(Protocol):
         self._keeper = keeper
         #: Requests whose answers have yet to begin.
         self._waiting: deque[Deferred[Answer]] = deque()
-        #: Whether the first of them was sent behind another's, and nothing has come of its own.
+        #: Whether the first of them was sent behind another's, whose answer may have ended long
+        #: before, and nothing has come of its own: it may be that nobody reads it any more.
         self._is_behind = False
         self._answer: Answer | None = None
         self._receiver: AnswerReceiver | None = None
@@ -287,7 +288,7 @@ class ContentConnection(Protocol):
         set_read_size(self.transport, READ_SIZE)
         self._set_low_water(1)
         receiver = self._detach()
-        self._is_behind = bool(self._waiting)
+        self._is_behind = True
         if not self._is_kept:
             self.close()
         elif not self._waiting:

@@ -81,14 +81,19 @@ class ContentPool:
         if connection is not None and connection.takes_next:
             with suppress(Unanswered):
                 return await connection.request(content, data)
-        connection = self._take(location)
-        if connection is None:
-            endpoint = self._endpoints.endpointForURI(URI.fromBytes(url.encode()))
-            made = endpoint.connect(_Factory(self, location))
-            connection = cast(ContentConnection, await cast(Deferred[IProtocol], made))
+        while (connection := self._take(location)) is not None:
+            # The holder may have closed it, where we haven't heard of that yet.
+            with suppress(Unanswered):
+                return await self._ask(connection, content, data)
+        endpoint = self._endpoints.endpointForURI(URI.fromBytes(url.encode()))
+        made = endpoint.connect(_Factory(self, location))
+        connection = cast(ContentConnection, await cast(Deferred[IProtocol], made))
+        return await self._ask(connection, content, data)
+
+    def _ask(self, connection: ContentConnection, content: str, data: bytes) -> Deferred[Answer]:
         if content:
             self._used[content] = connection
-        return await connection.request(content, data)
+        return connection.request(content, data)
 
     async def close(self) -> None:
         """Close the unused connections; the others are closed by those who use them."""

@@ -20,7 +20,7 @@ from p2ptwisted.client.transport import (
     Refused,
     drop,
 )
-from p2ptwisted.errors import InvalidInput, Nonsense, OlderProgram, Unavailable
+from p2ptwisted.errors import Interrupted, InvalidInput, Nonsense, OlderProgram, Unavailable
 from p2ptwisted.model import (
     COMPACT_TYPE,
     HAS_ALL,
@@ -173,7 +173,7 @@ class NodeClient(HttpTransport):
             headers["if-none-match"] = ", ".join(by_tag)
         try:
             reply = await self._answered(
-                self._reply_of_holder(url, headers, MANIFEST_MAX),
+                lambda: self._reply_of_holder(url, headers, MANIFEST_MAX),
                 CALL_TIMEOUT + wait,
                 f"GET {url}",
                 same=bool(by_tag),
@@ -208,8 +208,29 @@ class NodeClient(HttpTransport):
         Receive some of the `wanted` pieces, `most` at the most, that the node there chooses.
 
         Returns when all that it chose has arrived, or `sink` wants no more.
-        Fails after `silence` seconds without a byte. Raises Refused and Unavailable.
+        Fails after `silence` seconds without a byte. Raises Refused and Unavailable; that is
+        Interrupted where this process stood still meanwhile, so that it may be its own fault.
         """
+        began = self._clock.seconds()
+        try:
+            await self._stream(location, id, pieces, wanted, most, sink, silence)
+        except Nonsense:
+            raise
+        except Unavailable as error:
+            if self.stood_still_since(began):
+                raise Interrupted(str(error)) from error
+            raise
+
+    async def _stream(
+        self,
+        location: str,
+        id: str,
+        pieces: Pieces,
+        wanted: int,
+        most: int,
+        sink: ContentSink,
+        silence: float,
+    ) -> None:
         url = f"http://{location}/api/node/resources/{id}/pieces"
         own = self._own_location(host_of(location))
         body = msgspec.json.encode(Wanted(encode_set(wanted), most, own))

@@ -7,7 +7,7 @@ numeric address, because a host name would start a thread. The calls of each
 API are in `node_client` and `supernode_client`.
 """
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar, cast
@@ -214,6 +214,8 @@ class HttpTransport:
         comes through; None for a client that asks for none.
         """
         self._clock = clock
+        #: Whether this process has stood still since then, so that what fails is its own fault.
+        self.stood_still_since: Callable[[float], bool] = lambda when: False
         self._http = HTTPClient(agent)
         self._pool = pool
         self._signatures = signatures
@@ -240,18 +242,33 @@ class HttpTransport:
         `limit`: bytes of the answer; `within`: seconds for all of it. Raises
         Refused for an error status, and Unavailable for any other failure.
         """
-        called = self._request(method, url, body, limit)
-        return (await self._answered(called, within, f"{method} {url}")).body
+
+        def call() -> Coroutine[Any, Any, Reply]:
+            return self._request(method, url, body, limit)
+
+        return (await self._answered(call, within, f"{method} {url}")).body
 
     async def _answered(
-        self, call: Coroutine[Any, Any, Reply], within: float, what: str, same: bool = False
+        self,
+        call: Callable[[], Coroutine[Any, Any, Reply]],
+        within: float,
+        what: str,
+        same: bool = False,
     ) -> Reply:
         """
-        Await an answer as `_call` does; `what` names the call in messages.
+        Make a call and await its answer as `_call` does; `what` names the call in messages.
 
-        `same`: that nothing has changed, 304, is an answer too.
+        A call that had none because this process stood still is made again: each may be made
+        twice. `same`: that nothing has changed, 304, is an answer too.
         """
-        reply = await self._in_time(call, within, what)
+        while True:
+            began = self._clock.seconds()
+            try:
+                reply = await self._in_time(call(), within, what)
+                break
+            except Unavailable as error:
+                if isinstance(error, Nonsense) or not self.stood_still_since(began):
+                    raise
         if reply.status >= 300 and not (same and reply.status == HTTPStatus.NOT_MODIFIED):
             reason = _description(reply.body) or f"{shown(what)}: status {reply.status}"
             raise Refused(reply.status, reason)

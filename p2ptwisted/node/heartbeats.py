@@ -57,6 +57,11 @@ class Heartbeats:
         self.answers = False
         self._wakeup.fire()
 
+    def due_now(self) -> None:
+        """Send the next heartbeat at once."""
+        self._answered_at = self._clock.seconds() - HEARTBEAT_INTERVAL
+        self._wakeup.fire()
+
     async def keep_up(self, supernode: str) -> None:
         """Send heartbeats until too many in a row had no answer; then raises Unavailable."""
         missed = 0

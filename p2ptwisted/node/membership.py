@@ -396,6 +396,10 @@ class Membership(Service):
         """Wait so many seconds, and a random time more."""
         await deferLater(self._clock, seconds + self._random.uniform(0, JITTER))
 
+    def woken(self) -> None:
+        """Note that this node stood still: its supernode may have given it up meanwhile."""
+        self._heartbeats.due_now()
+
     def changed(self) -> None:
         """Note that there is something else to register."""
         self._changed = True

@@ -25,6 +25,7 @@ from p2ptwisted.node.uploads import Uploads
 from p2ptwisted.protocols.datagram_auth import DatagramAuth
 from p2ptwisted.protocols.multicast import DISCOVERY_TIMEOUT, MulticastOverlay
 from p2ptwisted.protocols.sockets import IMulticastReactor
+from p2ptwisted.support.awake_clock import AwakeClock
 from p2ptwisted.support.lifecycle import (
     Closing,
     Opening,
@@ -47,12 +48,16 @@ class INodeReactor(IMulticastReactor, IClientReactor, IPoolReactor, IReactorCore
 
 
 def make_node(
-    reactor: INodeReactor, config: NodeConfig, watch: IFolderWatch | None = None
+    reactor: INodeReactor,
+    config: NodeConfig,
+    watch: IFolderWatch | None = None,
+    awake: AwakeClock | None = None,
 ) -> MultiService:
     """
     A node as a service: starting it opens everything, stopping it closes everything.
 
     `watch` reports changes in the folder; without it the folder is scanned every second.
+    `awake` is the clock that the reactor goes by, if it stands still when the process does.
     Starting raises StartError where the port or the state folder can't be used.
     """
     name = config.name or platform.node()
@@ -60,7 +65,7 @@ def make_node(
     # Only the web service knows where the node is, once it listens. Only the
     # downloads know what is being downloaded, and they need the node to find holders.
     own_location = OwnLocation(config.advertised, lambda: web.listening())
-    client = make_client(reactor, key, config.authority, own_location.towards)
+    client = make_client(reactor, key, config.authority, own_location.towards, awake)
     hasher = HashPool(reactor)
     cache = make_cache(config.state_folder)
     library = Library(reactor, make_cooperator(reactor), config.folder, hasher, cache, watch)
@@ -83,6 +88,8 @@ def make_node(
         lambda: overlay.search_all(SUPERNODE_ID),
     )
     library.watch(membership.changed)
+    if awake is not None:
+        awake.call_when_woken(membership.woken)
     uploads = Uploads(reactor, config.uploads, RateLimit(config.max_upload))
     node = LocalNode(
         reactor,

@@ -33,8 +33,8 @@ class Options(RoleOptions):
 
 def makeService(options: Options) -> IService:
     """The service that twistd runs."""
-    prepare(cast(IDaemonReactor, reactor))
-    service = make_node(cast(INodeReactor, reactor), options.config, _watch())
+    awake = prepare(cast(IDaemonReactor, reactor))
+    service = make_node(cast(INodeReactor, reactor), options.config, _watch(), awake)
     clock = cast(IDaemonReactor, reactor)
     return Daemon(options.role, service, clock, lambda: open_twistd_log(options.parent))
 

@@ -21,6 +21,7 @@ from p2ptwisted.supernode.local_answers import LocalAnswers
 from p2ptwisted.supernode.local_supernode import LocalSupernode
 from p2ptwisted.supernode.registry.registry import make_registry
 from p2ptwisted.supernode.sweep import Sweep
+from p2ptwisted.support.awake_clock import AwakeClock
 from p2ptwisted.support.lifecycle import Closing, Opening, Starting, in_order, make_cooperator
 from p2ptwisted.support.locations import OwnLocation, location_resolver
 from p2ptwisted.web.authentication import make_authenticator
@@ -33,15 +34,18 @@ class ISupernodeReactor(IMulticastReactor, IClientReactor, IReactorCore):
     """What a supernode needs of a reactor."""
 
 
-def make_supernode(reactor: ISupernodeReactor, config: SupernodeConfig) -> MultiService:
+def make_supernode(
+    reactor: ISupernodeReactor, config: SupernodeConfig, awake: AwakeClock | None = None
+) -> MultiService:
     """
     Returns a supernode as a service: starting it opens everything, stopping it closes everything.
 
+    `awake` is the clock that the reactor goes by, if it stands still when the process does.
     Starting raises StartError if the port or the state folder can't be used.
     """
     name = str(uuid.uuid4())
     key = config.group_key
-    client = make_client(reactor, key, config.authority)
+    client = make_client(reactor, key, config.authority, awake=awake)
     registry = make_registry(make_cooperator(reactor), config.state_folder)
     # A circle: the routes need the supernode, and it needs the port that serves the routes.
     own_location = OwnLocation(config.advertised, lambda: web.listening())

@@ -18,16 +18,11 @@ from p2ptwisted.interfaces import IRegistry
 from p2ptwisted.model import NodeInfo
 from p2ptwisted.supernode.failure_detector import MISSES_MAX, FailureDetector
 from p2ptwisted.supernode.reachability import Reachability
-from p2ptwisted.supernode.stall_detector import TICK, StallDetector
 from p2ptwisted.support.escaping import shown
 
 #: Seconds from a sweep that was not believed to the next one, so that nodes
 #: that are really gone are not given in answers for much longer.
 RECHECK_DELAY = 1.0
-
-#: Seconds for which the supernode itself may stall, in all, during a check (whose
-#: limit is 2 s); if it stalls longer, a failed check says nothing about the node.
-STALL_MAX = 0.5
 
 #: Seconds without a heartbeat after which a node that is well may have moved to another
 #: supernode, and one that can't be reached is gone: a node that is still here would have given
@@ -74,9 +69,6 @@ class Sweep(Service):
         self._loop = LoopingCall(self.run)
         self._loop.clock = clock
         self._recheck: IDelayedCall | None = None
-        self._stalls = StallDetector()
-        self._ticks = LoopingCall(lambda: self._stalls.tick(clock.seconds()))
-        self._ticks.clock = clock
         self._sweeping = False
         self._stopping = False
         #: By location, the nodes that failed in the sweep under way and were not seen since.
@@ -86,7 +78,6 @@ class Sweep(Service):
     def startService(self) -> None:
         super().startService()
         self._stopping = False
-        self._ticks.start(TICK)
         self._loop.start(self._interval, now=False)
 
     def stopService(self) -> Deferred[None]:
@@ -94,8 +85,6 @@ class Sweep(Service):
         self._stopping = True
         if self._loop.running:
             self._loop.stop()
-            self._ticks.stop()
-            self._stalls.stop()
         self._schedule_recheck(False)
         return self.run() if self._sweeping else succeed(None)
 
@@ -177,7 +166,7 @@ class Sweep(Service):
             if is_well:
                 self._mark_alive(node.location)
                 await self._remove_moved(node)
-            elif self._stalled_since(began) < STALL_MAX:
+            else:
                 self._failed[node.location] = node
                 if is_well is None:
                     self._reachability.missed(node.location, began)
@@ -208,9 +197,6 @@ class Sweep(Service):
                     location=node.location,
                 )
 
-    def _stalled_since(self, began: float) -> float:
-        return self._stalls.since(began, self._clock.seconds())
-
     async def _remove_moved(self, node: NodeInfo) -> None:
         """
         Remove a node that is well but registered at another supernode.
@@ -234,8 +220,7 @@ class Sweep(Service):
         heard = self._heard.get(node.location)
         if heard is None:
             return False
-        # While the supernode stalled, heartbeats were not read.
-        return self._clock.seconds() - heard - self._stalled_since(heard) > SILENCE_MAX
+        return self._clock.seconds() - heard > SILENCE_MAX
 
     def _remove_missing(self, asked: int) -> None:
         """Remove the nodes that are gone after a sweep of `asked` nodes."""

@@ -29,7 +29,7 @@ class Options(RoleOptions):
 
 def makeService(options: Options) -> IService:
     """Returns the service that twistd runs."""
-    prepare(cast(IDaemonReactor, reactor))
-    service = make_supernode(cast(ISupernodeReactor, reactor), options.config)
+    awake = prepare(cast(IDaemonReactor, reactor))
+    service = make_supernode(cast(ISupernodeReactor, reactor), options.config, awake)
     clock = cast(IDaemonReactor, reactor)
     return Daemon(options.role, service, clock, lambda: open_twistd_log(options.parent))

@@ -509,7 +509,7 @@ class ServiceTests(DaemonCase):
         """A node's folder is watched where there is inotify; where not, it is made all the same."""
         watches: list[object] = []
 
-        def make_node(reactor: object, config: object, watch: object) -> Service:
+        def make_node(reactor: object, config: object, watch: object, awake: object) -> Service:
             watches.append(watch)
             return Service()
 
@@ -550,6 +550,9 @@ class _Process:
     def seconds(self) -> float:
         return 0.0
 
+    def callLater(self, delay: float, call: Callable[[], object]) -> None:
+        pass
+
     def callWhenRunning(self, call: Callable[..., object], *args: object) -> None:
         self.when_running.append(lambda: call(*args))
 
@@ -574,9 +577,13 @@ class PrepareTests(SynchronousTestCase):
         prepare(self.process)  # type: ignore[arg-type]  # it is all that is touched
 
     def test_time(self) -> None:
-        """The reactor's time doesn't follow the wall clock."""
-        before = time.monotonic()
-        self.assertTrue(before <= self.process.seconds() <= time.monotonic())
+        """The reactor's time doesn't follow the wall clock, and stands still with the process."""
+        before = self.process.seconds()
+        self.patch(time, "time", lambda: 0.0)
+        self.assertTrue(before <= self.process.seconds() < before + 60)
+        suspended = time.clock_gettime(time.CLOCK_BOOTTIME) + 3600
+        self.patch(time, "clock_gettime", lambda which: suspended)
+        self.assertLess(self.process.seconds(), before + 60)
 
     def test_descriptors(self) -> None:
         """It may open as many files as the system allows, but not senselessly many."""
@@ -596,7 +603,8 @@ class PrepareTests(SynchronousTestCase):
     def test_terminated(self) -> None:
         """A signal that ends programs stops the reactor, once, from outside of what it is doing."""
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-            self.process.stopped, self.process.calls = 0, []
+            self.process = _Process()
+            prepare(self.process)  # type: ignore[arg-type]  # it is all that is touched
             for one in (signal.SIGHUP, signal.SIGQUIT):
                 signal.signal(one, signal.SIG_DFL)
             for call in self.process.when_running:

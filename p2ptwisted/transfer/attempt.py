@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 
 from p2ptwisted.client.api import Client
 from p2ptwisted.client.transport import Refused
-from p2ptwisted.errors import Unavailable
+from p2ptwisted.errors import Interrupted, Unavailable
 from p2ptwisted.pieces import HolderState
 from p2ptwisted.support.lifecycle import Wakeup
 from p2ptwisted.transfer.incoming_pieces import IncomingPieces
@@ -335,7 +335,7 @@ class Attempt:
         except (Refused, Unavailable) as error:
             if incoming.failure is not None:
                 incoming.failure.raiseException()
-            if not incoming.ended:
+            if not incoming.ended and not isinstance(error, Interrupted):
                 self._broke_off(request, error)
         finally:
             self._answers.pop(request, None)

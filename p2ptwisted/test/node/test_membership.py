@@ -35,6 +35,7 @@ from p2ptwisted.node.membership import (
 from p2ptwisted.node.supernode_selector import TRIED_MAX
 from p2ptwisted.support.round_robin import share_of
 from p2ptwisted.test.node_fakes import FakeClient, FakeLibrary, log_lines
+from p2ptwisted.test.stoppable_clock import StoppableClock
 
 ONE, TWO, THREE = "10.0.0.1:5000", "10.0.0.2:5000", "10.0.0.3:5000"
 FILE = ResourceInfo("a" * 64, "file", 5)
@@ -119,6 +120,58 @@ class MembershipCase(SynchronousTestCase):
                 self.fail(f"not within {within} seconds; {self.client.calls}")
             self.clock.advance(STEP)
         return self.clock.seconds() - began
+
+
+class StandstillTests(MembershipCase):
+    """A node whose process stands still for longer than a supernode may be silent."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        clock = self.clock = StoppableClock()
+        self.client = FakeClient(clock)
+        self.start(ONE, TWO, up=[ONE, TWO])
+        clock.awake.call_when_woken(self.membership.woken)
+        self.stand_still = clock.stand_still
+
+    def test_asks_at_once(self) -> None:
+        """It asks its supernode at once whether that still lists it, and only once."""
+        self.pass_time(1)
+        self.stand_still(60)
+        self.pass_time(1)
+        self.assertEqual([at for _, at in self.client.called("heartbeat")], [ONE])
+        self.pass_time(3)
+        self.assertEqual(len(self.client.called("heartbeat")), 1)
+
+    def test_registers_again(self) -> None:
+        """Where it doesn't, the node registers there again, and nothing is said of it."""
+        with log_lines(LogLevel.warn) as lines:
+            self.pass_time(1)
+            self.client.known.clear()
+            self.stand_still(60)
+            self.pass_time(1)
+        self.assertEqual([at for _, at in self.client.called("register")], [ONE, ONE])
+        self.assertEqual(self.membership.supernode, ONE)
+        self.assertEqual(lines, [])
+
+    def test_answers_unread(self) -> None:
+        """A heartbeat whose answer lies unread is none that was missed."""
+        self.client.hung = {ONE}
+        self.pass_time(GONE + 1)
+        self.stand_still(60)
+        self.assertEqual(self.membership.supernode, ONE)
+        self.client.hung.clear()
+        self.pass_time(HEARTBEAT_RETRY)
+        self.assertEqual(self.membership.supernode, TWO)
+
+    def test_before_it_joined(self) -> None:
+        """While it has no supernode yet, that changes nothing."""
+        self.stop(self.membership, self.clock)
+        self.client.up.clear()
+        self.start(THREE)
+        self.membership.woken()
+        self.client.up.add(THREE)
+        self.pass_time(JOIN_RETRY + JITTER)
+        self.assertEqual(self.membership.supernode, THREE)
 
 
 class RegisteredTests(MembershipCase):

@@ -28,6 +28,7 @@ from p2ptwisted.protocols.multicast import REFRESH, MulticastOverlay
 from p2ptwisted.protocols.searches import REPEATS
 from p2ptwisted.protocols.sockets import IMulticastReactor, MulticastGroup
 from p2ptwisted.security.group_key import GroupKey
+from p2ptwisted.support.awake_clock import AwakeClock
 from p2ptwisted.test.fakes import make_peer
 from p2ptwisted.test.protocols.overlay_case import (
     ALSO_HELD,
@@ -437,7 +438,8 @@ class EndTests(OverlayTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.overlay = self.supernode(ONE)
+        self.host = self.network.host(ONE)
+        self.overlay = self.supernode(self.host)
         # One that is heard of and then never answers.
         self.peer = make_peer(self.network.host(TWO), GROUP, TWO)
         self.settle()
@@ -457,6 +459,17 @@ class EndTests(OverlayTestCase):
         self.assertNoResult(search)
         self.network.advance(0.01)
         self.assertEqual(self.successResultOf(search), ())
+
+    def test_stood_still(self) -> None:
+        """Replies that came while the process stood still are taken, and its time goes on."""
+        awake = AwakeClock(lambda: self.host.rightNow)
+        self.host.seconds = awake.seconds  # type: ignore[method-assign]
+        search = self.overlay.search("x")
+        self.network.deliver()
+        self.host.advance(35)
+        self.assertNoResult(search)
+        self.peer.send(f"rack-7#{self.tag()};21;{HELD}".encode(), GROUP)
+        self.assertEqual(self.result(search), (HELD,))
 
     def test_all_that_came_in_time(self) -> None:
         """A search for all holders has what came until then."""

@@ -23,9 +23,12 @@ STEP, STEPS = 0.01, 6_000
 class DownloadCase(SynchronousTestCase):
     """A transfer to a folder of its own."""
 
+    def make_clock(self) -> Clock:
+        return Clock()
+
     def setUp(self) -> None:
         self.patch(pieces, "PIECE_MIN", LENGTH)
-        self.clock = Clock()
+        self.clock = self.make_clock()
         self.swarm = SwarmClient(self.clock)
         self.listed = Holders(ID, [], [], "file")
         #: Those that the own supernode knows, if these are others than all.

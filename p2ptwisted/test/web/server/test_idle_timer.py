@@ -3,6 +3,7 @@
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from p2ptwisted.test.stoppable_clock import StoppableClock
 from p2ptwisted.web.server.idle_timer import IdleTimer
 
 
@@ -10,7 +11,7 @@ class DeadlineTests(SynchronousTestCase):
     """When it calls back, and with how many timers."""
 
     def setUp(self) -> None:
-        self.clock = Clock()
+        self.clock: Clock = Clock()
         self.late: list[float] = []
         self.deadline = IdleTimer(self.clock, lambda: self.late.append(self.clock.seconds()))
 
@@ -24,6 +25,19 @@ class DeadlineTests(SynchronousTestCase):
         self.deadline.set(5)
         self.advance(20)
         self.assertEqual(self.late, [5])
+
+    def test_stood_still(self) -> None:
+        """While the process stands still, no time is up: what came since is read before."""
+        clock = self.clock = StoppableClock()
+        self.deadline = IdleTimer(clock, lambda: self.late.append(clock.seconds()))
+        self.deadline.set(5)
+        clock.advance(3)
+        clock.stand_still(3600)
+        self.assertEqual(self.late, [])
+        clock.advance(1)
+        self.assertEqual(self.late, [])
+        clock.advance(1)
+        self.assertEqual(len(self.late), 1)
 
     def test_later(self) -> None:
         """Set anew it calls back at the new time only, with the one timer."""
