@@ -3,7 +3,9 @@ What a downloaded file is called here. Names come from strangers: nothing in a
 name may lead out of the folder, hide the file or upset a terminal.
 """
 
+import hashlib
 import os
+import re
 from pathlib import Path
 
 from p2ptwisted.support.real_path import real_path
@@ -11,6 +13,13 @@ from p2ptwisted.transfer.part_names import JOURNAL, PART, unfinished_end
 
 #: Bytes of a file's name on Linux, less what a part adds to it.
 NAME_BYTES = 255 - len(JOURNAL)
+
+#: The extension of a name, which is kept where the name is cut: up to three short words behind
+#: dots, as `.tar.gz.asc` has them.
+_EXTENSION = re.compile(r"(?<=[^.])(?:\.[\w+-]{1,12}){1,3}$")
+
+#: Hex digits that tell a name that was cut from others that begin and end like it.
+MARK_LENGTH = 8
 
 #: What other systems don't allow in a name, or give a meaning to.
 RESERVED = frozenset('\\:*?"<>|')
@@ -53,10 +62,12 @@ def _clean(part: str) -> str:
     printable = "".join(
         char if char.isprintable() and char not in RESERVED else "_" for char in part
     )
-    # A leading dot would hide it; `.` and `..` vanish with it.
-    short = _cut(printable.lstrip(". "))
-    if short.partition(".")[0].rstrip().casefold() in DEVICES:
-        short = _cut(f"_{short}")
+    # A leading dot would hide it; `.` and `..` vanish with it. Other systems leave out those at
+    # the end.
+    usable = printable.strip(". ")
+    if usable.partition(".")[0].rstrip().casefold() in DEVICES:
+        usable = f"_{usable}"
+    short = usable if len(_encoded(usable)) <= NAME_BYTES else _shortened(usable, part)
     # Nor may it be taken for something unfinished, or for another file's part.
     while end := unfinished_end(short):
         if end in (PART, JOURNAL):
@@ -75,6 +86,19 @@ def _encodable(part: str) -> str:
     return part
 
 
-def _cut(part: str) -> str:
-    """Cut it to the length of a name, without an end that other systems leave out."""
-    return part.encode("utf-8", "replace")[:NAME_BYTES].decode("utf-8", "ignore").rstrip(". ")
+def _shortened(usable: str, name: str) -> str:
+    """
+    Cut it to the length of a name, before its extension.
+
+    It gets a mark made of the `name` that it comes from, so that no two become the same.
+    """
+    found = _EXTENSION.search(usable)
+    extension = "" if found is None else found[0]
+    mark = hashlib.sha256(_encoded(name)).hexdigest()[:MARK_LENGTH]
+    end = f"~{mark}{extension}"
+    stem = _encoded(usable.removesuffix(extension))[: NAME_BYTES - len(_encoded(end))]
+    return stem.decode("utf-8", "ignore").rstrip(". ") + end
+
+
+def _encoded(part: str) -> bytes:
+    return part.encode("utf-8", "replace")

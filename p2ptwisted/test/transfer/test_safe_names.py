@@ -10,7 +10,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.test.test_model import ID_CHARACTERS, SHA256
 from p2ptwisted.transfer.part_names import JOURNAL, PART
-from p2ptwisted.transfer.safe_names import DEPTH_MAX, DEVICES, flat_name, place
+from p2ptwisted.transfer.safe_names import (
+    DEPTH_MAX,
+    DEVICES,
+    MARK_LENGTH,
+    NAME_BYTES,
+    flat_name,
+    place,
+)
 
 FOLDER = Path("/srv/shared")
 
@@ -86,9 +93,6 @@ class PlaceTests(SynchronousTestCase):
             ("com1/aux.c/Lpt9 .x", "_com1/_aux.c/_Lpt9 .x"),
             ("COM¹", "_COM¹"),
             ("nul.part", "_nul_part"),
-            ("con" + " " * 300 + "x", "_con"),
-            ("con." + "x" * 300, "_con." + "x" * 237),
-            ("x" * 241 + ".y", "x" * 241),
             ("a\nb\x1b[31m\0", "a_b_[31m_"),
             ("a\u202eb", "a_b"),
             ('a<b>:"c|d?*', "a_b___c_d__"),
@@ -101,7 +105,7 @@ class PlaceTests(SynchronousTestCase):
             ("a.st~", "a.st_"),
             ("a~~", "a~_"),
             ("~", "_"),
-            ("x" * 237 + ".party", "x" * 237 + "_part"),
+            ("x" * 237 + ".part", "x" * 237 + "_part"),
         ]:
             self.assertEqual(place(FOLDER, name, SHA256), FOLDER / cleaned, repr(name))
 
@@ -114,13 +118,71 @@ class PlaceTests(SynchronousTestCase):
         """Not even an id of dots names the folder itself."""
         self.assertEqual(place(FOLDER, None, "..."), FOLDER / "_")
 
+    def assert_cut(self, name: str, begin: str, end: str) -> None:
+        """What `name` is cut to begins and ends so, and is as long as its part's journal allows."""
+        short = place(FOLDER, name, SHA256).name
+        self.assertLessEqual(len((short + JOURNAL).encode()), 255)
+        self.assertGreater(len(short.encode()), 255 - len(JOURNAL) - 4)
+        self.assertTrue(short.startswith(begin), short)
+        stem, tilde, rest = short.rpartition("~")
+        self.assertEqual((tilde, rest[MARK_LENGTH:]), ("~", end), short)
+        self.assertTrue(name.startswith(stem), short)
+        self.assertEqual(flat_name(name, SHA256), short)
+
     def test_long(self) -> None:
         """A name is cut so that its part and its journal fit, and never within a character."""
         for letter in ("x", "ß", "数", "😀"):
-            path = place(FOLDER, letter * 300, SHA256)
-            self.assertLessEqual(len((path.name + JOURNAL).encode()), 255)
-            self.assertEqual(path.name, letter * len(path.name))
-            self.assertGreater(len(path.name.encode()), 255 - len(JOURNAL) - 4)
+            self.assert_cut(letter * 300, letter * 50, "")
+
+    def test_long_enough(self) -> None:
+        """One that just fits is not cut."""
+        for name in ("x" * NAME_BYTES, "x" * (NAME_BYTES - 4) + ".iso"):
+            self.assertEqual(flat_name(name, SHA256), name)
+            self.assertNotEqual(flat_name(f"x{name}", SHA256), f"x{name}")
+
+    def test_extension(self) -> None:
+        """It is cut before its extension, which tells what it is: also one of several words."""
+        for extension in (
+            ".y",
+            ".iso",
+            ".tar.gz",
+            ".tar.zst.asc",
+            ".AppImage",
+            ".7z",
+            ".c++",
+            ".数据",
+        ):
+            for letter in ("x", "ß", "数", "😀"):
+                self.assert_cut(letter * 300 + extension, letter * 40, extension)
+        self.assert_cut("x" * 240 + ".a.b.c.d", "x" * 200, ".b.c.d")
+        self.assert_cut("x" * 300 + " v1.2. end.mkv", "x" * 200, ".mkv")
+
+    def test_no_extension(self) -> None:
+        """What is too long for an extension, or none, is cut as all else is."""
+        self.assert_cut("x." + "y" * 300, "x.yyy", "")
+        self.assert_cut("x" * 300 + ".two words", "xxx", "")
+        self.assert_cut("x." * 200 + "数" * 13, "x.x.", "")
+        self.assert_cut("x" * 300 + "...", "xxx", "")
+
+    def test_cut_and_cleaned(self) -> None:
+        """A name that is cut does no more harm than another."""
+        self.assertRegex(flat_name("con." + "x" * 300, SHA256), r"^_con\.x+~[0-9a-f]{8}$")
+        self.assertRegex(flat_name("con" + " " * 300 + "x", SHA256), r"^con~[0-9a-f]{8}$")
+        self.assertRegex(flat_name("x" * 300 + ".part", SHA256), r"^x+~[0-9a-f]{8}_part$")
+        self.assertRegex(flat_name("x" * 300 + ".st~", SHA256), r"^x+~[0-9a-f]{8}$")
+
+    def test_cut_to_the_same(self) -> None:
+        """Long names that differ stay different, and each is cut the same again; so are folders."""
+        names = ["x" * 300 + f"{middle}.iso" for middle in ("1", "2", "1" * 99, "?", "*")]
+        short = [flat_name(name, SHA256) for name in names]
+        self.assertEqual(len(set(short)), len(names))
+        self.assertEqual([flat_name(name, "another") for name in names], short)
+        one, other, same = (
+            place(FOLDER, f"{'x' * 300}{number}/{file}", SHA256)
+            for number, file in ((1, "a"), (2, "a"), (1, "b"))
+        )
+        self.assertNotEqual(one, other)
+        self.assertEqual(one.parent, same.parent)
 
     def test_deep(self) -> None:
         """Of very many folders, the innermost are kept."""
