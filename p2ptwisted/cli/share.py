@@ -13,6 +13,7 @@ from msgspec import UNSET, Struct
 from twisted.internet.task import Cooperator, deferLater
 
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
+from p2ptwisted.cli.file_copy import copy_slices
 from p2ptwisted.cli.output import print_json, print_lines, print_message
 from p2ptwisted.cli.session import ICommandReactor, Session
 from p2ptwisted.client.transport import Refused
@@ -24,7 +25,6 @@ from p2ptwisted.support.locations import parse_location
 from p2ptwisted.support.real_path import real_path
 from p2ptwisted.support.safe_open import open_beneath, open_folder
 from p2ptwisted.transfer.destination import hash_slices, open_named_file
-from p2ptwisted.transfer.part_file import SLICE
 from p2ptwisted.transfer.target_folder import TargetFolder
 
 #: Seconds between two looks whether the files are listed, and how many that may take: these,
@@ -257,7 +257,7 @@ async def _copy(
     name: str,
     digest: "hashlib._Hash",
 ) -> bool:
-    """Copy the file; False where another file has that name."""
+    """Copy the file with its holes; False where another file has that name."""
     # Hidden, so that the node doesn't look at it before it is whole.
     temporary = f".p2p-{secrets.token_hex(8)}"
     copy = target.make(temporary, os.O_WRONLY, 0o600)
@@ -265,7 +265,7 @@ async def _copy(
         # A file system without modes, such as a USB stick's, will do too.
         with suppress(PermissionError):
             os.fchmod(copy, os.fstat(file.fileno()).st_mode & PERMISSIONS)
-        await cooperator.coiterate(_copy_slices(file, copy, digest))
+        await cooperator.coiterate(copy_slices(file, copy, digest))
         target.put(temporary, name)
     except FileExistsError:
         return False
@@ -273,15 +273,6 @@ async def _copy(
         os.close(copy)
         target.remove(temporary)
     return True
-
-
-def _copy_slices(file: BinaryIO, descriptor: int, digest: "hashlib._Hash") -> Iterator[None]:
-    while data := file.read(SLICE):
-        digest.update(data)
-        view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view) :]
-        yield
 
 
 async def _check_same_content(

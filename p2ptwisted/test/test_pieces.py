@@ -25,6 +25,7 @@ from p2ptwisted.pieces import (
     recut,
     set_of,
     unpack_set,
+    zeros_digest,
 )
 
 GIB = 1024 * MIB
@@ -150,6 +151,31 @@ class PiecesTests(SynchronousTestCase):
         self.assertRegex(pieces.tag, "^[0-9a-f]{32}$")
         others = [cut(MIB - 1), cut(MIB, MIB), Pieces(MIB, pieces.digests[:-1] + b"x")]
         self.assertEqual(len({pieces.tag, *(other.tag for other in others)}), 4)
+
+    def test_zeros(self) -> None:
+        """Pieces of nothing but zeros are told by their digests, and what is between them."""
+        zeros = zeros_digest(PIECE_MIN)
+        self.assertEqual(zeros, hashlib.sha256(bytes(PIECE_MIN)).digest())
+        for where in ((), (0,), (1,), (4,), (0, 1, 4), (2, 3), (0, 1, 2, 3, 4)):
+            size = 5 * PIECE_MIN
+            digests = [zeros if n in where else b"%032d" % n for n in range(5)]
+            pieces = Pieces(size, b"".join(digests))
+            self.assertEqual(list(members(pieces.zeros)), list(where))
+            left = [
+                n for span in pieces.spans_without(pieces.zeros) for n in range(*span, PIECE_MIN)
+            ]
+            others = [n * PIECE_MIN for n in range(5) if n not in where]
+            self.assertEqual(left, others)
+        short = Pieces(PIECE_MIN + 9, zeros + b"x" * DIGEST)
+        self.assertEqual(list(short.spans_without(short.zeros)), [(PIECE_MIN, PIECE_MIN + 9)])
+
+    def test_no_zeros(self) -> None:
+        """A digest that begins in the middle of two is none; nor are made-up sizes looked at."""
+        zeros = zeros_digest(PIECE_MIN)
+        shifted = Pieces(3 * PIECE_MIN, b"x" * 9 + zeros + b"x" * (2 * DIGEST - 9))
+        self.assertEqual(shifted.zeros, 0)
+        self.assertEqual(Pieces(1 << 60, b"").zeros, 0)
+        self.assertEqual(Pieces(0, b"").zeros, 0)
 
     def test_kept(self) -> None:
         """Whoever makes the same pieces again gets the same object, without reckoning again."""

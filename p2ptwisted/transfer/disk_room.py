@@ -7,7 +7,7 @@ All functions take the descriptor of an open file and raise OSError.
 import ctypes
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 #: Bytes reserved at a time: 9 ms of work where the disk is memory.
 RESERVED_AT_ONCE = 32 * 1024 * 1024
@@ -25,28 +25,39 @@ if _fallocate is not None:
     _fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
 
 
-def check_room(file: int, size: int) -> None:
+def check_room(file: int, room: int) -> None:
     """
-    Raise OSError (ENOSPC) if the disk has too little room for the file to grow to `size` bytes.
+    Raise OSError (ENOSPC) if the disk has too little for the file to take `room` bytes in all.
 
     The disk isn't filled up to find that out.
     """
     disk, status = os.fstatvfs(file), os.fstat(file)
-    missing = size - status.st_blocks * STAT_BLOCK
+    missing = room - status.st_blocks * STAT_BLOCK
     # Some file systems don't tell how large they are.
     if disk.f_blocks and missing > disk.f_bavail * disk.f_frsize:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def reserve_room(file: int, size: int) -> Iterator[None]:
-    """Take the room for `size` bytes, in slices of work."""
-    check_room(file, size)
-    for start in range(0, size, RESERVED_AT_ONCE):
-        os.posix_fallocate(file, start, min(RESERVED_AT_ONCE, size - start))
-        yield
+def reserve_room(file: int, spans: Iterable[tuple[int, int]]) -> Iterator[None]:
+    """Take the room for these spans of the file, in slices of work."""
+    for begin, stop in spans:
+        for start in range(begin, stop, RESERVED_AT_ONCE):
+            os.posix_fallocate(file, start, min(RESERVED_AT_ONCE, stop - start))
+            yield
 
 
-def punch_hole(file: int, start: int, stop: int) -> None:
-    """Give back the room of these bytes, which read as zeros then; keep it if that can't be."""
-    if _fallocate is not None:
-        _fallocate(file, KEEP_SIZE | PUNCH_HOLE, start, stop - start)
+def makes_holes(file: int, size: int) -> bool:
+    """Whether the file system can make holes in the file, which has no more than `size` bytes."""
+    return punch_hole(file, size, size + 1)
+
+
+def punch_hole(file: int, start: int, stop: int) -> bool:
+    """
+    Give back the room of these bytes, which read as zeros then.
+
+    Returns False, and nothing is changed, where that can't be done.
+    """
+    if _fallocate is None:
+        return False
+    failed: int = _fallocate(file, KEEP_SIZE | PUNCH_HOLE, start, stop - start)
+    return not failed

@@ -23,11 +23,15 @@ class IncomingPiece:
         self.piece = piece
         self._part = part
         self._next, self._stop = self._start, _ = part.pieces.span(piece)
+        #: Whether none of it is written: right, it is what a hole reads as.
+        self._is_hole = part.is_hole(piece)
         #: All of it, where another neighbor sends the same and what it sends is written.
-        self._kept = bytearray() if part.is_begun(piece) else None
+        self._kept = bytearray() if part.is_begun(piece) and not self._is_hole else None
         self._running = part.running.copy() if part.running.next == piece else None
         has_hint = self._running is not None and part.running.hint(piece)
-        self._own = None if has_hint and self._kept is None else hashlib.sha256()
+        # Without its own digest what is written would be read again, should the hint be wrong.
+        is_written = self._kept is None and not self._is_hole
+        self._own = None if has_hint and is_written else hashlib.sha256()
 
     @property
     def left(self) -> int:
@@ -38,7 +42,7 @@ class IncomingPiece:
         """Write the next bytes, of this piece only. Raises Unavailable."""
         if self._kept is not None:
             self._kept += data
-        elif not self._part.have >> self.piece & 1:
+        elif not self._is_hole and not self._part.have >> self.piece & 1:
             self._part.write(self._next, data)
         self._next += len(data)
         for digest in (self._running, self._own):

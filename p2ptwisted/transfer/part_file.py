@@ -17,9 +17,9 @@ from heapq import nlargest
 from pathlib import Path
 from typing import BinaryIO
 
-from p2ptwisted.errors import UnknownResource
+from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.pieces import Pieces, every_piece, members, recut
-from p2ptwisted.transfer.disk_room import check_room, punch_hole, reserve_room
+from p2ptwisted.transfer.disk_room import check_room, makes_holes, punch_hole, reserve_room
 from p2ptwisted.transfer.earlier_parts import open_locked
 from p2ptwisted.transfer.part_journal import (
     head_of,
@@ -63,6 +63,10 @@ class PartFile:
         self.id = id
         self.pieces = pieces
         self.number = number
+        #: The set of the pieces that are nothing but zeros, and so are holes in the file.
+        self._holes = 0
+        #: Bytes that the others take on the disk.
+        self._room = pieces.size
         #: The set of the pieces that are here.
         self.have = 0
         #: Of these, those whose own digests have not been checked, or only by an earlier process.
@@ -80,13 +84,19 @@ class PartFile:
         try:
             self._folder = TargetFolder(destination.parent, within)
         except OSError as error:
-            raise write_error(error, destination, pieces.size) from error
+            raise self._write_error(error) from error
         try:
             self._open()
-            check_room(self._file, pieces.size)
+            if pieces.zeros and makes_holes(self._file, pieces.size):
+                self._holes = pieces.zeros
+                self._room -= self._holes.bit_count() * pieces.length
+            check_room(self._file, self._room)
         except OSError as error:
             self._give_up_room(error)
-            raise write_error(error, destination, pieces.size) from error
+            raise self._write_error(error) from error
+
+    def _write_error(self, error: OSError) -> Unavailable:
+        return write_error(error, self.destination, self._room)
 
     def _give_up_room(self, error: OSError) -> None:
         if error.errno == errno.ENOSPC and not self.have and self._file >= 0:
@@ -130,17 +140,20 @@ class PartFile:
         """
         Take all the room now, in slices, so that a disk can't fill up when half has come.
 
+        None is taken for holes.
+
         Raises NoRoom, with nothing lost, where there is too little.
         """
         try:
-            for _ in reserve_room(self._file, self.pieces.size):
+            check_room(self._file, self._room)
+            for _ in reserve_room(self._file, self.pieces.spans_without(self._holes)):
                 yield
                 if self._file < 0:
                     return  # It was closed meanwhile.
             os.ftruncate(self._file, self.pieces.size)
         except OSError as error:
             self._give_up_room(error)
-            raise write_error(error, self.destination, self.pieces.size) from error
+            raise self._write_error(error) from error
 
     # -- its journal
 
@@ -167,7 +180,19 @@ class PartFile:
         try:
             os.pwrite(self._file, data, start)
         except OSError as error:
-            raise write_error(error, self.destination, self.pieces.size) from error
+            raise self._write_error(error) from error
+
+    def is_hole(self, piece: int) -> bool:
+        """Whether a piece becomes a hole, so that its zeros are not to be written."""
+        return bool(self._holes >> piece & 1)
+
+    def _make_hole(self, piece: int) -> None:
+        start, stop = self.pieces.span(piece)
+        if self.status().st_size < stop:
+            os.ftruncate(self._file, stop)
+        # Something else may be there, of an earlier version that wrote what wasn't right.
+        if not punch_hole(self._file, start, stop):
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 
     def is_begun(self, piece: int) -> bool:
         """Whether a piece has been begun before; from now on it has."""
@@ -180,9 +205,11 @@ class PartFile:
             self.have |= 1 << piece
             self.unchecked |= (not is_checked) << piece
             try:
+                if self.is_hole(piece):
+                    self._make_hole(piece)
                 self._append(line_of(piece))
             except OSError as error:
-                raise write_error(error, self.destination, self.pieces.size) from error
+                raise self._write_error(error) from error
 
     # -- hashing what is here
 
@@ -240,7 +267,7 @@ class PartFile:
         try:
             self._begin_journal()
         except OSError as error:
-            raise write_error(error, self.destination, self.pieces.size) from error
+            raise self._write_error(error) from error
 
     def open(self) -> BinaryIO:
         """The part, opened to be read. Raises UnknownResource if it has just been finished."""
@@ -280,7 +307,7 @@ class PartFile:
             self._folder.tidy(self._journal_name)
             self._folder.sync()
         except OSError as error:
-            raise write_error(error, self.destination, self.pieces.size) from error
+            raise self._write_error(error) from error
         finally:
             self.close()
 

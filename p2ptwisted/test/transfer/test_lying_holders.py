@@ -190,7 +190,7 @@ class LyingTests(DownloadCase):
     def test_no_room_for_a_lie(self) -> None:
         """A size for which there is no room fails that version only."""
         self.no_room_beyond(64 * 1024)
-        self.add_lie("x:1", "y:1", size=4 * 1024 * 1024)
+        self.add_lie("x:1", "y:1", size=4 * 1024 * 1024, seed=1)
         self.assertIn("no room", self.fails())
         self.add("a:1")
         self.download = self.make()

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.pieces import MIB, PIECE_MIN, Pieces, every_piece, members
 from p2ptwisted.test.node_fakes import at_once, open_descriptors
+from p2ptwisted.transfer import disk_room
 from p2ptwisted.transfer.incoming_pieces import IncomingPiece
 from p2ptwisted.transfer.part_file import PartFile
 from p2ptwisted.transfer.part_names import JOURNAL, PART
@@ -27,7 +28,7 @@ def cut(content: bytes) -> Pieces:
 
 
 #: Pieces that are each another, the last one short; and as long a content that is another.
-CONTENT = b"".join(bytes([n]) * MIB for n in range(12)) + b"the end"
+CONTENT = b"".join(bytes([n]) * MIB for n in range(1, 13)) + b"the end"
 OTHER = CONTENT[:-1] + b"!"
 PIECES = cut(CONTENT)
 ID = hashlib.sha256(CONTENT).hexdigest()
@@ -295,6 +296,140 @@ class AgainTests(PartTestCase):
         self.assertEqual(second.have, 0)
         second.write(0, b"x" * 100)
         self.assertEqual(self.destination.read_bytes(), CONTENT)
+
+
+#: A content of which most pieces are nothing but zeros, the last one too, which is as long.
+SPARSE = b"".join(bytes([n]) * MIB for n in (0, 1, 0, 0, 2, 0, 0, 0))
+HOLES = 0b11101101
+#: Bytes that it takes on the disk, and what a file may take besides.
+DATA, BESIDES = 2 * MIB, 64 * 1024
+
+
+class HoleTests(PartTestCase):
+    """Pieces that are nothing but zeros."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        (self.folder / "holes").touch()
+        os.truncate(self.folder / "holes", MIB)
+        if self.taken("holes"):
+            self.skipTest("this file system makes no holes")
+        os.remove(self.folder / "holes")
+        self.pieces = cut(SPARSE)
+        prefixes = (hashlib.sha256(SPARSE[: (n + 1) * MIB]).digest() for n in range(8))
+        self.hinted = Pieces(len(SPARSE), self.pieces.digests, b"".join(prefixes))
+        self.sparse_id = hashlib.sha256(SPARSE).hexdigest()
+
+    def taken(self, name: str) -> int:
+        """Bytes that the file takes on the disk."""
+        return (self.folder / name).stat().st_blocks * 512
+
+    def finish(self, part: PartFile) -> None:
+        """It is finished, and right, and its holes take no room."""
+        self.assertTrue(part.is_complete)
+        for _ in part.catch_up():
+            pass
+        self.assertEqual(part.running.hexdigest(), self.sparse_id)
+        part.finish()
+        self.assertEqual(self.destination.read_bytes(), SPARSE)
+        self.assertLessEqual(self.taken("file"), DATA + BESIDES)
+
+    def test_any_order(self) -> None:
+        """They take no room on the disk, neither reserved nor when they have come."""
+        for pieces in (self.pieces, self.hinted):
+            for seed in range(3):
+                order = list(range(8))
+                Random(seed).shuffle(order)
+                part = self.part(pieces, self.sparse_id)
+                self.assertTrue(DATA <= self.taken(self.part_path.name) <= DATA + BESIDES)
+                self.assertEqual(self.receive(part, *order, content=SPARSE), [True] * 8)
+                self.finish(part)
+                self.destination.unlink()
+
+    def test_not_reserved(self) -> None:
+        """Where no room was reserved, the file has its length all the same."""
+        for order in (range(8), reversed(range(8))):
+            part = PartFile(self.destination, self.sparse_id, self.pieces)
+            self.addCleanup(part.close)
+            self.receive(part, *order, content=SPARSE)
+            self.finish(part)
+            self.destination.unlink()
+
+    def test_wrong(self) -> None:
+        """What isn't zeros there is wrong, hint or none, and leaves nothing behind."""
+        lie = b"!" * len(SPARSE)
+        for pieces in (self.pieces, self.hinted):
+            part = self.part(pieces, self.sparse_id)
+            self.assertEqual(self.receive(part, 0, 3, content=lie), [False, False])
+            self.assertEqual(part.have, 0)
+            self.receive(part, *range(8), content=SPARSE)
+            self.finish(part)
+            self.destination.unlink()
+
+    def test_from_two(self) -> None:
+        """The same one may come from two at the same time."""
+        part = self.part(self.pieces, self.sparse_id)
+        coming = [IncomingPiece(part, 0), IncomingPiece(part, 0)]
+        for one in coming:
+            one.write(bytes(MIB))
+        self.assertEqual([one.finish() for one in coming], [True, True])
+        self.receive(part, *range(1, 8), content=SPARSE)
+        self.finish(part)
+
+    def test_something_is_there(self) -> None:
+        """What an earlier version has written there of a piece that wasn't right is gone."""
+        part = self.part(self.pieces, self.sparse_id)
+        for piece in members(HOLES):
+            part.write(piece * MIB, b"!" * MIB)
+        self.receive(part, *range(8), content=SPARSE)
+        self.finish(part)
+
+    def test_no_holes(self) -> None:
+        """Where the file system makes none, they take their room, and it is asked for."""
+        self.patch(disk_room, "_fallocate", lambda *arguments: -1)
+        part = self.part(self.pieces, self.sparse_id)
+        self.assertGreaterEqual(self.taken(self.part_path.name), len(SPARSE))
+        self.receive(part, *range(8), content=SPARSE)
+        part.finish()
+        self.assertEqual(self.destination.read_bytes(), SPARSE)
+        patched = self.patch(os, "posix_fallocate", no_room)
+        self.destination.unlink()
+        error = self.assertRaises(Unavailable, self.part, self.pieces, self.sparse_id)
+        self.assertIn(f"({len(SPARSE)} bytes)", str(error))
+        patched.restore()
+
+    def test_hole_fails(self) -> None:
+        """A hole that can't be made all of a sudden is told, and doesn't count as here."""
+        part = self.part(self.pieces, self.sparse_id)
+        self.patch(disk_room, "_fallocate", None)
+        self.assertRaises(Unavailable, self.receive, part, 0, content=SPARSE)
+        part.close()
+        self.assertEqual(self.part(self.pieces, self.sparse_id).have, 0)
+
+    def test_room(self) -> None:
+        """There must be room for the others only; where there isn't, it is told for how much."""
+        system = os.statvfs(self.folder)
+        for room, is_enough in ((DATA, True), (DATA - system.f_frsize, False)):
+            blocks = room // system.f_frsize
+            told = os.statvfs_result((*system[:3], blocks, blocks, *system[5:]))
+            patched = self.patch(os, "fstatvfs", lambda file, told=told: told)
+            if is_enough:
+                self.part(self.pieces, self.sparse_id).discard()
+            else:
+                error = self.assertRaises(Unavailable, self.part, self.pieces, self.sparse_id)
+                self.assertIn(f"({DATA} bytes)", str(error))
+            patched.restore()
+
+    def test_goes_on(self) -> None:
+        """Those that are here are so for the next download, too."""
+        part = self.part(self.pieces, self.sparse_id)
+        self.receive(part, 7, 0, content=SPARSE)
+        part.leave()
+        self.assertLessEqual(self.taken(self.part_path.name), BESIDES)
+        again = self.part(self.pieces, self.sparse_id)
+        self.assertEqual(list(members(again.have)), [0, 7])
+        self.receive(again, *range(1, 7), content=SPARSE)
+        self.finish(again)
 
 
 class TroubleTests(PartTestCase):
