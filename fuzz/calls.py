@@ -4,6 +4,7 @@ import functools
 import json
 import re
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -27,6 +28,7 @@ from p2ptwisted.client.transport import Refused, Reply
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.model import (
     COMPACT_TYPE,
+    NAMES_MAX,
     CompactManifest,
     Holders,
     Holding,
@@ -60,7 +62,10 @@ CONTENT = b"0123456789" * 10
 REGISTRATION = {
     "name": "n",
     "location": ":8000",
-    "resources": [{"id": ID, "name": "a/b.bin", "size": 7}, {"id": "x", "name": "y"}],
+    "resources": [
+        {"id": ID, "name": "a/b.bin", "size": 7},
+        {"id": "x", "name": "y", "other_names": ["c.bin", "z/y"]},
+    ],
 }
 BODY = json.dumps(REGISTRATION).encode()
 
@@ -185,6 +190,13 @@ def check_registration(body: bytes) -> None:
         held = {parse_id(one["id"]) for one in told["resources"] if not one.get("partial")}
         found = {holding.id for holding in supernode.registry.holdings(sorted(held))}
         assert found == held, (found, held)
+        names = defaultdict[str, set[str]](set)
+        for one in told["resources"]:
+            names[parse_id(one["id"])] |= {one["name"], *one.get("other_names", ())}
+        parts = {parse_id(one["id"]) for one in told["resources"] if one.get("partial")}
+        for id in held - parts:
+            if len(names[id]) <= NAMES_MAX:
+                assert set(supernode.registry.holders(id).names) == names[id], id
         (node,) = nodes
         assert str(parse_location(node.location)) == node.location
         assert node.name == told.get("name", ""), node
@@ -200,8 +212,9 @@ def check_search(given: tuple[str, str, str]) -> None:
     )
     for one in _searched(f"GET /supernode/search?{query}"[:16_000].encode() + b" HTTP/1.1"):
         assert not node or node == "n", one
-        names = ("a/b.bin", "y")
+        names = ("a/b.bin", "y", "c.bin", "z/y")
         assert not part or any(part.casefold() in name for name in names), one
+        assert not part or part.casefold() in one["file"]["name"], one
 
 
 def check_query(query: bytes) -> None:
@@ -267,7 +280,7 @@ NODE_REQUESTS = [
     _request(f"GET /node/resources/find?hash_ids={ID},x HTTP/1.1"),
     _request("GET /api/node/resources HTTP/1.1"),
     _request("GET /api/node/health HTTP/1.1"),
-    _request("POST /api/node/fetch HTTP/1.1", body=b'{"id": "x"}'),
+    _request("POST /api/node/fetch HTTP/1.1", body=b'{"id": "x", "name": "y"}'),
     _request("DELETE /api/node/fetch/x HTTP/1.1"),
 ]
 
@@ -361,7 +374,9 @@ MANIFESTS = [
 
 ANSWERS = [
     {"data": {"id": ID, "locations": ["10.0.0.1:8000"], "partial": ["10.0.0.2:1"], "size": 3}},
+    {"data": {"id": ID, "locations": [], "partial": [], "name": "a", "other_names": ["b", "c"]}},
     {"data": [{"id": ID, "file": {"location": "10.0.0.1:1", "locations": ["10.0.0.1:1"]}}]},
+    {"data": [{"id": ID, "file": {"location": "10.0.0.1:1", "name": "a", "other_names": ["b"]}}]},
     MANIFEST,
     {"data": [{"name": "n", "location": "10.0.0.1:8000"}]},
     {"data": {"name": "n", "resources": 1, "scanning": False, "supernode": "10.0.0.1:5000"}},
@@ -373,6 +388,7 @@ CALLS: list[Callable[[Client], Any]] = [
     lambda client: client.pieces("10.0.0.1:1", ID),
     lambda client: client.holders("10.0.0.1:1", ID),
     lambda client: client.search("10.0.0.1:1", [ID]),
+    lambda client: client.search_names("10.0.0.1:1", "b"),
     lambda client: client.nodes("10.0.0.1:1"),
     lambda client: client.health("10.0.0.1:1"),
     lambda client: client.fetch_status("10.0.0.1:1", ID),

@@ -73,7 +73,7 @@ def check_part(given: tuple[bytes, int | None]) -> None:
 
 
 A, B = NodeInfo("a", "10.0.0.1:1"), NodeInfo("b", "10.0.0.2:1")
-X, Y = ResourceInfo(ID, "x.bin", 7), ResourceInfo("y", "y.txt")
+X, Y = ResourceInfo(ID, "x.bin", 7, other_names=("z.bin", "a")), ResourceInfo("y", "y.txt")
 
 
 @functools.cache

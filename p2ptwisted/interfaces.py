@@ -187,8 +187,12 @@ class ILibrary(Interface):
 class IDownloads(Interface):
     """Downloads into a node's library. All ids are canonical."""
 
-    def start(id: str) -> DownloadStatus:
-        """Begin a download, or join the one under way. Raises Unavailable if too many wait."""
+    def start(id: str, name: str | None = None) -> DownloadStatus:
+        """
+        Begin a download, or join the one under way. Raises Unavailable if too many wait.
+
+        `name`: what to call it; otherwise it gets the name that a supernode tells.
+        """
 
     def status(id: str) -> DownloadStatus:
         """The state of a download. Raises UnknownResource if it was never started."""

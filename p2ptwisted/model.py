@@ -22,6 +22,13 @@ NAME_MAX = 4096
 #: Resources in one registration. Their JSON is about 140 bytes each: 14 MB in all.
 RESOURCES_MAX = 100_000
 
+#: Names of one resource that are kept for a node: of a tree with thousands of empty files, say,
+#: so many are found. And the names besides the first ones in one registration.
+NAMES_MAX, OTHER_NAMES_MAX = 100, 100_000
+
+#: Bytes of a registration's JSON, and of any other body that a supernode takes.
+REGISTRATION_BYTES_MAX = 16 * 1024 * 1024
+
 #: Bytes; what SQLite's INTEGER holds.
 SIZE_MAX = 2**63 - 1
 
@@ -47,6 +54,7 @@ _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 _SHA256 = re.compile(r"[0-9A-Fa-f]{64}", re.ASCII)
 
 Name = Annotated[str, Meta(max_length=NAME_MAX)]
+FileName = Annotated[str, Meta(min_length=1, max_length=NAME_MAX)]
 Size = Annotated[int, Meta(ge=0, le=SIZE_MAX)]
 
 
@@ -97,10 +105,12 @@ class ResourceInfo(Struct, frozen=True, omit_defaults=True, gc=False):
     """A file as its holder lists it: its id, its name there and its size in bytes."""
 
     id: str
-    name: Annotated[str, Meta(min_length=1, max_length=NAME_MAX)]
+    name: FileName
     size: Size | None = None
     #: Whether its holder has only some of its pieces, and is downloading the others.
     partial: bool = False
+    #: What other files with the same content are called there.
+    other_names: tuple[FileName, ...] = ()
 
 
 class NodeInfo(Struct, frozen=True, omit_defaults=True):
@@ -118,6 +128,12 @@ class Registration(Struct, frozen=True):
     location: str
     resources: Annotated[list[ResourceInfo], Meta(max_length=RESOURCES_MAX)]
     name: Name = ""
+
+    @property
+    def names(self) -> int:
+        """The number of resources, and of those of their other names that count."""
+        others = sum(min(len(one.other_names), NAMES_MAX) for one in self.resources)
+        return len(self.resources) + min(others, OTHER_NAMES_MAX)
 
 
 class Presence(Struct, frozen=True):
@@ -142,6 +158,14 @@ class HeldFile(Struct, frozen=True, gc=False):
     locations: list[str]
     name: str | UnsetType = UNSET
     size: int | UnsetType = UNSET
+    #: What its holders call it besides; unset in the answer to ids alone, and if it has one name.
+    other_names: list[str] | UnsetType = UNSET
+
+    @property
+    def names(self) -> list[str]:
+        """All names that are told."""
+        names = [] if self.name is UNSET else [self.name]
+        return names if self.other_names is UNSET else [*names, *self.other_names]
 
 
 class Holding(Struct, frozen=True, gc=False):
@@ -159,6 +183,14 @@ class Holders(Struct, frozen=True):
     partial: list[str]
     name: Name | None = None
     size: Size | None = None
+    #: What they call it besides, unless it has one name.
+    other_names: list[Name] | UnsetType = UNSET
+
+    @property
+    def names(self) -> list[str]:
+        """All names that are told."""
+        others = [] if self.other_names is UNSET else self.other_names
+        return [name for name in (self.name, *others) if name]
 
 
 class DownloadStatus(Struct, frozen=True):
@@ -182,9 +214,10 @@ class DownloadStatus(Struct, frozen=True):
 
 
 class DownloadOrder(Struct, frozen=True):
-    """An order to a node to download a resource."""
+    """An order to a node to download a resource, and what to call it where that is said."""
 
     id: str
+    name: Name | None = None
 
 
 class Health(Struct, frozen=True):

@@ -19,6 +19,7 @@ async def find(session: Session, wanted: tuple[str, ...]) -> ExitStatus:
     else:
         for one in found:
             print_lines(f"{one.id}  {size_of(one.size)}  {one.name or '(name unknown)'}")
+            print_lines(*(f"    also called {name}" for name in one.other_names))
             print_lines(*(f"    {location}" for location in one.locations))
             print_lines(*(f"    {location}  (a part of it)" for location in one.partial))
     for what in missing:

@@ -1,5 +1,6 @@
 """`p2p get`: fetches resources to this machine, each with a Download of its own."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from twisted.internet.defer import CancelledError, DeferredSemaphore
 from twisted.internet.task import Cooperator
 
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus, first_failure
+from p2ptwisted.cli.file_copy import copy_file
 from p2ptwisted.cli.matches import FoundResource
 from p2ptwisted.cli.output import print_json, print_lines, print_message, size_of
 from p2ptwisted.cli.progress import ProgressBars, Row
@@ -16,15 +18,16 @@ from p2ptwisted.cli.session import ICommandReactor, Session
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.support.lifecycle import all_of, make_cooperator
 from p2ptwisted.support.rate_limit import RateLimit
-from p2ptwisted.transfer.destination import is_file_of
+from p2ptwisted.transfer.destination import is_file_of, open_named_file
 from p2ptwisted.transfer.download import RUNNING_MAX, Download
 from p2ptwisted.transfer.file_sync import file_sync
 from p2ptwisted.transfer.safe_names import flat_name
-from p2ptwisted.transfer.target_folder import is_replaceable
+from p2ptwisted.transfer.target_folder import TargetFolder, is_replaceable
+from p2ptwisted.transfer.write_errors import write_error
 
 
 class GetResult(Struct):
-    """The result for one resource: `state` is done, present or failed."""
+    """The result for one file: `state` is done, present or failed."""
 
     id: str
     name: str | None
@@ -47,6 +50,8 @@ class GetJob:
         self.status = ExitStatus.OK
         self.result = GetResult(match.id, match.name, str(path), match.size, "failed")
         self.download: Download | None = None
+        #: The job that fetches the same resource to another file, if there is one.
+        self.source: GetJob | None = None
         self._reactor: ICommandReactor | None = None
 
     def row(self) -> Row:
@@ -54,6 +59,8 @@ class GetJob:
         download, result = self.download, self.result
         if result.state == "present":
             return Row(result.size, result.size, note="here already")
+        if self.source is not None and result.state == "done":
+            return Row(result.size, result.size, note="copied")
         if (
             download is None
             or download.part is None
@@ -87,6 +94,9 @@ class GetJob:
         try:
             if await self._is_here(cooperator, force):
                 self._is_present()
+            elif self.source is not None:
+                await self._copy(cooperator, self.source, force)
+                self.result.state = "done"
             else:
                 self.download = Download(
                     reactor,
@@ -127,6 +137,34 @@ class GetJob:
 
     def _waits(self) -> None:
         print_message(f"{self.path} is being fetched by another program: waiting for it")
+
+    async def _copy(self, cooperator: Cooperator, source: "GetJob", force: bool) -> None:
+        """Copy what another job has fetched. Raises CommandError and Unavailable."""
+        if source.status is not ExitStatus.OK:
+            raise CommandError(
+                f"{source.path} was not fetched, which has the same content", source.status
+            )
+        size = source.result.size or 0
+        try:
+            with open_named_file(source.path) as file:
+                target = TargetFolder(self.path.parent)
+                try:
+                    is_copied = await copy_file(
+                        cooperator,
+                        file,
+                        target,
+                        self.path.name,
+                        hashlib.sha256(),
+                        force,
+                        self.match.id,
+                    )
+                finally:
+                    target.close()
+                self.result.size = os.fstat(file.fileno()).st_size
+        except OSError as error:
+            raise write_error(error, self.path, size) from error
+        if not is_copied:
+            raise CommandError(f"{self.path} or {source.path} was changed meanwhile: try again")
 
     async def _is_here(self, cooperator: Cooperator, force: bool) -> bool:
         """Whether the file is here with this content. Raises CommandError where it has another."""
@@ -180,7 +218,9 @@ async def get(
     max_download: int | None,
 ) -> ExitStatus:
     """Fetch those that are found and print their paths."""
-    matches, missing = await session.find_each(wanted)
+    found, missing = await session.find_each(wanted)
+    # Of one resource, names in several folders are one file here.
+    matches = list({(one.id, flat_name(one.name, one.id)): one for one in found}.values())
     paths = target_paths(matches, output, more=missing is not ExitStatus.OK)
     jobs = [GetJob(match, path) for match, path in zip(matches, paths, strict=True)]
     await run_jobs(reactor, session, jobs, force, max_download)
@@ -209,17 +249,29 @@ async def run_jobs(
     force: bool,
     max_download: int | None,
 ) -> None:
-    """Run these, some at once, under one bound on bytes a second."""
+    """
+    Run these, some at once, under one bound on bytes a second.
+
+    What is to come to several files is fetched to the first, and then copied.
+    """
+    first: dict[str, GetJob] = {}
+    for job in jobs:
+        source = first.setdefault(job.match.id, job)
+        job.source = None if source is job else source
     cooperator = make_cooperator(reactor)
     throttle = RateLimit(max_download)
     at_once = DeferredSemaphore(RUNNING_MAX)
     try:
         with ProgressBars(reactor) as bars:
-            running = []
             for job in jobs:
                 bars.add(job.match.name or job.path.name, job.row)
-                running.append(at_once.run(job.run, reactor, session, cooperator, force, throttle))
-            await all_of(running)
+            for round in (first.values(), [job for job in jobs if job.source is not None]):
+                await all_of(
+                    [
+                        at_once.run(job.run, reactor, session, cooperator, force, throttle)
+                        for job in round
+                    ]
+                )
     finally:
         cooperator.stop()
 
@@ -229,10 +281,15 @@ def report(session: Session, jobs: list[GetJob]) -> None:
     if session.settings.as_json:
         print_json([job.result for job in jobs])
         return
-    for result in (job.result for job in jobs if job.result.error is None):
+    for job in jobs:
+        result = job.result
+        if result.error is not None:
+            continue
         print_lines(result.path)
         if result.state == "present":
             print_message(f"{result.path} is here already")
+        elif job.source is not None:
+            print_message(f"{result.path}: has the content of {job.source.path}, copied")
         else:
             gave = sum(1 for count in result.holders.values() if count)
             print_message(

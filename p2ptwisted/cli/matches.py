@@ -27,6 +27,13 @@ class FoundResource(Struct):
     size: int | None
     locations: list[str]
     partial: list[str]
+    #: What its holders call it besides.
+    other_names: list[str] = []
+
+    @property
+    def names(self) -> list[str]:
+        """All its names that are known."""
+        return self.other_names if self.name is None else [self.name, *self.other_names]
 
     @property
     def addresses(self) -> set[str]:

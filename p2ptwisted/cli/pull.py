@@ -8,7 +8,7 @@ from p2ptwisted.cli.exit_status import CommandError, ExitStatus, first_failure
 from p2ptwisted.cli.matches import FoundResource
 from p2ptwisted.cli.output import print_json, print_lines, print_message, size_of
 from p2ptwisted.cli.progress import ProgressBars, Row
-from p2ptwisted.cli.session import ICommandReactor, Session
+from p2ptwisted.cli.session import ICommandReactor, Session, unique
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import OlderProgram, Unavailable
 from p2ptwisted.model import DownloadStatus
@@ -67,7 +67,7 @@ class PullJob:
         """Order the fetch and follow it to its end; an error is printed and kept in `result`."""
         result, began = self.result, reactor.seconds()
         try:
-            self._take(await session.client.order(result.location, result.id))
+            self._take(await session.client.order(result.location, result.id, result.name))
             misses = 0
             while result.state in _UNDER_WAY:
                 await deferLater(reactor, POLL_INTERVAL)
@@ -130,11 +130,16 @@ async def pull(
     """Have nodes fetch those that are found, and wait until all fetches have ended."""
     matches, missing = await session.find_each(wanted)
     nodes = await target_nodes(session, urls, all_nodes)
-    jobs = [PullJob(match, name, at) for match in matches for name, at in nodes]
+    resources = {one.id: one for one in unique(matches)}
+    for match in matches:
+        first = resources[match.id]
+        if match is not first:
+            print_message(f"{match.name} has the content of {first.name}: fetched once, as that")
+    jobs = [PullJob(match, name, at) for match in resources.values() for name, at in nodes]
     with ProgressBars(reactor) as bars:
         for job in jobs:
             called = job.result.node
-            if len(matches) > 1:
+            if len(resources) > 1:
                 called += f" {job.result.name or job.result.id[:12]}"
             bars.add(called, job.row)
         await all_of([Deferred.fromCoroutine(job.run(reactor, session)) for job in jobs])

@@ -21,7 +21,7 @@ from p2ptwisted.client.supernode_client import LOCATIONS_MAX
 from p2ptwisted.client.transport import IClientReactor, Refused
 from p2ptwisted.config import CommonConfig
 from p2ptwisted.errors import InvalidInput, Unavailable, UnknownResource
-from p2ptwisted.model import SUPERNODE_ID, Holders, Holding, NodeInfo, parse_id
+from p2ptwisted.model import NAMES_MAX, SUPERNODE_ID, Holders, Holding, NodeInfo, parse_id
 from p2ptwisted.protocols.datagram_auth import DatagramAuth
 from p2ptwisted.protocols.multicast import DISCOVERY_TIMEOUT, MulticastOverlay
 from p2ptwisted.protocols.network_interfaces import check_selection
@@ -29,6 +29,7 @@ from p2ptwisted.protocols.sockets import IMulticastReactor
 from p2ptwisted.support.address_policy import is_loopback, is_own
 from p2ptwisted.support.awake_clock import IAwakeReactor
 from p2ptwisted.support.escaping import shown
+from p2ptwisted.support.file_names import is_named, likeness
 from p2ptwisted.support.lifecycle import all_of
 from p2ptwisted.support.locations import parse_location, parse_supernode_url, resolve
 from p2ptwisted.support.round_robin import in_turns
@@ -193,7 +194,12 @@ class Session:
             return []
         return [
             FoundResource(
-                holders.id, holders.name, holders.size, holders.locations, holders.partial
+                holders.id,
+                holders.name,
+                holders.size,
+                holders.locations,
+                holders.partial,
+                [] if holders.other_names is UNSET else holders.other_names,
             ),
         ]
 
@@ -230,7 +236,9 @@ class Session:
 
     async def find_each(self, wanted: Sequence[str]) -> tuple[list[FoundResource], ExitStatus]:
         """
-        The resources that these mean, each once, and the status for those that mean none.
+        The resources that these mean, and the status for those that mean none.
+
+        Each comes once for each of its names that it was found by.
 
         Those that can't be had keep nobody from the others: each gets a line, and the first
         decides the status. Raises CommandError and Unavailable where nobody can be asked.
@@ -246,7 +254,7 @@ class Session:
             except Ambiguous as error:
                 print_message(str(error))
                 statuses.append(error.status)
-        return unique(found), first_failure(statuses)
+        return list({(one.id, one.name): one for one in found}.values()), first_failure(statuses)
 
     async def why_not_found(self, what: str, advice: str) -> str:
         """A line for what was not found; `advice` is what to do where all supernodes were asked."""
@@ -297,15 +305,17 @@ class Session:
 
 
 def _merge(matches: dict[str, FoundResource], holding: Holding, part: str) -> None:
-    """Add one supernode's answer; of several names, the one that was asked for counts."""
+    """Add one supernode's answer; of several names, the one most like `part` comes first."""
     file = holding.file
-    name = None if file.name is UNSET else file.name
-    size = None if file.size is UNSET else file.size
-    known = matches.setdefault(holding.id, FoundResource(holding.id, name, size, [], []))
+    known = matches.setdefault(holding.id, FoundResource(holding.id, None, None, [], []))
     known.locations = in_turns([*known.locations, *file.locations], LOCATIONS_MAX)
-    if name is not None and _is_named(name, part):
-        known.name = name
-    known.size = size if known.size is None else known.size
+    # Stable: of those that are alike the first stays the first.
+    names = dict.fromkeys([*known.names, *file.names])
+    distinct = sorted(names, key=lambda name: -likeness(name, part))
+    if distinct:
+        known.name, *known.other_names = distinct[:NAMES_MAX]
+    if known.size is None and file.size is not UNSET:
+        known.size = file.size
 
 
 def distinct_supernodes(supernodes: Sequence[str]) -> list[str]:
@@ -333,11 +343,11 @@ def _reachable(node: NodeInfo, supernode: str) -> NodeInfo:
 def _split_by_name(
     matches: Sequence[FoundResource], what: str
 ) -> tuple[list[FoundResource], list[FoundResource]]:
-    """Those that have exactly this name, and those whose name contains it."""
+    """Those that have exactly this name, and those with a name that contains it."""
     exact: list[FoundResource] = []
     others: list[FoundResource] = []
     for one in matches:
-        (exact if one.name is not None and _is_named(one.name, what) else others).append(one)
+        (exact if any(is_named(name, what) for name in one.names) else others).append(one)
     return exact, others
 
 
@@ -346,10 +356,6 @@ def _describe(match: FoundResource) -> str:
     count = len(match.addresses)
     at = f"at {count} address{'' if count == 1 else 'es'}"
     return f"{match.id} ({shown(str(match.name), NAME_SHOWN)}, {size_of(match.size)}, {at})"
-
-
-def _is_named(name: str, what: str) -> bool:
-    return what in (name, name.rpartition("/")[2])
 
 
 def _is_digest(text: str) -> bool:
@@ -366,5 +372,8 @@ def _is_id(text: str) -> bool:
 
 
 def unique(matches: Sequence[FoundResource]) -> list[FoundResource]:
-    """Each resource once, in the order given."""
-    return list({one.id: one for one in matches}.values())
+    """Each resource once, as it comes first."""
+    found: dict[str, FoundResource] = {}
+    for one in matches:
+        found.setdefault(one.id, one)
+    return list(found.values())

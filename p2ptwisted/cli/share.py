@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,7 +12,7 @@ from msgspec import UNSET, Struct
 from twisted.internet.task import Cooperator, deferLater
 
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
-from p2ptwisted.cli.file_copy import copy_slices
+from p2ptwisted.cli.file_copy import PERMISSIONS, copy_file
 from p2ptwisted.cli.output import print_json, print_lines, print_message
 from p2ptwisted.cli.session import ICommandReactor, Session
 from p2ptwisted.client.transport import Refused
@@ -31,8 +30,9 @@ from p2ptwisted.transfer.target_folder import TargetFolder
 #: and one more for every HASH_RATE bytes, which the node has to hash.
 POLL_INTERVAL, LISTED_TIMEOUT, HASH_RATE = 0.25, 60.0, 100_000_000
 
-#: The bits of a mode that a copy keeps: without setuid, setgid and sticky.
-PERMISSIONS = 0o777
+#: Seconds after which a file counts as listed that is so by its content, but not by its name: older
+#: nodes and supernodes know one name of each content, and others a bounded number.
+NAME_TIMEOUT = 5.0
 
 #: Links that lead out of a folder and are named in messages; the rest are only counted.
 LINKS_NAMED_MAX = 10
@@ -226,7 +226,7 @@ async def _put_file(
             await cooperator.coiterate(hash_slices(file, digest))
             is_new = _link(file, target, source.path, destination)
         else:
-            is_new = await _copy(cooperator, file, target, destination.name, digest)
+            is_new = await copy_file(cooperator, file, target, destination.name, digest)
     finally:
         target.close()
     size = os.fstat(file.fileno()).st_size
@@ -247,31 +247,6 @@ def _link(file: BinaryIO, target: TargetFolder, source: Path, destination: Path)
             f"{source} can't be linked into {destination.parent} ({error.strerror}): "
             "leave out --link to copy it"
         ) from None
-    return True
-
-
-async def _copy(
-    cooperator: Cooperator,
-    file: BinaryIO,
-    target: TargetFolder,
-    name: str,
-    digest: "hashlib._Hash",
-) -> bool:
-    """Copy the file with its holes; False where another file has that name."""
-    # Hidden, so that the node doesn't look at it before it is whole.
-    temporary = f".p2p-{secrets.token_hex(8)}"
-    copy = target.make(temporary, os.O_WRONLY, 0o600)
-    try:
-        # A file system without modes, such as a USB stick's, will do too.
-        with suppress(PermissionError):
-            os.fchmod(copy, os.fstat(file.fileno()).st_mode & PERMISSIONS)
-        await cooperator.coiterate(copy_slices(file, copy, digest))
-        target.put(temporary, name)
-    except FileExistsError:
-        return False
-    finally:
-        os.close(copy)
-        target.remove(temporary)
     return True
 
 
@@ -299,15 +274,25 @@ async def _wait_until_listed(
     """Wait until the node's supernode lists all of these for it. Raises CommandError."""
     size = sum(one.size for one in shared)
     deadline = reactor.seconds() + LISTED_TIMEOUT + size / HASH_RATE
-    waiting = {one.id for one in shared}
+    waiting: dict[str, set[str]] = {}
+    for one in shared:
+        waiting.setdefault(one.id, set()).add(one.name)
+    #: When each id was first seen to be listed.
+    listed: dict[str, float] = {}
     while waiting:
         try:
             health = await session.client.health(location)
             for id in sorted(waiting)[:100]:
-                if health.supernode is not None and await session.client.search_node(
-                    health.supernode, name, id
-                ):
-                    waiting.discard(id)
+                if health.supernode is None:
+                    break
+                found = await session.client.search_node(health.supernode, name, id)
+                if not found:
+                    continue
+                for holding in found:
+                    waiting[id].difference_update(holding.file.names)
+                since = listed.setdefault(id, reactor.seconds())
+                if not waiting[id] or reactor.seconds() >= since + NAME_TIMEOUT:
+                    del waiting[id]
         except (Unavailable, Refused):
             pass  # It may be busy, or changing its supernode.
         if waiting:

@@ -280,11 +280,15 @@ class NodeClient(HttpTransport):
             raise Unavailable(f"{location} names no supernode but {health.supernode[:80]!r}")
         return health
 
-    async def order(self, location: str, id: str) -> DownloadStatus:
-        """Order the node there to fetch a resource; returns how far it is."""
+    async def order(self, location: str, id: str, name: str | None = None) -> DownloadStatus:
+        """
+        Order the node there to fetch a resource, under that name; returns how far it is.
+
+        Nodes of earlier versions choose the name themselves.
+        """
         url = f"http://{location}/api/node/fetch"
         try:
-            answer = await self._call("POST", url, msgspec.json.encode(DownloadOrder(id)))
+            answer = await self._call("POST", url, msgspec.json.encode(DownloadOrder(id, name)))
         except Refused as refused:
             if refused.status == 404 and await self._is_older(location):
                 raise OlderProgram("a node of the older program, which fetches nothing") from None

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from p2ptwisted.client.answers import ANSWER_MAX, decode_answer, valid_locations
 from p2ptwisted.client.transport import (
@@ -15,6 +15,7 @@ from p2ptwisted.client.transport import (
     Reply,
 )
 from p2ptwisted.model import (
+    NAMES_MAX,
     SUPERNODE_ID,
     UNREACHABLE_HEADER,
     HeartbeatAnswer,
@@ -31,8 +32,8 @@ from p2ptwisted.support.address_policy import believed
 from p2ptwisted.support.locations import parse_location
 from p2ptwisted.support.round_robin import in_turns
 
-#: Seconds for a registration, and for each of its resources: 30 s for 100,000 of
-#: them, which are 14 MB, and take 2.25 s to store on an idle machine.
+#: Seconds for a registration, and for each name in it: 30 s for 100,000 resources, which are
+#: 14 MB, and take 2.25 s to store on an idle machine.
 REGISTER_TIMEOUT = 5.0
 REGISTER_TIMEOUT_EACH = 0.25e-3
 
@@ -62,6 +63,7 @@ class _File(msgspec.Struct):
     locations: list[str] | None = None
     name: Name | None = None
     size: Size | None = None
+    other_names: list[Name] | None = None
 
     @property
     def all(self) -> list[str]:
@@ -96,7 +98,7 @@ class SupernodeClient(HttpTransport):
             "POST",
             f"http://{supernode}/api/supernode/register",
             msgspec.json.encode(registration),
-            within=REGISTER_TIMEOUT + len(registration.resources) * REGISTER_TIMEOUT_EACH,
+            within=REGISTER_TIMEOUT + registration.names * REGISTER_TIMEOUT_EACH,
         )
 
     async def heartbeat(self, supernode: str, location: str) -> HeartbeatAnswer:
@@ -138,7 +140,9 @@ class SupernodeClient(HttpTransport):
             if locations:
                 name = UNSET if match.file.name is None else match.file.name
                 size = UNSET if match.file.size is None else match.file.size
-                found.append(Holding(match.id, HeldFile(locations[0], locations, name, size)))
+                others = _some_names(match.file.other_names or UNSET)
+                file = HeldFile(locations[0], locations, name, size, others)
+                found.append(Holding(match.id, file))
         return found
 
     async def other_supernodes(self, supernode: str) -> list[str]:
@@ -189,6 +193,7 @@ class SupernodeClient(HttpTransport):
             found,
             locations=_believed_locations(supernode, found.locations),
             partial=_believed_locations(supernode, found.partial),
+            other_names=_some_names(found.other_names),
         )
 
     async def _holders_by_search(self, supernode: str, id: str, here: bool) -> Holders:
@@ -213,6 +218,13 @@ class SupernodeClient(HttpTransport):
             if refused.status == 404:
                 return None
             raise
+
+
+def _some_names(names: Sequence[str] | UnsetType) -> list[str] | UnsetType:
+    """Return a resource's other names, of too many the first; unset where there are none."""
+    if names is UNSET:
+        return UNSET
+    return [name for name in names[: NAMES_MAX - 1] if name] or UNSET
 
 
 def _believed_locations(supernode: str, locations: Sequence[str]) -> list[str]:

@@ -85,14 +85,14 @@ class Downloads(Service):
 
     # -- IDownloads
 
-    def start(self, id: str) -> DownloadStatus:
+    def start(self, id: str, name: str | None = None) -> DownloadStatus:
         if not self.running:
             raise Unavailable("this node is stopping")
         entry = self._entries.get(id)
         if entry is None or entry.state not in ("waiting", "running"):
             if entry is None:
                 self._forget_one()
-            entry = self._entries[id] = _Entry(self._make(id))
+            entry = self._entries[id] = _Entry(self._make(id, name))
             if self._library.get(id) is not None:
                 self._end(id, entry, "done")
             self._run_next()
@@ -149,7 +149,7 @@ class Downloads(Service):
 
     # -- running them
 
-    def _make(self, id: str) -> Download:
+    def _make(self, id: str, wanted: str | None) -> Download:
         return Download(
             self._clock,
             self._client,
@@ -157,7 +157,7 @@ class Downloads(Service):
             self._sync,
             id,
             lambda here: self._find(id, here),
-            lambda name: place(self._library.folder, name, id),
+            lambda name: place(self._library.folder, wanted or name, id),
             throttle=lambda count: self._throttle.take(count, self._clock.seconds()),
             started=self._changed,
             waits=lambda: _log.info(

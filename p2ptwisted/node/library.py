@@ -14,7 +14,6 @@ asks for it.
 import errno
 import os
 import time
-from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +31,7 @@ from p2ptwisted.interfaces import IFolderWatch, IHasher, ILibrary
 from p2ptwisted.model import FileStamp, ResourceInfo
 from p2ptwisted.node.digest_cache import DigestCache
 from p2ptwisted.node.folder_walk import Entry, walk
+from p2ptwisted.node.resource_list import ResourceList
 from p2ptwisted.pieces import Digests, Pieces, is_cut_by_rule, pieces_of
 from p2ptwisted.support.escaping import shown
 from p2ptwisted.support.real_path import real_path
@@ -98,11 +98,7 @@ class Library(Service):
         #: By name, every file that was hashed, with the stamp that it had then; without digests if
         #: it couldn't be read.
         self._files: dict[str, tuple[FileStamp, Digests | None]] = {}
-        #: By id, the names of the files with this content, and the resource as it is listed.
-        self._names: dict[str, set[str]] = {}
-        self._resources: dict[str, ResourceInfo] = {}
-        #: Names and ids of the resources, sorted, for a sort of them all would take too long.
-        self._order: list[tuple[str, str]] = []
+        self._list = ResourceList()
         #: Files that are yet to be hashed, with the stamp that they have now. Those whose ctime
         #: alone has changed are still among the others.
         self._pending: dict[str, FileStamp] = {}
@@ -129,13 +125,13 @@ class Library(Service):
     # -- ILibrary
 
     def resources(self) -> list[ResourceInfo]:
-        return [self._resources[id] for _, id in self._order]
+        return self._list.all()
 
     def get(self, id: str) -> ResourceInfo | None:
-        return self._resources.get(id)
+        return self._list.get(id)
 
     def open(self, id: str) -> BinaryIO:
-        for name in sorted(self._names.get(id, ())):
+        for name in self._list.names(id):
             try:
                 # With another ctime it is looked at again, as soon as a scan comes by.
                 return open_unchanged(self.folder, name, self._files[name][0], any_ctime=True)
@@ -284,7 +280,7 @@ class Library(Service):
             self._written.add(name)
         if stamp is not None and digests is not None:
             self._written |= {
-                other for other in self._names[digests.id] if self._files[other][0] == stamp
+                other for other in self._list.names(digests.id) if self._files[other][0] == stamp
             }
 
     def _forget(self, name: str) -> None:
@@ -293,8 +289,8 @@ class Library(Service):
         self._written.discard(name)
         _, digests = self._files.pop(name, (None, None))
         if digests is not None:
-            self._names[digests.id].discard(name)
-            self._list(digests.id)
+            self._list.remove(name, digests.id)
+            self._announce_soon()
 
     # -- hashing
 
@@ -388,8 +384,8 @@ class Library(Service):
     def _add(self, name: str, stamp: FileStamp, digests: Digests | None) -> None:
         self._files[name] = stamp, digests
         if digests is not None:
-            self._names.setdefault(digests.id, set()).add(name)
-            self._list(digests.id)
+            self._list.add(name, digests.id, stamp.size)
+            self._announce_soon()
 
     def _check_first_scan(self) -> None:
         if self.scanning and self._walked and not self._pending:
@@ -397,25 +393,11 @@ class Library(Service):
             _log.info(
                 "{folder} is scanned: {count} resources",
                 folder=str(self.folder),
-                count=len(self._resources),
+                count=len(self._list),
             )
             self._announce()
 
-    # -- the list, and announcing it
-
-    def _list(self, id: str) -> None:
-        """List a resource as it is now: names have come to or gone from this id."""
-        before = self._resources.pop(id, None)
-        if before is not None:
-            del self._order[bisect_left(self._order, (before.name, id))]
-        names = self._names[id]
-        if names:
-            name = min(names)
-            self._resources[id] = ResourceInfo(id, name, self._files[name][0].size)
-            insort(self._order, (name, id))
-        else:
-            del self._names[id]
-        self._announce_soon()
+    # -- announcing the list
 
     def _announce_soon(self) -> None:
         if self._announcement is None:

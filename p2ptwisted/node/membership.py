@@ -21,8 +21,9 @@ from twisted.logger import Logger
 from p2ptwisted.client.api import Client
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import InvalidInput, Unavailable
-from p2ptwisted.model import RESOURCES_MAX, Registration, ResourceInfo
+from p2ptwisted.model import Registration, ResourceInfo
 from p2ptwisted.node.heartbeats import HEARTBEAT_INTERVAL, HEARTBEAT_RETRY, Heartbeats, is_busy
+from p2ptwisted.node.registered_list import registered_list
 from p2ptwisted.node.supernode_selector import SupernodeSelector
 from p2ptwisted.support.lifecycle import Wakeup, cause_of
 from p2ptwisted.support.locations import parse_location
@@ -335,17 +336,10 @@ class Membership(Service):
         if supernode == self._without_heartbeats:
             # It would list a part as if it were complete, and no other holder any more.
             resources = [resource for resource in resources if not resource.partial]
-        if len(resources) > RESOURCES_MAX:
-            _log.warn(
-                "Only the first {most} of {count} resources are registered: "
-                "share the others from another node",
-                most=RESOURCES_MAX,
-                count=len(resources),
-            )
         try:
+            fitting = await self._fitting(resources)
             await self._client.register(
-                supernode,
-                Registration(self._location(supernode), resources[:RESOURCES_MAX], self._name),
+                supernode, Registration(self._location(supernode), fitting, self._name)
             )
         except (Refused, Unavailable):
             self._changed = True
@@ -365,6 +359,25 @@ class Membership(Service):
         now = self._clock.seconds()
         took = min(now - began, REGISTER_TIME_MAX + len(resources) * REGISTER_TIME_EACH)
         self._rest_until = now + took * REGISTER_REST_FACTOR
+
+    async def _fitting(self, resources: list[ResourceInfo]) -> list[ResourceInfo]:
+        """Return what can be registered of this list; what can't is logged."""
+        fitting, names_left_out = await registered_list(
+            resources, lambda: deferLater(self._clock, 0)
+        )
+        if len(fitting) < len(resources):
+            _log.warn(
+                "Only the first {most} of {count} resources are registered: "
+                "share the others from another node",
+                most=len(fitting),
+                count=len(resources),
+            )
+        if names_left_out:
+            _log.warn(
+                "{count} further names of resources are not registered: there is no room for them",
+                count=names_left_out,
+            )
+        return fitting
 
     async def _leave_another(self) -> bool:
         """

@@ -18,6 +18,7 @@ from p2ptwisted.model import SUPERNODE_ID, HeldFile, Holders, Holding, NodeInfo,
 from p2ptwisted.supernode.local_answers import LocalAnswers, as_seen_by, towards
 from p2ptwisted.supernode.quota import Quota
 from p2ptwisted.supernode.registry.registry import FINDS_MAX, LOCATIONS_MAX
+from p2ptwisted.supernode.registry.told_names import told_names
 from p2ptwisted.supernode.sweep import Sweep
 from p2ptwisted.support.address_policy import may_name, reachable_from
 from p2ptwisted.support.lifecycle import all_of
@@ -31,9 +32,9 @@ PEERS_ASKED = 32
 #: Registrations a second from one address, and how many at once; many nodes may be behind one.
 REGISTER_RATE, REGISTER_BURST = 100, 1_000
 
-#: Resources in the registrations that are being stored or wait to be; beyond that no more
-#: registrations are taken. They take 3 s at 60 us each; a node waits 5 s for its own
-#: (`supernode_client.REGISTER_TIMEOUT`), and the work for a node that gives up was in vain.
+#: Resources, and other names of them, in the registrations that are being stored or wait to be;
+#: beyond that no more registrations are taken. They take 3 s at 60 us each; a node waits 5 s for
+#: its own (`supernode_client.REGISTER_TIMEOUT`), and the work for a node that gives up was in vain.
 STORING_MAX = 50_000
 
 #: The share of these for one address that isn't trusted, so that others always find room.
@@ -84,7 +85,7 @@ class LocalSupernode:
         self._registrations = TokenBuckets(REGISTER_RATE, REGISTER_BURST, ADDRESSES_MAX)
         self._misses = TokenBuckets(MISS_RATE, MISS_BURST, ADDRESSES_MAX)
         self._everywhere = TokenBuckets(HOLDERS_RATE, HOLDERS_BURST, ADDRESSES_MAX)
-        #: Counts the resources in the registrations that are being stored, by address.
+        #: Counts the names in the registrations that are being stored, by address.
         self._storing = Quota(STORING_MAX, STORING_SHARE)
         self._writing = DeferredSemaphore(WRITING_MAX)
         #: Counts the searches by name that are under way, by address.
@@ -95,7 +96,7 @@ class LocalSupernode:
         self._sweep.seen(location)
         if not self._registrations.of(caller).take(self._clock.seconds()):
             raise TooMuch(f"too many registrations from {caller}: at most {REGISTER_RATE} a second")
-        node, count = NodeInfo(registration.name, location), len(registration.resources)
+        node, count = NodeInfo(registration.name, location), registration.names
         bounded = not may_name(caller, "", self._trusted)
         if not self._storing.begin(caller, count, bounded):
             raise Unavailable("many nodes register just now: try again in a moment")
@@ -199,12 +200,14 @@ class LocalSupernode:
             # Other programs' supernodes can only be searched.
             locations = list(await self._overlay.search_all(id))
         complete = dict.fromkeys(locations)
+        name, other_names = told_names(name for holders in answers for name in holders.names)
         return Holders(
             id,
             towards(caller, in_turns(locations, LOCATIONS_MAX)),
             towards(caller, in_turns([at for at in partial if at not in complete], LOCATIONS_MAX)),
-            next((holders.name for holders in answers if holders.name), None),
+            name,
             next((holders.size for holders in answers if holders.size is not None), None),
+            other_names,
         )
 
     async def _holders_elsewhere(self, id: str) -> list[Holders]:

@@ -329,13 +329,15 @@ class FakeDownloads:
     def __init__(self) -> None:
         self.known: dict[str, DownloadStatus] = {}
         self.started: list[str] = []
+        self.names: list[str | None] = []
         self.cancelled: list[str] = []
         self.problem: Exception | None = None
 
-    def start(self, id: str) -> DownloadStatus:
+    def start(self, id: str, name: str | None = None) -> DownloadStatus:
         if self.problem is not None:
             raise self.problem
         self.started.append(id)
+        self.names.append(name)
         return self.known.setdefault(id, DownloadStatus(id, "waiting"))
 
     def status(self, id: str) -> DownloadStatus:

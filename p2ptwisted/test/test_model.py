@@ -7,6 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.errors import InvalidInput
 from p2ptwisted.model import (
+    NAMES_MAX,
+    OTHER_NAMES_MAX,
     Health,
     HeldFile,
     Holding,
@@ -18,6 +20,19 @@ from p2ptwisted.model import (
 
 SHA256 = "0123456789abcdef" * 4
 ID_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-"
+
+
+class NamesTests(SynchronousTestCase):
+    """How many names a registration has."""
+
+    def test_counted(self) -> None:
+        """Those that are kept of it count: of one resource so many, and of all together."""
+        one = ResourceInfo("x", "x", other_names=("y",))
+        many = ResourceInfo("x", "x", other_names=tuple(map(str, range(2 * NAMES_MAX))))
+        self.assertEqual(Registration(":1", []).names, 0)
+        self.assertEqual(Registration(":1", [one, ResourceInfo("z", "z")]).names, 3)
+        self.assertEqual(Registration(":1", [one, many]).names, 3 + NAMES_MAX)
+        self.assertEqual(Registration(":1", [many] * 2_000).names, 2_000 + OTHER_NAMES_MAX)
 
 
 class ParseIdTests(SynchronousTestCase):

@@ -53,11 +53,12 @@ _wanted = msgspec.json.Decoder(Wanted)
 _order = msgspec.json.Decoder(DownloadOrder)
 
 
-class LocalResource(Struct):
+class LocalResource(Struct, omit_defaults=True):
     """A resource of this node, in a list of resources."""
 
     id: str
     name: str
+    other_names: tuple[str, ...] = ()
 
 
 class RemoteResource(Struct):
@@ -151,7 +152,8 @@ class NodeApi:
     @app.route("/node/fetch", methods=["POST"])
     def fetch(self, request: Request) -> bytes:
         self._check_trusted(request)
-        status = self._downloads.start(parse_id(decode_body(request, _order).id))
+        ordered = decode_body(request, _order)
+        status = self._downloads.start(parse_id(ordered.id), ordered.name)
         request.setResponseCode(HTTPStatus.ACCEPTED)
         return success(request, status, "fetch")
 
@@ -187,7 +189,7 @@ class NodeApi:
 def _listed(found: ResourceInfo | Holding) -> LocalResource | RemoteResource:
     """Return the entry of a resource in a list."""
     if isinstance(found, ResourceInfo):
-        return LocalResource(found.id, found.name)
+        return LocalResource(found.id, found.name, found.other_names)
     return RemoteResource(found.id, found.file)
 
 

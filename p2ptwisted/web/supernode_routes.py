@@ -8,7 +8,13 @@ from twisted.web.server import Request
 
 from p2ptwisted.errors import InvalidInput
 from p2ptwisted.interfaces import ISupernode
-from p2ptwisted.model import UNREACHABLE_HEADER, Presence, Registration, parse_id
+from p2ptwisted.model import (
+    REGISTRATION_BYTES_MAX,
+    UNREACHABLE_HEADER,
+    Presence,
+    Registration,
+    parse_id,
+)
 from p2ptwisted.web.api_root import ApiRoot
 from p2ptwisted.web.authentication import Authenticator
 from p2ptwisted.web.error_responses import error_of
@@ -18,7 +24,7 @@ from p2ptwisted.web.request_input import caller, decode_body, query, query_ids
 from p2ptwisted.web.responses import no_content, success
 
 #: Bytes of a request's body; a registration of model.RESOURCES_MAX resources has about 14 MB.
-BODY_MAX = 16 * 1024 * 1024
+BODY_MAX = REGISTRATION_BYTES_MAX
 
 FOUND = "node_resource_location"
 

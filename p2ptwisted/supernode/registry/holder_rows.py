@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import chain
 
 from p2ptwisted.model import SIZE_MAX
-from p2ptwisted.supernode.registry.schema import SPARE, Key
+from p2ptwisted.supernode.registry.schema import OTHER_NAME, SPARE, Key
 from p2ptwisted.support.round_robin import host_of, share_of
 from p2ptwisted.support.sqlite import Database
 
@@ -15,6 +15,9 @@ from p2ptwisted.support.sqlite import Database
 #: no more than SHARE_MAX that are not spare. And rows read in all, which take about a
 #: millisecond: they are more than those of 31 such addresses.
 HOLDERS_SLICE, ROWS_MAX = 256, 1_000
+
+#: Rows of other names that are read for one id; nodes can have the same.
+NAME_ROWS_MAX = 400
 
 #: When its node was last seen, the key, name, size, location, and the row's own number.
 Row = tuple[int, Key, str, int | None, str, int]
@@ -103,6 +106,21 @@ class HolderRows:
             rows = self._db.rows(statement, [*values[:-2], rows[-1][5], size])
         _take(spare, turns, counts)
         return list(chain.from_iterable(turns))[:limit]
+
+    def other_names(self, key: Key, node_name: str | None = None) -> list[str]:
+        """
+        Returns what complete holders of `key` call it besides its first names there.
+
+        If `node_name` is given, only nodes of that name count.
+        """
+        named, names = _named(node_name)
+        rows = self._db.rows(
+            "SELECT h.name FROM holdings h CROSS JOIN nodes n USING (node) "
+            "WHERE h.id = ? AND h.partial IN (?, ?) AND n.location IS NOT NULL "
+            f"{named} LIMIT ?",  # nosec B608  # text of this module, without values
+            [key, OTHER_NAME, OTHER_NAME + SPARE, *names, NAME_ROWS_MAX],
+        )
+        return list(dict.fromkeys(name for (name,) in rows))
 
 
 def _take(rows: Sequence[Row], turns: list[list[Row]], counts: dict[str, int]) -> None:

@@ -6,7 +6,8 @@ In slices, because a search may have to read every row.
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from p2ptwisted.supernode.registry.schema import SPARE, Key, key_of, range_of
+from p2ptwisted.supernode.registry.schema import OTHER_NAME, SPARE, Key, key_of, range_of
+from p2ptwisted.support.file_names import is_named
 from p2ptwisted.support.round_robin import SHARE_PARTS, host_of
 from p2ptwisted.support.sqlite import Database
 
@@ -27,8 +28,9 @@ INDEX_SLICE, SCAN_SLICE = 10_000, 2_000
 #: Characters of a name that the (trigram) index of names needs at least.
 INDEXED_LENGTH = 3
 
-#: For each id, in the order in which they were found, the number of a row that matches.
-Found = dict[Key, int]
+#: For each id, in the order in which they were found, the name in a row that matches: the whole of
+#: what was asked for, if a row has it.
+Found = dict[Key, str]
 
 
 def find(
@@ -44,8 +46,11 @@ def find(
     If there are more, one address has no more than its share while others have some too.
     What is given must all match: part of a file's name, a node's name, ids.
     """
-    shares = _Shares(found)
-    conditions = [f"h.partial IN (0, {SPARE})", "n.location IS NOT NULL"]
+    shares = _Shares(found, file_name)
+    rows_of = [0, SPARE]
+    if file_name is not None:
+        rows_of += [OTHER_NAME, OTHER_NAME + SPARE]
+    conditions = [f"h.partial IN ({', '.join(map(str, rows_of))})", "n.location IS NOT NULL"]
     values = list[Key]()
     if node_name is not None:
         conditions.append("n.name = ?")
@@ -70,8 +75,9 @@ def find(
 class _Shares:
     """Fills `found`, and keeps count of which address each id was found at."""
 
-    def __init__(self, found: Found) -> None:
+    def __init__(self, found: Found, file_name: str | None) -> None:
         self._found = found
+        self._file_name = file_name
         #: By address, the ids found there first.
         self._keys: dict[str, list[Key]] = {}
         #: The addresses that have more than their share; they are few.
@@ -82,14 +88,16 @@ class _Shares:
         """The addresses from which no more ids are taken."""
         return self.crowding if len(self._found) >= FOUND_MAX else set()
 
-    def add(self, key: Key, holding: int, location: str) -> None:
+    def add(self, key: Key, name: str, location: str) -> None:
         """Add an id if there is room, or if an address with more than its share makes room."""
         if key in self._found:
+            if self._file_name is not None and is_named(name, self._file_name):
+                self._found[key] = name
             return
         host = host_of(location)
         if host in self.unwanted or (len(self._found) >= FOUND_MAX and not self._make_room()):
             return
-        self._found[key] = holding
+        self._found[key] = name
         keys = self._keys.setdefault(host, [])
         keys.append(key)
         if len(keys) > FOUND_SHARE:
@@ -110,8 +118,8 @@ class _Shares:
         return True
 
 
-#: Slices of rows: of each its id, its number, and the location of its node.
-_Rows = Iterator[list[tuple[Key, int, str]]]
+#: Slices of rows: of each its id, its name, and the location of its node.
+_Rows = Iterator[Sequence[tuple[Key, str, str]]]
 
 
 def _named(
@@ -141,21 +149,22 @@ def _named(
         read_for_others += size if ranges else 0
         others = " AND NOT (n.location > ? AND n.location < ?)" * len(ranges)
         rows = database.rows(
-            f"SELECT h.id, h.holding, n.location FROM {source} CROSS JOIN nodes n USING (node) "
+            f"SELECT h.id, h.name, n.location, {row} "
+            f"FROM {source} CROSS JOIN nodes n USING (node) "
             f"WHERE {row} BETWEEN ? AND ? AND {matches} AND {conditions}{others} "
             f"ORDER BY {row} LIMIT {FOUND_MAX}",  # nosec B608  # all of it is written above
             [first, last, part, *values, *chain.from_iterable(ranges)],
         )
         if len(rows) == FOUND_MAX:
-            last = rows[-1][1]
-        yield rows
+            last = rows[-1][3]
+        yield [row[:3] for row in rows]
 
 
 def _among(database: Database, ids: Sequence[str], conditions: str, values: Sequence[Key]) -> _Rows:
     """Returns a matching row for each of `ids`."""
     for id in ids:
         yield database.rows(
-            "SELECT h.id, h.holding, n.location FROM holdings h CROSS JOIN nodes n USING (node) "
+            "SELECT h.id, h.name, n.location FROM holdings h CROSS JOIN nodes n USING (node) "
             f"WHERE h.id = ? AND {conditions} LIMIT 1",  # nosec B608  # they hold no value
             [key_of(id), *values],
         )
@@ -170,12 +179,10 @@ def _of_nodes(database: Database, name: str | None, shares: _Shares) -> _Rows:
         last = 0
         while host_of(location) not in shares.unwanted and (
             rows := database.rows(
-                "SELECT id, holding, partial FROM holdings "
+                "SELECT id, name, holding, partial FROM holdings "
                 "WHERE node = ? AND holding > ? ORDER BY holding LIMIT ?",
                 (node, last, SCAN_SLICE),
             )
         ):
-            last = rows[-1][1]
-            yield [
-                (key, holding, location) for key, holding, partial in rows if not partial % SPARE
-            ]
+            last = rows[-1][2]
+            yield [(key, name, location) for key, name, _, partial in rows if partial in (0, SPARE)]

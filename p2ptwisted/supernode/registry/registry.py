@@ -12,8 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.task import CooperativeTask, Cooperator, TaskStopped
 from twisted.python.failure import Failure
@@ -25,6 +24,7 @@ from p2ptwisted.model import HeldFile, Holders, Holding, NodeInfo, ResourceInfo
 from p2ptwisted.supernode.registry.holder_rows import HolderRows, Row
 from p2ptwisted.supernode.registry.name_search import Found, find
 from p2ptwisted.supernode.registry.schema import SCHEMA, Key, id_of, key_of
+from p2ptwisted.supernode.registry.told_names import NAMES_LENGTH_MAX, told_names
 from p2ptwisted.supernode.registry.writer import RegistryWriter, slices
 from p2ptwisted.support.lifecycle import run
 from p2ptwisted.support.round_robin import in_turns
@@ -39,13 +39,6 @@ FINDS_MAX = 16
 
 #: Holdings looked up at a time for the answer to a search by name.
 FIND_SLICE = 25
-
-
-def _likeness(name: str, wanted: str) -> int:
-    """Returns how well a file's name matches: 2 if it is `wanted`, 1 if it has it in it, else 0."""
-    if wanted in (name, name.rpartition("/")[2]):
-        return 2
-    return int(wanted.casefold() in name.casefold())
 
 
 def make_registry(cooperator: Cooperator, state: Path | None) -> "Registry":
@@ -141,7 +134,9 @@ class Registry:
 
     def holdings(self, ids: Sequence[str], most: int = LOCATIONS_MAX) -> list[Holding]:
         limit = min(most, LOCATIONS_MAX, max(1, ANSWER_MAX // max(1, len(ids))))
-        return self._holdings([key_of(id) for id in ids], limit)
+        keys = [key_of(id) for id in ids]
+        rows = self._rows_by_key(keys, limit)
+        return [_holding(key, rows[key], rows[key][0][2]) for key in rows]
 
     def holders(self, id: str) -> Holders:
         key = key_of(id)
@@ -149,12 +144,14 @@ class Registry:
             sorted(self._newest(key, partial), key=self._rank, reverse=True) for partial in (0, 1)
         )
         both = sorted([*complete, *partial], key=self._rank, reverse=True) if partial else complete
+        name, other_names = told_names([*(row[2] for row in both), *self._reader.other_names(key)])
         return Holders(
             id,
             in_turns([row[4] for row in complete], LOCATIONS_MAX),
             in_turns([row[4] for row in partial], LOCATIONS_MAX),
-            both[0][2] if both else None,
+            name,
             next((row[3] for row in both if row[3] is not None), None),
+            other_names,
         )
 
     def _newest(self, key: Key, partial: int) -> list[Row]:
@@ -196,55 +193,43 @@ class Registry:
         found: Found = {}
         yield from find(self._db, found, file_name, node_name, ids)
         limit = min(LOCATIONS_MAX, FOUND_ANSWER_MAX // max(1, len(found)))
+        share = NAMES_LENGTH_MAX // max(1, len(found))
         # Where only nodes of one name count, all others are read too, and can be many.
         size = FIND_SLICE if node_name is None else 1
         for keys in slices(list(found), size):
-            for holding in self._holdings(keys, limit, node_name, file_name):
-                if file_name is not None and not _likeness(str(holding.file.name), file_name):
-                    holding = self._renamed(holding, found[key_of(holding.id)])
-                holdings.append(holding)
+            for key, rows in self._rows_by_key(keys, limit, node_name).items():
+                # The holder that has the name that was found may be one too many to be told.
+                names = [row[2] for row in rows]
+                names += [found[key], *self._reader.other_names(key, node_name)]
+                name, other_names = told_names(names, file_name, share)
+                holdings.append(_holding(key, rows, name or UNSET, other_names))
             yield
 
-    def _renamed(self, holding: Holding, row: int) -> Holding:
+    def _rows_by_key(
+        self, keys: Sequence[Key], limit: int, node_name: str | None = None
+    ) -> dict[Key, list[Row]]:
         """
-        Returns the holding under the name at `row`, which was found.
+        Returns the rows of each of `keys` that has some, the most recently seen first.
 
-        Its holder is not among the locations of the holding, which are limited.
-        """
-        for (name,) in self._db.rows("SELECT name FROM holdings WHERE holding = ?", (row,)):
-            file = msgspec.structs.replace(holding.file, name=name)
-            return msgspec.structs.replace(holding, file=file)
-        return holding
-
-    def _holdings(
-        self,
-        keys: Sequence[Key],
-        limit: int,
-        node_name: str | None = None,
-        file_name: str | None = None,
-    ) -> list[Holding]:
-        """
-        Returns the holdings of `keys`, each with about `limit` locations at most.
-
-        Of the names that one resource has, it gets the one most like `file_name`, then the one
-        of the most recently seen holder.
+        Of each there are about `limit` at most.
         """
         rows = self._reader.of_keys(keys, limit, node_name, has_spare=self._writer.has_spare)
-        found: dict[Key, Holding] = {}
-        for _, key, name, size, location, _ in sorted(rows, key=self._rank, reverse=True):
-            holding = found.get(key)
-            if holding is None:
-                file = HeldFile(location, [location], name, UNSET if size is None else size)
-                found[key] = Holding(id_of(key), file)
-                continue
-            holding.file.locations.append(location)
-            if file_name is not None and _likeness(name, file_name) > _likeness(
-                str(holding.file.name), file_name
-            ):
-                file = msgspec.structs.replace(holding.file, name=name)
-                found[key] = Holding(holding.id, file)
-        for holding in found.values():
-            locations = holding.file.locations
-            if len(locations) > 1:
-                locations[:] = in_turns(locations, LOCATIONS_MAX)
-        return [found[key] for key in dict.fromkeys(keys) if key in found]
+        found: dict[Key, list[Row]] = {key: [] for key in keys}
+        for row in sorted(rows, key=self._rank, reverse=True):
+            found[row[1]].append(row)
+        return {key: rows for key, rows in found.items() if rows}
+
+
+def _holding(
+    key: Key,
+    rows: Sequence[Row],
+    name: str | UnsetType,
+    other_names: list[str] | UnsetType = UNSET,
+) -> Holding:
+    """Returns the holding that these rows of one id are."""
+    locations = [row[4] for row in rows]
+    if len(locations) > 1:
+        locations = in_turns(locations, LOCATIONS_MAX)
+    size = rows[0][3]
+    file = HeldFile(locations[0], locations, name, UNSET if size is None else size, other_names)
+    return Holding(id_of(key), file)

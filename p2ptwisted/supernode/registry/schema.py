@@ -17,6 +17,10 @@ CRISIS_MERGE = 1_000
 #: than a few would, and hide no other holders.
 SPARE = 2
 
+#: Added to `partial` in the rows of a resource's other names at its node: they are found by name,
+#: but its holders are those of the row without it, each of them once.
+OTHER_NAME = 4
+
 SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS nodes (
     node INTEGER PRIMARY KEY AUTOINCREMENT, -- never used twice, not even after a removal

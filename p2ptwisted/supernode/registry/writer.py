@@ -3,19 +3,21 @@ Writes the lists of a supernode's nodes to the registry's tables, and deletes th
 only what differs, and in slices, because a list can be very long.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from p2ptwisted.errors import InvalidInput, Unavailable
-from p2ptwisted.model import SUPERNODE_ID, NodeInfo, ResourceInfo, parse_id
-from p2ptwisted.supernode.registry.schema import SPARE, Key, key_of, merge_names, range_of
+from p2ptwisted.errors import Unavailable
+from p2ptwisted.model import NodeInfo, ResourceInfo
+from p2ptwisted.supernode.registry.schema import OTHER_NAME, SPARE, Key, merge_names, range_of
+from p2ptwisted.supernode.registry.wanted_rows import Stored, WantedRows
 from p2ptwisted.support.round_robin import SHARE_MAX, host_of
 from p2ptwisted.support.sqlite import Database
 
 #: Nodes of one supernode; each costs a health check every sweep.
 NODES_MAX = 10_000
 
-#: Resources of all nodes together; each counts once for every node that has it.
+#: Resources of all nodes together; each counts once for every node that has it, and once more for
+#: every other name that it has there.
 HOLDINGS_MAX = 5_000_000
 
 #: The share of these for the nodes at one address, where addresses are bounded.
@@ -68,31 +70,36 @@ class RegistryWriter:
 
         `bounded`: with the limits for one address, too. Raises InvalidInput and Unavailable.
         """
-        wanted: dict[Key, ResourceInfo] = {}
-        for part in slices(resources, READ_SLICE):
-            for resource in part:
-                wanted.setdefault(_checked_key(resource.id), resource)
-            yield
+        wanted = WantedRows()
+        yield from wanted.read(resources)
         count = len(wanted)
         row = self._upsert(node, count, bounded)
+        # What other rows of the same resource take the place of goes when they are there: there is
+        # no moment in which the resource isn't found.
+        replaced: list[_NamedValues] = []
+        other_now: list[int] = []
         for rows in self._rows_of(row):
-            stale = []
+            stale: list[_NamedValues] = []
+            first_now: list[int] = []
             for holding, key, name, size, partial in rows:
-                same = wanted.get(key)
-                known = name, size, partial % SPARE == 1
-                if same is not None and (same.name, same.size, same.partial) == known:
-                    del wanted[key]
-                else:
-                    stale.append((name, (holding,)))
+                match wanted.take(key, name, size, partial):
+                    case Stored.STALE:
+                        stale.append((name, (holding,)))
+                    case Stored.REPLACED:
+                        replaced.append((name, (holding,)))
+                    case Stored.FIRST_NOW:
+                        first_now.append(holding)
+                    case Stored.OTHER_NOW:
+                        other_now.append(holding)
+            yield from self._mark(first_now, -OTHER_NAME)
             yield from self._delete(stale)
         spare = SPARE if self._is_spare(row, node.location) else 0
-        added = [
-            (resource.name, (row, key, resource.name, resource.size, resource.partial + spare))
-            for key, resource in wanted.items()
-        ]
         yield from self._write(
-            "INSERT INTO holdings (node, id, name, size, partial) VALUES (?, ?, ?, ?, ?)", added
+            "INSERT INTO holdings (node, id, name, size, partial) VALUES (?, ?, ?, ?, ?)",
+            ((one[1], (row, *one)) for one in wanted.left(spare)),
         )
+        yield from self._mark(other_now, OTHER_NAME)
+        yield from self._delete(replaced)
         self._db.change("UPDATE nodes SET held = ? WHERE node = ?", (count, row))
 
     def hide(self, location: str) -> list[int]:
@@ -173,10 +180,19 @@ class RegistryWriter:
             yield rows
             last = rows[-1][0]
 
+    def _mark(self, holdings: Sequence[int], mark: int) -> Iterator[None]:
+        """Add `mark` to `partial` in these rows, in slices."""
+        for part in slices(holdings, WRITE_SLICE):
+            self._db.change_many(
+                "UPDATE holdings SET partial = partial + ? WHERE holding = ?",
+                [(mark, holding) for holding in part],
+            )
+            yield
+
     def _delete(self, rows: Sequence[_NamedValues]) -> Iterator[None]:
         yield from self._write("DELETE FROM holdings WHERE holding = ?", rows)
 
-    def _write(self, statement: str, rows: Sequence[_NamedValues]) -> Iterator[None]:
+    def _write(self, statement: str, rows: Iterable[_NamedValues]) -> Iterator[None]:
         for part in _write_slices(rows):
             self._db.change_many(statement, part)
             yield
@@ -185,7 +201,7 @@ class RegistryWriter:
         yield
 
 
-def _write_slices(rows: Sequence[_NamedValues]) -> Iterator[list[tuple[object, ...]]]:
+def _write_slices(rows: Iterable[_NamedValues]) -> Iterator[list[tuple[object, ...]]]:
     """Cut into slices by the length of the names: they take longest, because they are indexed."""
     part: list[tuple[object, ...]] = []
     characters = 0
@@ -203,11 +219,3 @@ def slices(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
     """Cut into slices of `size` items; the last may be shorter."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
-
-
-def _checked_key(id: str) -> Key:
-    """Returns the key of an id that a node may hold. Raises InvalidInput."""
-    id = parse_id(id)
-    if id == SUPERNODE_ID:
-        raise InvalidInput(f"the id {SUPERNODE_ID!r} is reserved: no node can hold it")
-    return key_of(id)

@@ -125,6 +125,60 @@ class GetJobTests(SynchronousTestCase):
         self.assertEqual(rows, ["another program fetches it"])
         self.assertEqual(getting.row().note, "here already")
 
+    def test_two_names(self) -> None:
+        """What is asked for by two names comes to two files, the second copied from the first."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        first, second = folder / "first", folder / "second"
+        id = sha256(b"content").hexdigest()
+        jobs = [GetJob(match("x", id), path) for path in (first, second)]
+        jobs[1].source = jobs[0]
+        first.write_bytes(b"content")
+        first.chmod(0o640)
+        for job in jobs:
+            self.run_job(job)
+        self.assertEqual([job.result.state for job in jobs], ["present", "done"])
+        self.assertEqual(second.read_bytes(), b"content")
+        self.assertEqual(stat.S_IMODE(second.stat().st_mode), 0o640)
+        self.assertEqual(sorted(os.listdir(folder)), ["first", "second"])
+        self.assertEqual((jobs[1].result.size, jobs[1].row().note), (7, "copied"))
+
+    def test_two_names_and_another_file(self) -> None:
+        """Another file that has the second name stays, unless it is to be replaced."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / "first").write_bytes(b"content")
+        (folder / "second").write_bytes(b"another")
+        source = GetJob(match("x", sha256(b"content").hexdigest()), folder / "first")
+        for force, state in ((False, "failed"), (True, "done")):
+            job = GetJob(match("x", sha256(b"content").hexdigest()), folder / "second")
+            job.source = source
+            self.run_job(job, force)
+            self.assertEqual(job.result.state, state, job.result.error)
+        self.assertEqual((folder / "second").read_bytes(), b"content")
+
+    def test_nothing_to_copy(self) -> None:
+        """Where the first is not fetched, or is no longer what it was, the second fails, too."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        source = GetJob(match("x"), folder / "first")
+        (folder / "first").write_bytes(b"changed")
+        for status, told in ((ExitStatus.NOT_FOUND, "was not fetched"), (ExitStatus.OK, "changed")):
+            source.status = status
+            job = GetJob(match("x"), folder / "second")
+            job.source = source
+            self.run_job(job)
+            self.assertIn(told, str(job.result.error))
+            self.assertIs(job.status, status or ExitStatus.FAILED)
+            self.assertEqual(os.listdir(folder), ["first"])
+
+    def run_job(self, job: GetJob, force: bool = False) -> None:
+        slices, reactor = Slices(), cast(ICommandReactor, Clock())
+        run = job.run(reactor, cast(Session, None), slices.cooperator, force, RateLimit(None))
+        done = Deferred.fromCoroutine(run)
+        slices.run()
+        self.successResultOf(done)
+
     def test_no_file(self) -> None:
         """What is no regular file is refused before anything is fetched, even by force."""
         folder = Path(self.mktemp())

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Coroutine, Sequence
 from typing import Any, cast
 
+from msgspec import UNSET
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -95,8 +96,12 @@ class Registry:
         self.there: dict[str, str] = {}
         self.asked: list[tuple[str, str]] = []
 
-    def add(self, id: str, name: str, *locations: str, there: bool = True) -> None:
-        self.found.append(Holding(id, HeldFile(locations[0], list(locations), name, 7)))
+    def add(
+        self, id: str, name: str, *locations: str, there: bool = True, others: Sequence[str] = ()
+    ) -> None:
+        other_names = list(others) or UNSET
+        file = HeldFile(locations[0], list(locations), name, 7, other_names)
+        self.found.append(Holding(id, file))
         if there:
             self.there[locations[-1]] = id
 
@@ -104,7 +109,7 @@ class Registry:
         return []
 
     async def search_names(self, supernode: str, part: str) -> list[Holding]:
-        return [one for one in self.found if part in str(one.file.name)]
+        return [one for one in self.found if any(part in name for name in one.file.names)]
 
     async def holds(self, location: str, id: str) -> bool:
         self.asked.append((location, id))
@@ -145,6 +150,31 @@ class FindOneTests(SynchronousTestCase):
         self.registry.add(OTHER, "file.bin", "10.0.0.9:8000")
         self.registry.add(ID, "folder/file", "10.0.0.1:8000")
         self.assertEqual(self.find_one("file"), ID)
+
+    def test_second_name(self) -> None:
+        """A name that it has besides another is its name too, and what it then is called by."""
+        self.registry.add(ID, "first.bin", "10.0.0.1:8000", others=["a/second.bin", "third"])
+        self.registry.add(OTHER, "second.bin.old", "10.0.0.2:8000")
+        found = self.session.find_one("second.bin")
+        one = self.successResultOf(Deferred.fromCoroutine(found))
+        self.assertEqual((one.id, one.name), (ID, "a/second.bin"))
+        self.assertEqual(one.other_names, ["first.bin", "third"])
+
+    def test_names_of_several_supernodes(self) -> None:
+        """The names that supernodes know are put together, those like the one asked for first."""
+        self.registry.add(ID, "one.bin", "10.0.0.1:8000", others=["x"])
+        self.registry.add(ID, "two.bin", "10.0.0.2:8000", others=["x", "bin"])
+        (one,) = self.successResultOf(Deferred.fromCoroutine(self.session.find("bin")))
+        self.assertEqual(one.names, ["bin", "one.bin", "two.bin", "x"])
+        self.assertEqual(one.locations, ["10.0.0.1:8000", "10.0.0.2:8000"])
+
+    def test_asked_for_by_two_names(self) -> None:
+        """One that is asked for by two of its names comes by both, and by each once."""
+        self.registry.add(ID, "a", "10.0.0.1:8000", others=["b"])
+        found = self.session.find_each(["a", "b", "a", "b"])
+        both, status = self.successResultOf(Deferred.fromCoroutine(found))
+        self.assertEqual([(one.id, one.name) for one in both], [(ID, "a"), (ID, "b")])
+        self.assertIs(status, ExitStatus.OK)
 
     def test_only_one(self) -> None:
         """What can be nothing else is fetched without a look: that will tell."""
@@ -195,9 +225,9 @@ class FindOneTests(SynchronousTestCase):
             self.assertIn(one.id, told)
 
     def test_unique(self) -> None:
-        """One that is asked for twice is fetched once."""
+        """One that is asked for twice is fetched once, by the name that came first."""
         one, other = match("a"), match("b", OTHER)
-        self.assertEqual(unique([one, other, match("c")]), [match("c"), other])
+        self.assertEqual(unique([one, other, match("c")]), [one, other])
 
 
 class Silent:

@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import cast
 
@@ -15,7 +16,7 @@ from p2ptwisted.cli.exit_status import CommandError, ExitStatus
 from p2ptwisted.cli.session import ICommandReactor, Session, Settings
 from p2ptwisted.cli.share import SourceFile, share
 from p2ptwisted.client.api import Client
-from p2ptwisted.model import Health
+from p2ptwisted.model import Health, HeldFile, Holding
 from p2ptwisted.node import folder_walk
 
 
@@ -119,12 +120,22 @@ class NearNode:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        #: Names that are not listed yet.
+        self.unlisted: set[str] = set()
 
     async def health(self, location: str) -> Health:
         return Health("near", 0, False, "127.0.0.1:1", str(self.folder))
 
-    async def search_node(self, location: str, name: str, id: str) -> bool:
-        return True
+    async def search_node(self, location: str, name: str, id: str) -> list[Holding]:
+        listed = [path for path in self.folder.rglob("*") if path.is_file()]
+        names = [
+            path.relative_to(self.folder).as_posix()
+            for path in listed
+            if sha256(path.read_bytes()).hexdigest() == id
+        ]
+        names = sorted(set(names) - self.unlisted)
+        file = HeldFile("127.0.0.1:8000", ["127.0.0.1:8000"], names[0], 1, names[1:])
+        return [Holding(id, file)]
 
 
 class WhatIsSharedTests(SynchronousTestCase):
@@ -134,6 +145,7 @@ class WhatIsSharedTests(SynchronousTestCase):
         self.folder, self.here = Path(self.mktemp()), Path(self.mktemp()).absolute()
         self.folder.mkdir()
         self.here.mkdir()
+        self.node = NearNode(self.folder)
         self.told: list[str] = []
         self.patch(share_module, "print_message", self.told.append)
         self.patch(share_module, "print_lines", lambda *lines: None)
@@ -148,18 +160,17 @@ class WhatIsSharedTests(SynchronousTestCase):
         path.chmod(mode)
         return path
 
-    def share(self, *names: str) -> Deferred[ExitStatus]:
-        clock = Clock()
-        session = Session(
-            cast(ICommandReactor, clock), cast(Client, NearNode(self.folder)), Settings()
-        )
+    def share(self, *names: str, seconds: int = 10) -> Deferred[ExitStatus]:
+        """Share these, and let so much time pass."""
+        clock = self.clock = Clock()
+        session = Session(cast(ICommandReactor, clock), cast(Client, self.node), Settings())
         paths = tuple(str(self.here / name) for name in names)
         sharing = Deferred.fromCoroutine(
             share(
                 cast(ICommandReactor, clock), session, paths, "http://127.0.0.1:8000", None, False
             )
         )
-        clock.pump([0.1] * 100)
+        clock.pump([0.1] * 10 * seconds)
         return sharing
 
     def there(self) -> list[str]:
@@ -185,6 +196,28 @@ class WhatIsSharedTests(SynchronousTestCase):
         self.assertIs(self.successResultOf(self.share(*modes)), ExitStatus.OK)
         kept = modes | {"f": 0o755}
         self.assertEqual({name: self.mode(name) for name in modes}, kept)
+
+    def test_second_name(self) -> None:
+        """What is listed by another name already is waited for until it is by this one too."""
+        for name in ("a", "b"):
+            self.put(name).write_bytes(b"same")
+        self.successResultOf(self.share("a"))
+        self.node.unlisted = {"b"}
+        sharing = self.share("b", seconds=3)
+        self.assertNoResult(sharing)
+        self.node.unlisted.clear()
+        self.clock.pump([0.1] * 5)
+        self.assertIs(self.successResultOf(sharing), ExitStatus.OK)
+
+    def test_name_that_is_not_listed(self) -> None:
+        """It is not waited for without end: of very many names some are listed, and not all."""
+        for name in ("a", "b"):
+            self.put(name).write_bytes(b"same")
+        self.node.unlisted = {"b"}
+        sharing = self.share("a", "b", seconds=4)
+        self.assertNoResult(sharing)
+        self.clock.pump([0.1] * 20)
+        self.assertIs(self.successResultOf(sharing), ExitStatus.OK)
 
     def test_never_readable(self) -> None:
         """Nor can it be opened by others before it has its mode, be it ever so short."""

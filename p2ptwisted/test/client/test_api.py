@@ -32,6 +32,7 @@ from p2ptwisted.client.transport import (
 from p2ptwisted.errors import Nonsense, OlderProgram
 from p2ptwisted.model import (
     NAME_MAX,
+    NAMES_MAX,
     SUPERNODE_ID,
     HeartbeatAnswer,
     HeldFile,
@@ -784,6 +785,27 @@ class ListTests(ClientCase):
             self.assertEqual(
                 self.successResultOf(asked), [Holding(ID, HeldFile(NODE, [NODE], size=5))]
             )
+
+    def test_other_names(self) -> None:
+        """Of other names so many are taken as one resource has, and none that is empty."""
+        names = ["", *map(str, range(2 * NAMES_MAX))]
+        file = {"location": NODE, "locations": [NODE], "name": "a", "other_names": names}
+        asked = self.call(self.client.search_names(SUPERNODE, "a"))
+        body = json.dumps({"data": [{"id": ID, "file": file}]}).encode()
+        self.accept().answer("200 OK", body, "Connection: close")
+        (found,) = self.successResultOf(asked)
+        self.assertEqual(found.file.names, ["a", *names[1 : NAMES_MAX - 1]])
+        holders = self.call(self.client.holders(SUPERNODE, ID))
+        data = {"id": ID, "locations": [NODE], "partial": [], "name": "a", "other_names": names}
+        self.accept().answer("200 OK", json.dumps({"data": data}).encode(), "Connection: close")
+        self.assertEqual(self.successResultOf(holders).names, found.file.names)
+        nothing: list[dict[str, object]] = [{}, {"other_names": None}, {"other_names": []}]
+        for none in nothing:
+            asked = self.call(self.client.search_names(SUPERNODE, "a"))
+            told = {"location": NODE, "locations": [NODE], "name": "a", **none}
+            body = json.dumps({"data": [{"id": ID, "file": told}]}).encode()
+            self.accept().answer("200 OK", body, "Connection: close")
+            self.assertEqual(self.successResultOf(asked)[0].file.names, ["a"])
 
     def test_bad_nodes(self) -> None:
         """So it is of nodes, and a node's supernode that can't be one is no answer."""

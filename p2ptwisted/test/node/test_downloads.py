@@ -120,6 +120,18 @@ class DownloadsTests(DownloadsCase):
         self.assertEqual(self.library.adopted, [(path, digests)])
         self.nothing_left()
 
+    def test_name(self) -> None:
+        """It gets the name that it was ordered under, and harms as little by it as by any."""
+        for name, path in (("a/b", "a/b"), ("../../c", "c"), ("", "file")):
+            self.add()
+            self.downloads.start(ID, name)
+            self.pass_by(2)
+            self.assertEqual(self.downloads.status(ID).state, "done")
+            (found,) = [one for one in self.library.folder.rglob("*") if one.is_file()]
+            self.assertEqual(found.relative_to(self.library.folder), Path(path))
+            found.unlink()
+            self.library.listed.clear()
+
     def test_once(self) -> None:
         """Two starts are one fetch."""
         holder = self.add()

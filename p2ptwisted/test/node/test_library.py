@@ -172,20 +172,54 @@ class ListTests(LibraryCase):
         self.assertEqual(self.library.resources(), [ResourceInfo(id_of(b""), "empty", 0)])
 
     def test_one_content_two_names(self) -> None:
-        """Two names with one content are one resource, with the first name."""
+        """Names with one content, hard links among them, are one resource, which has them all."""
         for name in ("b", "c", "a/z"):
             self.put(name, b"same")
+        os.link(self.folder / "c", self.folder / "d")
         self.start()
-        self.assertEqual(self.library.resources(), [ResourceInfo(id_of(b"same"), "a/z", 4)])
+        resource = ResourceInfo(id_of(b"same"), "a/z", 4, other_names=("b", "c", "d"))
+        self.assertEqual(self.library.resources(), [resource])
+        self.assertEqual(self.library.get(resource.id), resource)
+
+    def test_name_comes_and_goes(self) -> None:
+        """A name more, or one less, is announced, and changes nothing else."""
+        self.put("b", b"same")
+        self.start()
+        told: list[list[ResourceInfo]] = []
+        self.library.watch(lambda: told.append(self.library.resources()))
+        self.clock.advance(ANNOUNCE_EVERY)
+        self.put("c", b"same")
+        self.scan_hinted()
+        self.clock.advance(ANNOUNCE_EVERY)
+        (self.folder / "c").unlink()
+        self.scan_hinted()
+        self.clock.advance(ANNOUNCE_EVERY)
+        one = ResourceInfo(id_of(b"same"), "b", 4)
+        two = ResourceInfo(id_of(b"same"), "b", 4, other_names=("c",))
+        self.assertEqual(told, [[two], [one]])
 
     def test_first_name_goes(self) -> None:
-        """When the first name goes the resource stays, with the next name, until the last goes."""
+        """
+        When the first name goes the resource stays, with the next name, until the last goes.
+
+        It is in the list all the while, and nothing is hashed for that.
+        """
         for name in ("a", "b"):
             self.put(name, b"same")
         self.start()
+        hashed = len(self.hasher.given)
         (self.folder / "a").unlink()
-        self.scan_hinted()
+        assert self.watch is not None
+        self.watch.hint()
+        self.clock.advance(HINT_DELAY)
+        names = []
+        for _ in range(20):
+            work(self.clock, 1)
+            names += [one.name for one in self.library.resources()]
+        self.assertEqual(len(names), 20)
+        self.assertEqual(set(names), {"a", "b"})
         self.assertEqual(self.listed(), {"b": id_of(b"same")})
+        self.assertEqual(len(self.hasher.given), hashed)
         (self.folder / "b").unlink()
         self.scan_hinted()
         self.assertEqual(self.listed(), {})

@@ -17,7 +17,7 @@ from p2ptwisted.client.api import Client, make_client
 from p2ptwisted.client.transport import CALL_TIMEOUT, IClientReactor, Refused
 from p2ptwisted.errors import InvalidInput, Unavailable
 from p2ptwisted.model import NodeInfo, Registration, ResourceInfo
-from p2ptwisted.node import membership
+from p2ptwisted.node import membership, registered_list
 from p2ptwisted.node.heartbeats import HEARTBEAT_INTERVAL, HEARTBEAT_RETRY
 from p2ptwisted.node.membership import (
     BUSY_RETRY,
@@ -224,13 +224,29 @@ class RegisteredTests(MembershipCase):
 
     def test_too_many_resources(self) -> None:
         """Of more resources than a registration takes, the first are registered, and it is told."""
-        self.patch(membership, "RESOURCES_MAX", 1)
+        self.patch(registered_list, "RESOURCES_MAX", 1)
         self.library.listed = [FILE, OTHER]
         with log_lines(LogLevel.warn) as lines:
             self.start(ONE, up=[ONE])
         self.assertEqual(self.client.registrations[0].resources, [FILE])
         (line,) = lines
         self.assertIn("first 1 of 2 resources", line)
+
+    def test_other_names(self) -> None:
+        """All names of a resource are registered; where there are too many, it is told."""
+        several = ResourceInfo("x", "x", 1, other_names=("y", "z"))
+        self.library.listed = [several]
+        self.start(ONE, up=[ONE])
+        self.assertEqual(self.client.registrations[0].resources, [several])
+        self.patch(registered_list, "OTHER_NAMES_MAX", 1)
+        self.patch(registered_list, "SLICE", 1)
+        with log_lines(LogLevel.warn) as lines:
+            self.change(several)
+            self.pass_time(1)
+        (registered,) = self.client.registrations[-1].resources
+        self.assertEqual(registered.other_names, ("y",))
+        (line,) = lines
+        self.assertIn("1 further names of resources are not registered", line)
 
     def test_unexpected(self) -> None:
         """A mistake of our own is logged, and does not end the membership."""

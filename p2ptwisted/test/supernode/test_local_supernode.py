@@ -338,6 +338,16 @@ class StoringTests(SupernodeTestCase):
         for one in stored:
             self.successResultOf(one)
 
+    def test_names_count(self) -> None:
+        """What takes long to store is the names, however few resources have them."""
+        self.supernode = self.make_with(STORING_MAX=9, STORING_SHARE=3)
+        many = ResourceInfo("x", "x", other_names=("y", "z"))
+        registration = Registration(":1", [many])
+        first = Deferred.fromCoroutine(self.supernode.register(registration, CALLER))
+        self.failureResultOf(self.storing(":2", CALLER), Unavailable)
+        self.slices.run()
+        self.successResultOf(first)
+
     def test_nodes_of_one_address(self) -> None:
         """An address has so many nodes and no more; who is trusted may register any number."""
         self.patch(writer, "ADDRESS_NODES_MAX", 2)
@@ -605,6 +615,13 @@ class HoldersTests(SupernodeTestCase):
         self.assertEqual(
             self.holders("z"), Holders("z", [ELSEWHERE, ELSEWHERE_TOO], [], "z.bin", 0)
         )
+
+    def test_names_from_everywhere(self) -> None:
+        """The names that it has elsewhere are told besides its name here, each once."""
+        several = Holders("x", [ELSEWHERE], [], "y.bin", 7, ["x.bin", "z.bin"])
+        self.client.held[self.SECOND, "x"] = several
+        found = self.holders()
+        self.assertEqual((found.name, found.other_names), ("x.bin", ["y.bin", "z.bin"]))
 
     def test_some_do_not_answer(self) -> None:
         """Supernodes that are silent, or know nothing of parts, hold nothing up."""

@@ -6,7 +6,7 @@ from zope.interface.verify import verifyObject
 
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.interfaces import IDownloads, INode
-from p2ptwisted.model import DownloadStatus, HeldFile, Holding
+from p2ptwisted.model import DownloadStatus, HeldFile, Holding, ResourceInfo
 from p2ptwisted.test.node_fakes import (
     Answer,
     exchange,
@@ -51,6 +51,14 @@ class NodeApiTests(NodeApiCase):
             [{"id": HERE, "name": "sub/here"}, {"id": ALSO, "name": "älso"}],
             "resource",
         )
+
+    def test_other_names(self) -> None:
+        """One that has other names tells them, in the list and by itself."""
+        self.node.here = {HERE: ResourceInfo(HERE, "a", 5, other_names=("b/c", "d"))}
+        told = {"id": HERE, "name": "a", "other_names": ["b/c", "d"]}
+        self.gives("/node/resources", [told], "resource")
+        self.gives(f"/node/resources/{HERE}", told, "resource")
+        self.gives(f"/node/resources/find?hash_ids={HERE}", [told], "resource")
 
     def test_no_resources(self) -> None:
         """A node that shares nothing has an empty list."""
@@ -300,6 +308,15 @@ class FetchTests(NodeApiCase):
         self.assertEqual(told["entity"], "fetch")
         self.assertEqual((told["data"]["id"], told["data"]["state"]), (THERE, "waiting"))
         self.assertEqual(self.fetches.started, [THERE, THERE])
+        self.assertEqual(self.fetches.names, [None, None])
+
+    def test_name(self) -> None:
+        """An order can say what the resource is to be called."""
+        body = json.dumps({"id": HERE, "name": "a/b"}).encode()
+        self.assertEqual(self.ask("/node/fetch", "POST", body).code, 202)
+        self.assertEqual(set(self.fetches.names), {"a/b"})
+        body = json.dumps({"id": HERE, "name": 5}).encode()
+        self.refuses("/node/fetch", 400, "$.name", method="POST", body=body)
 
     def test_list(self) -> None:
         """All fetches, or none."""

@@ -100,6 +100,30 @@ class RegisterTests(SupernodeApiTestCase):
         )
         self.assertEqual(self.supernode.calls, [("register", registration, CALLER)])
 
+    def test_other_names(self) -> None:
+        """A resource can have other names, which are names like the first."""
+        self.assert_done(
+            self.register(
+                b'{"location": ":8000", "resources":'
+                b' [{"id": "a", "name": "a.bin", "other_names": ["b", "c"]}]}'
+            )
+        )
+        several = ResourceInfo("a", "a.bin", other_names=("b", "c"))
+        self.assertEqual(
+            self.supernode.calls, [("register", Registration(":8000", [several]), CALLER)]
+        )
+        self.supernode.calls.clear()
+        for name, told in (
+            (b'""', "Expected `str` of length >= 1"),
+            (b"5", "Expected `str`, got `int`"),
+            (b"null", "Expected `str`, got `null`"),
+        ):
+            self.assert_refused(
+                b'{"location": ":8000", "resources":'
+                b' [{"id": "a", "name": "a", "other_names": [%s]}]}' % name,
+                f"{told} - at `$.resources[0].other_names[0]`",
+            )
+
     def test_part(self) -> None:
         """What a node has only a part of says so."""
         self.assert_done(

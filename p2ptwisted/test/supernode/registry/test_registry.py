@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET
@@ -17,7 +18,7 @@ from zope.interface.verify import verifyObject
 from p2ptwisted.errors import InvalidInput, StartError, Unavailable
 from p2ptwisted.interfaces import IRegistry
 from p2ptwisted.model import SUPERNODE_ID, HeldFile, Holders, Holding, NodeInfo, ResourceInfo
-from p2ptwisted.supernode.registry import name_search, writer
+from p2ptwisted.supernode.registry import name_search, wanted_rows, writer
 from p2ptwisted.supernode.registry import registry as module
 from p2ptwisted.supernode.registry.registry import Registry
 from p2ptwisted.support.round_robin import SHARE_MAX, share_of
@@ -386,7 +387,8 @@ class PartialTests(RegistryTestCase):
         self.register(A, self.PART)
         self.register(B, ResourceInfo("x", "other"))
         self.assertEqual(
-            self.registry.holders("x"), Holders("x", [B.location], [A.location], "other", 7)
+            self.registry.holders("x"),
+            Holders("x", [B.location], [A.location], "other", 7, ["x.bin"]),
         )
         self.register(A)
         self.assertEqual(self.registry.holders("x"), Holders("x", [B.location], [], "other"))
@@ -447,7 +449,7 @@ class RefusalTests(RegistryTestCase):
 
     def test_invalid_id_at_the_end(self) -> None:
         """Nor is anything stored of a list so long that it is read in slices."""
-        self.patch(writer, "READ_SLICE", 2)
+        self.patch(wanted_rows, "LIST_SLICE", 2)
         resources = [*(ResourceInfo(str(n), str(n)) for n in range(5)), ResourceInfo("a b", "n")]
         registered = self.registry.register(A, resources)
         self.slices.run()
@@ -1093,6 +1095,7 @@ RESOURCES = st.builds(
     NAMES,
     st.none() | st.integers(0, 9),
     st.booleans(),
+    st.lists(NAMES, max_size=2).map(tuple),
 )
 Operation = tuple[str, NodeInfo, list[ResourceInfo]]
 OPERATIONS: st.SearchStrategy[list[Operation]] = st.lists(
@@ -1111,11 +1114,22 @@ class Model:
     def __init__(self) -> None:
         self.lists: dict[str, dict[str, ResourceInfo]] = {}
 
+    @staticmethod
+    def merged(resources: Sequence[ResourceInfo]) -> dict[str, ResourceInfo]:
+        """Each id once: its first entry, with the names of all."""
+        merged: dict[str, ResourceInfo] = {}
+        for one in resources:
+            first = merged.setdefault(one.id, one)
+            names = dict.fromkeys([first.name, *first.other_names, one.name, *one.other_names])
+            others = tuple(names)[1:]
+            merged[one.id] = msgspec.structs.replace(first, other_names=others)
+        return merged
+
     def apply(self, operation: str, node: NodeInfo, resources: Sequence[ResourceInfo]) -> None:
         location = node.location
         if operation == "register":
             self.lists.pop(location, None)
-            self.lists[location] = {r.id: r for r in reversed(resources)}
+            self.lists[location] = self.merged(resources)
         elif operation == "remove":
             self.lists.pop(location, None)
         elif operation == "seen" and location in self.lists:
@@ -1127,12 +1141,18 @@ class Model:
 
     def holders(self, id: str) -> Holders:
         held = self.held(id)
+        names = [one.name for _, one in held]
+        # In any order.
+        for _, one in held:
+            names += [] if one.partial else one.other_names
+        others = sorted(dict.fromkeys(names[1:]).keys() - set(names[:1]))
         return Holders(
             id,
             [at for at, one in held if not one.partial],
             [at for at, one in held if one.partial],
             held[0][1].name if held else None,
             next((one.size for _, one in held if one.size is not None), None),
+            others or UNSET,
         )
 
     def holdings(self, ids: Sequence[str]) -> list[Holding]:
@@ -1155,7 +1175,7 @@ class Model:
             one.id
             for mine in self.lists.values()
             for one in mine.values()
-            if part in one.name and not one.partial
+            if not one.partial and any(part in name for name in (one.name, *one.other_names))
         }
 
 
@@ -1166,6 +1186,7 @@ class ModelTests(SynchronousTestCase):
         # So small that every list takes several slices.
         self.patch(writer, "WRITE_SLICE", 1)
         self.patch(writer, "READ_SLICE", 2)
+        self.patch(wanted_rows, "LIST_SLICE", 2)
         self.patch(name_search, "SCAN_SLICE", 2)
         self.patch(name_search, "INDEX_SLICE", 2)
 
@@ -1221,7 +1242,10 @@ class ModelTests(SynchronousTestCase):
         ids = ["w", SHA256, "unknown", "z", "y"]
         self.assertEqual(registry.holdings(ids), model.holdings(ids))
         for id in ids:
-            self.assertEqual(registry.holders(id), model.holders(id))
+            holders = registry.holders(id)
+            if holders.other_names is not UNSET:
+                holders = msgspec.structs.replace(holders, other_names=sorted(holders.other_names))
+            self.assertEqual(holders, model.holders(id))
         self.assertEqual({node.location for node in registry.nodes()}, set(model.lists))
         for part in ["alpha", "txt", "a", ".t", '"q', '"q"', "00%"]:
             found = registry.find(part)
