@@ -97,6 +97,21 @@ class SeveralNamesTests(CommandCase):
         self.assertEqual(ran.status, 0, ran)
         self.assertEqual([one["file"]["name"] for one in self.found("new.bin")], ["new.bin"])
 
+    def test_forms(self) -> None:
+        """A name is found and asked for in either form, as people type it and as a Mac has it."""
+        names = {"caf\u00e9.bin": "cafe\u0301.bin", "ru\u0308be.bin": "r\u00fcbe.bin"}
+        self.start_holder("mac", {f"menu/{name}": name.encode() for name in names})
+        for name, typed in names.items():
+            (found,) = self.p2p("find", typed[:-4], "--json").json
+            self.assertEqual((found["id"], found["name"]), (id_of(name.encode()), f"menu/{name}"))
+        ran = self.p2p("get", *names.values())
+        self.assertEqual((ran.status, ran.lines), (0, list(names)))
+        ran = self.p2p("pull", *names.values(), "--node", self.two.url)
+        self.assertEqual(ran.status, 0, ran)
+        for name in names:
+            for path in (self.here / name, self.shared("two") / "menu" / name):
+                self.assertEqual(path.read_bytes(), name.encode())
+
     def test_at_several_supernodes(self) -> None:
         """The names that others' nodes have are found, too, and put together."""
         other = self.start_supernode()

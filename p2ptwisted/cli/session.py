@@ -29,7 +29,7 @@ from p2ptwisted.protocols.sockets import IMulticastReactor
 from p2ptwisted.support.address_policy import is_loopback, is_own
 from p2ptwisted.support.awake_clock import IAwakeReactor
 from p2ptwisted.support.escaping import shown
-from p2ptwisted.support.file_names import is_named, likeness
+from p2ptwisted.support.file_names import is_named, likeness, normal_form
 from p2ptwisted.support.lifecycle import all_of
 from p2ptwisted.support.locations import parse_location, parse_supernode_url, resolve
 from p2ptwisted.support.round_robin import in_turns
@@ -310,8 +310,8 @@ def _merge(matches: dict[str, FoundResource], holding: Holding, part: str) -> No
     known = matches.setdefault(holding.id, FoundResource(holding.id, None, None, [], []))
     known.locations = in_turns([*known.locations, *file.locations], LOCATIONS_MAX)
     # Stable: of those that are alike the first stays the first.
-    names = dict.fromkeys([*known.names, *file.names])
-    distinct = sorted(names, key=lambda name: -likeness(name, part))
+    names, wanted = dict.fromkeys([*known.names, *file.names]), normal_form(part)
+    distinct = sorted(names, key=lambda name: -likeness(normal_form(name), wanted))
     if distinct:
         known.name, *known.other_names = distinct[:NAMES_MAX]
     if known.size is None and file.size is not UNSET:
@@ -346,8 +346,10 @@ def _split_by_name(
     """Those that have exactly this name, and those with a name that contains it."""
     exact: list[FoundResource] = []
     others: list[FoundResource] = []
+    wanted = normal_form(what)
     for one in matches:
-        (exact if any(is_named(name, what) for name in one.names) else others).append(one)
+        is_exact = any(is_named(normal_form(name), wanted) for name in one.names)
+        (exact if is_exact else others).append(one)
     return exact, others
 
 

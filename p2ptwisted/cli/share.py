@@ -19,6 +19,7 @@ from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import OlderProgram, Unavailable
 from p2ptwisted.node.folder_walk import walk, why_not_shared
 from p2ptwisted.support.address_policy import is_own
+from p2ptwisted.support.file_names import normal_form
 from p2ptwisted.support.lifecycle import make_cooperator
 from p2ptwisted.support.locations import parse_location
 from p2ptwisted.support.real_path import real_path
@@ -276,7 +277,7 @@ async def _wait_until_listed(
     deadline = reactor.seconds() + LISTED_TIMEOUT + size / HASH_RATE
     waiting: dict[str, set[str]] = {}
     for one in shared:
-        waiting.setdefault(one.id, set()).add(one.name)
+        waiting.setdefault(one.id, set()).add(normal_form(one.name))
     #: When each id was first seen to be listed.
     listed: dict[str, float] = {}
     while waiting:
@@ -289,7 +290,7 @@ async def _wait_until_listed(
                 if not found:
                     continue
                 for holding in found:
-                    waiting[id].difference_update(holding.file.names)
+                    waiting[id].difference_update(map(normal_form, holding.file.names))
                 since = listed.setdefault(id, reactor.seconds())
                 if not waiting[id] or reactor.seconds() >= since + NAME_TIMEOUT:
                     del waiting[id]

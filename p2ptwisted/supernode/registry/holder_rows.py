@@ -19,10 +19,11 @@ HOLDERS_SLICE, ROWS_MAX = 256, 1_000
 #: Rows of other names that are read for one id; nodes can have the same.
 NAME_ROWS_MAX = 400
 
-#: When its node was last seen, the key, name, size, location, and the row's own number.
-Row = tuple[int, Key, str, int | None, str, int]
+#: When its node was last seen, the key, name, size, location, the row's own number, and the name's
+#: normal form.
+Row = tuple[int, Key, str, int | None, str, int, str]
 
-_COLUMNS = "SELECT n.seen, h.id, h.name, h.size, n.location, h.holding"
+_COLUMNS = "SELECT n.seen, h.id, h.name, h.size, n.location, h.holding, coalesce(h.normal, h.name)"
 
 #: Greater than the number of any row.
 _END = SIZE_MAX
@@ -107,20 +108,22 @@ class HolderRows:
         _take(spare, turns, counts)
         return list(chain.from_iterable(turns))[:limit]
 
-    def other_names(self, key: Key, node_name: str | None = None) -> list[str]:
+    def other_names(self, key: Key, node_name: str | None = None) -> dict[str, str]:
         """
         Returns what complete holders of `key` call it besides its first names there.
 
-        If `node_name` is given, only nodes of that name count.
+        They are given with their normal forms. If `node_name` is given, only nodes of that name
+        count.
         """
         named, names = _named(node_name)
         rows = self._db.rows(
-            "SELECT h.name FROM holdings h CROSS JOIN nodes n USING (node) "
+            "SELECT h.name, coalesce(h.normal, h.name) "
+            "FROM holdings h CROSS JOIN nodes n USING (node) "
             "WHERE h.id = ? AND h.partial IN (?, ?) AND n.location IS NOT NULL "
             f"{named} LIMIT ?",  # nosec B608  # text of this module, without values
             [key, OTHER_NAME, OTHER_NAME + SPARE, *names, NAME_ROWS_MAX],
         )
-        return list(dict.fromkeys(name for (name,) in rows))
+        return dict(rows)
 
 
 def _take(rows: Sequence[Row], turns: list[list[Row]], counts: dict[str, int]) -> None:
@@ -138,5 +141,5 @@ def _take(rows: Sequence[Row], turns: list[list[Row]], counts: dict[str, int]) -
 
 
 def _named(node_name: str | None) -> tuple[str, list[str]]:
-    """Returns an SQL condition on the node's name, and the values for it."""
-    return ("", []) if node_name is None else ("AND n.name = ?", [node_name])
+    """Returns an SQL condition on the node's name, in normal form, and the values for it."""
+    return ("", []) if node_name is None else ("AND n.normal = ?", [node_name])

@@ -28,9 +28,9 @@ INDEX_SLICE, SCAN_SLICE = 10_000, 2_000
 #: Characters of a name that the (trigram) index of names needs at least.
 INDEXED_LENGTH = 3
 
-#: For each id, in the order in which they were found, the name in a row that matches: the whole of
-#: what was asked for, if a row has it.
-Found = dict[Key, str]
+#: For each id, in the order in which they were found, the name in a row that matches and its normal
+#: form; if a row has the very name that was asked for, that one.
+Found = dict[Key, tuple[str, str]]
 
 
 def find(
@@ -44,7 +44,7 @@ def find(
     Search in slices, and fill `found` with at most FOUND_MAX ids.
 
     If there are more, one address has no more than its share while others have some too.
-    What is given must all match: part of a file's name, a node's name, ids.
+    What is given must all match: part of a file's name, a node's name, ids; names in normal form.
     """
     shares = _Shares(found, file_name)
     rows_of = [0, SPARE]
@@ -53,7 +53,7 @@ def find(
     conditions = [f"h.partial IN ({', '.join(map(str, rows_of))})", "n.location IS NOT NULL"]
     values = list[Key]()
     if node_name is not None:
-        conditions.append("n.name = ?")
+        conditions.append("n.normal = ?")
         values.append(node_name)
     if file_name is not None:
         if ids is not None:
@@ -88,16 +88,16 @@ class _Shares:
         """The addresses from which no more ids are taken."""
         return self.crowding if len(self._found) >= FOUND_MAX else set()
 
-    def add(self, key: Key, name: str, location: str) -> None:
+    def add(self, key: Key, name: str, normal: str, location: str) -> None:
         """Add an id if there is room, or if an address with more than its share makes room."""
         if key in self._found:
-            if self._file_name is not None and is_named(name, self._file_name):
-                self._found[key] = name
+            if self._file_name is not None and is_named(normal, self._file_name):
+                self._found[key] = name, normal
             return
         host = host_of(location)
         if host in self.unwanted or (len(self._found) >= FOUND_MAX and not self._make_room()):
             return
-        self._found[key] = name
+        self._found[key] = name, normal
         keys = self._keys.setdefault(host, [])
         keys.append(key)
         if len(keys) > FOUND_SHARE:
@@ -118,8 +118,8 @@ class _Shares:
         return True
 
 
-#: Slices of rows: of each its id, its name, and the location of its node.
-_Rows = Iterator[Sequence[tuple[Key, str, str]]]
+#: Slices of rows: of each its id, its name and the normal form of that, and its node's location.
+_Rows = Iterator[Sequence[tuple[Key, str, str, str]]]
 
 
 def _named(
@@ -130,8 +130,8 @@ def _named(
         # No file has such a name, and the index's query would end there.
         return
     if len(part) < INDEXED_LENGTH:
-        size, source, matches = SCAN_SLICE, "holdings h", "instr(lower(h.name), lower(?))"
-        row = "h.holding"
+        size, source, row = SCAN_SLICE, "holdings h", "h.holding"
+        matches = "instr(lower(coalesce(h.normal, h.name)), lower(?))"
     else:
         size, matches = INDEX_SLICE, "names MATCH ?"
         source, row = "names CROSS JOIN holdings h ON h.holding = names.rowid", "names.rowid"
@@ -149,22 +149,23 @@ def _named(
         read_for_others += size if ranges else 0
         others = " AND NOT (n.location > ? AND n.location < ?)" * len(ranges)
         rows = database.rows(
-            f"SELECT h.id, h.name, n.location, {row} "
+            f"SELECT h.id, h.name, coalesce(h.normal, h.name), n.location, {row} "
             f"FROM {source} CROSS JOIN nodes n USING (node) "
             f"WHERE {row} BETWEEN ? AND ? AND {matches} AND {conditions}{others} "
             f"ORDER BY {row} LIMIT {FOUND_MAX}",  # nosec B608  # all of it is written above
             [first, last, part, *values, *chain.from_iterable(ranges)],
         )
         if len(rows) == FOUND_MAX:
-            last = rows[-1][3]
-        yield [row[:3] for row in rows]
+            last = rows[-1][4]
+        yield [row[:4] for row in rows]
 
 
 def _among(database: Database, ids: Sequence[str], conditions: str, values: Sequence[Key]) -> _Rows:
     """Returns a matching row for each of `ids`."""
     for id in ids:
         yield database.rows(
-            "SELECT h.id, h.name, n.location FROM holdings h CROSS JOIN nodes n USING (node) "
+            "SELECT h.id, h.name, coalesce(h.normal, h.name), n.location "
+            "FROM holdings h CROSS JOIN nodes n USING (node) "
             f"WHERE h.id = ? AND {conditions} LIMIT 1",  # nosec B608  # they hold no value
             [key_of(id), *values],
         )
@@ -173,16 +174,21 @@ def _among(database: Database, ids: Sequence[str], conditions: str, values: Sequ
 def _of_nodes(database: Database, name: str | None, shares: _Shares) -> _Rows:
     """Returns the rows of the nodes with that name, or of all nodes if it is None."""
     for node, location in database.rows(
-        "SELECT node, location FROM nodes WHERE location IS NOT NULL AND name = coalesce(?, name)",
+        "SELECT node, location FROM nodes "
+        "WHERE location IS NOT NULL AND normal = coalesce(?, normal)",
         (name,),
     ):
         last = 0
         while host_of(location) not in shares.unwanted and (
             rows := database.rows(
-                "SELECT id, name, holding, partial FROM holdings "
+                "SELECT id, name, coalesce(normal, name), holding, partial FROM holdings "
                 "WHERE node = ? AND holding > ? ORDER BY holding LIMIT ?",
                 (node, last, SCAN_SLICE),
             )
         ):
-            last = rows[-1][2]
-            yield [(key, name, location) for key, name, _, partial in rows if partial in (0, SPARE)]
+            last = rows[-1][3]
+            yield [
+                (key, name, normal, location)
+                for key, name, normal, _, partial in rows
+                if partial in (0, SPARE)
+            ]

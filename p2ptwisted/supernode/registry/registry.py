@@ -26,6 +26,7 @@ from p2ptwisted.supernode.registry.name_search import Found, find
 from p2ptwisted.supernode.registry.schema import SCHEMA, Key, id_of, key_of
 from p2ptwisted.supernode.registry.told_names import NAMES_LENGTH_MAX, told_names
 from p2ptwisted.supernode.registry.writer import RegistryWriter, slices
+from p2ptwisted.support.file_names import likeness, normal_form
 from p2ptwisted.support.lifecycle import run
 from p2ptwisted.support.round_robin import in_turns
 from p2ptwisted.support.sqlite import Database
@@ -167,7 +168,14 @@ class Registry:
             return fail(Unavailable("many searches by name are under way: try again in a moment"))
         self._finds += 1
         holdings: list[Holding] = []
-        task = self._cooperator.cooperate(self._find(holdings, file_name, node_name, ids))
+        task = self._cooperator.cooperate(
+            self._find(
+                holdings,
+                None if file_name is None else normal_form(file_name),
+                None if node_name is None else normal_form(node_name),
+                ids,
+            )
+        )
 
         def found(result: object) -> Any:
             self._finds -= 1
@@ -189,7 +197,7 @@ class Registry:
         node_name: str | None,
         ids: Sequence[str] | None,
     ) -> Iterator[None]:
-        """Search in slices, and append what is found to `holdings`."""
+        """Search in slices, and append what is found to `holdings`. Names are in normal form."""
         found: Found = {}
         yield from find(self._db, found, file_name, node_name, ids)
         limit = min(LOCATIONS_MAX, FOUND_ANSWER_MAX // max(1, len(found)))
@@ -199,9 +207,9 @@ class Registry:
         for keys in slices(list(found), size):
             for key, rows in self._rows_by_key(keys, limit, node_name).items():
                 # The holder that has the name that was found may be one too many to be told.
-                names = [row[2] for row in rows]
-                names += [found[key], *self._reader.other_names(key, node_name)]
-                name, other_names = told_names(names, file_name, share)
+                forms = {row[2]: row[6] for row in rows} | dict([found[key]])
+                forms |= self._reader.other_names(key, node_name)
+                name, other_names = _names(forms, file_name, share)
                 holdings.append(_holding(key, rows, name or UNSET, other_names))
             yield
 
@@ -218,6 +226,15 @@ class Registry:
         for row in sorted(rows, key=self._rank, reverse=True):
             found[row[1]].append(row)
         return {key: rows for key, rows in found.items() if rows}
+
+
+def _names(
+    forms: dict[str, str], wanted: str | None, share: int
+) -> tuple[str | None, list[str] | UnsetType]:
+    """Returns what `told_names` does of these names, which are given with their normal forms."""
+    if wanted is None:
+        return told_names(forms, share=share)
+    return told_names(forms, lambda name: likeness(forms[name], wanted), share)
 
 
 def _holding(

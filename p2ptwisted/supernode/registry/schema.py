@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS nodes (
     node INTEGER PRIMARY KEY AUTOINCREMENT, -- never used twice, not even after a removal
     location TEXT UNIQUE,                   -- NULL: removed, its holdings not yet deleted
     name TEXT NOT NULL,
+    normal TEXT NOT NULL,                   -- the name in the form in which names are compared
     seen INTEGER NOT NULL,                  -- a counter: the higher, the more recently seen
     held INTEGER NOT NULL                   -- so many holdings it has, at the most
 );
@@ -34,19 +35,22 @@ CREATE TABLE IF NOT EXISTS holdings (
     node INTEGER NOT NULL,
     id NOT NULL,                            -- a BLOB of 32 bytes for a SHA-256, else TEXT
     name TEXT NOT NULL,
+    normal TEXT,                            -- as above, if that is not the name itself
     size INTEGER,
-    partial INTEGER NOT NULL                -- 1: the node has only some of its pieces; and SPARE
+    partial INTEGER NOT NULL                -- 1: the node has only some of its pieces; and SPARE,
+                                            -- OTHER_NAME
 );
 CREATE INDEX IF NOT EXISTS holdings_by_id ON holdings (id, partial);
 CREATE INDEX IF NOT EXISTS holdings_by_node ON holdings (node);
 CREATE VIRTUAL TABLE IF NOT EXISTS names USING fts5 (
-    name, content='holdings', content_rowid='holding', tokenize='trigram'
+    normal, content='', tokenize='trigram'
 );
 CREATE TRIGGER IF NOT EXISTS name_added AFTER INSERT ON holdings BEGIN
-    INSERT INTO names (rowid, name) VALUES (new.holding, new.name);
+    INSERT INTO names (rowid, normal) VALUES (new.holding, coalesce(new.normal, new.name));
 END;
 CREATE TRIGGER IF NOT EXISTS name_removed AFTER DELETE ON holdings BEGIN
-    INSERT INTO names (names, rowid, name) VALUES ('delete', old.holding, old.name);
+    INSERT INTO names (names, rowid, normal)
+    VALUES ('delete', old.holding, coalesce(old.normal, old.name));
 END;
 -- A new file's nodes have other numbers than a lost one's, which may still be written about.
 INSERT INTO sqlite_sequence (name, seq) SELECT 'nodes', abs(random() % 16000000)

@@ -3,30 +3,30 @@ Which names of a resource an answer tells: its holders, and one holder too, can 
 same content. Pure.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from msgspec import UNSET, UnsetType
 
 from p2ptwisted.model import NAMES_MAX
-from p2ptwisted.support.file_names import likeness
 
 #: Characters of all other names in one answer; each resource has the same share.
 NAMES_LENGTH_MAX = 250_000
 
 
 def told_names(
-    names: Iterable[str], wanted: str | None = None, share: int = NAMES_LENGTH_MAX
+    names: Iterable[str],
+    likeness: Callable[[str], int] = lambda name: 0,
+    share: int = NAMES_LENGTH_MAX,
 ) -> tuple[str | None, list[str] | UnsetType]:
     """
     Return the name of a resource, and its other names as an answer has them.
 
-    The name is the first of those that are most like `wanted`; of the others those that
-    are most like it come first, at most NAMES_MAX - 1, and no more than have `share` characters.
+    The name is the first of those with the greatest likeness to what was asked for; of the others
+    those that are most like it come first, at most NAMES_MAX - 1, and no more than have `share`
+    characters.
     """
-    distinct = list(dict.fromkeys(names))
-    if wanted is not None:
-        # Stable: of those that are alike the first stays the first.
-        distinct.sort(key=lambda name: -likeness(name, wanted))
+    # Stable: of those that are alike the first stays the first.
+    distinct = sorted(dict.fromkeys(names), key=lambda name: -likeness(name))
     told = []
     for name in distinct[1:NAMES_MAX]:
         share -= len(name)

@@ -9,6 +9,7 @@ from enum import Enum, auto
 from p2ptwisted.errors import InvalidInput
 from p2ptwisted.model import NAMES_MAX, OTHER_NAMES_MAX, SUPERNODE_ID, ResourceInfo, parse_id
 from p2ptwisted.supernode.registry.schema import OTHER_NAME, SPARE, Key, key_of
+from p2ptwisted.support.file_names import normal_form
 
 #: Entries of a list, and names, that are looked at at a time.
 LIST_SLICE = 2_000
@@ -89,10 +90,15 @@ class WantedRows:
             return Stored.OTHER_NOW if wanted[1] & OTHER_NAME else Stored.FIRST_NOW
         return Stored.REPLACED if key in self._firsts else Stored.STALE
 
-    def left(self, spare: int) -> Iterator[tuple[Key, str, int | None, int]]:
-        """Yield what is still to be written: id, name, size, and `partial` with `spare` added."""
+    def left(self, spare: int) -> Iterator[tuple[Key, str, str | None, int | None, int]]:
+        """
+        Yield what is still to be written: id, name, normal form, size, and `partial` with `spare`.
+
+        The normal form is None if that is the name.
+        """
         for (key, name), (size, partial) in self._rows.items():
-            yield key, name, size, partial + spare
+            normal = normal_form(name)
+            yield key, name, None if normal == name else normal, size, partial + spare
 
 
 def _checked_key(id: str) -> Key:

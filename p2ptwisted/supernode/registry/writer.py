@@ -10,6 +10,7 @@ from p2ptwisted.errors import Unavailable
 from p2ptwisted.model import NodeInfo, ResourceInfo
 from p2ptwisted.supernode.registry.schema import OTHER_NAME, SPARE, Key, merge_names, range_of
 from p2ptwisted.supernode.registry.wanted_rows import Stored, WantedRows
+from p2ptwisted.support.file_names import normal_form
 from p2ptwisted.support.round_robin import SHARE_MAX, host_of
 from p2ptwisted.support.sqlite import Database
 
@@ -95,8 +96,10 @@ class RegistryWriter:
             yield from self._delete(stale)
         spare = SPARE if self._is_spare(row, node.location) else 0
         yield from self._write(
-            "INSERT INTO holdings (node, id, name, size, partial) VALUES (?, ?, ?, ?, ?)",
-            ((one[1], (row, *one)) for one in wanted.left(spare)),
+            "INSERT INTO holdings (node, id, name, normal, size, partial) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            # What is indexed is the normal form.
+            ((one[2] or one[1], (row, *one)) for one in wanted.left(spare)),
         )
         yield from self._mark(other_now, OTHER_NAME)
         yield from self._delete(replaced)
@@ -130,13 +133,14 @@ class RegistryWriter:
             self._check_room(node.location, 0 if known else 1, more, bounded)
         if not self.seen(node.location):
             self._db.change(
-                "INSERT INTO nodes (location, name, seen, held) VALUES (?, ?, ?, 0)",
-                (node.location, node.name, self._counter),
+                "INSERT INTO nodes (location, name, normal, seen, held) VALUES (?, '', '', ?, 0)",
+                (node.location, self._counter),
             )
         ((row,),) = self._db.rows(
             # Until the new list is written there can be as many holdings as before.
-            "UPDATE nodes SET name = ?, held = max(held, ?) WHERE location = ? RETURNING node",
-            (node.name, count, node.location),
+            "UPDATE nodes SET name = ?, normal = ?, held = max(held, ?) WHERE location = ? "
+            "RETURNING node",
+            (node.name, normal_form(node.name), count, node.location),
         )
         return int(row)
 

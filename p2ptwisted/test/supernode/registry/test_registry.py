@@ -21,6 +21,7 @@ from p2ptwisted.model import SUPERNODE_ID, HeldFile, Holders, Holding, NodeInfo,
 from p2ptwisted.supernode.registry import name_search, wanted_rows, writer
 from p2ptwisted.supernode.registry import registry as module
 from p2ptwisted.supernode.registry.registry import Registry
+from p2ptwisted.supernode.registry.schema import SCHEMA
 from p2ptwisted.support.round_robin import SHARE_MAX, share_of
 from p2ptwisted.support.sqlite import Database
 from p2ptwisted.test.fakes import Slices, open_registry
@@ -567,6 +568,44 @@ class SearchTests(RegistryTestCase):
         self.assertEqual(self.names("GRÜ"), ["grüße-ÄÖÜ.txt"])
         self.assertEqual(self.names("äöü"), ["grüße-ÄÖÜ.txt"])
 
+    def test_forms(self) -> None:
+        """Letters with an accent are found however they are typed, and shown as they are."""
+        decomposed, composed = "cafe\u0301/Ru\u0308be.bin", "caf\u00e9/R\u00fcbe.txt"
+        self.register(C, ResourceInfo("c1", decomposed), ResourceInfo("c2", composed))
+        for part in ("caf\u00e9", "cafe\u0301", "CAF\u00c9", "R\u00fcb", "ru\u0308b", "\u00e9/"):
+            self.assertEqual(self.names(part), [decomposed, composed], ascii(part))
+        for part in ("\u00e9", "e\u0301", "\u00fc", "u\u0308"):
+            self.assertLessEqual({composed, decomposed}, set(self.names(part)), ascii(part))
+        for part, name in (
+            ("R\u00fcbe.bin", decomposed),
+            ("Ru\u0308be.bin", decomposed),
+            ("R\u00fcbe.txt", composed),
+            ("Ru\u0308be.txt", composed),
+            (decomposed, decomposed),
+        ):
+            self.assertEqual(self.names(part), [name])
+            self.assertEqual(self.names(part, C.name), [name])
+        for part in ("cafe", "Rube", "fe/", "be.txt/"):
+            self.assertEqual(self.names(part), [])
+        self.register(C)
+        self.assertEqual(self.names("caf\u00e9"), [])
+
+    def test_forms_of_one_id(self) -> None:
+        """The very name that was asked for comes before one that has it in it, in either form."""
+        self.register(C, ResourceInfo("x", "\u00e9.bin.old", other_names=("a/e\u0301.bin",)))
+        for asked in ("\u00e9.bin", "e\u0301.bin"):
+            self.assertEqual(self.names(asked), ["a/e\u0301.bin"])
+
+    def test_forms_of_nodes(self) -> None:
+        """Nodes are called by either form of their names, too."""
+        self.register(NodeInfo("Zoe\u0308", "10.0.0.7:1"), ResourceInfo("n", "n.bin"))
+        for name in ("Zoe\u0308", "Zo\u00eb"):
+            self.assertEqual(self.names("n.bin", name), ["n.bin"])
+            self.assertEqual([one.id for one in self.find(None, name)], ["n"])
+            self.assertEqual([one.id for one in self.find(None, name, ["n"])], ["n"])
+        self.assertEqual(self.find(None, "zo\u00eb"), [])
+        self.assertIn("Zoe\u0308", [node.name for node in self.registry.nodes()])
+
     def test_short_parts(self) -> None:
         """Parts too short for the index find their names too."""
         self.assertEqual(self.names("数"), ["数据集.tar"])
@@ -1043,6 +1082,34 @@ class FileTests(RegistryTestCase):
         self.register(A, X)
         self.assertEqual(self.locations(X.id), [A.location])
         self.assertTrue((self.state / "registry.sqlite.damaged-1").exists())
+
+    def test_earlier_version(self) -> None:
+        """A file whose names have no normal form, of the version before, is set aside, and told."""
+        earlier = SCHEMA.replace("    normal TEXT", "    -- TEXT").replace(
+            "normal, content=''", "name"
+        )
+        for old, new in (("(rowid, normal)", "(rowid, name)"), ("rowid, normal)", "rowid, name)")):
+            earlier = earlier.replace(old, new)
+        earlier = earlier.replace("coalesce(new.normal, new.name)", "new.name")
+        earlier = earlier.replace("coalesce(old.normal, old.name)", "old.name")
+        self.assertNotIn("normal", earlier.replace("normal form", ""))
+        self.state.mkdir(parents=True)
+        database = sqlite3.connect(self.path)
+        database.executescript(earlier)
+        database.execute("INSERT INTO nodes VALUES (1, '10.0.0.1:8000', 'node', 1, 1)")
+        database.execute("INSERT INTO holdings VALUES (1, 1, 'x', 'e\u0301.bin', 7, 0)")
+        database.commit()
+        database.close()
+        with capturedLogs() as logged:
+            self.start()
+        (line,) = [formatEvent(event) for event in logged]
+        self.assertIn("its tables are those of another version", line)
+        self.assertIn("registry.sqlite.damaged-1", line)
+        self.assertEqual(self.registry.nodes(), [])
+        self.register(A, ResourceInfo("x", "e\u0301.bin"))
+        self.assertEqual(self.names("\u00e9.bin"), ["e\u0301.bin"])
+        self.restart()
+        self.assertEqual(self.names("\u00e9.bin"), ["e\u0301.bin"])
 
     def test_parts_after_a_restart(self) -> None:
         """Who has only a part is still known as such after a restart."""
