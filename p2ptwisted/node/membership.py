@@ -337,9 +337,9 @@ class Membership(Service):
             # It would list a part as if it were complete, and no other holder any more.
             resources = [resource for resource in resources if not resource.partial]
         try:
-            fitting = await self._fitting(resources)
+            resources = await self._fitting(resources)
             await self._client.register(
-                supernode, Registration(self._location(supernode), fitting, self._name)
+                supernode, Registration(self._location(supernode), resources, self._name)
             )
         except (Refused, Unavailable):
             self._changed = True

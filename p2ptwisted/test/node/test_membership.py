@@ -226,11 +226,11 @@ class RegisteredTests(MembershipCase):
         """Of more resources than a registration takes, the first are registered, and it is told."""
         self.patch(registered_list, "RESOURCES_MAX", 1)
         self.library.listed = [FILE, OTHER]
-        with log_lines(LogLevel.warn) as lines:
+        with log_lines(LogLevel.warn, LogLevel.info) as lines:
             self.start(ONE, up=[ONE])
         self.assertEqual(self.client.registrations[0].resources, [FILE])
-        (line,) = lines
-        self.assertIn("first 1 of 2 resources", line)
+        self.assertIn("first 1 of 2 resources", lines[0])
+        self.assertEqual(lines[1:], [f"Registered 1 resources at {ONE}"])
 
     def test_other_names(self) -> None:
         """All names of a resource are registered; where there are too many, it is told."""
