@@ -297,12 +297,18 @@ class IFolderWatch(Interface):
 
     complete = Attribute("bool: whether every folder entered is being watched")
 
-    def begin(hint: Callable[[], None], written: Callable[[Path], None] = ...) -> None:
+    def begin(
+        hint: Callable[[], None],
+        written: Callable[[Path], None] = ...,
+        changed: Callable[[str, bool], None] = ...,
+    ) -> None:
         """
-        Begin a walk; call `hint` at every change from now on.
+        Begin a walk, and tell of every change from now on.
 
-        Before that call `written` with the path of a file that was open for writing, and no longer
-        is: its times may be what they were.
+        `changed` is called with the path of what came, went or changed, and whether that is a
+        folder; then everything in the folder may have changed. Before that `written` is called with
+        the path of a file that was open for writing, and no longer is: its times may be what they
+        were. `hint` is called where anything may have changed.
         """
 
     def enter(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import shutil
 
 from .cases import SystemTestCase
 from .daemons import at, eventually, id_of
@@ -107,10 +108,40 @@ class ChangeTests(SystemTestCase):
         """The names that the node lists."""
         return {one["name"] for one in self.node.get("/api/node/resources").data}
 
+    def test_folders(self) -> None:
+        """Folders that come, move out and in again, and go take their files along, each time."""
+        away = self.share.with_name("away")
+        for number in range(3):
+            tree = self.share / f"tree {number}" / "a" / "b"
+            tree.mkdir(parents=True)
+            (tree / "file").write_bytes(b"%d" % number)
+            self.assertShown(id_of(b"%d" % number))
+            (self.share / f"tree {number}").rename(away)
+            self.assertGone(id_of(b"%d" % number))
+            away.rename(self.share / "back")
+            self.assertShown(id_of(b"%d" % number))
+            (self.share / "back/a/b/file").write_bytes(b"again %d" % number)
+            self.assertShown(id_of(b"again %d" % number))
+            shutil.rmtree(self.share / "back")
+            self.assertGone(id_of(b"again %d" % number))
+            (self.share / "there.txt").write_bytes(b"after %d" % number)
+            self.assertShown(id_of(b"after %d" % number))
+
+    def test_many_files(self) -> None:
+        """So are very many files that come and change at once in one folder."""
+        folder = self.share / "many"
+        folder.mkdir()
+        for number in range(3_000):
+            (folder / f"{number}").write_bytes(b"%d" % number)
+        eventually(10, "all are listed", lambda: len(self.names()) == 3_001)
+        for number in range(3_000):
+            (folder / f"{number}").unlink()
+        eventually(10, "all are gone", lambda: len(self.names()) == 1)
+
     def test_removed(self) -> None:
         """A removed file is gone."""
         (self.share / "there.txt").unlink()
-        eventually(SHOWN_WITHIN, "it is gone", lambda: self.held(id_of(b"before")) == {})
+        self.assertGone(id_of(b"before"))
 
     def test_changed_content_is_not_served(self) -> None:
         """From the moment that a file changes, it is not served under its old id."""
@@ -120,6 +151,9 @@ class ChangeTests(SystemTestCase):
 
     def assertShown(self, id: str) -> None:
         eventually(SHOWN_WITHIN, f"the supernode knows {id}", lambda: self.held(id))
+
+    def assertGone(self, id: str) -> None:
+        eventually(SHOWN_WITHIN, f"{id} is gone", lambda: self.held(id) == {})
 
     def held(self, id: str) -> object:
         """What the supernode says of a resource; empty where it finds nothing."""

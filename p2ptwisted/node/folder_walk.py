@@ -9,11 +9,13 @@ named in UTF-8, and whatever a symbolic link leads to outside the folder.
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from p2ptwisted.model import NAME_MAX, FileStamp
+from p2ptwisted.node.changes import Changed, is_in
 from p2ptwisted.support.safe_open import (
     LeadsOut,
     folder_beneath,
@@ -60,21 +62,149 @@ def walk(
         while folders:
             current = folders.pop()
             entered(folder / current)
-            try:
-                # By its name, so that however deep it is, few are open at once.
-                inner = folder_beneath(root, current)
-            except OSError as error:
-                # It went, or is not for us to read.
-                if error.errno not in _GONE:
-                    unreadable(current, error.strerror or str(error))
-                continue
-            try:
-                above = f"{current}/" if current else ""
-                yield from _list(root, inner, above, folders, led_out, unreadable)
-            finally:
-                os.close(inner)
+            yield from _files_in(root, current, folders, led_out, unreadable)
     finally:
         os.close(root)
+
+
+def look(
+    folder: Path,
+    changed: Changed,
+    entered: Callable[[Path], None],
+    unreadable: Callable[[str, str], None],
+) -> Iterator[Entry | None]:
+    """
+    The files among what has changed, as `walk` has them; nothing for what is not there.
+
+    It enters the folders that are looked at with all that is in them.
+    """
+
+    def led_out(name: str) -> None:
+        """Whoever walks all of the folder tells of these."""
+
+    root = open_folder(folder)
+    try:
+        for top in changed.trees:
+            folders = [top] if not is_in(top, changed.trees) and _is_folder(root, top) else []
+            while folders:
+                current = folders.pop()
+                entered(folder / current)
+                yield from _files_in(root, current, folders, led_out, unreadable)
+        for name in changed.listed:
+            if not is_in(f"{name}/", changed.trees) and _is_folder(root, name):
+                yield from _files_in(root, name, [], led_out, unreadable)
+        for name, files in changed.files.items():
+            if not is_in(f"{name}/", changed.trees | changed.listed) and _is_folder(root, name):
+                yield from _some_files(root, name, files, unreadable)
+    finally:
+        os.close(root)
+
+
+def _is_folder(root: int, name: str) -> bool:
+    """Whether a walk comes to a folder of that name: through no links."""
+    parts = name.split("/") if name else []
+    try:
+        for number in range(1, len(parts) + 1):
+            path = "/".join(parts[:number])
+            if not stat.S_ISDIR(os.stat(path, dir_fd=root, follow_symlinks=False).st_mode):
+                return False
+    except OSError:
+        return False
+    return True
+
+
+def _open_inner(root: int, name: str, unreadable: Callable[[str, str], None]) -> int | None:
+    """Open a folder beneath the root; None where that can't be."""
+    try:
+        # By its name, so that however deep it is, few are open at once.
+        return folder_beneath(root, name)
+    except OSError as error:
+        # It went, or is not for us to read.
+        if error.errno not in _GONE:
+            unreadable(name, error.strerror or str(error))
+        return None
+
+
+def _files_in(
+    root: int,
+    name: str,
+    folders: list[str],
+    led_out: Callable[[str], None],
+    unreadable: Callable[[str, str], None],
+) -> Iterator[Entry | None]:
+    """The files in a folder, as `walk` has them; adds the folders in it to `folders`."""
+    inner = _open_inner(root, name, unreadable)
+    if inner is None:
+        return
+    try:
+        above = f"{name}/" if name else ""
+        yield from _list(root, inner, above, folders, led_out, unreadable)
+    finally:
+        os.close(inner)
+
+
+def _some_files(
+    root: int, folder: str, names: Iterable[str], unreadable: Callable[[str, str], None]
+) -> Iterator[Entry | None]:
+    """Those of the named files in a folder that are there, as `walk` has them."""
+    inner = _open_inner(root, folder, unreadable)
+    if inner is None:
+        return
+    try:
+        for name in names:
+            found = None
+            base = name.rpartition("/")[2]
+            if _is_hidden(base) or unfinished_end(base) or _is_controlled(inner, base):
+                pass
+            elif not _can_be_named(name):
+                unreadable(name, _NO_NAME)
+            else:
+                try:
+                    found = _named_file(root, inner, name)
+                except OSError as error:
+                    if error.errno not in _GONE:
+                        unreadable(name, error.strerror or str(error))
+            yield found
+    finally:
+        os.close(inner)
+
+
+def _is_controlled(inner: int, base: str) -> bool:
+    """Whether there is a control file beside a file in an open folder."""
+    for end in CONTROL:
+        with suppress(OSError):
+            status = os.stat(base + end, dir_fd=inner, follow_symlinks=False)
+            if not stat.S_ISDIR(status.st_mode):
+                return True
+    return False
+
+
+def _named_file(root: int, inner: int, name: str) -> Entry | None:
+    """A name in an open folder as a file, as `_file` does it."""
+    base = name.rpartition("/")[2]
+    status = os.stat(base, dir_fd=inner, follow_symlinks=False)
+    if stat.S_ISLNK(status.st_mode):
+        status = link_status(root, inner, base)
+    return Entry(name, FileStamp.of(status)) if stat.S_ISREG(status.st_mode) else None
+
+
+def file_meant(name: str) -> str:
+    """
+    Return the file that a change of the file `name` is about; empty if it concerns nothing shared.
+
+    A control file says whether the file beside it is complete.
+    """
+    above, slash, base = name.rpartition("/")
+    if base.endswith(CONTROL):
+        base = base.rpartition(".")[0]
+    if not base or _is_hidden(base) or unfinished_end(base):
+        return ""
+    return above + slash + base
+
+
+def is_walked(folder: str) -> bool:
+    """Whether a walk enters a folder of that name, if it comes by."""
+    return not _is_hidden(folder.rpartition("/")[2])
 
 
 def _list(

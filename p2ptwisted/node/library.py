@@ -1,8 +1,8 @@
 """
 The library of a node: the resources in its folder, kept current.
 
-A scan walks the folder in slices and finds what is new, changed or gone. It
-is the only truth: a watch on the folders just brings the next scan forward.
+A scan walks the folder in slices and finds what is new, changed or gone. Between two scans only
+that is looked at which is known to have changed (`scans`).
 New files are hashed beside it, so that a scan never waits for a large file.
 
 A file that somebody is writing is not listed: the hasher asks the system, and it is hashed when
@@ -14,8 +14,7 @@ asks for it.
 import errno
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,44 +28,28 @@ from zope.interface import implementer
 from p2ptwisted.errors import UnknownResource
 from p2ptwisted.interfaces import IFolderWatch, IHasher, ILibrary
 from p2ptwisted.model import FileStamp, ResourceInfo
+from p2ptwisted.node.announcements import Announcements
+from p2ptwisted.node.changes import Changed
 from p2ptwisted.node.digest_cache import DigestCache
-from p2ptwisted.node.folder_walk import Entry, walk
+from p2ptwisted.node.folder_walk import Entry, look, walk
+from p2ptwisted.node.hash_queue import HashQueue
+from p2ptwisted.node.left_out import LeftOut
+from p2ptwisted.node.name_tree import NameTree
+from p2ptwisted.node.quiet_times import QuietTimes
 from p2ptwisted.node.resource_list import ResourceList
+from p2ptwisted.node.scans import Scans
 from p2ptwisted.pieces import Digests, Pieces, is_cut_by_rule, pieces_of
 from p2ptwisted.support.escaping import shown
 from p2ptwisted.support.real_path import real_path
 from p2ptwisted.support.safe_open import open_unchanged
 
-#: Seconds between two scans with a complete watch on the folder, and without.
-RESCAN_WATCHED, RESCAN_UNWATCHED = 30.0, 1.0
-
-#: A scan that took long is not repeated before this many times as long has passed.
-SCAN_REST = 10
-
-#: The same after a hint: a change must be seen within 2 s.
-HINT_REST = 2
-
-#: Seconds from a hint to the scan, so that many changes make one scan.
-HINT_DELAY = 0.2
-
-#: Seconds that a file must have been left alone before it is hashed: one that
-#: is still being written would only have to be hashed again.
-SETTLE = 0.4
+#: Names of one content among which those of one file are looked for.
+LINKED_NAMES_MAX = 100
 
 #: Seconds until a file that is being written is looked at again, if nothing is heard of it before.
 BUSY_RETRY = 5.0
 
-#: Seconds between two announcements of a list that keeps changing.
-ANNOUNCE_EVERY = 0.5
-
-#: Small files, and large ones, that the hasher is given at once. A file that waits
-#: there has 25 objects, and collecting garbage among
-#: 40,000 times as many holds the reactor for 0.3 s.
-HASHING_MAX = 256
-
 _log = Logger()
-
-_Pending = tuple[str, FileStamp]
 
 
 @implementer(ILibrary)
@@ -102,24 +85,33 @@ class Library(Service):
         #: Files that are yet to be hashed, with the stamp that they have now. Those whose ctime
         #: alone has changed are still among the others.
         self._pending: dict[str, FileStamp] = {}
-        #: Of these, the small and the large ones that the hasher has not been given,
-        #: and how many of either kind it has: small ones don't wait for large ones.
-        self._waiting: tuple[deque[_Pending], deque[_Pending]] = deque(), deque()
-        self._hashing = [0, 0]
-        #: Files that somebody is writing, as they were when the hasher said so.
-        self._busy: dict[str, FileStamp] = {}
+        self._hash_queue = HashQueue(
+            hasher, self.folder, self._is_pending, self._was_hashed, self._was_not_hashed
+        )
+        #: Names of files that somebody is writing.
+        self._busy: set[str] = set()
         #: Names of files that were written, and must be hashed again though their times may be the
         #: same: what is written through a memory map doesn't change them everywhere.
         self._written: set[str] = set()
-        self._watchers: list[Callable[[], None]] = []
-        self._walking = False
+        #: The names of all these, but for those of which a scan will know better.
+        self._tree = NameTree()
+        #: Of the walks that are under way, the names that they have not come across so far.
+        self._unseen: list[set[str]] = []
+        self._left_out = LeftOut()
+        self._quiet_times = QuietTimes()
+        self._scans = Scans(
+            clock,
+            cooperator,
+            self.folder,
+            watch,
+            self._walk,
+            self._look,
+            self._was_walked,
+            self._was_written,
+        )
+        self._announcements = Announcements(clock)
         self._walked = False
-        self._hinted = False
-        self._failing = False
-        self._next_scan: IDelayedCall | None = None
         self._next_try: IDelayedCall | None = None
-        self._announcement: IDelayedCall | None = None
-        self._announced_at: float | None = None
         self.scanning = True
 
     # -- ILibrary
@@ -136,7 +128,7 @@ class Library(Service):
                 # With another ctime it is looked at again, as soon as a scan comes by.
                 return open_unchanged(self.folder, name, self._files[name][0], any_ctime=True)
             except OSError:
-                self.hint()
+                self._scans.changed(name)
         raise UnknownResource(f"{id} is not here, or no longer as it was")
 
     def pieces(self, id: str) -> Pieces | None:
@@ -153,101 +145,125 @@ class Library(Service):
         self._forget(name)
         if self._cache is not None:
             self._cache.put(stamp, digests)
+        self._seen(name)
         self._pending[name] = stamp
         self._keep(name, stamp, digests)
 
     def watch(self, changed: Callable[[], None]) -> None:
-        self._watchers.append(changed)
+        self._announcements.watch(changed)
 
     # -- Service
 
     def startService(self) -> None:
         super().startService()
-        self._scan()
+        self._scans.start()
 
     def stopService(self) -> None:
         super().stopService()
-        for call in (self._next_scan, self._next_try, self._announcement):
-            if call is not None and call.active():
-                call.cancel()
-        if self._watch is not None:
-            self._watch.stop()
+        if self._next_try is not None and self._next_try.active():
+            self._next_try.cancel()
+        self._announcements.stop()
+        self._scans.stop()
         self._cooperator.stop()
-
-    # -- when to scan
-
-    def hint(self) -> None:
-        """Scan soon: something may have changed."""
-        self._hinted = True
-        if self.running and not self._walking:
-            self._scan_within(HINT_DELAY)
-
-    def _scan_within(self, seconds: float) -> None:
-        if self._next_scan is None or not self._next_scan.active():
-            self._next_scan = self._clock.callLater(seconds, self._scan)
-        elif self._next_scan.getTime() > self._clock.seconds() + seconds:
-            self._next_scan.reset(seconds)
-
-    def _scan(self) -> None:
-        self._walking, self._hinted = True, False
-        if self._watch is not None:
-            self._watch.begin(self.hint, self._was_written)
-        walking = self._cooperator.cooperate(self._walk()).whenDone()
-        walking.addBoth(self._scanned, self._clock.seconds())
-
-    def _scanned(self, result: object, began: float) -> None:
-        self._walking, self._walked = False, True
-        if not self.running:
-            return
-        failed = isinstance(result, Failure)
-        if isinstance(result, Failure) and not self._failing:
-            # A folder that can't be walked now can be in a while.
-            _log.failure("Can't scan {folder}", failure=result, folder=str(self.folder))
-        self._failing = failed
-        self._check_first_scan()
-        watched = self._watch is not None and self._watch.complete
-        took = self._clock.seconds() - began
-        if self._hinted:
-            self._scan_within(max(HINT_DELAY, HINT_REST * took))
-        else:
-            rest = RESCAN_WATCHED if watched else RESCAN_UNWATCHED
-            self._scan_within(max(rest, SCAN_REST * took))
 
     # -- scanning
 
-    def _walk(self) -> Iterator[None]:
-        unseen = self._files.keys() | self._pending.keys()
-        entered = self._watch.enter if self._watch is not None else lambda folder: None
-        for entry in walk(self.folder, entered):
-            if entry is not None:
-                unseen.discard(entry.name)
-                age = self._wall_time() - entry.stamp.mtime_ns / 1e9
-                # A time in the future says nothing.
-                known = self._is_known(entry) or self._looks_known(entry)
-                if 0 <= age < SETTLE and not known:
-                    self._hinted = True
-                    self._forget(entry.name)
-                else:
-                    self._found(entry)
-            yield
-        if unseen:
-            yield from self._take_over(unseen)
-        for name in unseen:
-            self._forget(name)
+    def hint(self) -> None:
+        """Scan soon: something may have changed."""
+        self._scans.hint()
 
-    def _take_over(self, gone: set[str]) -> Iterator[None]:
+    def _walk(self) -> Iterator[None]:
+        """Look at all of the folder."""
+        yield from self._go_through(
+            walk(self.folder, self._enter, unreadable=self._left_out.add),
+            self._files.keys() | self._pending.keys(),
+        )
+        self._left_out.walked()
+
+    def _look(self, changed: Changed) -> Iterator[None]:
+        """Look at what has changed."""
+        before: set[str] = set()
+        for names in changed.files.values():
+            before |= names
+        for folder in changed.listed:
+            before.update(self._tree.directly_in(folder))
+        for folder in changed.trees:
+            for name in self._tree.beneath(folder):
+                before.add(name)
+                yield
+        yield from self._go_through(
+            look(self.folder, changed, self._enter, self._left_out.add), before
+        )
+
+    def _go_through(self, found: Iterator[Entry | None], unseen: set[str]) -> Iterator[None]:
+        """Take what is found; what is `unseen` in the end is gone."""
+        self._unseen.append(unseen)
+        new: list[str] = []
+        try:
+            for entry in found:
+                if entry is not None:
+                    self._seen(entry.name)
+                    self._consider(entry)
+                    if entry.name in self._pending:
+                        new.append(entry.name)
+                yield
+            if unseen:
+                yield from self._take_over(unseen, new)
+            for name in list(unseen):
+                # It may have come back meanwhile.
+                if name in unseen:
+                    self._look_at_other_names(name)
+                    self._quiet_times.gone(name)
+                    self._forget(name)
+                yield
+        finally:
+            self._unseen = [other for other in self._unseen if other is not unseen]
+
+    def _was_walked(self) -> None:
+        self._walked = True
+        self._check_first_scan()
+
+    def _enter(self, folder: Path) -> None:
+        if self._watch is not None:
+            self._watch.enter(folder)
+
+    def _seen(self, name: str) -> None:
+        """Note that a file is here, whatever walk is under way."""
+        for unseen in self._unseen:
+            unseen.discard(name)
+
+    def _consider(self, entry: Entry) -> None:
+        """Take a file that was found, unless it must be left alone for longer."""
+        name, stamp = entry
+        # While it is being hashed it can't be hashed again.
+        written = name in self._written and name not in self._pending
+        if self._is_known(entry) and not written:
+            return
+        age = self._wall_time() - stamp.mtime_ns / 1e9
+        was_known = name in self._files or name in self._pending
+        wait = self._quiet_times.wait(name, stamp, age, self._clock.seconds(), was_known)
+        if not self._looks_known(entry):
+            self._look_at_other_names(name)
+            if wait:
+                self._forget(name)
+        if wait:
+            self._scans.look_later(name, wait)
+        else:
+            self._found(entry)
+
+    def _take_over(self, gone: set[str], new: Iterable[str]) -> Iterator[None]:
         """List the files that have been renamed under their new names, while they are hashed."""
         known: dict[tuple[int, ...], tuple[FileStamp, Digests]] = {}
-        for name in gone:
+        for name in list(gone):
             stamp, digests = self._files.get(name, (None, None))
             if stamp is not None and digests is not None:
                 known[stamp.but_ctime] = stamp, digests
             yield
-        for name, stamp in list(self._pending.items()):
-            before = known.get(stamp.but_ctime)
+        for name in new:
+            stamp = self._pending.get(name)
             # It may have been hashed meanwhile.
-            if before is not None and name not in self._files and name in self._pending:
-                self._add(name, *before)
+            if stamp is not None and name not in self._files and stamp.but_ctime in known:
+                self._add(name, *known[stamp.but_ctime])
             yield
 
     def _is_known(self, entry: Entry) -> bool:
@@ -260,37 +276,50 @@ class Library(Service):
         return stamp is not None and stamp.but_ctime == entry.stamp.but_ctime
 
     def _found(self, entry: Entry) -> None:
-        # While it is being hashed it can't be hashed again.
         written = entry.name in self._written and entry.name not in self._pending
-        if self._is_known(entry) and not written:
-            return
         if not self._looks_known(entry):
             self._forget(entry.name)
         self._written.discard(entry.name)
-        self._busy.pop(entry.name, None)
+        self._busy.discard(entry.name)
         self._pending[entry.name] = entry.stamp
+        self._tree.add(entry.name)
+        self._quiet_times.hashing(entry.name, self._clock.seconds())
         # What was remembered of it is what must be checked.
         self._hash(entry.name, entry.stamp, remembered=not written)
 
     def _was_written(self, path: Path) -> None:
         """Look at a file again, by all its names: it is no longer open for writing."""
         name = path.relative_to(self.folder).as_posix()
+        if name in self._pending or name in self._files:
+            for other in (name, *self._other_names(name)):
+                self._scans.changed(other)
+                self._written.add(other)
+                stamp = self._pending.get(other) or self._files[other][0]
+                self._quiet_times.changed(other, stamp, self._clock.seconds())
+
+    def _other_names(self, name: str) -> list[str]:
+        """The other names of a file, by hard and symbolic links, as far as they are listed."""
         stamp, digests = self._files.get(name, (None, None))
-        if name in self._pending or stamp is not None:
-            self._written.add(name)
-        if stamp is not None and digests is not None:
-            self._written |= {
-                other for other in self._list.names(digests.id) if self._files[other][0] == stamp
-            }
+        names = self._list.names(digests.id) if digests is not None else ()
+        # Of so many names of one content most are copies.
+        if len(names) > LINKED_NAMES_MAX:
+            return []
+        return [other for other in names if other != name and self._files[other][0] == stamp]
+
+    def _look_at_other_names(self, name: str) -> None:
+        """Look at a file by its other names too: what is watched is the one that has changed."""
+        for other in self._other_names(name):
+            self._scans.changed(other)
 
     def _forget(self, name: str) -> None:
         self._pending.pop(name, None)
-        self._busy.pop(name, None)
+        self._busy.discard(name)
         self._written.discard(name)
+        self._tree.discard(name)
         _, digests = self._files.pop(name, (None, None))
         if digests is not None:
             self._list.remove(name, digests.id)
-            self._announce_soon()
+            self._announcements.soon()
 
     # -- hashing
 
@@ -303,77 +332,57 @@ class Library(Service):
             self._keep(name, stamp, known)
             return
 
-        kind = int(self._hasher.is_large(stamp.size))
-        self._waiting[kind].append((name, stamp))
-        self._hash_next(kind)
+        self._hash_queue.add(name, stamp)
 
-    def _hash_next(self, kind: int) -> None:
-        """Give the hasher what it has room for."""
-        while self._waiting[kind] and self._hashing[kind] < HASHING_MAX:
-            name, stamp = self._waiting[kind].popleft()
-            # It may have changed or gone while it waited.
-            if self._pending.get(name) == stamp:
-                self._hashing[kind] += 1
-                self._hash_now(name, stamp, kind)
+    def _is_pending(self, name: str, stamp: FileStamp) -> bool:
+        return self._pending.get(name) == stamp
 
-    def _hash_now(self, name: str, stamp: FileStamp, kind: int) -> None:
-        def hashed(digests: Digests) -> None:
-            if self._cache is not None:
-                self._cache.put(stamp, digests)
-            self._keep(name, stamp, digests)
+    def _was_hashed(self, name: str, stamp: FileStamp, digests: Digests) -> None:
+        if self._cache is not None:
+            self._cache.put(stamp, digests)
+        self._quiet_times.hashed(name, self._clock.seconds())
+        self._keep(name, stamp, digests)
+        self._check_first_scan()
 
-        def failed(failure: Failure) -> None:
-            if failure.check(FileNotFoundError):
-                if self._pending.get(name) == stamp:
-                    del self._pending[name]
-                    self.hint()
-                return
-            failure.trap(OSError)
-            if isinstance(failure.value, OSError) and failure.value.errno == errno.EBUSY:
-                self._put_off(name, stamp)
-                return
+    def _was_not_hashed(self, name: str, stamp: FileStamp, failure: Failure) -> None:
+        failure.trap(OSError)
+        if failure.check(FileNotFoundError):
+            if self._is_pending(name, stamp):
+                del self._pending[name]
+                if self._hasher.is_large(stamp.size):
+                    # So much may have been read of it that it counts.
+                    self._quiet_times.hashed(name, self._clock.seconds())
+                self._scans.changed(name)
+        elif isinstance(failure.value, OSError) and failure.value.errno == errno.EBUSY:
+            self._put_off(name, stamp)
+        else:
             # Kept without an id, so that it is logged once and not tried again until it changes.
-            _log.warn(
-                "{name} is not shared: {error}",
-                name=shown(name),
-                error=shown(str(failure.value)),
-            )
+            reason = shown(str(failure.value))
+            _log.warn("{name} is not shared: {error}", name=shown(name), error=reason)
             self._keep(name, stamp, None)
-
-        def ended(result: object) -> object:
-            self._hashing[kind] -= 1
-            self._hash_next(kind)
-            return result
-
-        hashing = self._hasher.hash(self.folder, name, stamp)
-        hashing.addBoth(ended)
-        hashing.addCallbacks(hashed, failed)
-        hashing.addCallback(lambda _: self._check_first_scan())
-        hashing.addErrback(
-            lambda failure: _log.failure("Hashing {name} failed", failure=failure, name=shown(name))
-        )
+        self._check_first_scan()
 
     def _put_off(self, name: str, stamp: FileStamp) -> None:
         """Have a file off the list, and look at it again later: somebody is writing it."""
-        if self._pending.get(name) != stamp or not self.running:
+        if not self._is_pending(name, stamp) or not self.running:
             return
         self._forget(name)
-        self._busy[name] = stamp
+        self._busy.add(name)
         # When the writer closes it, the watch gives a hint. It doesn't see everything.
         if self._next_try is None:
             self._next_try = self._clock.callLater(BUSY_RETRY, self._try_busy)
 
     def _try_busy(self) -> None:
         self._next_try = None
-        for name, stamp in list(self._busy.items()):
-            self._found(Entry(name, stamp))
+        for name in self._busy:
+            self._scans.changed(name)
 
     def _keep(self, name: str, stamp: FileStamp, digests: Digests | None) -> None:
-        if self._pending.get(name) != stamp:
+        if not self._is_pending(name, stamp):
             return  # It has changed or gone since; the scan that saw it knows better.
         del self._pending[name]
         if name in self._written:
-            self.hint()
+            self._scans.changed(name)
         _, before = self._files.get(name, (None, None))
         if before is not None and digests is not None and before.id == digests.id:
             self._files[name] = stamp, digests  # Listed as it is.
@@ -383,9 +392,10 @@ class Library(Service):
 
     def _add(self, name: str, stamp: FileStamp, digests: Digests | None) -> None:
         self._files[name] = stamp, digests
+        self._tree.add(name)
         if digests is not None:
             self._list.add(name, digests.id, stamp.size)
-            self._announce_soon()
+            self._announcements.soon()
 
     def _check_first_scan(self) -> None:
         if self.scanning and self._walked and not self._pending:
@@ -395,20 +405,4 @@ class Library(Service):
                 folder=str(self.folder),
                 count=len(self._list),
             )
-            self._announce()
-
-    # -- announcing the list
-
-    def _announce_soon(self) -> None:
-        if self._announcement is None:
-            now = self._clock.seconds()
-            due = now if self._announced_at is None else self._announced_at + ANNOUNCE_EVERY
-            self._announcement = self._clock.callLater(max(0, due - now), self._announce)
-
-    def _announce(self) -> None:
-        if self._announcement is not None and self._announcement.active():
-            self._announcement.cancel()
-        self._announcement = None
-        self._announced_at = self._clock.seconds()
-        for changed in self._watchers:
-            changed()
+            self._announcements.now()

@@ -119,11 +119,15 @@ class FakeWatch:
         self.entered: list[Path] = []
         self.hint: Callable[[], None] = lambda: None
         self.written: Callable[[Path], None] = lambda path: None
+        self.changed: Callable[[str, bool], None] = lambda path, is_folder: None
 
     def begin(
-        self, hint: Callable[[], None], written: Callable[[Path], None] = lambda path: None
+        self,
+        hint: Callable[[], None],
+        written: Callable[[Path], None] = lambda path: None,
+        changed: Callable[[str, bool], None] = lambda path, is_folder: None,
     ) -> None:
-        self.hint, self.written = hint, written
+        self.hint, self.written, self.changed = hint, written, changed
         self.begun += 1
         self.entered = []
 

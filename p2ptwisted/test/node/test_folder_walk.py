@@ -4,14 +4,15 @@ import errno
 import os
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.model import FileStamp
 from p2ptwisted.node import folder_walk
-from p2ptwisted.node.folder_walk import Entry, walk, why_not_shared
+from p2ptwisted.node.changes import Changed
+from p2ptwisted.node.folder_walk import Entry, file_meant, look, walk, why_not_shared
 from p2ptwisted.support.safe_open import folder_beneath
 from p2ptwisted.test.node_fakes import open_descriptors
 
@@ -414,3 +415,125 @@ class WalkTests(FolderCase):
         next(walking)
         del walking
         self.assertEqual(open_descriptors(), before)
+
+
+class LookTests(FolderCase):
+    """Which files there are among those that have changed."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.told: dict[str, str] = {}
+        self.entered: list[Path] = []
+
+    def names(
+        self,
+        *names: str,
+        listed: Collection[str] = (),
+        trees: Collection[str] = (),
+    ) -> list[str]:
+        """The names that a look at these files and folders finds, sorted."""
+        files: dict[str, set[str]] = {}
+        for name in names:
+            files.setdefault(name.rpartition("/")[0], set()).add(name)
+        self.told.clear()
+        self.entered.clear()
+        changed = Changed(files, set(listed), set(trees))
+        looking = look(self.folder, changed, self.entered.append, self.told.__setitem__)
+        return sorted(entry.name for entry in looking if entry is not None)
+
+    def test_files(self) -> None:
+        """Of the named files those that are there, with their stamps, and no others."""
+        path = self.put("sub/a")
+        for name in ("sub/b", "c", "d"):
+            self.put(name)
+        self.assertEqual(self.names("sub/a", "c", "sub/gone", "gone/a", "sub"), ["c", "sub/a"])
+        changed = Changed({"sub": {"sub/a"}}, set(), set())
+        (entry,) = look(self.folder, changed, self.entered.append, self.told.__setitem__)
+        self.assertEqual(entry, Entry("sub/a", FileStamp.of(path.stat())))
+        self.assertEqual((self.entered, self.told), ([], {}))
+
+    def test_listed(self) -> None:
+        """The files in a folder that is listed, not those in the folders in it."""
+        for name in ("a", "sub/a", "sub/b", "sub/sub/c"):
+            self.put(name)
+        self.assertEqual(self.names("sub/b", listed=["sub"]), ["sub/a", "sub/b"])
+        self.assertEqual(self.names(listed=["", "gone"]), ["a"])
+        self.assertEqual(self.entered, [])
+
+    def test_trees(self) -> None:
+        """All that is in a folder, each once though it is named in several ways; it is entered."""
+        for name in ("a", "sub/a", "sub/sub/b", "subs/c"):
+            self.put(name)
+        found = self.names(
+            "sub/a", "sub/sub/b", "a", listed=["sub", "sub/sub"], trees=["sub", "sub/sub", "gone"]
+        )
+        self.assertEqual(found, ["a", "sub/a", "sub/sub/b"])
+        self.assertEqual(self.entered, [self.folder / "sub", self.folder / "sub" / "sub"])
+
+    def test_as_in_a_walk(self) -> None:
+        """A named file is shared just where a walk says so."""
+        secret = self.outside / "secret"
+        secret.touch()
+        for name in ("a", ".a", "b.part", "c", "c.st", "d", "d.st/e"):
+            self.put(name)
+        (self.folder / "link").symlink_to("a")
+        (self.folder / "out").symlink_to(secret)
+        (self.folder / "dangling").symlink_to("none")
+        (self.folder / "loop").symlink_to("loop")
+        (self.folder / "tree").symlink_to("d.st")
+        os.mkfifo(self.folder / "pipe")
+        with open(os.fsencode(self.folder) + b"/latin-\xe4", "wb"):
+            pass
+        names = os.listdir(self.folder)
+        walked = [entry.name for entry in walk(self.folder, self.entered.append) if entry]
+        self.assertEqual(self.names(*names), sorted(name for name in walked if "/" not in name))
+        self.assertEqual(len(self.told), 1)
+        self.assertEqual(self.names("tree/e"), [])
+        self.assertEqual(self.names(listed=["tree"]), [])
+        self.assertEqual(self.names(trees=["tree"]), [])
+
+    def test_unreadable(self) -> None:
+        """What can't be looked at is told with its reason."""
+        self.put("a")
+        self.put("sub/b")
+
+        def refuse(*arguments: object) -> int:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+        self.patch(folder_walk, "_named_file", refuse)
+        self.assertEqual(self.names("a"), [])
+        self.assertEqual(self.told, {"a": "Permission denied"})
+        self.patch(folder_walk, "folder_beneath", refuse)
+        self.assertEqual(self.names("sub/b"), [])
+        self.assertEqual(self.told, {"sub": "Permission denied"})
+
+    def test_no_folder(self) -> None:
+        """A shared folder that is itself gone is an error."""
+        self.folder.rmdir()
+        self.assertRaises(FileNotFoundError, self.names, "a")
+
+    def test_nothing_left_open(self) -> None:
+        """A look that is given up half-way leaves no folder open."""
+        for name in ("a", "b"):
+            self.put(name)
+        before = open_descriptors()
+        changed = Changed({"": {"a", "b"}}, set(), set())
+        looking = look(self.folder, changed, self.entered.append, self.told.__setitem__)
+        next(looking)
+        del looking
+        self.assertEqual(open_descriptors(), before)
+
+    def test_file_meant(self) -> None:
+        """A change of a control file is one of the file beside it; what isn't shared is none."""
+        for name, meant in (
+            ("a", "a"),
+            ("sub/a", "sub/a"),
+            ("sub/a.aria2", "sub/a"),
+            ("a.st", "a"),
+            (".a", ""),
+            ("sub/.a.aria2", ""),
+            ("a.part", ""),
+            ("a.part.st", ""),
+            (".st", ""),
+        ):
+            self.assertEqual(file_meant(name), meant, msg=name)

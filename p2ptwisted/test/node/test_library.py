@@ -14,17 +14,16 @@ from zope.interface.verify import verifyObject
 from p2ptwisted.errors import UnknownResource
 from p2ptwisted.interfaces import IFolderWatch, IHasher, ILibrary
 from p2ptwisted.model import FileStamp, ResourceInfo
+from p2ptwisted.node.announcements import ANNOUNCE_EVERY
 from p2ptwisted.node.digest_cache import DigestCache, make_cache
-from p2ptwisted.node.library import (
-    ANNOUNCE_EVERY,
-    BUSY_RETRY,
+from p2ptwisted.node.library import BUSY_RETRY, Library
+from p2ptwisted.node.quiet_times import SETTLE
+from p2ptwisted.node.scans import (
     HINT_DELAY,
     HINT_REST,
     RESCAN_UNWATCHED,
     RESCAN_WATCHED,
     SCAN_REST,
-    SETTLE,
-    Library,
 )
 from p2ptwisted.pieces import PIECE_MIN, Digests, Pieces
 from p2ptwisted.test.node_fakes import (
@@ -601,9 +600,11 @@ class BusyTests(LibraryCase):
         for count in range(1, 4):
             self.assertEqual(self.hasher.given.count("a"), count)
             self.clock.advance(BUSY_RETRY)
+            self.clock.advance(HINT_DELAY)
             self.work()
         self.hasher.busy.clear()
         self.clock.advance(BUSY_RETRY)
+        self.clock.advance(HINT_DELAY)
         self.work()
         self.assertEqual(self.listed(), {"a": id_of(b"half")})
         self.assertEqual(self.watch.begun, 1)
@@ -617,9 +618,9 @@ class BusyTests(LibraryCase):
         self.clock.advance(HINT_DELAY)
         self.work()
         self.assertEqual(self.listed(), {})
-        self.clock.advance(BUSY_RETRY)
+        self.clock.advance(2 * BUSY_RETRY)
         self.work()
-        self.assertEqual(self.hasher.given.count("a"), 2)
+        self.assertEqual(self.hasher.given.count("a"), 1)
 
     def test_retouched(self) -> None:
         """A listed one that is open when it is looked at again is off the list."""
