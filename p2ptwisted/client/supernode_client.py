@@ -1,6 +1,7 @@
 """The client's calls to a supernode: a method for each route of its HTTP API."""
 
 from collections.abc import Sequence
+from functools import partial
 from urllib.parse import quote
 
 import msgspec
@@ -211,9 +212,9 @@ class SupernodeClient(HttpTransport):
             f"http://{supernode}/api/supernode/alive",
             msgspec.json.encode(Presence(location)),
         )
-        called = self._request(method, url, body, SMALL_ANSWER_MAX)
+        call = partial(self._request, method, url, body, SMALL_ANSWER_MAX)
         try:
-            return await self._answered(called, CALL_TIMEOUT, f"{method} {url}")
+            return await self._answered(call, CALL_TIMEOUT, f"{method} {url}")
         except Refused as refused:
             if refused.status == 404:
                 return None

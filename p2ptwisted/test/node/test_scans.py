@@ -529,4 +529,6 @@ class PaceTests(WatchedCase):
         self.clock.advance(HINT_DELAY)
         self.work()
         self.assertEqual(self.listed(), {"a": id_of(b"FULL")})
-        self.assertEqual(self.library._names, {id_of(b"FULL"): {"a", "link"}})
+        resource = self.library.get(id_of(b"FULL"))
+        assert resource is not None
+        self.assertEqual(resource.other_names, ("link",))
