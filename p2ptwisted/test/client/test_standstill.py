@@ -60,7 +60,7 @@ class CallTests(StandstillCase):
         self.assertNoResult(beat)
         self.assertFalse(peer.is_open)
         self.accept().answer("204 No Content")
-        self.assertIs(self.successResultOf(beat), True)
+        self.assertTrue(self.successResultOf(beat).known)
 
     def test_died(self) -> None:
         """A call whose connection died meanwhile is made again, on another."""
