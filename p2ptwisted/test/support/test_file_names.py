@@ -1,8 +1,11 @@
 """Tests of `p2ptwisted.support.file_names`."""
 
+import sys
+from unicodedata import combining, normalize
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2ptwisted.support.file_names import PART_MAX, is_named, likeness, normal_form
+from p2ptwisted.support.file_names import MARKS_MAX, is_named, likeness, normal_form
 
 
 class FileNamesTests(SynchronousTestCase):
@@ -33,10 +36,27 @@ class FileNamesTests(SynchronousTestCase):
             self.assertIs(normal_form(name) == name, True)
 
     def test_endless(self) -> None:
-        """A part of a name that no file system has stays as it is, for it would take too long."""
-        for marks in (PART_MAX - 1, PART_MAX):
-            name = "x/e" + "\u0345\u0334" * (marks // 2) + "\u0301" * (marks % 2)
-            self.assertIs(normal_form(name) == name, marks >= PART_MAX)
+        """A letter with marks without end stays as it is, for to sort them would take too long."""
+        letter = "e" + "\u0345" * (MARKS_MAX - 1)
+        for name, changes in (
+            (f"{letter}\u0334", True),
+            (f"{letter}\u0334/" * 100, True),
+            (f"{letter}\u0345\u0334", False),
+            (f"cafe\u0301/{letter}\u0345\u0334", False),
+            ("e\u0301" * 2_000, True),
+            ("\u0f73" * (MARKS_MAX // 2), True),
+            ("\u0f73" * (MARKS_MAX // 2 + 1), False),
+        ):
+            self.assertIs(normal_form(name) != name, changes, ascii(name))
+
+    def test_marks(self) -> None:
+        """There are no other characters that become nothing but marks without being one."""
+        hidden = {
+            char
+            for char in map(chr, range(sys.maxunicode + 1))
+            if not combining(char) and combining(normalize("NFD", char)[0])
+        }
+        self.assertEqual(hidden, {"\u0f73", "\u0f75", "\u0f81"})
 
     def test_part(self) -> None:
         """A part of it is less, in any case; anything else is nothing."""
