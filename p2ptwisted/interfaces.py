@@ -151,11 +151,11 @@ class ISearchOverlay(Interface):
 class ILibrary(Interface):
     """The resources that a node shares."""
 
-    folder = Attribute("Path: the folder, absolute")
-    scanning = Attribute("bool: whether the first scan is still under way")
+    folder = Attribute("SharedFolder: where its files are")
+    scanning = Attribute("bool: whether the first scan of the folder is still under way")
 
     def resources() -> list[ResourceInfo]:
-        """All resources, in the order of their names."""
+        """All resources, in the order of their names; none while the folder is gone."""
 
     def get(id: str) -> ResourceInfo | None:
         """The resource with this (canonical) id, if it is here."""

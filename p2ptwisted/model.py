@@ -234,6 +234,8 @@ class Health(Struct, frozen=True):
     folder: str | UnsetType = UNSET
     #: The location at which its supernode can't reach it; set only while that is so.
     unreachable_at: str | UnsetType = UNSET
+    #: What is wrong with that folder, and what to do about it; unset if nothing is.
+    folder_problem: str | UnsetType = UNSET
 
 
 class Manifest(Struct, frozen=True):

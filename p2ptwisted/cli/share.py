@@ -25,6 +25,7 @@ from p2ptwisted.support.locations import parse_location
 from p2ptwisted.support.real_path import real_path
 from p2ptwisted.support.safe_open import open_beneath, open_folder
 from p2ptwisted.transfer.destination import hash_slices, open_named_file
+from p2ptwisted.transfer.shared_folder import SharedFolder
 from p2ptwisted.transfer.target_folder import TargetFolder
 
 #: Seconds between two looks whether the files are listed, and how many that may take: these,
@@ -91,6 +92,8 @@ async def share(
             "name its folder with --folder",
             ExitStatus.USAGE,
         )
+    if health.folder_problem:
+        raise CommandError(f"the node at {node_url} has trouble: {health.folder_problem}")
     if not Path(target).is_dir():
         raise CommandError(
             f"{target}, the node's folder, is not on this machine: use its own machine"
@@ -219,7 +222,7 @@ async def _put_file(
     digest = hashlib.sha256()
     modes = source.folder_modes()
     try:
-        target = TargetFolder((top / source.name).parent, top, modes)
+        target = TargetFolder((top / source.name).parent, SharedFolder(top), modes)
     except OSError as error:
         raise CommandError(f"{destination} can't be written: {error.strerror}") from None
     try:

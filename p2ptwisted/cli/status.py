@@ -124,6 +124,8 @@ def problems(state: GroupState) -> list[str]:
                 f"node {node.name} ({node.location}) doesn't answer: it is forgotten in some "
                 "seconds where it is gone; else look at its log, and whether its port is open"
             )
+        if node.health is not None and node.health.folder_problem:
+            found.append(f"node {node.name} ({node.location}): {node.health.folder_problem}")
         for fetch in node.fetches:
             for holder, why in fetch.troubles.items():
                 found.append(f"node {node.name} gets nothing of {fetch.id} from {holder}: {why}")
@@ -180,6 +182,8 @@ def _node(one: NodeState) -> tuple[str, str, str, str, str]:
         state = "the older program's" if one.error is None else "no answer"
         return one.name, one.location, one.supernode, "?", state
     doing = "scanning its folder" if one.health.scanning else "well"
+    if one.health.folder_problem:
+        doing = "trouble with its folder"
     return one.name, one.location, one.supernode, str(one.health.resources), doing
 
 

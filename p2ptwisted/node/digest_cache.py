@@ -1,6 +1,6 @@
 """
-The digests of a node's files by their stamps, kept in a state folder so that a
-restart hashes only what has changed. It may be lost at any time.
+The digests of a node's files by their stamps: kept in a state folder, so that a restart hashes
+only what has changed, and in memory while files are out of reach. They may be lost at any time.
 """
 
 import zlib
@@ -40,6 +40,9 @@ END;
 """
 
 _SCHEMA = _SCHEMA_BEFORE + _PREFIXES
+
+#: Files out of reach that are remembered; the first that went are forgotten first.
+KEPT_MAX = 100_000
 
 _LOOK_UP = """
 SELECT id, pieces, coalesce(prefixes.digests, x''), sum
@@ -94,6 +97,23 @@ class DigestCache:
         self._count += 1
         if self._count > FILES_MAX:
             self._count -= self._db.change(_TRIM, (TRIM,))
+
+
+class KeptDigests:
+    """Digests by file stamp of files that are out of reach, such as on a disk that is unmounted."""
+
+    def __init__(self) -> None:
+        self._kept: dict[FileStamp, Digests] = {}
+
+    def keep(self, stamp: FileStamp, digests: Digests) -> None:
+        """Remember them until the file is there again."""
+        self._kept[stamp] = digests
+        if len(self._kept) > KEPT_MAX:
+            del self._kept[next(iter(self._kept))]
+
+    def take(self, stamp: FileStamp) -> Digests | None:
+        """Return the digests of the file with that stamp, if they are kept, and forget them."""
+        return self._kept.pop(stamp, None)
 
 
 def _key(stamp: FileStamp) -> list[int]:

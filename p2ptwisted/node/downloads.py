@@ -5,10 +5,11 @@ What has come of a resource is shared at once; how one is fetched is in `transfe
 """
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import Cooperator
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -17,12 +18,15 @@ from p2ptwisted.client.api import Client
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.interfaces import IDownloads, ILibrary
 from p2ptwisted.model import DownloadStatus, Holders, ResourceInfo
+from p2ptwisted.node.download_entry import DownloadEntry
 from p2ptwisted.pieces import Digests
 from p2ptwisted.support.lifecycle import STOP_GRACE, Wakeup
 from p2ptwisted.support.rate_limit import RateLimit
 from p2ptwisted.transfer.download import RUNNING_MAX, Download
 from p2ptwisted.transfer.part_file import PartFile
 from p2ptwisted.transfer.safe_names import place
+from p2ptwisted.transfer.shared_folder import Change
+from p2ptwisted.transfer.write_errors import OutOfReach
 
 #: Downloads remembered: waiting, running and ended ones.
 DOWNLOADS_MAX = 1_000
@@ -32,20 +36,6 @@ DOWNLOADS_MAX = 1_000
 LISTED_WITHIN = 60.0
 
 _log = Logger()
-
-
-class _Entry:
-    """A download and its state; of one that has ended only its status, which takes less memory."""
-
-    def __init__(self, download: Download) -> None:
-        self.download: Download | None = download
-        #: One of DownloadStatus's.
-        self.state = "waiting"
-        self.error: str | None = None
-        #: The status that it has ended with.
-        self.ended: DownloadStatus | None = None
-        #: While it runs.
-        self.running: Deferred[None] | None = None
 
 
 @implementer(IDownloads)
@@ -77,11 +67,15 @@ class Downloads(Service):
         self._find = find
         self._throttle = throttle
         self._changed = changed
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, DownloadEntry] = {}
         self._running_next = False
         #: Fires when the library's list has changed.
         self._listing = Wakeup(clock)
         library.watch(self._listing.fire)
+        #: The call that does what follows when the folder has changed.
+        self._going_on: IDelayedCall | None = None
+        library.folder.claim(self._has_beneath)
+        library.folder.watch(self._folder_changed)
 
     # -- IDownloads
 
@@ -89,27 +83,31 @@ class Downloads(Service):
         if not self.running:
             raise Unavailable("this node is stopping")
         entry = self._entries.get(id)
-        if entry is None or entry.state not in ("waiting", "running"):
+        if entry is None or not entry.is_open:
+            if self._library.folder.look() is not None:
+                raise Unavailable(self._library.folder.problem)
             if entry is None:
                 self._forget_one()
-            entry = self._entries[id] = _Entry(self._make(id, name))
+            entry = self._entries[id] = DownloadEntry(id, name)
+            entry.download = self._make(entry)
             if self._library.get(id) is not None:
-                self._end(id, entry, "done")
+                self._end(entry, "done")
             self._run_next()
-        return self._status(id, entry)
+        return self._status(entry)
 
     def status(self, id: str) -> DownloadStatus:
-        return self._status(id, self._entry(id))
+        return self._status(self._entry(id))
 
     def all(self) -> list[DownloadStatus]:
-        return [self._status(id, entry) for id, entry in self._entries.items()]
+        return [self._status(entry) for entry in self._entries.values()]
 
     def cancel(self, id: str) -> None:
         entry = self._entry(id)
         if entry.running is not None:
+            entry.is_put_off = False
             entry.running.cancel()
         elif entry.state == "waiting":
-            self._end(id, entry, "cancelled")
+            self._end(entry, "cancelled")
 
     def running_one(self, id: str) -> Download | None:
         """The running download of a resource, if there is one."""
@@ -136,6 +134,9 @@ class Downloads(Service):
     def stopService(self) -> Deferred[list[tuple[bool, None]]]:
         """Begin no more; those that run get STOP_GRACE to end, and what has come is kept."""
         super().stopService()
+        if self._going_on is not None:
+            self._going_on.cancel()
+            self._going_on = None
         running = [entry.running for entry in self._entries.values() if entry.running is not None]
         timers = [self._clock.callLater(STOP_GRACE, download.cancel) for download in running]
 
@@ -149,7 +150,13 @@ class Downloads(Service):
 
     # -- running them
 
-    def _make(self, id: str, wanted: str | None) -> Download:
+    def _make(self, entry: DownloadEntry) -> Download:
+        id = entry.id
+
+        def destination(name: str | None) -> Path:
+            entry.name = entry.name or name
+            return place(self._library.folder.path, entry.name, id)
+
         return Download(
             self._clock,
             self._client,
@@ -157,7 +164,7 @@ class Downloads(Service):
             self._sync,
             id,
             lambda here: self._find(id, here),
-            lambda name: place(self._library.folder, wanted or name, id),
+            destination,
             throttle=lambda count: self._throttle.take(count, self._clock.seconds()),
             started=self._changed,
             waits=lambda: _log.info(
@@ -169,22 +176,26 @@ class Downloads(Service):
     def _run_next(self) -> None:
         if self._running_next:
             return  # A download that we began has ended already; the loop goes on with the next.
+        if self._library.folder.gone is not None:
+            return
         self._running_next = True
-        for id, entry in list(self._entries.items()):
-            if entry.state == "waiting" and self._count("running") < RUNNING_MAX:
-                self._begin(id, entry)
+        for entry in list(self._entries.values()):
+            is_next = entry.state == "waiting" and not entry.is_held
+            if is_next and self._count("running") < RUNNING_MAX:
+                self._begin(entry)
         self._running_next = False
 
     def _count(self, state: str) -> int:
         return sum(1 for entry in self._entries.values() if entry.state == state)
 
-    def _begin(self, id: str, entry: _Entry) -> None:
-        entry.state = "running"
-        entry.running = Deferred.fromCoroutine(self._carry_out(id, entry))
+    def _begin(self, entry: DownloadEntry) -> None:
+        entry.state, entry.error = "running", None
+        entry.running = Deferred.fromCoroutine(self._carry_out(entry))
 
-    async def _carry_out(self, id: str, entry: _Entry) -> None:
+    async def _carry_out(self, entry: DownloadEntry) -> None:
         assert entry.download is not None
-        state = "failed"
+        id, state = entry.id, "failed"
+        entry.changes = self._library.folder.changes
         try:
             path = await entry.download.run()
             if entry.download.was_there:
@@ -198,34 +209,70 @@ class Downloads(Service):
                 _log.info("Fetched {id} as {path}", id=id, path=str(path))
             state = "done"
         except CancelledError:
-            state = "cancelled"
+            state = "waiting" if entry.is_put_off else "cancelled"
         except (Unavailable, UnknownResource) as error:
-            entry.error = str(error)
-            _log.warn("Fetching {id} failed: {error}", id=id, error=error)
+            # It may be the first to notice.
+            self._library.folder.look()
+            if self._was_changed(entry):
+                state = "waiting"
+            elif entry.is_interrupted and isinstance(error, OutOfReach):
+                # What is ordered now is better refused; this had begun.
+                state, entry.is_held, entry.error = "waiting", True, str(error)
+            else:
+                entry.error = str(error)
+                _log.warn("Fetching {id} failed: {error}", id=id, error=error)
         except Exception:
             entry.error = "a mistake of the daemon's own; its log has the details"
             _log.failure("Fetching {id} went wrong", id=id)
         finally:
             entry.running = None
-            self._end(id, entry, state)
+            if state == "waiting":
+                entry.begin_again(self._make(entry))
+            else:
+                self._end(entry, state)
             if self.running:
                 self._changed()
                 self._run_next()
 
     async def _until_listed(self, id: str) -> None:
         """Wait until a file that others have put into the folder is shared, or long enough."""
+        # What is read isn't opened there: it may be what stands where the folder has been.
+        self._library.folder.look()
         self._library.hint()
         until = self._clock.seconds() + LISTED_WITHIN
         while self._library.get(id) is None and (left := until - self._clock.seconds()) > 0:
             await self._listing.wait_aside(left)
 
-    def _end(self, id: str, entry: _Entry, state: str) -> None:
-        """Note how a download has ended, and keep no more of it."""
-        entry.state = state
-        entry.ended = self._status(id, entry)
-        entry.download = None
+    def _has_beneath(self, name: str) -> bool:
+        """Whether a part is in the folder of that name in the shared one."""
+        above = self._library.folder.path / name
+        downloads = [entry.download for entry in self._entries.values() if entry.running]
+        parts = [download.part for download in downloads if download is not None]
+        return any(part is not None and above in part.destination.parents for part in parts)
 
-    def _entry(self, id: str) -> _Entry:
+    def _folder_changed(self, change: Change) -> None:
+        if self.running and self._going_on is None:
+            # Not now: it may be a download that has noticed, in the middle of its work.
+            self._going_on = self._clock.callLater(0, self._go_on)
+
+    def _was_changed(self, entry: DownloadEntry) -> bool:
+        """Whether the folder has gone or changed since a download was begun."""
+        return bool(entry.changes != self._library.folder.changes)
+
+    def _go_on(self) -> None:
+        """Put off what runs until the folder is back, or begin it again where it goes now."""
+        self._going_on = None
+        for entry in list(self._entries.values()):
+            entry.is_held = False
+            if entry.running is not None and self._was_changed(entry):
+                entry.is_put_off = True
+                entry.running.cancel()
+        self._run_next()
+
+    def _end(self, entry: DownloadEntry, state: str) -> None:
+        entry.end(state, self._library, self._clock.seconds())
+
+    def _entry(self, id: str) -> DownloadEntry:
         try:
             return self._entries[id]
         except KeyError:
@@ -236,46 +283,10 @@ class Downloads(Service):
         if len(self._entries) < DOWNLOADS_MAX:
             return
         for id, entry in self._entries.items():
-            if entry.state not in ("waiting", "running"):
+            if not entry.is_open:
                 del self._entries[id]
                 return
         raise Unavailable(f"{DOWNLOADS_MAX} fetches are waiting: try again when some are through")
 
-    def _shown(self, text: str) -> str:
-        """A text as anybody may read it: paths as they are in the folder, without its own."""
-        folder = str(self._library.folder)
-        if folder == "/":
-            return text
-        return text.replace(f"{folder}/", "").replace(folder, "the shared folder")
-
-    def _status(self, id: str, entry: _Entry) -> DownloadStatus:
-        if entry.ended is not None:
-            return entry.ended
-        download = entry.download
-        assert download is not None
-        error = None if entry.error is None else self._shown(entry.error)
-        troubles = {location: self._shown(why) for location, why in download.troubles.items()}
-        if download.part is None or download.picker is None:
-            resource = self._library.get(id)
-            if entry.state == "done" and resource is not None:
-                return DownloadStatus(id, "done", resource.name, resource.size, resource.size)
-            return DownloadStatus(id, entry.state, error=error, troubles=troubles)
-        size = download.part.pieces.size
-        here = size - download.picker.bytes_missing
-        rate = None
-        if entry.state == "running":
-            # What comes no more counts less and less.
-            download.rate.add(0, self._clock.seconds())
-            rate = download.rate.value()
-        return DownloadStatus(
-            id,
-            entry.state,
-            download.part.destination.name,
-            size,
-            here,
-            rate,
-            (size - here) / rate if rate else None,
-            {neighbor.location: neighbor.received for neighbor in download.picker.neighbors},
-            troubles,
-            error,
-        )
+    def _status(self, entry: DownloadEntry) -> DownloadStatus:
+        return entry.status(self._library, self._clock.seconds())

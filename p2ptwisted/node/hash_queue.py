@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -11,6 +10,7 @@ from p2ptwisted.interfaces import IHasher
 from p2ptwisted.model import FileStamp
 from p2ptwisted.pieces import Digests
 from p2ptwisted.support.escaping import shown
+from p2ptwisted.transfer.shared_folder import SharedFolder
 
 #: Small files, and large ones, that the hasher is given at once. A file that waits
 #: there has 25 objects, and collecting garbage among
@@ -26,7 +26,7 @@ class HashQueue:
     def __init__(
         self,
         hasher: IHasher,
-        folder: Path,
+        folder: SharedFolder,
         is_wanted: Callable[[str, FileStamp], bool],
         hashed: Callable[[str, FileStamp, Digests], None],
         failed: Callable[[str, FileStamp, Failure], None],
@@ -65,7 +65,7 @@ class HashQueue:
             self._hash_next(kind)
             return result
 
-        hashing = self._hasher.hash(self._folder, name, stamp)
+        hashing = self._hasher.hash(self._folder.path, name, stamp)
         hashing.addBoth(ended)
         hashing.addCallbacks(
             lambda digests: self._hashed(name, stamp, digests),

@@ -114,6 +114,7 @@ class InotifyWatch:
             self._inotify.close()
             self._inotify = None
         self._folders, self._watches, self._tree = {}, {}, NameTree()
+        self._root, self._readable = "", True
 
     def _incomplete(self, error: OSError) -> None:
         self.complete = False

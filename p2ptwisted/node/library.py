@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from twisted.application.service import Service
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Cooperator
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -29,25 +29,25 @@ from p2ptwisted.errors import UnknownResource
 from p2ptwisted.interfaces import IFolderWatch, IHasher, ILibrary
 from p2ptwisted.model import FileStamp, ResourceInfo
 from p2ptwisted.node.announcements import Announcements
+from p2ptwisted.node.busy_files import BusyFiles
 from p2ptwisted.node.changes import Changed
 from p2ptwisted.node.digest_cache import DigestCache
 from p2ptwisted.node.folder_walk import Entry, look, walk
 from p2ptwisted.node.hash_queue import HashQueue
+from p2ptwisted.node.known_digests import KnownDigests
 from p2ptwisted.node.left_out import LeftOut
 from p2ptwisted.node.name_tree import NameTree
+from p2ptwisted.node.passes import Passes
 from p2ptwisted.node.quiet_times import QuietTimes
 from p2ptwisted.node.resource_list import ResourceList
 from p2ptwisted.node.scans import Scans
-from p2ptwisted.pieces import Digests, Pieces, is_cut_by_rule, pieces_of
+from p2ptwisted.pieces import Digests, Pieces, pieces_of
 from p2ptwisted.support.escaping import shown
-from p2ptwisted.support.real_path import real_path
 from p2ptwisted.support.safe_open import open_unchanged
+from p2ptwisted.transfer.shared_folder import Change, SharedFolder
 
 #: Names of one content among which those of one file are looked for.
 LINKED_NAMES_MAX = 100
-
-#: Seconds until a file that is being written is looked at again, if nothing is heard of it before.
-BUSY_RETRY = 5.0
 
 _log = Logger()
 
@@ -60,7 +60,7 @@ class Library(Service):
         self,
         clock: IReactorTime,
         cooperator: Cooperator,
-        folder: Path,
+        folder: SharedFolder,
         hasher: IHasher,
         cache: DigestCache | None = None,
         watch: IFolderWatch | None = None,
@@ -73,9 +73,10 @@ class Library(Service):
         """
         self._clock = clock
         self._cooperator = cooperator
-        self.folder = real_path(folder)
+        self.folder = folder
+        folder.claim(self._has_beneath)
         self._hasher = hasher
-        self._cache = cache
+        self._known = KnownDigests(cache)
         self._watch = watch
         self._wall_time = wall_time
         #: By name, every file that was hashed, with the stamp that it had then; without digests if
@@ -86,47 +87,45 @@ class Library(Service):
         #: alone has changed are still among the others.
         self._pending: dict[str, FileStamp] = {}
         self._hash_queue = HashQueue(
-            hasher, self.folder, self._is_pending, self._was_hashed, self._was_not_hashed
+            hasher, folder, self._is_pending, self._was_hashed, self._was_not_hashed
         )
-        #: Names of files that somebody is writing.
-        self._busy: set[str] = set()
         #: Names of files that were written, and must be hashed again though their times may be the
         #: same: what is written through a memory map doesn't change them everywhere.
         self._written: set[str] = set()
         #: The names of all these, but for those of which a scan will know better.
         self._tree = NameTree()
-        #: Of the walks that are under way, the names that they have not come across so far.
-        self._unseen: list[set[str]] = []
+        self._passes = Passes(folder, self._was_found, self._take_over, self._was_gone)
         self._left_out = LeftOut()
         self._quiet_times = QuietTimes()
         self._scans = Scans(
             clock,
             cooperator,
-            self.folder,
+            folder,
             watch,
             self._walk,
             self._look,
             self._was_walked,
             self._was_written,
+            self._was_displaced,
         )
+        self._busy = BusyFiles(clock, self._scans.changed)
         self._announcements = Announcements(clock)
         self._walked = False
-        self._next_try: IDelayedCall | None = None
         self.scanning = True
 
     # -- ILibrary
 
     def resources(self) -> list[ResourceInfo]:
-        return self._list.all()
+        return [] if self._scans.hidden else self._list.all()
 
     def get(self, id: str) -> ResourceInfo | None:
-        return self._list.get(id)
+        return None if self._scans.hidden else self._list.get(id)
 
     def open(self, id: str) -> BinaryIO:
         for name in self._list.names(id):
             try:
                 # With another ctime it is looked at again, as soon as a scan comes by.
-                return open_unchanged(self.folder, name, self._files[name][0], any_ctime=True)
+                return open_unchanged(self.folder.path, name, self._files[name][0], any_ctime=True)
             except OSError:
                 self._scans.changed(name)
         raise UnknownResource(f"{id} is not here, or no longer as it was")
@@ -141,11 +140,10 @@ class Library(Service):
 
     def adopt(self, path: Path, status: os.stat_result, digests: Digests) -> None:
         stamp = FileStamp.of(status)
-        name = path.relative_to(self.folder).as_posix()
+        name = path.relative_to(self.folder.path).as_posix()
         self._forget(name)
-        if self._cache is not None:
-            self._cache.put(stamp, digests)
-        self._seen(name)
+        self._known.put(stamp, digests)
+        self._passes.seen(name)
         self._pending[name] = stamp
         self._keep(name, stamp, digests)
 
@@ -160,8 +158,7 @@ class Library(Service):
 
     def stopService(self) -> None:
         super().stopService()
-        if self._next_try is not None and self._next_try.active():
-            self._next_try.cancel()
+        self._busy.stop()
         self._announcements.stop()
         self._scans.stop()
         self._cooperator.stop()
@@ -174,11 +171,13 @@ class Library(Service):
 
     def _walk(self) -> Iterator[None]:
         """Look at all of the folder."""
-        yield from self._go_through(
-            walk(self.folder, self._enter, unreadable=self._left_out.add),
-            self._files.keys() | self._pending.keys(),
-        )
-        self._left_out.walked()
+        if (
+            yield from self._passes.go_through(
+                lambda: walk(self.folder.path, self._enter, unreadable=self._left_out.add),
+                self._files.keys() | self._pending.keys(),
+            )
+        ):
+            self._left_out.walked()
 
     def _look(self, changed: Changed) -> Iterator[None]:
         """Look at what has changed."""
@@ -191,33 +190,32 @@ class Library(Service):
             for name in self._tree.beneath(folder):
                 before.add(name)
                 yield
-        yield from self._go_through(
-            look(self.folder, changed, self._enter, self._left_out.add), before
+        yield from self._passes.go_through(
+            lambda: look(self.folder.path, changed, self._enter, self._left_out.add), before
         )
 
-    def _go_through(self, found: Iterator[Entry | None], unseen: set[str]) -> Iterator[None]:
-        """Take what is found; what is `unseen` in the end is gone."""
-        self._unseen.append(unseen)
-        new: list[str] = []
-        try:
-            for entry in found:
-                if entry is not None:
-                    self._seen(entry.name)
-                    self._consider(entry)
-                    if entry.name in self._pending:
-                        new.append(entry.name)
-                yield
-            if unseen:
-                yield from self._take_over(unseen, new)
-            for name in list(unseen):
-                # It may have come back meanwhile.
-                if name in unseen:
-                    self._look_at_other_names(name)
-                    self._quiet_times.gone(name)
-                    self._forget(name)
-                yield
-        finally:
-            self._unseen = [other for other in self._unseen if other is not unseen]
+    def _was_found(self, entry: Entry) -> bool:
+        self._consider(entry)
+        return entry.name in self._pending
+
+    def _was_gone(self, name: str) -> None:
+        self._look_at_other_names(name)
+        self._quiet_times.gone(name)
+        self._forget(name)
+
+    def _has_beneath(self, name: str) -> bool:
+        """Whether there are files in the folder of that name; the empty name is the folder's."""
+        return any(self._tree.beneath(name))
+
+    def _was_displaced(self, change: Change | None) -> None:
+        """Take it that the folder is gone, back, changed, or now listed as it is (None)."""
+        if change is None:
+            self._announcements.now()
+            return
+        for name in [name for name, (_, digests) in self._files.items() if digests is None]:
+            self._forget(name)  # It may be readable there.
+        self.scanning |= change is Change.OTHER
+        self._walked = False
 
     def _was_walked(self) -> None:
         self._walked = True
@@ -226,11 +224,6 @@ class Library(Service):
     def _enter(self, folder: Path) -> None:
         if self._watch is not None:
             self._watch.enter(folder)
-
-    def _seen(self, name: str) -> None:
-        """Note that a file is here, whatever walk is under way."""
-        for unseen in self._unseen:
-            unseen.discard(name)
 
     def _consider(self, entry: Entry) -> None:
         """Take a file that was found, unless it must be left alone for longer."""
@@ -289,7 +282,9 @@ class Library(Service):
 
     def _was_written(self, path: Path) -> None:
         """Look at a file again, by all its names: it is no longer open for writing."""
-        name = path.relative_to(self.folder).as_posix()
+        if not path.is_relative_to(self.folder.path):
+            return
+        name = path.relative_to(self.folder.path).as_posix()
         if name in self._pending or name in self._files:
             for other in (name, *self._other_names(name)):
                 self._scans.changed(other)
@@ -316,8 +311,11 @@ class Library(Service):
         self._busy.discard(name)
         self._written.discard(name)
         self._tree.discard(name)
-        _, digests = self._files.pop(name, (None, None))
-        if digests is not None:
+        stamp, digests = self._files.pop(name, (None, None))
+        if stamp is not None and digests is not None:
+            if self._scans.displaced:
+                # It may be hidden only for a while.
+                self._known.keep(stamp, digests)
             self._list.remove(name, digests.id)
             self._announcements.soon()
 
@@ -325,28 +323,24 @@ class Library(Service):
 
     def _hash(self, name: str, stamp: FileStamp, *, remembered: bool = True) -> None:
         """Hash a file, unless its digests are `remembered`."""
-        known = self._cache.get(stamp) if self._cache is not None and remembered else None
-        # What an earlier version has cut otherwise is hashed again: a fetch can't take some pieces
-        # from one holder and some from another where these cut differently.
-        if known is not None and is_cut_by_rule(stamp.size, known.pieces):
+        known = self._known.get(stamp) if remembered else None
+        if known is not None:
             self._keep(name, stamp, known)
-            return
-
-        self._hash_queue.add(name, stamp)
+        else:
+            self._hash_queue.add(name, stamp)
 
     def _is_pending(self, name: str, stamp: FileStamp) -> bool:
         return self._pending.get(name) == stamp
 
     def _was_hashed(self, name: str, stamp: FileStamp, digests: Digests) -> None:
-        if self._cache is not None:
-            self._cache.put(stamp, digests)
+        self._known.put(stamp, digests)
         self._quiet_times.hashed(name, self._clock.seconds())
         self._keep(name, stamp, digests)
         self._check_first_scan()
 
     def _was_not_hashed(self, name: str, stamp: FileStamp, failure: Failure) -> None:
         failure.trap(OSError)
-        if failure.check(FileNotFoundError):
+        if failure.check(FileNotFoundError) or self.folder.look() is not None:
             if self._is_pending(name, stamp):
                 del self._pending[name]
                 if self._hasher.is_large(stamp.size):
@@ -368,14 +362,6 @@ class Library(Service):
             return
         self._forget(name)
         self._busy.add(name)
-        # When the writer closes it, the watch gives a hint. It doesn't see everything.
-        if self._next_try is None:
-            self._next_try = self._clock.callLater(BUSY_RETRY, self._try_busy)
-
-    def _try_busy(self) -> None:
-        self._next_try = None
-        for name in self._busy:
-            self._scans.changed(name)
 
     def _keep(self, name: str, stamp: FileStamp, digests: Digests | None) -> None:
         if not self._is_pending(name, stamp):
@@ -402,7 +388,7 @@ class Library(Service):
             self.scanning = False
             _log.info(
                 "{folder} is scanned: {count} resources",
-                folder=str(self.folder),
+                folder=str(self.folder.path),
                 count=len(self._list),
             )
             self._announcements.now()

@@ -72,13 +72,16 @@ class LocalNode:
         self._forwarded = TokenBuckets(FORWARD_RATE, FORWARD_BURST, ADDRESSES_MAX)
 
     def health(self, caller: str) -> Health:
+        # Looked at now: who asks may be about to write there.
+        self._library.folder.look()
         return Health(
             self._name,
             len(self._library.resources()),
             self._library.scanning,
             self._membership.supernode,
-            str(self._library.folder) if is_loopback(caller) else UNSET,
+            str(self._library.folder.path) if is_loopback(caller) else UNSET,
             self._membership.unreachable_at or UNSET,
+            self._library.folder.problem or UNSET,
         )
 
     def resources(self) -> list[ResourceInfo]:

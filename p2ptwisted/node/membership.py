@@ -413,7 +413,13 @@ class Membership(Service):
         """Note that this node stood still: its supernode may have given it up meanwhile."""
         self._heartbeats.due_now()
 
-    def changed(self) -> None:
-        """Note that there is something else to register."""
+    def changed(self, at_once: bool = False) -> None:
+        """
+        Note that there is something else to register.
+
+        `at_once`: though the last registration was long, for what it lists can't be had.
+        """
+        if at_once:
+            self._rest_until = self._clock.seconds()
         self._changed = True
         self._wakeup.fire()

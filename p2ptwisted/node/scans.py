@@ -3,6 +3,9 @@ When a shared folder is walked, and when what has changed in it is looked at.
 
 Walking all of it is the only truth, and costs what is there, so it is done rarely. A watch on the
 folders tells what has changed; only that is looked at, at once, also while a walk is under way.
+
+While the folder is gone nothing of it is walked, looked at or listed. When it is back, or is
+another one, or something was mounted in it, it is walked and watched anew.
 """
 
 import os
@@ -17,6 +20,8 @@ from twisted.python.failure import Failure
 from p2ptwisted.interfaces import IFolderWatch
 from p2ptwisted.node.changes import Changed, Changes
 from p2ptwisted.node.folder_walk import file_meant, is_walked
+from p2ptwisted.support.escaping import shown
+from p2ptwisted.transfer.shared_folder import Change, SharedFolder
 
 #: Seconds between two scans with a complete watch on the folder, and without.
 RESCAN_WATCHED, RESCAN_UNWATCHED = 30.0, 1.0
@@ -65,31 +70,42 @@ class Scans:
         self,
         clock: IReactorTime,
         cooperator: Cooperator,
-        folder: Path,
+        folder: SharedFolder,
         watch: IFolderWatch | None,
         walk: Callable[[], Iterator[None]],
         look: Callable[[Changed], Iterator[None]],
         walked: Callable[[], None],
         written: Callable[[Path], None],
+        displaced: Callable[[Change | None], None],
     ) -> None:
         """
         `walk` does all of the folder and `look` what has changed, in slices; both may raise
         OSError. `walked` is called after each walk. `written` is told what the watch tells.
+
+        `displaced` is called when the folder has changed, and with None when from then on its
+        files are `hidden`, or no longer.
         """
         self._clock = clock
         self._cooperator = cooperator
         self._folder = folder
-        self._inside = os.path.join(folder, "")
+        folder.watch(self._folder_changed)
         self._watch = watch
         self._walk, self._look = walk, look
         self._tell_walked = walked
         self._written = written
+        self._tell_displaced = displaced
         self._changes = Changes()
         self._running = False
         self._walking = False
         self._looking = False
         self._hinted = False
         self._failing = False
+        #: Whether nothing of the folder is to be listed: it is gone, or is another one that was not
+        #: walked yet.
+        self.hidden = False
+        self._unwalked = False
+        #: Whether the folder has changed since the last walk that ended.
+        self.displaced = False
         #: When the last walk ended, and how long it took.
         self._ended = self._took = 0.0
         self._next_scan = _Timer(clock, self._scan)
@@ -117,34 +133,75 @@ class Scans:
             self._next_scan.within(HINT_DELAY)
 
     def _scan(self) -> None:
-        self._walking, self._hinted = True, False
+        self._walking = True
+        gone = self._folder.look()
+        self._walking, self._hinted = gone is None, False
+        if gone is not None:
+            self._next_scan.within(RESCAN_UNWATCHED)
+            return
         if self._watch is not None:
             self._watch.begin(self.hint, self._written, self._changed)
         walking = self._cooperator.cooperate(self._walk()).whenDone()
-        walking.addBoth(self._scanned, self._clock.seconds())
+        walking.addBoth(self._scanned, self._clock.seconds(), self._folder.changes)
 
-    def _scanned(self, result: object, began: float) -> None:
+    def _scanned(self, result: object, began: float, changes: int) -> None:
         self._walking = False
         if not self._running:
             return
+        is_whole = self._folder.changes == changes
         failed = isinstance(result, Failure)
-        if isinstance(result, Failure) and not self._failing:
-            # A folder that can't be walked now can be in a while.
-            _log.failure("Can't scan {folder}", failure=result, folder=str(self._folder))
+        if isinstance(result, Failure):
+            self._report(result)
         self._failing = failed
-        self._tell_walked()
+        if is_whole and not failed:
+            self.displaced = self._unwalked = False
+            self._hide_or_not()
+        if is_whole:
+            self._tell_walked()
         now = self._clock.seconds()
-        self._ended, self._took = now, now - began
+        # One that has broken off says nothing of how long they take.
+        self._ended, self._took = now, now - began if is_whole else 0.0
         self._next_scan.not_before = now + HINT_REST * self._took
         if self._hinted:
             self._next_scan.within(HINT_DELAY)
         else:
             self._scan_when_due()
 
+    def _report(self, failure: Failure) -> None:
+        """Log why a walk failed, unless the folder is gone, or this has been told."""
+        if self._folder.look() is None and not self._failing:
+            folder = str(self._folder.path)
+            # A folder that can't be walked now can be in a while.
+            if failure.check(OSError):
+                _log.warn(
+                    "Can't scan {folder} ({error}); trying again",
+                    folder=folder,
+                    error=shown(str(failure.value)),
+                )
+            else:
+                _log.failure("Can't scan {folder}", failure, folder=folder)
+
     def _scan_when_due(self) -> None:
         watched = self._watch is not None and self._watch.complete
         rest = max(RESCAN_WATCHED if watched else RESCAN_UNWATCHED, SCAN_REST * self._took)
         self._next_scan.within(max(0, self._ended + rest - self._clock.seconds()))
+
+    # -- the folder as a whole
+
+    def _folder_changed(self, change: Change) -> None:
+        self.displaced = True
+        self._unwalked |= change is Change.OTHER
+        if self._watch is not None:
+            self._watch.stop()  # It watches what was there before.
+        self._next_scan.not_before = 0.0
+        self._tell_displaced(change)
+        self._hide_or_not()
+        self.hint()
+
+    def _hide_or_not(self) -> None:
+        was_hidden, self.hidden = self.hidden, self._folder.gone is not None or self._unwalked
+        if self.hidden != was_hidden:
+            self._tell_displaced(None)
 
     # -- looking at what has changed
 
@@ -165,7 +222,7 @@ class Scans:
 
     def _changed(self, path: str, is_folder: bool) -> None:
         """Take what the watch tells."""
-        name = path.removeprefix(self._inside)
+        name = path.removeprefix(os.path.join(self._folder.path, ""))
         if not is_folder:
             if name := file_meant(name):
                 self.changed(name)

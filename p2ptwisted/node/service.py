@@ -6,6 +6,7 @@ What it does when it is asked is in `local_node`.
 
 import platform
 import uuid
+from pathlib import Path
 
 from twisted.application.service import MultiService
 from twisted.internet.interfaces import IReactorCore, IReactorFDSet
@@ -17,6 +18,7 @@ from p2ptwisted.interfaces import IFolderWatch
 from p2ptwisted.model import SUPERNODE_ID
 from p2ptwisted.node.digest_cache import make_cache
 from p2ptwisted.node.downloads import Downloads
+from p2ptwisted.node.folder_checks import FolderChecks
 from p2ptwisted.node.hash_pool import HashPool, IPoolReactor
 from p2ptwisted.node.library import Library
 from p2ptwisted.node.local_node import LocalNode
@@ -37,6 +39,7 @@ from p2ptwisted.support.lifecycle import (
 from p2ptwisted.support.locations import OwnLocation, location_resolver
 from p2ptwisted.support.rate_limit import RateLimit
 from p2ptwisted.transfer.file_sync import file_sync
+from p2ptwisted.transfer.shared_folder import Change, SharedFolder
 from p2ptwisted.web.authentication import make_authenticator
 from p2ptwisted.web.node_routes import BODY_MAX, NodeApi
 from p2ptwisted.web.server.listener import WebService
@@ -68,7 +71,8 @@ def make_node(
     client = make_client(reactor, key, config.authority, own_location.towards, awake)
     hasher = HashPool(reactor)
     cache = make_cache(config.state_folder)
-    library = Library(reactor, make_cooperator(reactor), config.folder, hasher, cache, watch)
+    folder = SharedFolder(Path(config.resources))
+    library = Library(reactor, make_cooperator(reactor), folder, hasher, cache, watch)
     # A name that is not a UUID: only supernodes ask under one (docs/protocol.md).
     overlay = MulticastOverlay(
         reactor,
@@ -90,6 +94,12 @@ def make_node(
     library.watch(membership.changed)
     if awake is not None:
         awake.call_when_woken(membership.woken)
+
+    def folder_changed(change: Change) -> None:
+        if change in (Change.GONE, Change.OTHER):
+            membership.changed(at_once=True)
+
+    folder.watch(folder_changed)
     uploads = Uploads(reactor, config.uploads, RateLimit(config.max_upload))
     node = LocalNode(
         reactor,
@@ -126,6 +136,7 @@ def make_node(
         Starting(lambda: own_location.resolve(reactor)),
         hasher,
         library,
+        FolderChecks(reactor, folder.look),
         overlay,
         Closing(cooperator.stop),
         # No new work from the first moment on, and a goodbye, while the old work ends.

@@ -10,7 +10,7 @@ checked.
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -59,27 +59,45 @@ def open_folder(path: Path, follow: bool = False) -> int:
     return os.open(path, _FOLDER | (0 if follow else os.O_NOFOLLOW))
 
 
-def folder_beneath(root: int, name: str, make: bool = False, modes: Sequence[int] = ()) -> int:
+def folder_beneath(
+    root: int,
+    name: str,
+    make: bool = False,
+    modes: Sequence[int] = (),
+    check: Callable[[int, str], None] = lambda folder, part: None,
+) -> int:
     """
     Open a folder beneath the open folder `root`, and return its descriptor.
 
     `name`: a path relative to `root`. `make`: create missing folders. `modes`:
     one for each part of `name`, which the umask is taken from; without, 0o777
-    for all. Links are followed only to folders beneath `root`. Raises OSError;
-    LeadsOut for a link that leads elsewhere.
+    for all. `check` is called with an open folder on the way and the part that is
+    to be made in it, and with the last one and "", and may raise OSError. Links
+    are followed only to folders beneath `root`. Raises OSError; LeadsOut for a link
+    that leads elsewhere.
     """
     folder = os.dup(root)
     for number, part in enumerate(name.split("/")):
         if part in ("", "."):
             continue
         try:
-            if make:
+            try:
+                inner = _folder_in(root, folder, part)
+            except FileNotFoundError:
+                if not make:
+                    raise
+                check(folder, part)
                 with suppress(FileExistsError):
                     os.mkdir(part, modes[number] if modes else 0o777, dir_fd=folder)
-            inner = _folder_in(root, folder, part)
+                inner = _folder_in(root, folder, part)
         finally:
             os.close(folder)
         folder = inner
+    try:
+        check(folder, "")
+    except OSError:
+        os.close(folder)
+        raise
     return folder
 
 

@@ -68,6 +68,8 @@ from p2ptwisted.model import (
 from p2ptwisted.node.hash_pool import LARGE, IPoolReactor
 from p2ptwisted.node.hash_worker import Job, Result, hash_file
 from p2ptwisted.pieces import Digests, HolderState, Pieces
+from p2ptwisted.support.mount_table import MountTable, place_of
+from p2ptwisted.transfer.shared_folder import SharedFolder
 from p2ptwisted.web.server.site import LimitedSite
 
 #: Seconds between two slices of work: so little that a test need not count it.
@@ -177,12 +179,71 @@ class FakeHasher:
         return digests
 
 
+class FakeMounts(MountTable):
+    """A table of what the test says is mounted, by turns of folders."""
+
+    def __init__(self) -> None:
+        self._mounted: dict[Path, Path] = {}
+
+    def points(self, folder: Path) -> frozenset[Path]:
+        return frozenset(
+            point
+            for point in (Path("/"), *self._mounted)
+            if point == folder or point in folder.parents or folder in point.parents
+        )
+
+    def holder_of(self, descriptor: int) -> Path | None:
+        place = place_of(descriptor)
+        around = self.points(place) & {place, *place.parents}
+        return max(around, key=lambda point: len(point.parts))
+
+    def mount(self, point: Path, what: Path) -> None:
+        """Have another folder, which is elsewhere, at the place of this one."""
+        self._mounted[point] = what
+        point.rename(_beneath(point))
+        what.rename(point)
+
+    def bind(self, point: Path) -> None:
+        """Have a folder bound to itself."""
+        self._mounted[point] = point
+
+    def unbind(self, point: Path) -> None:
+        """Have it as it was."""
+        del self._mounted[point]
+
+    def unmount(self, point: Path) -> Path:
+        """Have there again what was there before; returns where the other one is now."""
+        what = self._mounted.pop(point)
+        point.rename(what)
+        _beneath(point).rename(point)
+        return what
+
+
+def _beneath(point: Path) -> Path:
+    return point.parent / f".beneath {point.name}"
+
+
+class FakeFolder(SharedFolder):
+    """A shared folder that is as the test says, wherever that may be."""
+
+    #: What is wrong with it, as the next look finds it.
+    finds: str | None = None
+
+    def look(self) -> str | None:
+        self.gone = self.finds
+        return self.gone
+
+    @property
+    def problem(self) -> str | None:
+        return self.gone
+
+
 @implementer(ILibrary)
 class FakeLibrary:
     """A library of what the test puts into it."""
 
     def __init__(self, *resources: ResourceInfo) -> None:
-        self.folder = Path("/shared")
+        self.folder: SharedFolder = FakeFolder(Path("/shared"))
         self.scanning = False
         self.listed = list(resources)
         #: By id; what is listed and not here has just gone.

@@ -117,7 +117,7 @@ class ShapesTests(SynchronousTestCase):
         )
 
     def test_health(self) -> None:
-        """The folder is left out where it is not told."""
+        """The folder is left out where it is not told, and its problem where there is none."""
         self.assertEqual(
             msgspec.json.encode(Health("n", 1, False, None)),
             b'{"name":"n","resources":1,"scanning":false,"supernode":null}',
@@ -129,6 +129,11 @@ class ShapesTests(SynchronousTestCase):
         self.assertEqual(
             msgspec.json.encode(Health("n", 1, False, "h:1", unreachable_at="h:2")),
             b'{"name":"n","resources":1,"scanning":false,"supernode":"h:1","unreachable_at":"h:2"}',
+        )
+        self.assertEqual(
+            msgspec.json.encode(Health("n", 0, False, None, folder_problem="it is gone")),
+            b'{"name":"n","resources":0,"scanning":false,"supernode":null,'
+            b'"folder_problem":"it is gone"}',
         )
 
     def test_node(self) -> None:

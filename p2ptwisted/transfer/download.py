@@ -31,6 +31,7 @@ from p2ptwisted.transfer.part_file import PartFile
 from p2ptwisted.transfer.part_versions import PartVersions
 from p2ptwisted.transfer.piece_picker import PiecePicker
 from p2ptwisted.transfer.rate_meter import RateMeter
+from p2ptwisted.transfer.shared_folder import SharedFolder
 from p2ptwisted.transfer.swarm import ANSWER_PATIENCE, HolderGroup, Swarm
 from p2ptwisted.transfer.write_errors import NoRoom, write_error
 
@@ -66,7 +67,7 @@ class Download:
         throttle: Callable[[int], float] = lambda count: 0.0,
         started: Callable[[], None] = lambda: None,
         waits: Callable[[], None] = lambda: None,
-        within: Path | None = None,
+        within: SharedFolder | None = None,
     ) -> None:
         """
         `sync` syncs an open file to the disk; what it returns fails with OSError.
@@ -212,10 +213,11 @@ class Download:
             self._to = to = Destination(
                 self._clock, self._context.cooperator, self.id, path, self._overwrite, self._waits
             )
+            # First, for what stands where its folder isn't now says nothing.
+            self._parts = PartVersions(path, self.id, self._within)
             self.was_there = not self._overwrite and await to.is_there(self._sizes())
             if self.was_there:
                 return path
-            self._parts = PartVersions(path, self.id, self._within)
             self._looking_up = Deferred.fromCoroutine(self._lookups.run())
             self._looking_up.addErrback(lambda failure: failure.trap(CancelledError))
             won = await self._winner(self._parts, to)

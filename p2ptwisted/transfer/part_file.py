@@ -29,6 +29,7 @@ from p2ptwisted.transfer.part_journal import (
 )
 from p2ptwisted.transfer.part_names import part_names
 from p2ptwisted.transfer.running_digest import RunningDigest
+from p2ptwisted.transfer.shared_folder import SharedFolder
 from p2ptwisted.transfer.target_folder import TargetFolder
 from p2ptwisted.transfer.write_errors import write_error
 
@@ -50,7 +51,7 @@ class PartFile:
         id: str,
         pieces: Pieces,
         number: int = 0,
-        within: Path | None = None,
+        within: SharedFolder | None = None,
     ) -> None:
         """
         Open the part that an earlier download of the same resource has left, or make one.
@@ -296,6 +297,7 @@ class PartFile:
         """
         try:
             os.fsync(self._file)
+            self._folder.check_place()
             self._check_at(self.path.name)
             if overwrite:
                 self._folder.replace(self.path.name, self.destination.name)

@@ -10,6 +10,7 @@ from p2ptwisted.pieces import Pieces
 from p2ptwisted.transfer.earlier_parts import is_of_another, read_earlier, remove_earlier
 from p2ptwisted.transfer.part_file import PartFile
 from p2ptwisted.transfer.part_journal import Journal, is_cut_otherwise
+from p2ptwisted.transfer.shared_folder import SharedFolder
 from p2ptwisted.transfer.target_folder import TargetFolder
 from p2ptwisted.transfer.write_errors import BeingFetched, NoRoom, write_error
 
@@ -23,7 +24,7 @@ KEPT_MAX = 1
 class PartVersions:
     """All parts of one resource on its way to one destination."""
 
-    def __init__(self, destination: Path, id: str, within: Path | None = None) -> None:
+    def __init__(self, destination: Path, id: str, within: SharedFolder | None = None) -> None:
         """`within` is TargetFolder's. Raises NoRoom and Unavailable."""
         self.destination = destination
         self._id = id

@@ -13,9 +13,14 @@ from pathlib import Path
 
 from p2ptwisted.support.safe_open import NotRegular, folder_beneath, open_folder, open_regular
 from p2ptwisted.transfer.part_names import PART
+from p2ptwisted.transfer.shared_folder import SharedFolder
 
 #: The bits of a mode by which others than a file's owner may write to it.
 OTHERS_WRITE = 0o022
+
+
+#: Why nothing can be put where it was to go.
+MOVED = "its folder was moved, or something was mounted there or unmounted"
 
 
 class NotOurs(OSError):
@@ -64,7 +69,9 @@ def _is_link(name: str | Path, folder: int | None) -> bool:
 class TargetFolder:
     """An open folder; all names are of files in it, and no link is followed."""
 
-    def __init__(self, path: Path, within: Path | None = None, modes: Sequence[int] = ()) -> None:
+    def __init__(
+        self, path: Path, within: SharedFolder | None = None, modes: Sequence[int] = ()
+    ) -> None:
         """
         Open the folder, or make it.
 
@@ -72,16 +79,37 @@ class TargetFolder:
         may lead out of; `modes` are as for `folder_beneath`. Raises OSError.
         """
         self._path = path
+        self._within = within
         if within is None:
             path.mkdir(parents=True, exist_ok=True)
             self._folder = open_folder(path, follow=True)
-            return
-        root = open_folder(within)
+        else:
+            self._folder = self._open_in(within, make=True, modes=modes)
+
+    def _open_in(self, within: SharedFolder, make: bool, modes: Sequence[int] = ()) -> int:
+        root = within.open()
         try:
-            name = path.relative_to(within).as_posix()
-            self._folder = folder_beneath(root, name, make=True, modes=modes)
+            if not self._path.is_relative_to(within.path):
+                raise FileNotFoundError(errno.ENOENT, MOVED, os.fspath(self._path))
+            name = self._path.relative_to(within.path).as_posix()
+            return folder_beneath(root, name, make, modes, within.check)
         finally:
             os.close(root)
+
+    def check_place(self) -> None:
+        """
+        Raise OSError where the path leads to another folder by now, or to none.
+
+        What is put into the folder would not be where it is said to be.
+        """
+        if self._within is None:
+            return
+        there = self._open_in(self._within, make=False)
+        try:
+            if not os.path.samestat(os.fstat(there), os.fstat(self._folder)):
+                raise FileNotFoundError(errno.ENOENT, MOVED, os.fspath(self._path))
+        finally:
+            os.close(there)
 
     def close(self) -> None:
         """Close the folder; closing it again does nothing."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.support.safe_open import NotRegular
+from p2ptwisted.transfer.known_mounts import Displaced
 from p2ptwisted.transfer.target_folder import NotOurs
 
 
@@ -17,6 +18,10 @@ class BeingFetched(Unavailable):
     """Another download goes to the same place."""
 
 
+class OutOfReach(Unavailable):
+    """What was mounted there isn't any more, or something else is mounted over it."""
+
+
 def write_error(error: OSError, destination: Path, size: int) -> Unavailable:
     """
     The error to raise for one of the system's: Unavailable, or a kind of it that is told apart.
@@ -26,6 +31,10 @@ def write_error(error: OSError, destination: Path, size: int) -> Unavailable:
     if isinstance(error, NotRegular | NotOurs):
         return Unavailable(
             f"{error.filename} {error.strerror}: it is left as it is; remove it, and try again"
+        )
+    if isinstance(error, Displaced):
+        return OutOfReach(
+            f"can't write {destination}: {error.strerror}: put that right, and try again"
         )
     if error.errno == errno.ENOSPC:
         return NoRoom(f"no room for {destination} ({size} bytes): make some, and try again")

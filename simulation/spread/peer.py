@@ -19,6 +19,7 @@ from p2ptwisted.node.uploads import Uploads
 from p2ptwisted.pieces import Digests, Pieces
 from p2ptwisted.support.locations import Location, OwnLocation
 from p2ptwisted.support.rate_limit import RateLimit
+from p2ptwisted.transfer.shared_folder import SharedFolder
 from simulation.members import one_step_at_a_time, resolved
 from simulation.spread.lan import LanHost
 from simulation.spread.link_client import LinkClient
@@ -32,7 +33,7 @@ class PeerLibrary:
     """A library of the files that are put into it."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder = SharedFolder(folder)
         self.scanning = False
         #: By id.
         self._paths: dict[str, Path] = {}
@@ -121,7 +122,7 @@ class Peer:
 
     def share(self, name: str, content: bytes, digests: Digests) -> None:
         """Share a file, from the beginning."""
-        path = self.library.folder / name
+        path = self.library.folder.path / name
         path.write_bytes(content)
         self.library.adopt(path, path.stat(), digests)
 

@@ -21,7 +21,7 @@ from p2ptwisted.cli.share import share
 from p2ptwisted.cli.status import GroupState, NodeState, SupernodeState, nodes, problems
 from p2ptwisted.client.api import Client
 from p2ptwisted.errors import Unavailable
-from p2ptwisted.model import HeldFile, Holders, Holding, NodeInfo
+from p2ptwisted.model import Health, HeldFile, Holders, Holding, NodeInfo
 from p2ptwisted.support.round_robin import SHARE_MAX
 
 ID, OTHER = "a" * 64, "b" * 64
@@ -309,6 +309,13 @@ class SilenceTests(SynchronousTestCase):
         """It is all that is wrong, as far as anybody knows."""
         (wrong,) = problems(GroupState([SupernodeState("10.0.0.1:5000", None)], [], []))
         self.assertIn("answers datagrams but not HTTP", wrong)
+
+    def test_status_of_a_folder(self) -> None:
+        """A node whose shared folder is gone is not well."""
+        health = Health("n", 0, False, "10.0.0.1:5000", folder_problem="the folder is gone")
+        node = NodeState("n", "10.0.0.2:8000", "10.0.0.1:5000", health)
+        (wrong,) = problems(GroupState([], [node], []))
+        self.assertEqual(wrong, "node n (10.0.0.2:8000): the folder is gone")
 
 
 class UnreachableTests(SynchronousTestCase):

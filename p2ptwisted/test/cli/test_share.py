@@ -114,6 +114,23 @@ class ShareTests(SynchronousTestCase):
         problem = self.failureResultOf(Deferred.fromCoroutine(sharing), CommandError).value
         self.assertIn("call it as 127.0.0.1", str(problem))
 
+    def test_folder_gone(self) -> None:
+        """Nothing is put where the node's folder was."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+
+        class Near:
+            async def health(self, location: str) -> Health:
+                return Health("near", 0, False, None, str(folder), folder_problem="it is gone")
+
+        session = Session(cast(ICommandReactor, None), cast(Client, Near()), Settings())
+        sharing = share(
+            cast(ICommandReactor, None), session, (__file__,), "http://127.0.0.1:8000", None, False
+        )
+        problem = self.failureResultOf(Deferred.fromCoroutine(sharing), CommandError).value
+        self.assertIn("it is gone", str(problem))
+        self.assertEqual(list(folder.iterdir()), [])
+
 
 class NearNode:
     """A node of this machine that lists all that is in its folder at once."""

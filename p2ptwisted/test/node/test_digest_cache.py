@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.model import FileStamp
 from p2ptwisted.node import digest_cache as hash_cache
-from p2ptwisted.node.digest_cache import DigestCache, make_cache
+from p2ptwisted.node.digest_cache import DigestCache, KeptDigests, make_cache
 from p2ptwisted.pieces import Digests
 
 
@@ -18,6 +18,27 @@ def stamp(inode: int, mtime: int = 1, device: int = 1) -> FileStamp:
 def digests(content: bytes, pieces: int = 1) -> Digests:
     digest = hashlib.sha256(content)
     return Digests(digest.hexdigest(), digest.digest() * pieces)
+
+
+class KeptTests(SynchronousTestCase):
+    """What is remembered in memory."""
+
+    def test_taken_once(self) -> None:
+        """What is kept can be taken once, by its own stamp."""
+        kept = KeptDigests()
+        kept.keep(stamp(1), digests(b"1"))
+        self.assertIs(kept.take(stamp(2)), None)
+        self.assertEqual(kept.take(stamp(1)), digests(b"1"))
+        self.assertIs(kept.take(stamp(1)), None)
+
+    def test_bounded(self) -> None:
+        """What was kept first is forgotten first."""
+        self.patch(hash_cache, "KEPT_MAX", 2)
+        kept = KeptDigests()
+        for number in range(3):
+            kept.keep(stamp(number), digests(b"1"))
+        self.assertIs(kept.take(stamp(0)), None)
+        self.assertEqual([kept.take(stamp(number)) for number in (1, 2)], [digests(b"1")] * 2)
 
 
 class CacheTests(SynchronousTestCase):

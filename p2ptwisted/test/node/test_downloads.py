@@ -18,9 +18,16 @@ from p2ptwisted.node.downloads import Downloads
 from p2ptwisted.pieces import Digests
 from p2ptwisted.support.lifecycle import STOP_GRACE
 from p2ptwisted.support.rate_limit import RateLimit
-from p2ptwisted.test.node_fakes import FakeLibrary, log_lines, one_by_one, open_descriptors
+from p2ptwisted.test.node_fakes import (
+    FakeLibrary,
+    FakeMounts,
+    log_lines,
+    one_by_one,
+    open_descriptors,
+)
 from p2ptwisted.test.transfer_fakes import LENGTH, FakeHolder, FakeSync, SwarmClient, cut, id_of
 from p2ptwisted.transfer.download import RUNNING_MAX
+from p2ptwisted.transfer.shared_folder import SharedFolder
 from p2ptwisted.transfer.target_folder import TargetFolder
 
 CONTENT = bytes(range(8 * LENGTH))
@@ -37,8 +44,10 @@ class DownloadsCase(SynchronousTestCase):
         self.clock = Clock()
         self.swarm = SwarmClient(self.clock)
         self.library = FakeLibrary()
-        self.library.folder = Path(self.mktemp())
-        self.library.folder.mkdir()
+        self.folder = Path(self.mktemp()).resolve()
+        self.folder.mkdir()
+        self.mounts = FakeMounts()
+        self.library.folder = SharedFolder(self.folder, self.mounts)
         self.names: dict[str, str] = {}
         self.problem: Exception | None = None
         #: What was shared each time that something changed.
@@ -112,7 +121,7 @@ class DownloadsTests(DownloadsCase):
                 ID, "done", "file", len(CONTENT), len(CONTENT), holders={f"{ID}:1": len(CONTENT)}
             ),
         )
-        path = self.library.folder / "file"
+        path = self.folder / "file"
         self.assertEqual(path.read_bytes(), CONTENT)
         stops = range(LENGTH, len(CONTENT) + LENGTH, LENGTH)
         prefixes = b"".join(hashlib.sha256(CONTENT[:stop]).digest() for stop in stops)
@@ -127,8 +136,8 @@ class DownloadsTests(DownloadsCase):
             self.downloads.start(ID, name)
             self.pass_by(2)
             self.assertEqual(self.downloads.status(ID).state, "done")
-            (found,) = [one for one in self.library.folder.rglob("*") if one.is_file()]
-            self.assertEqual(found.relative_to(self.library.folder), Path(path))
+            (found,) = [one for one in self.folder.rglob("*") if one.is_file()]
+            self.assertEqual(found.relative_to(self.folder), Path(path))
             found.unlink()
             self.library.listed.clear()
 
@@ -205,7 +214,7 @@ class DownloadsTests(DownloadsCase):
 
     def test_no_path_shown(self) -> None:
         """Where the folder is on this machine is nobody's business; what is in it may be told."""
-        folder = self.library.folder = self.library.folder.resolve()
+        folder = self.folder
         holder = self.add(name="sub/file")
 
         def error() -> str:
@@ -260,9 +269,9 @@ class DownloadsTests(DownloadsCase):
 
     def test_link_out_of_the_folder(self) -> None:
         """A link that has come after the place was chosen leads the file nowhere else."""
-        outside = self.library.folder.with_name("outside")
+        outside = self.folder.with_name("outside")
         outside.mkdir()
-        (self.library.folder / "sub").symlink_to(outside.absolute())
+        (self.folder / "sub").symlink_to(outside.absolute())
         self.patch(downloads, "place", lambda folder, name, id: folder / "sub" / "file")
         self.add()
         self.downloads.start(ID)
@@ -288,9 +297,9 @@ class SameFolderTests(DownloadsCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.first, self.folder = self.downloads, self.library.folder
+        self.first = self.downloads
         self.library = FakeLibrary()
-        self.library.folder = self.folder
+        self.library.folder = SharedFolder(self.folder, self.mounts)
         self.second = self.downloads = self.make(RateLimit(None))
         self.addCleanup(self.second.cancel, ID)
         self.holder = self.add()
@@ -331,6 +340,68 @@ class SameFolderTests(DownloadsCase):
         self.assertEqual(len(self.library.adopted), 1)
         self.nothing_left()
 
+    def leave_and_return(self) -> None:
+        """Have the folder away for a while, and have both nodes notice."""
+        away = self.folder.with_name("away")
+        folders = [self.first._library.folder, self.second._library.folder]
+        self.folder.rename(away)
+        for folder in folders:
+            folder.look()
+        self.pass_by(1)
+        for node in (self.first, self.second):
+            self.assertIn(node.status(ID).state, ("waiting", "done"))
+        self.assertFalse(self.folder.exists())
+        away.rename(self.folder)
+        for folder in folders:
+            folder.look()
+
+    def test_folder_goes(self) -> None:
+        """Where the folder goes while the second waits, both go on when it is back."""
+        self.pass_by(0.3)
+        self.leave_and_return()
+        self.pass_by(5)
+        states = {node.status(ID).state for node in (self.first, self.second)}
+        self.assertEqual(states, {"done", "running"})
+        self.library.change(ResourceInfo(ID, "file", len(CONTENT)))
+        self.pass_by(5)
+        self.assertEqual((self.folder / "file").read_bytes(), CONTENT)
+        self.pass_by(downloads.LISTED_WITHIN)
+        for node in (self.first, self.second):
+            self.assertEqual(node.status(ID).state, "done")
+        self.nothing_left()
+
+    def test_unmounted_unnoticed(self) -> None:
+        """What the second finds where the folder was mounted is not taken for what it waits for."""
+        for node in (self.first, self.second):
+            node.cancel(ID)
+        self.pass_by(1)
+        disk = self.folder.with_name("disk")
+        disk.mkdir()
+        self.mounts.mount(self.folder, disk)
+        for node in (self.first, self.second):
+            node.start(ID)
+            self.pass_by(0.05)
+        self.mounts.unmount(self.folder)
+        (self.folder / "file").write_bytes(CONTENT)
+        self.pass_by(2)
+        for node in (self.first, self.second):
+            self.assertEqual(node.status(ID).state, "waiting")
+            self.assertIn("folder is gone", str(node.status(ID).error))
+        for node in (self.first, self.second):
+            node.cancel(ID)
+
+    def test_folder_goes_before_it_is_listed(self) -> None:
+        """Where it goes while the second waits for its library, it is done when that lists it."""
+        self.pass_by(5)
+        self.leave_and_return()
+        self.pass_by(1)
+        self.assertEqual(self.second.status(ID).state, "running")
+        self.library.change(ResourceInfo(ID, "file", len(CONTENT)))
+        self.pass_by(0.1)
+        self.assertEqual(self.second.status(ID).state, "done")
+        self.assertEqual(self.library.adopted, [])
+        self.nothing_left()
+
     def test_stops(self) -> None:
         """A node that is stopped doesn't wait any longer than others do."""
         self.holder.pause = 60.0
@@ -339,6 +410,231 @@ class SameFolderTests(DownloadsCase):
         self.successResultOf(stopped)
         self.assertEqual(self.second.status(ID).state, "cancelled")
         self.first.cancel(ID)
+        self.nothing_left()
+
+
+class FolderTests(DownloadsCase):
+    """Downloads into a folder that goes, and comes back."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.shared = self.library.folder
+        self.shared.look()
+        self.elsewhere = self.folder.with_name("elsewhere")
+        self.holder = self.add()
+        self.holder.pause = 0.1
+
+    def look(self) -> None:
+        self.shared.look()
+        self.pass_by(0.05)
+
+    def files(self, folder: Path) -> set[str]:
+        found = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+        return {name for name in found if not name.startswith(".beneath")}
+
+    def received(self) -> int:
+        return sum(self.downloads.status(ID).holders.values())
+
+    def test_not_begun(self) -> None:
+        """None is begun while it is gone, and its folder isn't made; the reason is told."""
+        self.folder.rmdir()
+        error = self.assertRaises(Unavailable, self.downloads.start, ID)
+        self.assertIn("the shared folder is gone", str(error))
+        self.assertRaises(UnknownResource, self.downloads.status, ID)
+        self.pass_by(1)
+        self.assertFalse(self.folder.exists())
+        self.folder.mkdir()
+        self.downloads.start(ID)
+        self.pass_by(3)
+        self.assertEqual(self.state(), "done")
+
+    def test_waits(self) -> None:
+        """One that runs waits while it is gone, and then goes on with what has come."""
+        self.downloads.start(ID)
+        self.pass_by(0.5)
+        self.folder.rename(self.elsewhere)
+        self.look()
+        status = self.downloads.status(ID)
+        self.assertEqual(status.state, "waiting")
+        self.assertIn("the shared folder is gone", str(status.error))
+        self.assertEqual(self.downloads.resources(), [])
+        self.nothing_left()
+        self.pass_by(100)
+        self.assertEqual(self.state(), "waiting")
+        self.assertFalse(self.folder.exists())
+        self.elsewhere.rename(self.folder)
+        self.look()
+        self.assertEqual(self.state(), "running")
+        self.pass_by(3)
+        self.assertEqual(self.state(), "done")
+        self.assertIsNone(self.downloads.status(ID).error)
+        self.assertLess(self.received(), len(CONTENT))
+        self.assertEqual((self.folder / "file").read_bytes(), CONTENT)
+        self.nothing_left()
+
+    def test_nothing_beneath_a_mount(self) -> None:
+        """Where it was a mount and isn't now nothing is written, wherever the download stands."""
+        disk = self.folder.with_name("disk")
+        for steps in range(0, 300, 20):
+            disk.mkdir(exist_ok=True)
+            self.mounts.mount(self.folder, disk)
+            self.look()
+            self.downloads.start(ID)
+            self.clock.pump([STEP] * steps)
+            self.mounts.unmount(self.folder)
+            # It may be a download that notices first.
+            self.pass_by(1)
+            self.look()
+            self.assertEqual(self.files(self.folder), set(), f"after {steps} steps")
+            self.mounts.mount(self.folder, disk)
+            self.look()
+            self.pass_by(3)
+            self.assertEqual(self.state(), "done", f"after {steps} steps")
+            self.assertEqual((self.folder / "file").read_bytes(), CONTENT)
+            (self.folder / "file").unlink()
+            self.mounts.unmount(self.folder)
+            self.look()
+            self.library.change()
+        self.nothing_left()
+
+    def test_noticed_by_itself(self) -> None:
+        """One that is complete as the folder goes waits too, before anybody has looked."""
+        self.downloads.start(ID)
+        self.pass_by(0.1)
+        self.folder.rename(self.elsewhere)
+        self.pass_by(3)
+        self.assertEqual(self.state(), "waiting")
+        self.elsewhere.rename(self.folder)
+        self.look()
+        self.pass_by(1)
+        self.assertEqual(self.state(), "done")
+
+    def test_another_folder(self) -> None:
+        """In another folder it begins again."""
+        self.downloads.start(ID)
+        self.pass_by(0.5)
+        self.folder.rename(self.elsewhere)
+        self.folder.mkdir()
+        self.look()
+        self.pass_by(3)
+        self.assertEqual(self.state(), "done")
+        self.assertEqual(self.files(self.folder), {"file"})
+        self.assertEqual(self.files(self.elsewhere), {"file.part", "file.part.journal"})
+
+    def test_ordered_name(self) -> None:
+        """It keeps the name that was ordered, whatever becomes of the folder."""
+        self.downloads.start(ID, "mine")
+        self.pass_by(0.5)
+        self.folder.rename(self.elsewhere)
+        self.look()
+        self.elsewhere.rename(self.folder)
+        self.look()
+        self.pass_by(3)
+        self.assertEqual(self.state(), "done")
+        self.assertEqual(self.files(self.folder), {"mine"})
+
+    def test_cancelled_while_it_waits(self) -> None:
+        """One that waits can be cancelled, and isn't begun any more."""
+        self.downloads.start(ID)
+        self.pass_by(0.5)
+        self.folder.rename(self.elsewhere)
+        self.look()
+        self.downloads.cancel(ID)
+        self.elsewhere.rename(self.folder)
+        self.look()
+        self.pass_by(1)
+        self.assertEqual(self.state(), "cancelled")
+        self.nothing_left()
+
+    def test_stopped_as_it_goes(self) -> None:
+        """Stopping in the moment after leaves no delayed call."""
+        self.downloads.start(ID)
+        self.pass_by(0.5)
+        self.folder.rename(self.elsewhere)
+        self.shared.look()
+        self.downloads.stopService()
+        self.pass_by(STOP_GRACE + 1)
+        self.assertEqual(self.state(), "waiting")
+        self.nothing_left()
+
+    def mount(self) -> Path:
+        """Have something mounted in the folder, where the download goes."""
+        self.names[ID] = "sub/file"
+        disk = self.folder.with_name("disk")
+        disk.mkdir()
+        (self.folder / "sub").mkdir()
+        self.mounts.mount(self.folder / "sub", disk)
+        self.look()
+        return disk
+
+    def test_unmounted_in_it(self) -> None:
+        """One to a mount in the folder waits for that, and keeps the name that it had."""
+        disk = self.mount()
+        self.downloads.start(ID)
+        self.pass_by(0.5)
+        self.mounts.unmount(self.folder / "sub")
+        self.look()
+        # As the supernode has it, this node's own part among others.
+        self.names[ID] = "file"
+        status = self.downloads.status(ID)
+        self.assertEqual(status.state, "waiting")
+        self.assertIn("sub/file", str(status.error))
+        self.pass_by(100)
+        self.assertEqual(self.files(self.folder), {"sub"})
+        self.mounts.mount(self.folder / "sub", disk)
+        self.look()
+        self.pass_by(3)
+        self.assertEqual(self.state(), "done")
+        self.assertEqual(self.files(self.folder), {"sub", "sub/file"})
+
+    def test_another_file_beneath(self) -> None:
+        """What stands beneath where a mount was is not taken for what stands there."""
+        disk = self.mount()
+        self.downloads.start(ID)
+        self.pass_by(0.5)
+        self.mounts.unmount(self.folder / "sub")
+        for content in (b"another", CONTENT):
+            (self.folder / "sub/file").write_bytes(content)
+            self.look()
+            self.pass_by(1)
+            self.assertEqual(self.state(), "waiting")
+        self.assertIn("what was mounted there isn't", str(self.downloads.status(ID).error))
+        self.mounts.mount(self.folder / "sub", disk)
+        self.look()
+        self.pass_by(3)
+        self.assertEqual(self.state(), "done")
+        self.assertEqual((self.folder / "sub/file").read_bytes(), CONTENT)
+        self.assertEqual(len(self.library.adopted), 1)
+
+    def test_mounted_over(self) -> None:
+        """One whose part is hidden by a mount waits until that is gone, and goes on with it."""
+        self.names[ID] = "sub/file"
+        self.downloads.start(ID)
+        self.pass_by(0.5)
+        disk = self.folder.with_name("disk")
+        disk.mkdir()
+        self.mounts.mount(self.folder / "sub", disk)
+        self.look()
+        self.assertEqual(self.state(), "waiting")
+        self.assertIn("is mounted over", str(self.shared.problem))
+        self.assertEqual(self.files(self.folder / "sub"), set())
+        self.mounts.unmount(self.folder / "sub")
+        self.look()
+        self.pass_by(3)
+        self.assertEqual(self.state(), "done")
+        self.assertIs(self.shared.problem, None)
+        self.assertLess(self.received(), len(CONTENT))
+
+    def test_ordered_where_nothing_is_mounted(self) -> None:
+        """One that is ordered only then fails at once, and says why."""
+        self.mount()
+        self.mounts.unmount(self.folder / "sub")
+        self.downloads.start(ID)
+        self.pass_by(0.5)
+        status = self.downloads.status(ID)
+        self.assertEqual(status.state, "failed")
+        self.assertIn("what was mounted there isn't any more", str(status.error))
+        self.assertEqual(self.files(self.folder), {"sub"})
         self.nothing_left()
 
 
@@ -374,7 +670,7 @@ class SharingTests(DownloadsCase):
         self.assertEqual(self.state(), "cancelled")
         self.assertEqual(self.announced, [[self.part()], []])
         self.assertIsNone(self.downloads.running_one(ID))
-        self.assertTrue((self.library.folder / "file.part").exists())
+        self.assertTrue((self.folder / "file.part").exists())
         self.nothing_left()
         self.downloads.start(ID)
         self.pass_by(0.05)
@@ -515,4 +811,4 @@ class ManyTests(DownloadsCase):
         for _ in range(RUNNING_MAX):
             self.clock.advance(0.01)
         self.nothing_left()
-        self.assertEqual(list(self.library.folder.iterdir()), [])
+        self.assertEqual(list(self.folder.iterdir()), [])

@@ -13,6 +13,7 @@ from zope.interface.verify import verifyObject
 from p2ptwisted.interfaces import IFolderWatch
 from p2ptwisted.node import inotify_watch
 from p2ptwisted.node.inotify_watch import InotifyWatch
+from p2ptwisted.support import inotify
 from p2ptwisted.support.inotify import Inotify
 from p2ptwisted.test.node_fakes import DescriptorReactor, log_lines, open_descriptors
 
@@ -334,6 +335,54 @@ class InotifyWatchTests(SynchronousTestCase):
             self.walk()
         self.assertTrue(self.watch.complete)
         self.assertEqual(lines, [])
+
+    def test_another_folder(self) -> None:
+        """Stopped and begun where another folder is shared, it tells when that one goes."""
+        self.walk()
+        self.watch.stop()
+        self.folder = self.folder.with_name("other")
+        self.folder.mkdir()
+        self.walk()
+        self.folder.rename(self.folder.with_name("away"))
+        self.reactor.read()
+        self.assertEqual(self.hints, 1)
+
+
+class UnmountingTests(SynchronousTestCase):
+    """A file system that is unmounted; without a mount, by what the kernel would tell."""
+
+    def test_begun_anew(self) -> None:
+        """What is mounted at the same path again is watched, too; no more of what went."""
+        reactor = DescriptorReactor()
+        hints: list[bool] = []
+        added: list[bytes] = []
+        removed: list[int] = []
+
+        def add(it: Inotify, path: bytes, mask: int) -> int:
+            added.append(path)
+            return len(added)
+
+        self.patch(Inotify, "add", add)
+        self.patch(Inotify, "remove", lambda it, watch: removed.append(watch))
+        watch = InotifyWatch(reactor)
+        self.addCleanup(watch.stop)
+
+        def walk() -> None:
+            watch.begin(lambda: hints.append(True))
+            watch.enter(Path("/mounted"))
+            watch.enter(Path("/mounted/sub"))
+
+        walk()
+        (reader,) = reactor.readers
+        assert isinstance(reader, Inotify)
+        reader._received(1, inotify.UNMOUNT, b"")
+        reader._received(1, inotify.IGNORED, b"")
+        self.assertEqual(hints, [True])
+        self.assertEqual(sorted(removed), [1, 2])
+        walk()
+        self.assertEqual(added, [b"/mounted", b"/mounted/sub"] * 2)
+        reader._received(3, inotify.UNMOUNT, b"")
+        self.assertEqual(hints, [True, True])
 
 
 class LimitTests(SynchronousTestCase):

@@ -1,8 +1,10 @@
 """Tests of `p2ptwisted.node.library`: a real folder, with time and work in the test's hands."""
 
+import errno
 import hashlib
 import os
 import shutil
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,9 +16,12 @@ from zope.interface.verify import verifyObject
 from p2ptwisted.errors import UnknownResource
 from p2ptwisted.interfaces import IFolderWatch, IHasher, ILibrary
 from p2ptwisted.model import FileStamp, ResourceInfo
+from p2ptwisted.node import library
 from p2ptwisted.node.announcements import ANNOUNCE_EVERY
+from p2ptwisted.node.busy_files import BUSY_RETRY
 from p2ptwisted.node.digest_cache import DigestCache, make_cache
-from p2ptwisted.node.library import BUSY_RETRY, Library
+from p2ptwisted.node.folder_walk import walk
+from p2ptwisted.node.library import Library
 from p2ptwisted.node.quiet_times import SETTLE
 from p2ptwisted.node.scans import (
     HINT_DELAY,
@@ -29,12 +34,14 @@ from p2ptwisted.pieces import PIECE_MIN, Digests, Pieces
 from p2ptwisted.test.node_fakes import (
     TICK,
     FakeHasher,
+    FakeMounts,
     FakeWatch,
     log_lines,
     one_by_one,
     open_descriptors,
     work,
 )
+from p2ptwisted.transfer.shared_folder import SharedFolder
 
 #: When the tests begin, by the clock of files' times.
 EPOCH = 1_700_000_000.0
@@ -52,6 +59,7 @@ class LibraryCase(SynchronousTestCase):
         self.folder.mkdir(parents=True)
         self.clock = Clock()
         self.hasher = FakeHasher()
+        self.mounts = FakeMounts()
         self.watch: FakeWatch | None = FakeWatch()
         self.library = self.make(self.watch)
         self.announced: list[float] = []
@@ -61,7 +69,7 @@ class LibraryCase(SynchronousTestCase):
         made = Library(
             self.clock,
             one_by_one(self.clock),
-            self.folder,
+            SharedFolder(self.folder, self.mounts),
             self.hasher,
             cache,
             watch,
@@ -904,29 +912,219 @@ class ScanTests(LibraryCase):
         work(self.clock)
         self.assertEqual(self.scans(), 2)
 
-    def test_folder_gone(self) -> None:
+    def test_cannot_be_listed(self) -> None:
         """A folder that can't be listed keeps what is known, and is tried again until it can."""
         self.put("a", b"1")
         self.start()
-        hidden = self.folder.with_name("elsewhere")
-        self.folder.rename(hidden)
-        self.scan_hinted()
-        self.assertEqual(len(self.flushLoggedErrors(FileNotFoundError)), 1)
-        hidden.rename(self.folder)
+
+        def refuse(folder: Path, entered: object, unreadable: object) -> Iterator[None]:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+            yield
+
+        with log_lines(LogLevel.warn) as lines:
+            self.patch(library, "walk", refuse)
+            self.scan_hinted()
+            self.scan_hinted()
+        self.patch(library, "walk", walk)
+        (line,) = lines
+        self.assertIn(os.strerror(errno.EIO), line)
+        self.assertEqual(self.listed(), {"a": id_of(b"1")})
         self.put("b", b"2")
         self.clock.advance(RESCAN_WATCHED)
         self.work()
         self.assertEqual(self.listed(), {"a": id_of(b"1"), "b": id_of(b"2")})
 
-    def test_folder_gone_told_once(self) -> None:
-        """A folder that stays away is told of once, not at every try."""
-        self.library = self.make(None)
+
+class FolderTests(LibraryCase):
+    """A folder that goes, and comes back or not."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.elsewhere = self.folder.with_name("elsewhere")
+
+    def look(self) -> None:
+        """Look whether the folder is there, and do all that follows."""
+        self.library.folder.look()
+        self.clock.advance(max(HINT_DELAY, RESCAN_UNWATCHED))
+        self.work()
+
+    def test_gone(self) -> None:
+        """While it is gone nothing is listed or given; back again, all is, and none is hashed."""
+        self.put("a", b"1")
+        self.put("sub/b", b"2")
         self.start()
+        listed, given = self.listed(), list(self.hasher.given)
+        self.folder.rename(self.elsewhere)
+        with log_lines(LogLevel.info, LogLevel.warn) as lines:
+            for _ in range(3):
+                self.look()
+            self.assertEqual(self.listed(), {})
+            for id in listed.values():
+                self.assertIs(self.library.get(id), None)
+                self.assertIs(self.library.pieces(id), None)
+                self.assertRaises(UnknownResource, self.library.open, id)
+            self.elsewhere.rename(self.folder)
+            self.look()
+        self.assertEqual(len(lines), 2, lines)
+        self.assertEqual(self.listed(), listed)
+        self.assertEqual(self.hasher.given, given)
+        self.assertFalse(self.library.scanning)
+
+    def test_gone_announced_at_once(self) -> None:
+        """That nothing is there any more is announced at the first look."""
+        self.put("a", b"1")
+        self.start()
+        announced = len(self.announced)
+        shutil.rmtree(self.folder)
+        self.library.folder.look()
+        self.assertEqual(len(self.announced), announced + 1)
+        self.assertEqual(self.listed(), {})
+
+    def test_back_at_once(self) -> None:
+        """Back again, all is listed before it has been scanned; another one is scanned first."""
+        self.put("a", b"1")
+        self.start()
+        listed = self.listed()
+        self.folder.rename(self.elsewhere)
+        self.library.folder.look()
+        self.elsewhere.rename(self.folder)
+        self.library.folder.look()
+        self.assertEqual(self.listed(), listed)
+        self.look()
+        self.folder.rename(self.elsewhere)
+        self.folder.mkdir()
+        self.library.folder.look()
+        self.assertEqual(self.listed(), {})
         self.folder.rmdir()
-        for _ in range(5):
-            self.clock.advance(RESCAN_UNWATCHED)
-            self.work()
-        self.assertEqual(len(self.flushLoggedErrors(FileNotFoundError)), 1)
+        self.library.folder.look()
+        self.folder.mkdir()
+        self.library.folder.look()
+        self.assertEqual(self.listed(), {})
+
+    def test_changed_while_it_was_gone(self) -> None:
+        """Only what has changed meanwhile is hashed."""
+        self.put("a", b"1")
+        self.put("b", b"2")
+        self.start()
+        self.folder.rename(self.elsewhere)
+        self.look()
+        (self.elsewhere / "a").write_bytes(b"3")
+        self.age(self.elsewhere / "a", 5)
+        self.hasher.given.clear()
+        self.elsewhere.rename(self.folder)
+        self.look()
+        self.assertEqual(self.listed(), {"a": id_of(b"3"), "b": id_of(b"2")})
+        self.assertEqual(self.hasher.given, ["a"])
+
+    def test_goes_in_mid_scan(self) -> None:
+        """What a scan didn't find because the folder had gone meanwhile is not forgotten."""
+        for number in range(3):
+            self.put(f"{number}/file", b"%d" % number)
+        self.start()
+        given = list(self.hasher.given)
+        for steps in range(8):
+            assert self.watch is not None
+            self.watch.hint()
+            self.clock.advance(HINT_DELAY)
+            work(self.clock, steps)
+            self.mounts.mount(self.folder, self.empty())
+            self.look()
+            self.assertEqual(self.listed(), {})
+            self.mounts.unmount(self.folder)
+            self.look()
+            self.assertEqual(len(self.listed()), 3, f"after {steps} steps")
+            self.assertEqual(self.hasher.given, given)
+
+    def empty(self) -> Path:
+        made = Path(self.mktemp()).resolve()
+        made.mkdir()
+        return made
+
+    def test_another_one(self) -> None:
+        """Another folder at its place is scanned; with the first one back none is hashed again."""
+        self.put("a", b"1")
+        self.start()
+        self.folder.rename(self.elsewhere)
+        self.put("b", b"2")
+        self.library.folder.look()
+        self.assertEqual(self.listed(), {})
+        self.assertTrue(self.library.scanning)
+        self.look()
+        self.assertEqual(self.listed(), {"b": id_of(b"2")})
+        self.assertFalse(self.library.scanning)
+        self.hasher.given.clear()
+        shutil.rmtree(self.folder)
+        self.elsewhere.rename(self.folder)
+        self.look()
+        self.assertEqual(self.listed(), {"a": id_of(b"1")})
+        self.assertEqual(self.hasher.given, [])
+
+    def test_mounted_in_it(self) -> None:
+        """What is mounted over a folder in it takes the place of its files while it is there."""
+        self.put("a", b"1")
+        self.put("sub/b", b"2")
+        self.start()
+        listed = self.listed()
+        other = self.empty()
+        (other / "c").write_bytes(b"3")
+        self.age(other / "c", 5)
+        self.mounts.mount(self.folder / "sub", other)
+        self.look()
+        self.assertEqual(self.listed(), {"a": id_of(b"1"), "sub/c": id_of(b"3")})
+        self.hasher.given.clear()
+        self.mounts.unmount(self.folder / "sub")
+        self.look()
+        self.assertEqual(self.listed(), listed)
+        self.assertEqual(self.hasher.given, [])
+
+    def test_mounted_over_what_is_hashed(self) -> None:
+        """So it does with files that are not hashed yet, and all is well when it is gone."""
+        self.put("sub/b", b"2")
+        self.start_walking()
+        self.mounts.mount(self.folder / "sub", self.empty())
+        self.look()
+        self.assertIn("is mounted over", str(self.library.folder.problem))
+        self.mounts.unmount(self.folder / "sub")
+        self.look()
+        self.assertIs(self.library.folder.problem, None)
+        self.assertEqual(self.listed(), {"sub/b": id_of(b"2")})
+
+    def test_watched_from_the_start(self) -> None:
+        """A watch knows nothing of mounts: after each it is begun again."""
+        self.put("sub/b", b"2")
+        self.start()
+        assert self.watch is not None
+        self.mounts.mount(self.folder / "sub", self.empty())
+        self.look()
+        self.assertTrue(self.watch.stopped)
+        self.assertIn(self.folder / "sub", self.watch.entered)
+
+    def test_unreadable_before(self) -> None:
+        """What couldn't be read before it went is tried again when it is back."""
+        self.put("a", b"1")
+        self.hasher.unreadable.add("a")
+        self.start()
+        self.folder.rename(self.elsewhere)
+        self.look()
+        self.hasher.unreadable.clear()
+        self.elsewhere.rename(self.folder)
+        self.look()
+        self.assertEqual(self.listed(), {"a": id_of(b"1")})
+
+    def test_failing_as_it_goes(self) -> None:
+        """Files that can't be hashed because the folder has gone are not told of one by one."""
+        for name in ("a", "b", "c"):
+            self.put(name, name.encode())
+        self.start_walking()
+        self.hasher.unreadable |= {"a", "b", "c"}
+        self.folder.rename(self.elsewhere)
+        with log_lines(LogLevel.warn) as lines:
+            self.hasher.work()
+        self.assertEqual(len(lines), 1, lines)
+        self.hasher.unreadable.clear()
+        self.elsewhere.rename(self.folder)
+        self.look()
+        self.assertEqual(len(self.listed()), 3)
 
 
 class AnnouncementTests(LibraryCase):

@@ -1,5 +1,7 @@
 """Tests of `p2ptwisted.node.local_node`: what a node does when it is asked."""
 
+from typing import cast
+
 from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
@@ -18,6 +20,7 @@ from p2ptwisted.test.node.node_case import (
     NodeCase,
     held,
 )
+from p2ptwisted.test.node_fakes import FakeFolder
 
 
 class NodeTests(NodeCase):
@@ -162,6 +165,13 @@ class NodeTests(NodeCase):
             self.assertEqual(health, Health("node1", 1, False, SUPERNODE, "/shared"))
         for caller in ("10.0.0.9", "128.0.0.1", "1.127.0.0"):
             self.assertEqual(self.node.health(caller), Health("node1", 1, False, SUPERNODE))
+
+    def test_folder_problem(self) -> None:
+        """What is wrong with that folder is told to everybody, as it is now."""
+        folder = cast(FakeFolder, self.library.folder)
+        folder.finds = "it is gone"
+        health = self.node.health("10.0.0.2")
+        self.assertEqual(health.folder_problem, "it is gone")
 
 
 class HoldersTests(NodeCase):

@@ -392,6 +392,16 @@ class ChangeTests(MembershipCase):
         self.assertEqual(self.client.called("register"), [(0, ONE), (3, ONE)])
         self.assertEqual(self.client.registrations[-1].resources, [OTHER])
 
+    def test_rest_is_cut_short(self) -> None:
+        """What can't be had any more is registered at once."""
+        self.client.slowness = 0.5
+        self.start(ONE, up=[ONE])
+        self.pass_time(0.5)
+        self.library.change()
+        self.membership.changed(at_once=True)
+        self.pass_time(2 * STEP)
+        self.assertEqual(len(self.client.called("register")), 2)
+
     def test_rest_of_a_short_list(self) -> None:
         """A registration that took long for its length says nothing of the list: a short rest."""
         self.client.slowness = 1.9

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+from pathlib import Path
 
 from twisted.logger import LogLevel
 
@@ -12,10 +13,11 @@ from p2ptwisted.node import changes, folder_walk
 from p2ptwisted.node.folder_walk import Entry
 from p2ptwisted.node.library import Library
 from p2ptwisted.node.quiet_times import SETTLE
-from p2ptwisted.node.scans import HINT_DELAY, LOOK_REST, RESCAN_WATCHED
+from p2ptwisted.node.scans import HINT_DELAY, LOOK_REST, RESCAN_UNWATCHED, RESCAN_WATCHED
 from p2ptwisted.support.safe_open import folder_beneath
-from p2ptwisted.test.node.test_library import LibraryCase, id_of
-from p2ptwisted.test.node_fakes import FakeWatch, log_lines, work
+from p2ptwisted.test.node.test_library import EPOCH, LibraryCase, id_of
+from p2ptwisted.test.node_fakes import FakeWatch, log_lines, one_by_one, work
+from p2ptwisted.transfer.shared_folder import SharedFolder
 
 
 class WatchedCase(LibraryCase):
@@ -471,19 +473,6 @@ class PaceTests(WatchedCase):
             self.work()
             self.assertEqual(len(self.listed()), 20)
 
-    def test_folder_gone(self) -> None:
-        """Where the shared folder itself is gone, a look makes a walk follow, which tells it."""
-        self.put("a", b"1")
-        watch = self.begin()
-        self.folder.rename(self.folder.with_name("away"))
-        self.tell("a")
-        self.clock.advance(HINT_DELAY)
-        work(self.clock)
-        self.clock.advance(HINT_DELAY)
-        self.work()
-        self.assertEqual(watch.begun, 2)
-        self.assertEqual(len(self.flushLoggedErrors(FileNotFoundError)), 1)
-
     def test_stopped(self) -> None:
         """Stopped at any step of a look, or before one, it leaves no delayed calls."""
         for number in range(3):
@@ -532,3 +521,144 @@ class PaceTests(WatchedCase):
         resource = self.library.get(id_of(b"FULL"))
         assert resource is not None
         self.assertEqual(resource.other_names, ("link",))
+
+
+class DisplacedTests(WatchedCase):
+    """Looks at what has changed in a folder that is gone, or in another one."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.away = self.folder.with_name("away")
+
+    def empty(self) -> Path:
+        made = Path(self.mktemp()).resolve()
+        made.mkdir()
+        return made
+
+    def recover(self) -> None:
+        """Look whether the folder is there, and do all that follows."""
+        self.library.folder.look()
+        self.clock.advance(RESCAN_UNWATCHED)
+        self.work()
+
+    def test_noticed(self) -> None:
+        """A look notices by itself that the folder is gone, tells it once, and forgets nothing."""
+        self.put("a", b"1")
+        watch = self.begin()
+        before = self.listed()
+        self.folder.rename(self.away)
+        with log_lines(LogLevel.info, LogLevel.warn) as lines:
+            self.tell("a")
+            self.clock.advance(HINT_DELAY)
+            work(self.clock)
+            self.assertEqual(self.listed(), {})
+            for _ in range(5):
+                self.clock.advance(RESCAN_UNWATCHED)
+                self.work()
+        self.assertEqual(len(lines), 1, lines)
+        self.assertEqual(watch.begun, 1)
+        self.away.rename(self.folder)
+        self.library.folder.look()
+        self.assertEqual(self.listed(), before)
+        self.recover()
+        self.assertEqual(watch.begun, 2)
+        self.assertEqual(self.listed(), before)
+        self.assertEqual(self.hasher.given, [])
+
+    def test_gone_meanwhile(self) -> None:
+        """Wherever a look stands as the folder goes, or is hidden by a mount, all comes back."""
+        for number in range(6):
+            self.put(f"d/{number}", b"%d" % number)
+        self.begin()
+        before = self.listed()
+        for steps in range(25):
+            self.tell(*(f"d/{number}" for number in range(6)), "d/")
+            self.clock.advance(HINT_DELAY)
+            work(self.clock, steps)
+            other = self.empty()
+            (other / "d").mkdir()
+            (other / "d/0").write_bytes(b"other")
+            self.age(other / "d/0", 10)
+            if steps % 2:
+                self.mounts.mount(self.folder, other)
+            else:
+                self.folder.rename(self.away)
+            work(self.clock, steps % 5)
+            self.library.folder.look()
+            work(self.clock, 50)
+            if steps % 2:
+                self.mounts.unmount(self.folder)
+            else:
+                self.away.rename(self.folder)
+            self.recover()
+            self.assertEqual(self.listed(), before, f"after {steps} steps")
+            self.assertEqual(set(self.hasher.given) - {"0"}, set())
+
+    def test_watch_begun_anew(self) -> None:
+        """What the old watch has told is forgotten, and the new one is heard in the new place."""
+        self.put("a", b"1")
+        link = self.folder.with_name("link")
+        link.symlink_to(self.folder)
+        self.watch = watch = FakeWatch()
+        self.library = Library(
+            self.clock,
+            one_by_one(self.clock),
+            SharedFolder(link, self.mounts),
+            self.hasher,
+            None,
+            watch,
+            lambda: EPOCH + self.clock.seconds(),
+        )
+        self.addCleanup(self.stop, self.library)
+        self.start()
+        other = self.empty()
+        link.unlink()
+        link.symlink_to(other)
+        self.recover()
+        self.assertTrue(watch.stopped)
+        self.assertEqual(watch.entered, [other])
+        self.assertEqual(self.listed(), {})
+        (other / "b").write_bytes(b"2")
+        self.age(other / "b", 10)
+        self.clock.advance(10)
+        watch.changed(str(other / "b"), False)
+        self.clock.advance(HINT_DELAY)
+        self.work()
+        self.assertEqual(self.listed(), {"b": id_of(b"2")})
+
+    def test_after_a_long_walk(self) -> None:
+        """Another folder is walked at once, however long the last walk has taken, or takes."""
+        self.begin()
+        assert self.watch is not None
+        for number, is_over in enumerate((True, False)):
+            self.watch.hint()
+            self.clock.advance(HINT_DELAY)
+            self.clock.advance(20)
+            if is_over:
+                self.work()
+            self.folder.rename(self.away.with_name(f"away{number}"))
+            self.put(f"{number}", b"2")
+            self.library.folder.look()
+            work(self.clock)
+            self.clock.advance(HINT_DELAY)
+            self.work()
+            self.assertEqual(self.listed(), {f"{number}": id_of(b"2")})
+
+    def test_partly_hidden(self) -> None:
+        """Looks in a folder that is hidden by a mount let nothing of it be hashed again."""
+        self.put("sub/a", b"1")
+        watch = self.begin()
+        before = self.listed()
+        other = self.empty()
+        (other / "a").write_bytes(b"other")
+        self.age(other / "a", 10)
+        self.mounts.mount(self.folder / "sub", other)
+        self.library.folder.look()
+        watch.changed(str(self.folder / "sub/a"), False)
+        self.recover()
+        self.assertEqual(self.listed(), {"sub/a": id_of(b"other")})
+        self.hasher.given.clear()
+        self.mounts.unmount(self.folder / "sub")
+        self.recover()
+        self.assertEqual(self.listed(), before)
+        self.assertEqual(self.hasher.given, [])

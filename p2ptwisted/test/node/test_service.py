@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2ptwisted.client.transport import CALL_TIMEOUT
 from p2ptwisted.config import NodeConfig
 from p2ptwisted.errors import StartError
+from p2ptwisted.node.folder_checks import LOOK_EVERY
 from p2ptwisted.node.service import INodeReactor, make_node
 from p2ptwisted.protocols import sockets
 from p2ptwisted.protocols.datagrams import FoundReply, SearchRequest, decode, encode
@@ -176,6 +177,31 @@ class MakeNodeTests(SynchronousTestCase):
         self.assertEqual(self.watch.entered, [self.folder])
         self.stop()
         self.assertTrue(self.watch.stopped)
+
+    def test_folder_gone(self) -> None:
+        """Within 10 s of its folder's end it has told that, and registered nothing."""
+        self.start(supernode="http://10.0.0.1:5000")
+        peer = self.supernode("10.0.0.1", 5000)
+        registered: list[int] = []
+
+        def listen(seconds: float) -> None:
+            for _ in range(int(seconds * 10)):
+                asked = peer.asked()
+                if asked.line.startswith("POST /api/supernode/register"):
+                    registered.append(len(json.loads(asked.body)["resources"]))
+                if asked.line:
+                    peer.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+                self.pass_time(0.1)
+
+        listen(3)
+        self.assertEqual(registered[-1], 1)
+        self.folder.rename(self.folder.with_name("elsewhere"))
+        listen(LOOK_EVERY + 1)
+        self.assertEqual(registered[-1], 0)
+        health = self.ask("/node/health")
+        self.assertEqual(health["resources"], 0)
+        self.assertIn("the shared folder is gone", health["folder_problem"])
+        self.assertLess(LOOK_EVERY, 10)
 
     def test_stop(self) -> None:
         """It says goodbye and then stops, and leaves neither a socket nor a delayed call."""

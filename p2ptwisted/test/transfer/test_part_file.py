@@ -19,6 +19,7 @@ from p2ptwisted.transfer import disk_room
 from p2ptwisted.transfer.incoming_pieces import IncomingPiece
 from p2ptwisted.transfer.part_file import PartFile
 from p2ptwisted.transfer.part_names import JOURNAL, PART
+from p2ptwisted.transfer.shared_folder import SharedFolder
 
 
 def cut(content: bytes) -> Pieces:
@@ -641,19 +642,22 @@ class TroubleTests(PartTestCase):
         outside.mkdir()
         self.folder = self.folder / "sub"
         self.destination = self.folder / "file"
-        part = PartFile(self.destination, ID, PIECES, within=self.folder.parent)
+        within = SharedFolder(self.folder.parent.resolve())
+        self.destination = within.path / "sub" / "file"
+        part = PartFile(self.destination, ID, PIECES, within=within)
         self.addCleanup(part.close)
         self.receive(part, *range(PIECES.count))
         self.folder.rename(self.folder.with_name("moved"))
         self.folder.symlink_to(outside.absolute())
         list(part.recheck())
-        part.finish()
+        for attempt in (
+            part.finish,
+            lambda: PartFile(self.destination, ID, PIECES, within=within),
+        ):
+            error = self.assertRaises(Unavailable, attempt)
+            self.assertIn("a link leads out of the folder", str(error))
         self.assertEqual(list(outside.iterdir()), [])
-        self.assertEqual((self.folder.with_name("moved") / "file").read_bytes(), CONTENT)
-        error = self.assertRaises(
-            Unavailable, PartFile, self.destination, ID, PIECES, within=self.folder.parent
-        )
-        self.assertIn("a link leads out of the folder", str(error))
+        self.assertEqual((self.folder.with_name("moved") / "file.part").read_bytes(), CONTENT)
 
     def test_replaced_before_it_is_in_its_place(self) -> None:
         """Another file that has taken the part's place never gets the verified one's name."""

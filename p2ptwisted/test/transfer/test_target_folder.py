@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.support.safe_open import LeadsOut, NotRegular
 from p2ptwisted.test.node_fakes import at_once, open_descriptors
+from p2ptwisted.transfer.shared_folder import SharedFolder
 from p2ptwisted.transfer.target_folder import NotOurs, TargetFolder, why_not_ours
 
 
@@ -53,7 +54,7 @@ class TargetFolderTests(SynchronousTestCase):
         self.private.mkdir()
 
     def folder(self, path: Path, within: Path | None = None) -> TargetFolder:
-        folder = TargetFolder(path, within)
+        folder = TargetFolder(path, None if within is None else SharedFolder(within))
         self.addCleanup(folder.close)
         return folder
 
@@ -67,9 +68,10 @@ class TargetFolderTests(SynchronousTestCase):
     def test_link_that_leads_out(self) -> None:
         """Within another folder, no link leads out of that; without, who named it meant it."""
         (self.shared / "sub").symlink_to(self.private)
+        within = SharedFolder(self.shared)
         before = open_descriptors()
-        self.assertRaises(LeadsOut, TargetFolder, self.shared / "sub", self.shared)
-        self.assertRaises(LeadsOut, TargetFolder, self.shared / "sub" / "new", self.shared)
+        self.assertRaises(LeadsOut, TargetFolder, self.shared / "sub", within)
+        self.assertRaises(LeadsOut, TargetFolder, self.shared / "sub" / "new", within)
         self.assertEqual(open_descriptors(), before)
         self.assertEqual(list(self.private.iterdir()), [])
         self.folder(self.shared / "sub")
