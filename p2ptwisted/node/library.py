@@ -362,6 +362,8 @@ class Library(Service):
             return
         self._forget(name)
         self._busy.add(name)
+        # What is remembered of its times is of what it was before.
+        self._written.add(name)
 
     def _keep(self, name: str, stamp: FileStamp, digests: Digests | None) -> None:
         if not self._is_pending(name, stamp):

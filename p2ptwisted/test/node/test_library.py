@@ -1434,6 +1434,27 @@ class CacheTests(LibraryCase):
         self.restart()
         self.assertEqual((self.listed(), self.hasher.given), ({"a": id_of(b"2")}, []))
 
+    def test_rewritten_while_another_writes(self) -> None:
+        """So is what another program had open as well when it was to be hashed."""
+        path = self.put("a", b"1")
+        self.restart()
+        stamp = FileStamp.of(path.stat())
+        self.patch(FileStamp, "of", staticmethod(lambda status: stamp))
+        assert self.watch is not None
+        self.hasher.busy.add("a")
+        self.watch.written(path)
+        self.scan_hinted()
+        self.assertEqual(self.listed(), {})
+        path.write_bytes(b"2")
+        self.hasher.busy.clear()
+        self.watch.written(path)
+        self.watch.changed(str(path), False)
+        self.clock.advance(BUSY_RETRY)
+        self.work()
+        self.clock.advance(HINT_DELAY)
+        self.work()
+        self.assertEqual(self.listed(), {"a": id_of(b"2")})
+
     def test_cut_otherwise(self) -> None:
         """What an earlier version has cut into longer pieces is hashed again."""
         content = bytes(2 * PIECE_MIN)
