@@ -23,6 +23,7 @@ from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import Nonsense, Unavailable
 from p2ptwisted.model import Holders
 from p2ptwisted.pieces import HolderState, Pieces
+from p2ptwisted.support.lifecycle import Wakeup
 from p2ptwisted.support.round_robin import host_of, in_turns
 from p2ptwisted.transfer.candidates import Candidates
 
@@ -38,6 +39,11 @@ ASKING_AT_ONCE = 16
 #: Seconds for which a holder may hold back its answer until it has news. One that has not answered
 #: for ANSWER_PATIENCE keeps no place from others.
 NEWS_WAIT, ANSWER_PATIENCE = 10.0, 1.0
+
+#: Holders that are asked for the manifest at once while none is known, and seconds until all others
+#: are asked, too: those that many nodes ask first would else send it a dozen times to each.
+#: (Simulated, 256 MiB to 200 nodes: 10 manifests came to each, most from the same dozen.)
+MANIFESTS_AT_ONCE, MANIFEST_PATIENCE = 2, 0.25
 
 #: Versions of the pieces that are remembered at once; each can have 4 MiB of digests.
 GROUPS_MAX = 16
@@ -88,6 +94,9 @@ class Swarm:
         self._groups: list[HolderGroup] = []
         #: Who has yet to answer, since when it has been asked.
         self._asking: dict[str, tuple[float, Deferred[None]]] = {}
+        #: How many have been asked for the manifest and not answered; fires when one has.
+        self._manifests_asked = 0
+        self._manifest_answered = Wakeup(clock)
         #: By address, what bounds the questions to it.
         self._semaphores: dict[str, DeferredSemaphore] = {}
         self.name: str | None = None
@@ -263,11 +272,13 @@ class Swarm:
         asking.addBoth(done)
 
     async def _ask_pieces(self, location: str) -> None:
+        await self._wait_for_manifest()
         host = host_of(location)
         semaphore = self._semaphores.setdefault(host, DeferredSemaphore(ASKING_AT_ONCE))
         await semaphore.acquire()
+        known = [group.pieces for group in self._groups]
+        self._manifests_asked += not known
         try:
-            known = [group.pieces for group in self._groups]
             # A node that has just begun answers when it has something.
             state = await self._client.pieces(location, self._id, known, 0, NEWS_WAIT)
         except (Refused, Unavailable) as error:
@@ -277,10 +288,22 @@ class Swarm:
                 self.troubles[location] = str(error)
                 if isinstance(error, Nonsense):
                     self._change(location, str(error))
-            return
+        else:
+            self._take(location, state)
         finally:
             semaphore.release()
-        self._take(location, state)
+            self._manifests_asked -= not known
+            self._manifest_answered.fire()
+
+    async def _wait_for_manifest(self) -> None:
+        """Wait a moment while enough others are asked for the manifest, and none is known."""
+        until = self._clock.seconds() + MANIFEST_PATIENCE
+        while (
+            not self._groups
+            and self._manifests_asked >= MANIFESTS_AT_ONCE
+            and (left := until - self._clock.seconds()) > 0
+        ):
+            await self._manifest_answered.wait(left)
 
     def _take(self, location: str, state: HolderState) -> None:
         """Take what a holder says."""

@@ -94,10 +94,16 @@ class NewsTests(LargeCase):
 
     def test_some_at_a_time(self) -> None:
         """While pieces come, of those that have nothing few are asked at once; later it is all."""
-        holders = [self.add(f"b{number}:1", FakeHolder(LARGE)) for number in range(8)]
-        for holder in holders:
+        # So many pieces come, and not all at once, that it is never idle.
+        running = self.large(3 * IDLE_BELOW)
+        for number, holder in enumerate(self.swarm.peers.values()):
+            holder.pause = 0.1 + number * STEP
+        self.clock.pump([STEP] * 50)
+        holders = [FakeHolder(LARGE) for _ in range(8)]
+        for number, holder in enumerate(holders):
             holder.has = 0b1
-        running = self.large(IDLE_BELOW, pause=0.05)  # So many pieces come that it is not idle.
+            self.swarm.peers[f"b{number}:1"] = holder
+            self.download.meet(f"b{number}:1")
         questions = 0
         for _ in range(30):
             self.clock.advance(STEP)

@@ -23,6 +23,8 @@ from p2ptwisted.transfer.swarm import (
     CHOSEN_MAX,
     DISPUTED_MAX,
     GROUPS_MAX,
+    MANIFEST_PATIENCE,
+    MANIFESTS_AT_ONCE,
     NEWS_WAIT,
     HolderGroup,
     Swarm,
@@ -145,19 +147,42 @@ class MeetingTests(SwarmCase):
         best = self.group()
         self.assertEqual(list(best.has), ["b:1"])
 
+    def test_manifest(self) -> None:
+        """The manifest comes from few, of many holders; the others are asked when it is here."""
+        for number in range(CHOSEN_MAX):
+            self.add(f"a{number}:1")
+        Deferred.fromCoroutine(self.swarm.look_up())
+        self.assertEqual(self.client.open, MANIFESTS_AT_ONCE)
+        self.clock.pump([PAUSE] * 2)
+        self.assertEqual(len(self.group().has), CHOSEN_MAX)
+        knew = [knew for holder in self.client.peers.values() for knew in holder.knew]
+        self.assertEqual(sum(not known for known in knew), MANIFESTS_AT_ONCE)
+
+    def test_manifest_refused(self) -> None:
+        """Where it can't be had from some, others are asked at once."""
+        for number in range(2 * MANIFESTS_AT_ONCE):
+            self.add(f"a{number}:1")
+            self.client.peers[f"a{number}:1"].refusal = Unavailable("broken")
+        self.add("b:1")
+        Deferred.fromCoroutine(self.swarm.look_up())
+        self.clock.pump([PAUSE] * 3)
+        self.assertEqual(list(self.group().has), ["b:1"])
+
     def test_silent(self) -> None:
         """Who doesn't answer for a second keeps no place from others, but is waited for."""
         for number in range(CHOSEN_MAX):
             self.add(f"silent{number}:1")
             self.client.peers[f"silent{number}:1"].has = 0
         Deferred.fromCoroutine(self.swarm.look_up())
+        self.clock.advance(MANIFEST_PATIENCE)
         self.assertEqual(self.client.open, CHOSEN_MAX)
         for number in range(5):
             self.add(f"a{number}:1")
         Deferred.fromCoroutine(self.swarm.look_up())
         self.assertEqual(self.client.open, CHOSEN_MAX)
-        self.clock.advance(ANSWER_PATIENCE)
+        self.clock.advance(ANSWER_PATIENCE - MANIFEST_PATIENCE)
         self.swarm.fill()
+        self.clock.advance(MANIFEST_PATIENCE)
         self.clock.advance(PAUSE)
         self.assertEqual(len(self.group().has), 5)
         self.client.peers["silent0:1"].has = 0b1
@@ -263,7 +288,7 @@ class MeetingTests(SwarmCase):
         for number in range(2 * (CHOSEN_MAX + CAME_MAX)):
             self.client.peers[f"b{number}:1"] = FakeHolder(CONTENT)
             self.swarm.came(f"b{number}:1", f"b{number}")
-        self.clock.advance(PAUSE)
+        self.clock.pump([PAUSE] * 2)
         self.assertEqual(len(self.swarm.neighbors), CHOSEN_MAX + CAME_MAX)
 
     def test_came_before(self) -> None:
