@@ -89,7 +89,7 @@ class NoticedTests(SpreadCase):
     def test_not_begun(self) -> None:
         """Nodes that never begin are reported, in both kinds."""
         self.patch(history, "WITHIN", 1.0)
-        self.patch(Downloads, "_begin", lambda downloads, id, entry: None)
+        self.patch(Downloads, "_begin", lambda downloads, entry: None)
         self.assertIn("has not got it", history.live(1).problem)
         self.assertIn("2 nodes have not got it", large.live(1, 2, FILE, Bars()).problem)
 
