@@ -1,7 +1,8 @@
 """The client's calls to a node: a method for each route of its HTTP API."""
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from urllib.parse import urlencode
 
@@ -211,45 +212,41 @@ class NodeClient(HttpTransport):
         Fails after `silence` seconds without a byte. Raises Refused and Unavailable; that is
         Interrupted where this process stood still meanwhile, so that it may be its own fault.
         """
+        with self._interruptions():
+            url = f"http://{location}/api/node/resources/{id}/pieces"
+            own = self._own_location(host_of(location))
+            body = msgspec.json.encode(Wanted(encode_set(wanted), most, own))
+            response = await self._in_time(
+                self._ask_holder("POST", url, body), silence, f"POST {url}"
+            )
+            span = _parse_range(response.headers.get(b"content-range", b""))
+            if response.code == 206 and span is not None and HAVE_HEADER in response.headers:
+                try:
+                    sink.told(self._state(location, response.headers, pieces))
+                except Nonsense:
+                    drop(response)
+                    raise
+            if response.code == 206 and (span is None or not sink.began(*span)):
+                drop(response)
+                raise Unavailable("it sends a range that was not asked for")
+            if response.code != 206 or span is None:
+                raise await self._refusal(response, silence, f"POST {url}")
+            receiver = BodyReceiver(self._clock, sink, span[1] - span[0], silence)
+            response.deliverBody(receiver)
+            await receiver.complete
+
+    @contextmanager
+    def _interruptions(self) -> Iterator[None]:
+        """Have Unavailable be Interrupted where this process stood still meanwhile."""
         began = self._clock.seconds()
         try:
-            await self._stream(location, id, pieces, wanted, most, sink, silence)
+            yield
         except Nonsense:
             raise
         except Unavailable as error:
             if self.stood_still_since(began):
                 raise Interrupted(str(error)) from error
             raise
-
-    async def _stream(
-        self,
-        location: str,
-        id: str,
-        pieces: Pieces,
-        wanted: int,
-        most: int,
-        sink: ContentSink,
-        silence: float,
-    ) -> None:
-        url = f"http://{location}/api/node/resources/{id}/pieces"
-        own = self._own_location(host_of(location))
-        body = msgspec.json.encode(Wanted(encode_set(wanted), most, own))
-        response = await self._in_time(self._ask_holder("POST", url, body), silence, f"POST {url}")
-        span = _parse_range(response.headers.get(b"content-range", b""))
-        if response.code == 206 and span is not None and HAVE_HEADER in response.headers:
-            try:
-                sink.told(self._state(location, response.headers, pieces))
-            except Nonsense:
-                drop(response)
-                raise
-        if response.code == 206 and (span is None or not sink.began(*span)):
-            drop(response)
-            raise Unavailable("it sends a range that was not asked for")
-        if response.code != 206 or span is None:
-            raise await self._refusal(response, silence, f"POST {url}")
-        receiver = BodyReceiver(self._clock, sink, span[1] - span[0], silence)
-        response.deliverBody(receiver)
-        await receiver.complete
 
     def _state(self, location: str, headers: Mapping[bytes, bytes], pieces: Pieces) -> HolderState:
         """What the head of an answer says of the pieces that a node has. Raises Nonsense."""
