@@ -49,9 +49,13 @@ class FetchTestCase(SystemTestCase):
     def start_fetcher(self, name: str = "fetcher", *options: str) -> Daemon:
         """A node at the supernode, which has nothing yet."""
         fetcher = self.start_node(name, {}, *at(self.supernode), *options)
-        health = "/api/node/health"
-        eventually(5, "it is at its supernode", lambda: fetcher.get(health).data["supernode"])
+        self.wait_for_supernode(fetcher)
         return fetcher
+
+    def wait_for_supernode(self, node: Daemon) -> None:
+        """Until it has a supernode that it can ask."""
+        health = "/api/node/health"
+        eventually(5, "it is at its supernode", lambda: node.get(health).data["supernode"])
 
     def order(self, node: Daemon, id: str) -> Any:
         """Have the node fetch it; its status then."""

@@ -219,15 +219,12 @@ class NodeTests(FetchTestCase):
 
     def use(self, node: Daemon) -> None:
         """Have it hash all the traps, and fetch."""
-        id, health = id_of(self.content), "/api/node/health"
-        eventually(
-            FETCHED_WITHIN,
-            "it has a supernode to ask",
-            lambda: node.get(health).data["supernode"] is not None,
-        )
+        id = id_of(self.content)
+        self.wait_for_supernode(node)
         self.order(node, id)
         self.assertDone(self.wait_for_end(node, id), self.shared("here") / "big.bin", self.content)
         # Each has another content: its own name.
+        health = "/api/node/health"
         count = len(list(self.shared("here").rglob("*.py"))) + 1
         eventually(
             FETCHED_WITHIN,

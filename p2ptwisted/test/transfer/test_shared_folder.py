@@ -259,8 +259,8 @@ class LinkTests(SharedFolderCase):
             self.point_to("shared")
             self.assertEqual(self.looked(), [Change.BACK])
 
-    def test_another_users(self) -> None:
-        """Who may write above it can't have anything shared by a link in its place."""
+    def own_by_another(self) -> None:
+        """All links are another user's from now on."""
         lstat = os.lstat
 
         def owned(path: Path) -> os.stat_result:
@@ -269,6 +269,10 @@ class LinkTests(SharedFolderCase):
             return os.stat_result(status)
 
         self.patch(os, "lstat", owned)
+
+    def test_another_users(self) -> None:
+        """Who may write above it can't have anything shared by a link in its place."""
+        self.own_by_another()
         self.point_to("second")
         self.assertEqual(self.looked(), [Change.GONE])
         self.assertIn("another user's link", self.folder.gone or "")
@@ -276,14 +280,7 @@ class LinkTests(SharedFolderCase):
 
     def test_whose_it_was(self) -> None:
         """Whoever owned the link at first may point it elsewhere."""
-        lstat = os.lstat
-
-        def owned(path: Path) -> os.stat_result:
-            status = list(lstat(path))
-            status[4] = os.geteuid() + 1
-            return os.stat_result(status)
-
-        self.patch(os, "lstat", owned)
+        self.own_by_another()
         self.folder = self.make(self.link)
         self.point_to("second")
         self.assertEqual(self.looked(), [Change.OTHER])
