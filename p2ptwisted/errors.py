@@ -5,6 +5,8 @@ Every package raises them, with a message that can be shown to a person as it
 is. `web.error_responses` maps them to HTTP statuses; nothing here knows HTTP.
 """
 
+from collections.abc import Sequence
+
 
 class InvalidInput(ValueError):
     """A value from outside doesn't have the form that it must have."""
@@ -36,6 +38,15 @@ class UnknownResource(Exception):
 
 class Unavailable(Exception):
     """It can't be done now, but perhaps in a moment."""
+
+
+class Busy(Unavailable):
+    """It can't be done here now, but perhaps at others."""
+
+    def __init__(self, message: str, neighbors: Sequence[str]) -> None:
+        """`neighbors` are the locations of the others."""
+        super().__init__(message)
+        self.neighbors = neighbors
 
 
 class Interrupted(Unavailable):

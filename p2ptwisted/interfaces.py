@@ -7,6 +7,7 @@ imports only the model, the errors and the pieces.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from os import stat_result
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -271,8 +272,19 @@ class INode(Interface):
         Raises UnknownResource.
         """
 
-    def news(id: str, since: int, seconds: float) -> Awaitable[None]:
-        """Wait, but no longer than that, until the number of its pieces is not `since`."""
+    def news(id: str, since: int, seconds: float, has_manifest: bool) -> Awaitable[None]:
+        """
+        Wait, but no longer than that, until the number of its pieces is not `since`.
+
+        For who asks without knowing a manifest, not `has_manifest`, only until that is here.
+        """
+
+    def sending_manifest(id: str, size: int, others: Sequence[str]) -> AbstractContextManager[None]:
+        """
+        Count a manifest of `size` bytes as being sent, to a node that can ask the `others` for it.
+
+        Raises Busy, which names them, if enough are being sent.
+        """
 
     def give(id: str, wanted: Wanted, asker: Asker) -> Awaitable[ContentSlice]:
         """

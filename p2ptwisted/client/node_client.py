@@ -21,7 +21,7 @@ from p2ptwisted.client.transport import (
     Refused,
     drop,
 )
-from p2ptwisted.errors import Interrupted, InvalidInput, Nonsense, OlderProgram, Unavailable
+from p2ptwisted.errors import Busy, Interrupted, InvalidInput, Nonsense, OlderProgram, Unavailable
 from p2ptwisted.model import (
     COMPACT_TYPE,
     HAS_ALL,
@@ -156,8 +156,8 @@ class NodeClient(HttpTransport):
         Return how a resource is cut into pieces, and the set of those that the node there has.
 
         A manifest that is among the `known` ones is not sent again. The node may `wait` so many
-        seconds until it has another number of pieces than `since`. Raises OlderProgram, and
-        Refused and Unavailable.
+        seconds until it has another number of pieces than `since`. Raises OlderProgram, Busy where
+        others are to be asked for the manifest, and Refused and Unavailable.
         """
         query = {}
         if wait:
@@ -185,6 +185,9 @@ class NodeClient(HttpTransport):
                     "a node of the older program, which gives no content "
                     "(it has no /pieces and no /content)"
                 ) from None
+            others = self._neighbors(location, refused.headers)
+            if refused.status == HTTPStatus.SERVICE_UNAVAILABLE and others:
+                raise Busy(str(refused), others) from None
             raise
         if reply.status == HTTPStatus.NOT_MODIFIED:
             said = by_tag.get(reply.headers.get(b"etag", b"").decode("latin-1"))
@@ -250,17 +253,22 @@ class NodeClient(HttpTransport):
 
     def _state(self, location: str, headers: Mapping[bytes, bytes], pieces: Pieces) -> HolderState:
         """What the head of an answer says of the pieces that a node has. Raises Nonsense."""
-        have, host = headers.get(HAVE_HEADER, b"").decode("latin-1"), host_of(location)
-        named = headers.get(NEIGHBORS_HEADER, b"").decode("latin-1").split(",", NEIGHBORS_TOLD_MAX)
-        valid = valid_locations([name.strip() for name in named[:NEIGHBORS_TOLD_MAX]])
-        own = self._own_location(host)
-        neighbors = [other for other in believed(valid, host) if other != own]
+        have = headers.get(HAVE_HEADER, b"").decode("latin-1")
+        neighbors = self._neighbors(location, headers)
         if have == HAS_ALL:
             return HolderState(pieces, every_piece(pieces.count), neighbors)
         try:
             return HolderState(pieces, unpack_set(have, pieces.count), neighbors)
         except InvalidInput as error:
             raise Nonsense(f"pieces that make no sense: {error}") from None
+
+    def _neighbors(self, location: str, headers: Mapping[bytes, bytes]) -> list[str]:
+        """The other nodes that the head of an answer from that location names."""
+        host = host_of(location)
+        named = headers.get(NEIGHBORS_HEADER, b"").decode("latin-1").split(",", NEIGHBORS_TOLD_MAX)
+        valid = valid_locations([name.strip() for name in named[:NEIGHBORS_TOLD_MAX]])
+        own = self._own_location(host)
+        return [other for other in believed(valid, host) if other != own]
 
     async def health(self, location: str) -> Health:
         """

@@ -111,9 +111,16 @@ class NumericEndpoints:
 class Refused(Exception):
     """The other side answered with an error status, and this description."""
 
-    def __init__(self, status: int, description: str) -> None:
+    def __init__(
+        self,
+        status: int,
+        description: str,
+        headers: Mapping[bytes, bytes] = MappingProxyType({}),
+    ) -> None:
+        """`headers` are the answer's, by their names in lower case."""
         super().__init__(description)
         self.status = status
+        self.headers = headers
 
 
 class Reply(NamedTuple):
@@ -271,7 +278,7 @@ class HttpTransport:
                     raise
         if reply.status >= 300 and not (same and reply.status == HTTPStatus.NOT_MODIFIED):
             reason = _description(reply.body) or f"{shown(what)}: status {reply.status}"
-            raise Refused(reply.status, reason)
+            raise Refused(reply.status, reason, reply.headers)
         return reply
 
     async def _refusal(self, response: Answer, within: float, what: str) -> Refused:

@@ -5,6 +5,7 @@ What it is made of is in `service`.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from ipaddress import IPv4Network
 from typing import BinaryIO
 
@@ -103,10 +104,15 @@ class LocalNode:
         pieces, have = self._holding(id)
         return HolderState(pieces, have, self._neighbors(id, asker))
 
-    async def news(self, id: str, since: int, seconds: float) -> None:
+    async def news(self, id: str, since: int, seconds: float, has_manifest: bool) -> None:
         download = self._download(id)
         if download is not None:
-            await download.news(since, seconds)
+            await download.news(since, seconds, has_manifest)
+
+    def sending_manifest(
+        self, id: str, size: int, others: Sequence[str]
+    ) -> AbstractContextManager[None]:
+        return self._uploads.manifest(id, size, others)
 
     async def give(self, id: str, wanted: Wanted, asker: Asker) -> ContentSlice:
         pieces, have = self._holding(id)
@@ -147,10 +153,9 @@ class LocalNode:
         return part.pieces, part.have
 
     def _part(self, id: str) -> PartFile | None:
-        """What has come of a resource that is being downloaded: a piece or more that is right."""
+        """What has come of a resource that is being downloaded: perhaps only its manifest yet."""
         download = self._download(id)
-        part = None if download is None else download.part
-        return None if part is None or not part.have else part
+        return None if download is None else download.part
 
     def _neighbors(self, id: str, asker: Asker) -> list[str]:
         """

@@ -1,12 +1,14 @@
 """A node's uploads: how many at once, how fast, and which pieces first."""
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from p2ptwisted.errors import Unavailable
+from p2ptwisted.errors import Busy, Unavailable
 from p2ptwisted.interfaces import IUpload
 from p2ptwisted.support.expiring import BoundedDict
 from p2ptwisted.support.rate_limit import RateLimit
@@ -18,6 +20,13 @@ RESOURCES_MAX = 64
 #: Answers with pieces of one resource that are sent at once; the others wait for their turn, so
 #: that a piece is soon complete somewhere, and can be passed on.
 SENDING_AT_ONCE = 8
+
+
+#: Manifests of one resource that are sent at once to nodes that can ask others; small ones, of up
+#: to so many bytes, don't count. Each node that has one passes it on, while one holder for all has
+#: nothing else to send for seconds. (Simulated, 1 GiB to 1,000 nodes with 1 Gbit/s: links are 0.8
+#: full after 0.5 s; before, with manifests of half the size, 0.4 full after 1.4 s.)
+MANIFESTS_SENT_AT_ONCE, SMALL_MANIFEST = 4, 16 * 1024
 
 
 class _Queue:
@@ -68,6 +77,8 @@ class Uploads:
         #: How many are under way to each client.
         self._active: Counter[str] = Counter()
         self._queues: BoundedDict[str, _Queue] = BoundedDict(RESOURCES_MAX)
+        #: How many large manifests of each resource are being sent.
+        self._manifests: Counter[str] = Counter()
 
     def begin(self, client: str) -> "Upload":
         """
@@ -100,6 +111,26 @@ class Uploads:
             upload.end()
             raise
         return upload
+
+    @contextmanager
+    def manifest(self, id: str, size: int, others: Sequence[str]) -> Iterator[None]:
+        """
+        Count a manifest of `size` bytes as being sent, to a node that can ask the `others` for it.
+
+        Raises Busy if there are some, and enough are being sent.
+        """
+        if size <= SMALL_MANIFEST:
+            yield
+            return
+        if others and self._manifests[id] >= MANIFESTS_SENT_AT_ONCE:
+            raise Busy("the manifest is being sent to others, who can pass it on", others)
+        self._manifests[id] += 1
+        try:
+            yield
+        finally:
+            self._manifests[id] -= 1
+            if not self._manifests[id]:
+                del self._manifests[id]
 
     def sent(self, count: int) -> float:
         """Count bytes that go out; the seconds to wait before more."""

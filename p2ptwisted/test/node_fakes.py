@@ -330,7 +330,7 @@ class FakeNode:
         self.clients: list[str] = []
         #: Who asked what is here of a resource, and waited for which news before.
         self.askers: list[tuple[str, Asker]] = []
-        self.waits: list[tuple[str, int, float]] = []
+        self.waits: list[tuple[str, int, float, bool]] = []
         #: What those wait for who wait for news, if not nothing.
         self.coming: Deferred[None] | None = None
         #: Who is named as others that fetch the same.
@@ -338,6 +338,8 @@ class FakeNode:
         #: What was wanted of which resource, and by whom.
         self.wanted: list[tuple[str, Wanted, Asker]] = []
         self.problem: Exception | None = None
+        #: How many manifests are being sent.
+        self.manifests = 0
 
     def health(self, caller: str) -> Health:
         self.callers.append(caller)
@@ -358,10 +360,20 @@ class FakeNode:
             raise UnknownResource(f"{id} is not here")
         return HolderState(*self.cut[id], self.neighbors)
 
-    async def news(self, id: str, since: int, seconds: float) -> None:
-        self.waits.append((id, since, seconds))
+    async def news(self, id: str, since: int, seconds: float, has_manifest: bool) -> None:
+        self.waits.append((id, since, seconds, has_manifest))
         if self.coming is not None:
             await self.coming
+
+    @contextmanager
+    def sending_manifest(self, id: str, size: int, others: Sequence[str]) -> Iterator[None]:
+        if self.problem is not None:
+            raise self.problem
+        self.manifests += 1
+        try:
+            yield
+        finally:
+            self.manifests -= 1
 
     async def give(self, id: str, wanted: Wanted, asker: Asker) -> ContentSlice:
         self.wanted.append((id, wanted, asker))
@@ -547,6 +559,13 @@ class Transport(StringTransport):
         self.aborted = False
         #: Whether all has been said: the other side may still speak.
         self.ended = False
+        #: Whether each write fills it, so that its producer has to wait.
+        self.is_narrow = False
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        if self.is_narrow and self.producer is not None:
+            self.producer.pauseProducing()
 
     def loseWriteConnection(self) -> None:
         self.ended = True

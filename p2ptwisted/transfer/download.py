@@ -179,12 +179,17 @@ class Download:
             if pieces & ~part.have or part is not self.part:
                 raise UnknownResource(f"some of these pieces of {self.id} are no longer here")
 
-    async def news(self, since: int, seconds: float) -> None:
-        """Wait, but no longer than that, until the number of pieces here is not `since`."""
+    async def news(self, since: int, seconds: float, has_manifest: bool = True) -> None:
+        """
+        Wait, but no longer than that, until the number of pieces here is not `since`.
+
+        For who has no manifest yet, not `has_manifest`, only until that is here.
+        """
         until = self._clock.seconds() + seconds
         while (
             not self._is_over
             and self._count() == since
+            and (has_manifest or self.part is None)
             and (left := until - self._clock.seconds()) > 0
         ):
             await self._news.wait_aside(left)
@@ -351,6 +356,7 @@ class Download:
             self._context, self.id, self._swarm, group, part, self._came, self._is_disputed
         )
         self._running[group] = attempt
+        self._news.fire()
         self._ends[group] = Deferred.fromCoroutine(attempt.run())
         self._ends[group].addBoth(self._ended, attempt, parts)
 

@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 from p2ptwisted.client.api import Client
 from p2ptwisted.client.transport import Refused
-from p2ptwisted.errors import Nonsense, Unavailable
+from p2ptwisted.errors import Busy, Nonsense, Unavailable
 from p2ptwisted.model import Holders
 from p2ptwisted.pieces import HolderState, Pieces
 from p2ptwisted.support.lifecycle import Wakeup
@@ -45,6 +45,10 @@ NEWS_WAIT, ANSWER_PATIENCE = 10.0, 1.0
 #: (Simulated, 256 MiB to 200 nodes: 10 manifests came to each, most from the same dozen.)
 MANIFESTS_AT_ONCE, MANIFEST_PATIENCE = 2, 0.25
 
+#: Seconds until a holder is asked again that named others instead of sending the manifest: each
+#: time, unless it has come from them; then that holder has failed.
+BUSY_PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0)
+
 #: Versions of the pieces that are remembered at once; each can have 4 MiB of digests.
 GROUPS_MAX = 16
 
@@ -68,8 +72,8 @@ class HolderGroup:
 
     @property
     def hosts(self) -> set[str]:
-        """The addresses that vouch for it."""
-        return set(map(host_of, self.has))
+        """The addresses that vouch for it: those that have a piece that is as it says."""
+        return {host_of(location) for location, pieces in self.has.items() if pieces}
 
 
 class Swarm:
@@ -272,7 +276,20 @@ class Swarm:
         asking.addBoth(done)
 
     async def _ask_pieces(self, location: str) -> None:
-        await self._wait_for_manifest()
+        for pause in (0.0, *BUSY_PAUSES):
+            await self._wait(pause, lambda: False)
+            await self._wait(MANIFEST_PATIENCE, lambda: self._manifests_asked < MANIFESTS_AT_ONCE)
+            try:
+                await self._ask_once(location)
+            except Busy as error:
+                busy = error
+                self.meet(busy.neighbors, host_of(location))
+            else:
+                return
+        self._failed(location, busy)
+
+    async def _ask_once(self, location: str) -> None:
+        """Ask a holder what it has. Raises Busy where others are to be asked for the manifest."""
         host = host_of(location)
         semaphore = self._semaphores.setdefault(host, DeferredSemaphore(ASKING_AT_ONCE))
         await semaphore.acquire()
@@ -281,13 +298,10 @@ class Swarm:
         try:
             # A node that has just begun answers when it has something.
             state = await self._client.pieces(location, self._id, known, 0, NEWS_WAIT)
+        except Busy:
+            raise
         except (Refused, Unavailable) as error:
-            self._candidates.left(location, self._clock.seconds(), failed=True)
-            # Why a holder is distrusted stays.
-            if location not in self._distrusted:
-                self.troubles[location] = str(error)
-                if isinstance(error, Nonsense):
-                    self._change(location, str(error))
+            self._failed(location, error)
         else:
             self._take(location, state)
         finally:
@@ -295,14 +309,19 @@ class Swarm:
             self._manifests_asked -= not known
             self._manifest_answered.fire()
 
-    async def _wait_for_manifest(self) -> None:
-        """Wait a moment while enough others are asked for the manifest, and none is known."""
-        until = self._clock.seconds() + MANIFEST_PATIENCE
-        while (
-            not self._groups
-            and self._manifests_asked >= MANIFESTS_AT_ONCE
-            and (left := until - self._clock.seconds()) > 0
-        ):
+    def _failed(self, location: str, error: Refused | Unavailable) -> None:
+        """Note that a holder didn't say what it has."""
+        self._candidates.left(location, self._clock.seconds(), failed=True)
+        # Why a holder is distrusted stays.
+        if location not in self._distrusted:
+            self.troubles[location] = str(error)
+            if isinstance(error, Nonsense):
+                self._change(location, str(error))
+
+    async def _wait(self, seconds: float, may_ask: Callable[[], bool]) -> None:
+        """Wait until a manifest is known, or another may be asked for, or for so many seconds."""
+        until = self._clock.seconds() + seconds
+        while not self._groups and not may_ask() and (left := until - self._clock.seconds()) > 0:
             await self._manifest_answered.wait(left)
 
     def _take(self, location: str, state: HolderState) -> None:

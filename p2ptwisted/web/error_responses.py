@@ -18,6 +18,7 @@ from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException
 
 from p2ptwisted.errors import (
+    Busy,
     InvalidInput,
     NotAllowed,
     NotReadable,
@@ -40,6 +41,7 @@ _STATUS: dict[type[Exception], HTTPStatus] = {
     TooMuch: HTTPStatus.TOO_MANY_REQUESTS,
     UnknownNode: HTTPStatus.NOT_FOUND,
     UnknownResource: HTTPStatus.NOT_FOUND,
+    Busy: HTTPStatus.SERVICE_UNAVAILABLE,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 

@@ -4,8 +4,11 @@ the head of every answer which of them it has by now.
 """
 
 import msgspec
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IPushProducer
 from twisted.web.server import Request
 from werkzeug.http import parse_accept_header
+from zope.interface import implementer
 
 from p2ptwisted.errors import NotReadable
 from p2ptwisted.model import (
@@ -76,6 +79,39 @@ def compact_manifest(request: Request, pieces: Pieces) -> bytes:
     request.setHeader(b"content-type", COMPACT_TYPE.encode())
     request.setHeader(b"content-length", b"%d" % len(body))
     return body
+
+
+async def send_manifest(request: Request, body: bytes) -> None:
+    """Write the body of a compact manifest, and wait until the system has taken all of it."""
+    sending = _Sending()
+    request.registerProducer(sending, True)
+    try:
+        request.write(body)
+        if sending.is_paused:
+            await sending.taken
+    finally:
+        request.unregisterProducer()
+
+
+@implementer(IPushProducer)
+class _Sending:
+    """What has been written to a connection, all at once."""
+
+    def __init__(self) -> None:
+        self.is_paused = False
+        #: Fires when all of it is taken; fails with CancelledError where the client has gone.
+        self.taken: Deferred[None] = Deferred()
+
+    def pauseProducing(self) -> None:
+        self.is_paused = True
+
+    def resumeProducing(self) -> None:
+        if self.is_paused and not self.taken.called:
+            self.taken.callback(None)
+
+    def stopProducing(self) -> None:
+        if self.is_paused and not self.taken.called:
+            self.taken.errback(CancelledError())
 
 
 def manifest(id: str, state: HolderState) -> Manifest:

@@ -34,6 +34,7 @@ from p2ptwisted.web.manifests import (
     compact_manifest,
     is_compact_wanted,
     manifest,
+    send_manifest,
     tell_state,
 )
 from p2ptwisted.web.orders import reading
@@ -133,11 +134,17 @@ class NodeApi:
         id, asker = parse_id(id), Asker(caller(request), query(request, "location"))
         seconds = query_number(request, "wait", NEWS_WAIT_MAX)
         if seconds:
-            await self._node.news(id, query_number(request, "since", PIECES_MAX), seconds)
+            since = query_number(request, "since", PIECES_MAX)
+            has_manifest = request.getHeader(b"if-none-match") is not None
+            await self._node.news(id, since, seconds, has_manifest)
         state = self._node.pieces(id, asker)
         tell_state(request, state)
         if is_compact_wanted(request):
-            return compact_manifest(request, state.pieces)
+            body = compact_manifest(request, state.pieces)
+            if body:
+                with self._node.sending_manifest(id, len(body), state.neighbors):
+                    await send_manifest(request, body)
+            return b""
         check_readable(request, state.pieces)
         return success(request, manifest(id, state), "pieces")
 

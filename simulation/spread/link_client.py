@@ -15,7 +15,7 @@ from twisted.web.iweb import IAgent
 from p2ptwisted.client.api import Client
 from p2ptwisted.client.body_receiver import ContentSink
 from p2ptwisted.client.transport import CALL_TIMEOUT, Refused
-from p2ptwisted.errors import Unavailable
+from p2ptwisted.errors import Busy, Unavailable
 from p2ptwisted.interfaces import Asker, ContentSlice
 from p2ptwisted.model import HeartbeatAnswer, Holders, Registration, Wanted
 from p2ptwisted.pieces import DIGEST, HolderState, Pieces, encode_set, every_piece, pack_set
@@ -27,8 +27,9 @@ from simulation.spread.lan import Call, Lan, LanHost
 #: Bytes of a request's line and headers, and of an answer's, as they were measured.
 REQUEST_HEAD, ANSWER_HEAD = 200, 250
 
-#: Bytes of a compact manifest besides its digests, of the JSON around a set of wanted pieces, of a
-#: question's query and other headers, of a manifest's tag in it, and of a location.
+#: Bytes of a compact manifest besides the two digests of each piece, of the JSON around a set of
+#: wanted pieces, of a question's query and other headers, of a manifest's tag in it, and of a
+#: location.
 MANIFEST_BASE, WANTED_BASE, QUERY_SIZE, TAG_SIZE, LOCATION_SIZE = 40, 60, 120, 36, 20
 
 _T = TypeVar("_T")
@@ -90,15 +91,23 @@ class LinkClient(Client):
         async def answer(host: LanHost) -> tuple[HolderState, float]:
             assert host.node is not None
             if wait:
-                await host.node.news(id, since, wait)
+                await host.node.news(id, since, wait, bool(known))
             state = host.node.pieces(id, self._asker)
             size = _size_of(state)
             if state.pieces not in known:
-                size += MANIFEST_BASE + DIGEST * state.pieces.count
+                manifest = MANIFEST_BASE + 2 * DIGEST * state.pieces.count
+                with host.node.sending_manifest(id, manifest, state.neighbors):
+                    await self._manifest_comes(host, manifest)
             return self._taken(state), size
 
         size = QUERY_SIZE + TAG_SIZE * len(known)
         return await self._ask(location, size, answer, CALL_TIMEOUT + wait)
+
+    async def _manifest_comes(self, host: LanHost, size: float) -> None:
+        """Wait until a manifest of that many bytes has come from that host."""
+        come: Deferred[None] = Deferred()
+        host.link.message(self._host.link, size, lambda: come.callback(None))
+        await come
 
     async def stream(
         self,
@@ -244,6 +253,8 @@ class _Answer(Flow):
 
 def _refusal(error: Exception) -> Failure:
     """Returns what the client makes of an answer that is an error."""
+    if isinstance(error, Busy):
+        return Failure(error)
     status = status_of(error)
     if status is None:
         raise error

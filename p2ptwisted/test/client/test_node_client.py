@@ -9,7 +9,7 @@ from twisted.internet.error import TimeoutError
 
 from p2ptwisted.client.api import Client, make_client
 from p2ptwisted.client.transport import CALL_TIMEOUT, IClientReactor, Refused
-from p2ptwisted.errors import Nonsense
+from p2ptwisted.errors import Busy, Nonsense
 from p2ptwisted.model import NEIGHBORS_TOLD_MAX, CompactManifest
 from p2ptwisted.pieces import PIECE_MIN, HolderState, Pieces, pack_set
 from p2ptwisted.support import address_policy
@@ -174,6 +174,21 @@ class CompactTests(NodeClientCase):
             for _ in range(2)
         )
         self.assertIs(first.pieces, second.pieces)
+
+    def test_referred(self) -> None:
+        """Who is too busy to send the manifest and names others is Busy; who names none refuses."""
+        for named, error in ((OTHER, Busy), ("", Refused), (BAD_LOCATIONS[0], Refused)):
+            asked = self.start()
+            self.accept().answer(
+                "503 Service Unavailable",
+                b'{"description": "others have it"}',
+                "Connection: close",
+                f"Pieces-Neighbors: {named}",
+            )
+            failure = self.failureResultOf(asked, error)
+            self.assertEqual(str(failure.value), "others have it")
+            if error is Busy:
+                self.assertEqual(failure.value.neighbors, [OTHER])
 
     def test_not_changed(self) -> None:
         """Of what is known, only which pieces it has is said."""

@@ -40,13 +40,13 @@ class FakeDownload:
         self.neighbors: list[str] = []
         #: Whom it has met, and who waits for news of it.
         self.met: list[str] = []
-        self.waits: list[tuple[int, float]] = []
+        self.waits: list[tuple[int, float, bool]] = []
 
     def meet(self, location: str) -> None:
         self.met.append(location)
 
-    async def news(self, since: int, seconds: float) -> None:
-        self.waits.append((since, seconds))
+    async def news(self, since: int, seconds: float, has_manifest: bool) -> None:
+        self.waits.append((since, seconds, has_manifest))
 
     async def check(self, pieces: int) -> None:
         """All are right."""

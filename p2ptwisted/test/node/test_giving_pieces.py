@@ -92,11 +92,11 @@ class GiveTests(PiecesCase):
         self.assertRaises(UnknownResource, self.pieces, NOWHERE)
 
     def test_nothing_yet(self) -> None:
-        """Of what is being fetched and has no piece yet nothing is said."""
+        """Of what is being fetched its manifest is passed on before the first piece."""
         self.downloads[THERE] = FakeDownload()
         self.assertRaises(UnknownResource, self.pieces, THERE)
         self.fetching()
-        self.assertRaises(UnknownResource, self.pieces, THERE)
+        self.assertEqual(self.pieces(THERE), (self.cut, 0, []))
         self.refused(UnknownResource, THERE, 1)
 
     def test_state(self) -> None:
@@ -115,8 +115,8 @@ class GiveTests(PiecesCase):
         """News are of what is being fetched; of all else there will be none."""
         self.fetching(1)
         for id in (THERE, HERE.id, NOWHERE):
-            self.successResultOf(Deferred.fromCoroutine(self.node.news(id, 1, 5.0)))
-        self.assertEqual(self.downloads[THERE].waits, [(1, 5.0)])
+            self.successResultOf(Deferred.fromCoroutine(self.node.news(id, 1, 5.0, True)))
+        self.assertEqual(self.downloads[THERE].waits, [(1, 5.0, True)])
 
     def test_here(self) -> None:
         """A piece of a resource, the last one as short as it is."""

@@ -1,13 +1,22 @@
 """Tests for `p2ptwisted.node.uploads`."""
 
+from contextlib import ExitStack
+
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from p2ptwisted.errors import Unavailable
+from p2ptwisted.errors import Busy, Unavailable
 from p2ptwisted.interfaces import IUpload
-from p2ptwisted.node.uploads import RESOURCES_MAX, SENDING_AT_ONCE, Upload, Uploads
+from p2ptwisted.node.uploads import (
+    MANIFESTS_SENT_AT_ONCE,
+    RESOURCES_MAX,
+    SENDING_AT_ONCE,
+    SMALL_MANIFEST,
+    Upload,
+    Uploads,
+)
 from p2ptwisted.support.rate_limit import RateLimit
 
 
@@ -154,3 +163,22 @@ class UploadsTests(SynchronousTestCase):
         self.chosen(uploads, "first", 0b11, "a")
         self.assertEqual(self.chosen(uploads, "first", 0b111, "a"), 0b100)
         self.assertEqual(self.chosen(uploads, "second", 0b11, "a"), 0b01)
+
+    def test_manifests(self) -> None:
+        """Who asks for a large manifest while enough are being sent is named others to ask."""
+        uploads = self.uploads()
+        with ExitStack() as sending:
+            for _ in range(MANIFESTS_SENT_AT_ONCE):
+                sending.enter_context(uploads.manifest("id", SMALL_MANIFEST + 1, ["b:1"]))
+            with self.assertRaises(Busy) as raised:
+                sending.enter_context(uploads.manifest("id", SMALL_MANIFEST + 1, ["b:1"]))
+            self.assertEqual(raised.exception.neighbors, ["b:1"])
+            for id, size, others in (
+                ("id", SMALL_MANIFEST, ["b:1"]),
+                ("id", SMALL_MANIFEST + 1, []),
+                ("other", SMALL_MANIFEST + 1, ["b:1"]),
+            ):
+                with uploads.manifest(id, size, others):
+                    """It is sent."""
+        with uploads.manifest("id", SMALL_MANIFEST + 1, ["b:1"]):
+            """The others have been sent."""

@@ -438,6 +438,20 @@ class OthersTests(DownloadCase):
         self.successResultOf(running)
         self.successResultOf(second)
 
+    def test_manifest(self) -> None:
+        """Who has no manifest waits for that alone, and not for the first piece."""
+        self.add("a:1").silent = True
+        asking = Deferred.fromCoroutine(self.download.news(0, 10.0, has_manifest=False))
+        running = self.start()
+        self.assertNoResult(asking)
+        self.clock.pump([STEP] * 10)
+        self.successResultOf(asking)
+        assert self.download.part is not None
+        self.assertFalse(self.download.part.have)
+        self.successResultOf(Deferred.fromCoroutine(self.download.news(0, 10.0, False)))
+        running.cancel()
+        self.failureResultOf(running, CancelledError)
+
     def test_news_at_the_end(self) -> None:
         """When it is cancelled or fails there will be none: nobody waits any longer."""
         self.add("a:1").silent = True

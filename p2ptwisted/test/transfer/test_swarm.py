@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted import pieces
 from p2ptwisted.client.transport import Refused
-from p2ptwisted.errors import Nonsense, Unavailable
+from p2ptwisted.errors import Busy, Nonsense, Unavailable
 from p2ptwisted.model import Holders
 from p2ptwisted.pieces import HolderState
 from p2ptwisted.support.round_robin import share_of
@@ -18,6 +18,7 @@ from p2ptwisted.transfer.candidates import CANDIDATES_MAX, NAMED_BY_ONE_MAX, RET
 from p2ptwisted.transfer.swarm import (
     ANSWER_PATIENCE,
     ASKING_AT_ONCE,
+    BUSY_PAUSES,
     CAME_MAX,
     CHANGES_MAX,
     CHOSEN_MAX,
@@ -167,6 +168,44 @@ class MeetingTests(SwarmCase):
         Deferred.fromCoroutine(self.swarm.look_up())
         self.clock.pump([PAUSE] * 3)
         self.assertEqual(list(self.group().has), ["b:1"])
+
+    def test_referred(self) -> None:
+        """Who names others instead of sending the manifest is asked again when it has come."""
+        self.add("a:1")
+        self.client.peers["a:1"].refusal = Busy("others have it", ["b:1"])
+        self.client.peers["b:1"] = FakeHolder(CONTENT)
+        Deferred.fromCoroutine(self.swarm.look_up())
+        self.clock.pump([PAUSE] * 2)
+        self.assertEqual(list(self.group().has), ["b:1"])
+        self.client.peers["a:1"].refusal = None
+        self.clock.pump([PAUSE] * 2)
+        self.assertEqual(set(self.group().has), {"a:1", "b:1"})
+        self.assertEqual(self.client.peers["a:1"].knew, [[cut(CONTENT)]])
+
+    def test_referred_nowhere(self) -> None:
+        """Where the others don't give it, who named them is asked again, but not for ever."""
+        self.add("a:1")
+        holder = self.client.peers["a:1"]
+        holder.refusal = Busy("others have it", ["b:1"])
+        Deferred.fromCoroutine(self.swarm.look_up())
+        self.clock.pump([PAUSE] * int(sum(BUSY_PAUSES[:2]) / PAUSE))
+        self.assertEqual(holder.reached, 2)
+        while self.swarm.asking:
+            self.clock.advance(PAUSE)
+        self.assertEqual(holder.reached, 1 + len(BUSY_PAUSES))
+        self.assertEqual(self.swarm.troubles["a:1"], "others have it")
+
+    def test_no_piece_yet(self) -> None:
+        """Who passes on a manifest and has no piece yet doesn't vouch for it."""
+        for number in range(2):
+            self.add(f"a{number}:1", partial=True)
+            self.client.peers[f"a{number}:1"] = FakeHolder(bytes(4 * LENGTH))
+            self.client.peers[f"a{number}:1"].has = 0
+        self.add("b:1")
+        Deferred.fromCoroutine(self.swarm.look_up())
+        while self.swarm.asking:
+            self.clock.advance(PAUSE)
+        self.assertEqual([group.hosts for group in self.swarm.ranked()], [{"b"}, set()])
 
     def test_silent(self) -> None:
         """Who doesn't answer for a second keeps no place from others, but is waited for."""

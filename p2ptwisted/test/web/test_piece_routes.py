@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import msgspec
 from twisted.internet.defer import Deferred
 
-from p2ptwisted.errors import InvalidInput, Unavailable, UnknownResource
+from p2ptwisted.errors import Busy, InvalidInput, Unavailable, UnknownResource
 from p2ptwisted.interfaces import Asker
 from p2ptwisted.model import ResourceInfo, Wanted
 from p2ptwisted.pieces import MIB, PIECE_MIN, PIECES_MAX, Pieces, every_piece
@@ -249,6 +249,34 @@ class CompactTests(PiecesCase):
         self.assertEqual(answer.code, 404)
         self.assertEqual(answer.told["content-type"], "application/json")
 
+    def test_busy(self) -> None:
+        """Where enough manifests are being sent, the answer names others; a 304 is sent still."""
+        self.node.problem = Busy("enough are being sent", ["10.0.0.3:8000"])
+        self.node.neighbors = ["10.0.0.3:8000"]
+        answer = self.compact()
+        self.assertEqual(answer.code, 503)
+        self.assertEqual(answer.told["pieces-neighbors"], "10.0.0.3:8000")
+        self.assertEqual(json.loads(answer.text_)["description"], "enough are being sent")
+        pieces, _ = self.node.cut[HERE]
+        self.assertEqual(self.compact(pieces.tag).code, 304)
+
+    def test_slow(self) -> None:
+        """A manifest is being sent until the client has taken it, or has gone."""
+        for ends in (True, False):
+            connection = Connection(LimitedSite(self.api().root(), 1_000, self.clock), self.clock)
+            connection.transport.is_narrow = True
+            connection.ask("GET", self.PATH, headers=self.ACCEPT)
+            work(self.clock)
+            self.assertEqual(self.node.manifests, 1)
+            if ends:
+                connection.flow()
+                work(self.clock)
+                self.assertEqual(connection.take().status, 200)
+            else:
+                connection.vanish()
+                work(self.clock)
+            self.assertEqual(self.node.manifests, 0)
+
     def test_head(self) -> None:
         """HEAD says what GET would, and sends nothing."""
         self.assertEqual(self.ask(self.PATH, "HEAD", headers=self.ACCEPT).text_, b"")
@@ -274,7 +302,7 @@ class NewsTests(PiecesCase):
         connection.ask("GET", f"{self.PATH}?since=3&wait=10")
         work(self.clock)
         self.assertEqual(connection.received(), b"")
-        self.assertEqual(self.node.waits, [(HERE, 3, 10)])
+        self.assertEqual(self.node.waits, [(HERE, 3, 10, False)])
         pieces, _ = self.node.cut[HERE]
         self.node.cut[HERE] = pieces, 0b11
         self.node.coming.callback(None)
@@ -300,7 +328,12 @@ class NewsTests(PiecesCase):
             self.ask(self.PATH + query)
         self.assertEqual(self.node.waits, [])
         self.ask(f"{self.PATH}?wait=5")
-        self.assertEqual(set(self.node.waits), {(HERE, 0, 5)})
+        self.assertEqual(set(self.node.waits), {(HERE, 0, 5, False)})
+
+    def test_tag(self) -> None:
+        """Who names the tag of a manifest has one, and waits for pieces."""
+        self.ask(f"{self.PATH}?wait=5", headers={"if-none-match": '"x"'})
+        self.assertEqual(set(self.node.waits), {(HERE, 0, 5, True)})
 
     def test_bad_values(self) -> None:
         """What is no whole number that can be is a 400 that says which it was."""
