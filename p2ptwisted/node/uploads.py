@@ -26,7 +26,7 @@ SENDING_AT_ONCE = 8
 #: to so many bytes, don't count. Each node that has one passes it on, while one holder for all has
 #: nothing else to send for seconds. (Simulated, 1 GiB to 1,000 nodes with 1 Gbit/s: links are 0.8
 #: full after 0.5 s; before, with manifests of half the size, 0.4 full after 1.4 s.)
-MANIFESTS_SENT_AT_ONCE, SMALL_MANIFEST = 4, 16 * 1024
+MANIFESTS_SENT_AT_ONCE, SMALL_MANIFEST = 4, 32 * 1024
 
 
 class _Queue:
