@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
@@ -25,6 +25,7 @@ from p2ptwisted.security.private_files import read_file
 from p2ptwisted.security.tls import TrustedAuthority, load_authority
 from p2ptwisted.support.escaping import printable
 from p2ptwisted.support.locations import parse_network, parse_supernode_url, split_location
+from p2ptwisted.support.quantities import RATE, RATE_MIN, SIZE, TIME, Quantity
 from p2ptwisted.support.real_path import real_path
 from p2ptwisted.web.server.endpoints import check_endpoint
 from p2ptwisted.web.server.settings import (
@@ -48,9 +49,16 @@ SHOWN_MAX, LINE_MAX = 80, 1_000
 #: Options whose value is in no message: a key may have been given in place of its file's name.
 _SECRET = frozenset({"group_key_file"})
 
-#: Bytes a second.
-_Rate = Annotated[int, Meta(ge=1024)]
-_Seconds = Annotated[float, Meta(gt=0, le=3600)]
+#: Options that can be written with a unit have their kind in their type.
+_QUANTITY = "quantity"
+_OF_SIZE, _OF_RATE, _OF_TIME = ({_QUANTITY: one} for one in (SIZE, RATE, TIME))
+
+_Rate = Annotated[int, Meta(ge=RATE_MIN, extra=_OF_RATE)]
+_Seconds = Annotated[float, Meta(gt=0, le=3600, extra=_OF_TIME)]
+_HeaderSize = Annotated[int, Meta(ge=1024, le=HEADER_SIZE_MAX, extra=_OF_SIZE)]
+_BodySize = Annotated[int, Meta(ge=1024, le=BODIES_MAX // 2, extra=_OF_SIZE)]
+_IdleTime = Annotated[float, Meta(ge=IDLE_TIME_MIN, le=3600, extra=_OF_TIME)]
+_StallTime = Annotated[float, Meta(ge=1, le=3600, extra=_OF_TIME)]
 _Count = Annotated[int, Meta(ge=1)]
 #: A repeatable option: in a file, a string or a list of them.
 _OneOrMore = str | tuple[str, ...]
@@ -71,12 +79,12 @@ class CommonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     multicast_ttl: Annotated[int, Meta(ge=0, le=255)] = 20
     connections: _Count = ServerSettings.connections
     connections_per_address: _Count = ServerSettings.connections_per_address
-    header_size: Annotated[int, Meta(ge=1024, le=HEADER_SIZE_MAX)] = ServerSettings.header_size
-    body_size: Annotated[int, Meta(ge=1024, le=BODIES_MAX // 2)] | None = ServerSettings.body_size
+    header_size: _HeaderSize = ServerSettings.header_size
+    body_size: _BodySize | None = ServerSettings.body_size
     header_time: _Seconds = ServerSettings.header_time
     body_time: _Seconds = ServerSettings.body_time
-    idle_time: Annotated[float, Meta(ge=IDLE_TIME_MIN, le=3600)] = ServerSettings.idle_time
-    stall_time: Annotated[float, Meta(ge=1, le=3600)] = ServerSettings.stall_time
+    idle_time: _IdleTime = ServerSettings.idle_time
+    stall_time: _StallTime = ServerSettings.stall_time
 
     @property
     def endpoint(self) -> str:
@@ -246,12 +254,39 @@ def _checked(
         if key not in types:
             raise _mistake(f"{place}{key[:SHOWN_MAX]}: no such key; there are {', '.join(types)}")
         try:
-            checked[key] = msgspec.convert(value, types[key], strict=strict)
-        except msgspec.ValidationError as error:
+            checked[key] = _convert(value, types[key], strict)
+        except (msgspec.ValidationError, InvalidInput) as error:
             option = key if strict else key.replace("_", "-")
             given = "..." if key in _SECRET else _shown(value)
             raise _mistake(f"{place}{option} = {given}: {error}") from error
     return checked
+
+
+def _convert(value: object, kind: object, strict: bool) -> object:
+    """Return the value, converted to this type. Raises ValidationError and InvalidInput."""
+    meta = _quantity_meta(kind)
+    if meta is None:
+        return msgspec.convert(value, kind, strict=strict)
+    quantity: Quantity = (meta.extra or {})[_QUANTITY]
+    try:
+        number = quantity.parse(value) if isinstance(value, str) else value
+        return msgspec.convert(number, kind)
+    except msgspec.ValidationError:
+        bounds = [
+            f"{word} {bound:.10g}"
+            for word, bound in [("above", meta.gt), ("at least", meta.ge), ("at most", meta.le)]
+            if bound is not None
+        ]
+        raise InvalidInput(quantity.expected(" and ".join(bounds))) from None
+
+
+def _quantity_meta(kind: object) -> Meta | None:
+    """Return what the type of an option that can be written with a unit says of it."""
+    for one in (kind, *get_args(kind)):
+        for meta in getattr(one, "__metadata__", ()):
+            if isinstance(meta, Meta) and _QUANTITY in (meta.extra or {}):
+                return meta
+    return None
 
 
 def _check_meaning(config: CommonConfig, place: Callable[[str], str]) -> None:

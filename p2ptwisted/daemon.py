@@ -113,12 +113,22 @@ class RoleOptions(Options):
         ["multicast-ttl", None, None, "how many routers a search may cross [20]"],
         ["connections", None, None, "connections at once, at the most [10000]"],
         ["connections-per-address", None, None, "of these, from one address [1000]"],
-        ["header-size", None, None, "bytes of a request's first line and headers [16384]"],
-        ["body-size", None, None, "bytes of a request's body [16 MiB supernode, 64 KiB node]"],
-        ["header-time", None, None, "seconds for a request's headers [10]"],
-        ["body-time", None, None, "seconds in which a body must grow by 16 KiB each [10]"],
-        ["idle-time", None, None, "seconds that a connection may be without a request [60]"],
-        ["stall-time", None, None, "seconds that a client may take nothing of an answer [30]"],
+        [
+            "header-size",
+            None,
+            None,
+            "the most bytes of a request's first line and headers [16384]",
+        ],
+        [
+            "body-size",
+            None,
+            None,
+            "the most bytes of a request's body [16MiB supernode, 64KiB node]",
+        ],
+        ["header-time", None, None, "time for a request's headers; seconds, or 10s [10]"],
+        ["body-time", None, None, "time in which a body must grow by 16 KiB each [10]"],
+        ["idle-time", None, None, "time that a connection may be without a request [60]"],
+        ["stall-time", None, None, "time that a client may read nothing of an answer [30]"],
     ]
 
     def __init__(self) -> None:

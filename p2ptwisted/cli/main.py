@@ -15,6 +15,7 @@ import click
 
 from p2ptwisted.cli.end_signals import END_SIGNALS, Ended
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
+from p2ptwisted.cli.rate_type import RateType
 from p2ptwisted.support.import_path import forget_working_directory
 
 if TYPE_CHECKING:
@@ -164,9 +165,9 @@ def find(settings: "Settings", wanted: tuple[str, ...]) -> ExitStatus:
 @click.option("--force", is_flag=True, help="Replace a file that has other content.")
 @click.option(
     "--max-download",
-    type=click.IntRange(min=1024),
-    metavar="BYTES",
-    help="Bytes a second, at most.",
+    type=RateType(),
+    metavar="RATE",
+    help="The most to fetch a second, such as 12.5MB or 100Mbit; a number alone is bytes.",
 )
 @_asks_group
 def get(

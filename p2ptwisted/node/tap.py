@@ -20,8 +20,13 @@ class Options(RoleOptions):
         ["port", "p", None, "where to listen: a number or a Twisted endpoint string [8000]"],
         *RoleOptions.common,
         ["resources", "r", None, "the folder to share [resources]"],
-        ["max-upload", None, None, "bytes a second sent to others, at the most [no bound]"],
-        ["max-download", None, None, "bytes a second fetched from others, at the most [no bound]"],
+        [
+            "max-upload",
+            None,
+            None,
+            "the most to send a second: 12.5MB, 100Mbit [no bound]",
+        ],
+        ["max-download", None, None, "the most to fetch a second, likewise [no bound]"],
         ["uploads", None, None, "answers with content under way at once, at the most [64]"],
         ["name", None, None, "what to call this node [the host's name]"],
     ]

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -141,6 +141,36 @@ class MeaningTests(ConfigCase):
             self.assertEqual(self.supernode(sweep_interval=given).sweep_interval, 7)
         self.assertEqual(self.supernode("sweep_interval = 7").sweep_interval, 7)
         self.assertEqual(self.supernode(search_timeout="0.25").search_timeout, 0.25)
+
+    def test_units(self) -> None:
+        """Sizes, rates and times can have units, in the file and on the command line."""
+        for key, text, value in [
+            ("max_upload", "100Mbit", 12_500_000),
+            ("max_download", "12.5MB/s", 12_500_000),
+            ("header_size", "64KiB", 65_536),
+            ("body_size", "2 MiB", 2 * 1024 * 1024),
+            ("header_time", "500ms", 0.5),
+            ("body_time", "30s", 30),
+            ("idle_time", "1h", 3600),
+            ("stall_time", "5min", 300),
+        ]:
+            self.assertEqual(getattr(self.node(**{key: text}), key), value)
+            self.assertEqual(getattr(self.node(f'{key} = "{text}"'), key), value)
+        supernode = self.supernode('sweep_interval = "10s"', search_timeout="250ms")
+        self.assertEqual((supernode.sweep_interval, supernode.search_timeout), (10, 0.25))
+
+    def test_every_number_with_a_unit(self) -> None:
+        """Every option that is a number can have a unit, but for those that just count."""
+        counts = {"port", "multicast_ttl", "connections", "connections_per_address", "uploads"}
+        numbers = set()
+        for kind in (NodeConfig, SupernodeConfig):
+            for key, hint in get_type_hints(kind).items():
+                if {int, float} & {hint, *get_args(hint)} and key not in counts:
+                    numbers.add(key)
+                    message = self.refused(kind, {key: "12.5XB"})
+                    self.assertIn(f"--{key.replace('_', '-')} = '12.5XB'", message)
+                    self.assertIn("such as", message)
+        self.assertEqual(len(numbers), 10)
 
     def test_folder_through_a_link(self) -> None:
         """The folder is the one that a link leads to."""
@@ -284,8 +314,8 @@ class FileTests(ConfigCase):
             (NodeConfig, "name", ["1"]),
             (NodeConfig, "resources", ["['a']", "1"]),
             (NodeConfig, "supernode", ["1", "[1]"]),
-            (SupernodeConfig, "sweep_interval", ["'5'", "0", "-1", "3601", "inf", "nan", "true"]),
-            (SupernodeConfig, "search_timeout", ["'5'", "0", "-0.5", "3601", "-inf", "nan"]),
+            (SupernodeConfig, "sweep_interval", ["'5x'", "0", "-1", "3601", "inf", "nan", "true"]),
+            (SupernodeConfig, "search_timeout", ["''", "0", "-0.5", "3601", "-inf", "nan"]),
             (SupernodeConfig, "trusted_network", ["10", "[10]"]),
         ]
         for kind, key, values in cases:
@@ -407,10 +437,22 @@ class CommandLineTests(ConfigCase):
         """A bound on a rate is at least 1 KiB a second: less would be no transfer at all."""
         for option in ("max-upload", "max-download"):
             for message in self.bad(
-                NodeConfig, option, "", "x", "0", "-1", "1023", "1.5", "1M", "nan"
+                NodeConfig, option, "", "x", "0", "-1", "1023", "1.5", "1MM", "nan"
             ):
                 self.assertIn("Expected", message)
             load_config(NodeConfig, {option.replace("-", "_"): "1024"})
+
+    def test_bounds_of_quantities(self) -> None:
+        """What is too little or too much is refused with the bounds, and how to write it."""
+        for option, value, words in [
+            ("max-upload", "1kbit", "at least 1024 bytes a second, such as 12.5MB"),
+            ("body-size", "1GiB", "at least 1024 and at most 33554432 bytes, such as 64KiB"),
+            ("stall-time", "2h", "at least 1 and at most 3600 seconds, such as 500ms"),
+            ("header-time", "0ms", "above 0 and at most 3600 seconds"),
+        ]:
+            (message,) = self.bad(NodeConfig, option, value)
+            self.assertIn(f"= '{value}'", message)
+            self.assertIn(words, message)
 
     def test_uploads(self) -> None:
         """There is at least one upload at once."""

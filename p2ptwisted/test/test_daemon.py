@@ -326,7 +326,7 @@ class RefuseTests(DaemonCase):
         """What is wrong in the file is told in one line, which names it."""
         file = self.file("sweep_interval = 'often'")
         line = self.refused(SUPERNODE, "--config", file)
-        for word in (file, "sweep_interval", "Expected `float`"):
+        for word in (file, "sweep_interval", "Expected a time", "30s"):
             self.assertIn(word, line)
         self.assertIn("sweep_interval: no such key", self.refused(NODE, "--config", file))
 

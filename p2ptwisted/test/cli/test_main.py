@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.cli.exit_status import ExitStatus, first_failure
 from p2ptwisted.cli.main import main
+from p2ptwisted.cli.rate_type import RateType
 
 
 class MainTests(SynchronousTestCase):
@@ -38,6 +39,18 @@ class MainTests(SynchronousTestCase):
         lines = self.told.getvalue().splitlines()
         self.assertEqual(len(lines), 3)
         self.assertTrue(all("--help" in line for line in lines))
+
+    def test_rate(self) -> None:
+        """A rate that can't be is shown with the option and with examples; a good one is taken."""
+        for value in ("12.5XB", "100Mb", "1kbit", "-5", ""):
+            self.told.truncate(0)
+            self.assertEqual(main(["get", "x", "--max-download", value]), ExitStatus.USAGE)
+            line = self.told.getvalue()
+            for word in ("--max-download", repr(value), "MB"):
+                self.assertIn(word, line)
+            self.assertEqual(line.count("\n"), 1)
+        self.assertEqual(RateType().convert("100Mbit", None, None), 12_500_000)
+        self.assertEqual(RateType().convert("1024", None, None), 1024)
 
     def test_empty(self) -> None:
         """An empty word, as of an unset variable, is refused wherever a word is meant."""
