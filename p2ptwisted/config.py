@@ -216,7 +216,7 @@ def load_config(kind: type[_Config], given: Mapping[str, Any], file: Path | None
     """
     values: dict[str, Any] = {}
     if file is not None:
-        values = _checked(kind, _read(file), f"{file}: ", strict=True)
+        values = read_toml(kind, _read(file), file)
     values_in_file = list(values)
     values |= _checked(kind, given, "--", strict=False)
     config = kind(**values)
@@ -225,12 +225,15 @@ def load_config(kind: type[_Config], given: Mapping[str, Any], file: Path | None
     return config
 
 
-def _read(file: Path) -> dict[str, Any]:
-    """Read a TOML file. Raises StartError."""
+def read_toml(kind: type[Struct], content: bytes, file: Path) -> dict[str, Any]:
+    """
+    Return what a file with this content says, by the fields of `kind`.
+
+    Raises StartError, whose message is one line that names the file, the key
+    and what was expected.
+    """
     try:
-        return tomllib.loads(read_file(file, FILE_MAX).content.decode())
-    except InvalidInput as error:
-        raise _mistake(f"--config {file}: {error}") from error
+        values = tomllib.loads(content.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise _mistake(f"{file}: not TOML: {error}") from error
     except RecursionError:
@@ -238,10 +241,19 @@ def _read(file: Path) -> dict[str, Any]:
     except ValueError:
         # Python's own message is about a setting of Python's.
         raise _mistake(f"{file}: not TOML that can be read: a number of too many digits") from None
+    return _checked(kind, values, f"{file}: ", strict=True)
+
+
+def _read(file: Path) -> bytes:
+    """Return what is in the file of --config. Raises StartError."""
+    try:
+        return read_file(file, FILE_MAX).content
+    except InvalidInput as error:
+        raise _mistake(f"--config {file}: {error}") from error
 
 
 def _checked(
-    kind: type[_Config], values: Mapping[str, Any], place: str, strict: bool
+    kind: type[Struct], values: Mapping[str, Any], place: str, strict: bool
 ) -> dict[str, Any]:
     """
     Return the values, converted to their options' types. Raises StartError.

@@ -237,7 +237,13 @@ def default_signals() -> None:
 
 def environment() -> dict[str, str]:
     """The environment of a daemon: p2ptwisted is the one of this checkout."""
-    return {**os.environ, "PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1"}
+    return {
+        **os.environ,
+        "PYTHONPATH": str(CHECKOUT),
+        "PYTHONUNBUFFERED": "1",
+        # What who runs the tests has set for p2p is no matter here.
+        "XDG_CONFIG_HOME": "/dev/null",
+    }
 
 
 def at(supernode: Daemon) -> tuple[str, str]:

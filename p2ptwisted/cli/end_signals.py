@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from p2ptwisted.cli.exit_status import ExitStatus
 
@@ -38,6 +39,7 @@ class EndSignals:
         self._is_over = False
         self._raises = True
         self._tell: Callable[[], object] | None = None
+        self._before: dict[signal.Signals, Any] = {}
 
     @property
     def status(self) -> ExitStatus | None:
@@ -51,7 +53,15 @@ class EndSignals:
             # so by a shell, for all that a script starts with &: who sends one there means it.
             may_be_ignored = number in (signal.SIGHUP, signal.SIGTERM)
             if not may_be_ignored or signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, self._on_signal)
+                before = signal.signal(number, self._on_signal)
+                self._before.setdefault(number, before)
+
+    def uninstall(self) -> None:
+        """Have the signals do again what they did before. Raises Ended where one has come."""
+        self.check()
+        for number, before in self._before.items():
+            signal.signal(number, before)
+        self._before.clear()
 
     def check(self) -> None:
         """Raises Ended where a signal has come, unless the command is over."""

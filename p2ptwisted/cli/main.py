@@ -4,6 +4,7 @@ The command line: commands and options, nothing of what the commands do.
 A command's module is imported when the command runs, so that help and completion are fast.
 """
 
+import dataclasses
 import functools
 import os
 import sys
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from p2ptwisted.cli.daemon_command import DaemonCommand
 from p2ptwisted.cli.end_signals import END_SIGNALS, Ended
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
 from p2ptwisted.cli.rate_type import RateType
@@ -39,7 +41,7 @@ def p2p() -> None:
       p2p pull dataset.bin --all    onto all machines
 
     A resource is named by its id (the SHA-256 of its content) or by its name. The group is found
-    by multicast, or told with --supernode.
+    by multicast, or told with --supernode, or in ~/.config/p2p/config.toml.
     """
 
 
@@ -123,13 +125,18 @@ def _asks_group(command: _Command) -> Callable[..., ExitStatus]:
         **options: Any,
     ) -> ExitStatus:
         from p2ptwisted.cli.session import Settings
+        from p2ptwisted.cli.settings_file import read_settings, settings_path
 
-        return command(
-            Settings(
-                supernode, multicast_group, multicast_interface, group_key_file, ca_file, as_json
-            ),
-            **options,
+        settings = Settings(
+            supernode, multicast_group, multicast_interface, group_key_file, ca_file, as_json
         )
+        source = click.get_current_context().get_parameter_source
+        in_file = {
+            key: value
+            for key, value in read_settings(settings_path(os.environ)).items()
+            if source(key) is click.core.ParameterSource.DEFAULT
+        }
+        return command(dataclasses.replace(settings, **in_file), **options)
 
     return with_settings
 
@@ -330,6 +337,23 @@ def certs(
     from p2ptwisted.cli.certs import print_certificates
 
     return print_certificates(Path(folder), hosts, networks, domains)
+
+
+p2p.add_command(
+    DaemonCommand(
+        "node",
+        "p2p-node",
+        "Run a node: it shares a folder, and fetches into it on request.",
+        "resources",
+    )
+)
+p2p.add_command(
+    DaemonCommand(
+        "supernode",
+        "p2p-supernode",
+        "Run a supernode: it knows which node has which file.",
+    )
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

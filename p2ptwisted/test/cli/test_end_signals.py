@@ -38,6 +38,21 @@ class EndSignalsTests(SynchronousTestCase):
         self.assertIsNone(signals.status)
         self.assertRaises(Ended, signal.raise_signal, signal.SIGINT)
 
+    def test_uninstalled(self) -> None:
+        """Uninstalled, the signals do what they did before, unless one has come by then."""
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        before = [signal.getsignal(number) for number in ENDS]
+        signals = EndSignals()
+        signals.install()
+        signals.install()
+        signals.uninstall()
+        self.assertEqual([signal.getsignal(number) for number in ENDS], before)
+        signals.install()
+        with self.assertRaises(Ended), signals.held():
+            signal.raise_signal(signal.SIGTERM)
+            self.assertRaises(Ended, signals.uninstall)
+
     def test_second(self) -> None:
         """What cleans up after the first is not broken off by a second; the first one counts."""
         self.assertRaises(Ended, signal.raise_signal, signal.SIGHUP)
