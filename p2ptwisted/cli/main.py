@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from p2ptwisted.cli.daemon_command import DaemonCommand
 from p2ptwisted.cli.end_signals import END_SIGNALS, Ended
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
 from p2ptwisted.cli.rate_type import RateType
+from p2ptwisted.cli.service_commands import SERVICE_COMMANDS
 from p2ptwisted.support.import_path import forget_working_directory
 
 if TYPE_CHECKING:
@@ -339,21 +339,8 @@ def certs(
     return print_certificates(Path(folder), hosts, networks, domains)
 
 
-p2p.add_command(
-    DaemonCommand(
-        "node",
-        "p2p-node",
-        "Run a node: it shares a folder, and fetches into it on request.",
-        "resources",
-    )
-)
-p2p.add_command(
-    DaemonCommand(
-        "supernode",
-        "p2p-supernode",
-        "Run a supernode: it knows which node has which file.",
-    )
-)
+for _one in SERVICE_COMMANDS:
+    p2p.add_command(_one)
 
 
 def main(arguments: list[str] | None = None) -> int:
