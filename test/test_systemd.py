@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from unittest import SkipTest
 
+from .booted import run_booted
 from .cases import SystemTestCase
 from .daemons import environment
 
@@ -75,3 +76,53 @@ class UnitsTests(SystemTestCase):
             status = (self.root / folder).stat()
             self.assertEqual((status.st_uid, status.st_gid), (int(uid), int(gid)))
             self.assertEqual(status.st_mode & 0o7777, mode)
+
+
+class BootedTests(SystemTestCase):
+    """The units as systemd really runs them, on a machine of its own."""
+
+    def test_fetch(self) -> None:
+        """Installed and started, and nothing else done, a node fetches into its folder."""
+        ran = run_booted(
+            self,
+            self.folder / "machine",
+            """
+            p2p install-systemd
+            echo content >/srv/p2p/a.bin
+            printf 'resources = "/srv/p2p/second"\nport = 8001\n' >/etc/p2ptwisted/second.toml
+            install -d -o p2p -g p2p /srv/p2p/second
+            systemctl start p2p-supernode@supernode p2p-node@node p2p-node@second
+            export P2P_SUPERNODE=http://127.0.0.1:5000
+            until p2p find a.bin && p2p nodes | grep :8001; do sleep 0.2; done
+            p2p pull a.bin --node http://127.0.0.1:8001
+            cmp /srv/p2p/a.bin /srv/p2p/second/a.bin
+            stat -c 'file: %U %a' /srv/p2p/second/a.bin
+            stat -c 'state: %U %a' /var/lib/p2ptwisted/second
+            ! setpriv --reuid p2p --regid p2p --clear-groups touch /etc/p2ptwisted/x
+            systemctl stop p2p-node@second
+            systemctl show -p Result -p ExecMainStatus p2p-node@second
+            """,
+        )
+        self.assertEqual(ran.status, 0, ran.output)
+        for line in ("file: p2p 644", "state: p2p 700", "Result=success", "ExecMainStatus=0"):
+            self.assertIn(f"\n{line}\n", ran.output)
+
+    def test_wrong_settings(self) -> None:
+        """With wrong settings a unit stops, says why, and is not started again and again."""
+        ran = run_booted(
+            self,
+            self.folder / "machine",
+            """
+            p2p install-systemd
+            systemctl start systemd-journald
+            echo 'max_upload = "12.5XB"' >/etc/p2ptwisted/node.toml
+            systemctl start p2p-node@node
+            until systemctl is-failed p2p-node@node; do sleep 0.2; done
+            systemctl show -p NRestarts -p ExecMainStatus p2p-node@node
+            until journalctl -u p2p-node@node | grep 12.5XB; do sleep 0.2; done
+            """,
+        )
+        self.assertEqual(ran.status, 0, ran.output)
+        for line in ("NRestarts=0", "ExecMainStatus=2"):
+            self.assertIn(f"\n{line}\n", ran.output)
+        self.assertIn("/etc/p2ptwisted/node.toml: max_upload = '12.5XB': Expected", ran.output)
