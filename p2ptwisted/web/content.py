@@ -54,7 +54,7 @@ class Content(WebResource):
             _close(content)
             return not_sent(request, unmet)
         ranges = _ranges(request, size, tag)
-        if not ranges:
+        if ranges is not None and not ranges:
             _close(content)
             request.setHeader(b"content-range", b"bytes */%d" % size)
             return error(
@@ -62,6 +62,8 @@ class Content(WebResource):
                 HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
                 f"the range is outside of the resource, which has {size} bytes",
             )
+        if ranges is None:
+            return self._send_whole(request)
         if len(ranges) > 1:
             # Nobody can have put this into the file.
             boundary = secrets.token_hex(16).encode()
@@ -70,12 +72,16 @@ class Content(WebResource):
             request.setHeader(b"content-type", b"multipart/byteranges; boundary=" + boundary)
             return _send(self._clock, request, content, parts, end)
         ((start, stop),) = ranges
-        if (start, stop) != (0, size):
-            _partial(request, start, stop, size)
-        if request.method == b"HEAD":
-            request.setHeader(b"content-length", b"%d" % size)
-            return _close(content)
+        # All of it, too: axel asks for that to see whether there are ranges.
+        _partial(request, start, stop, size)
         return _send(self._clock, request, content, [Part(start, stop)])
+
+    def _send_whole(self, request: Request) -> bytes | int:
+        """Send all of it, or only its length."""
+        if request.method == b"HEAD":
+            request.setHeader(b"content-length", b"%d" % self._content.stop)
+            return _close(self._content)
+        return _send(self._clock, request, self._content, [Part(0, self._content.stop)])
 
 
 class SomePieces(WebResource):
@@ -293,19 +299,17 @@ def _partial(request: Request, start: int, stop: int, size: int) -> None:
     request.setHeader(b"content-range", content_range(start, stop, size))
 
 
-def _ranges(request: Request, size: int, tag: str) -> list[tuple[int, int]]:
+def _ranges(request: Request, size: int, tag: str) -> list[tuple[int, int]] | None:
     """
     Return the ranges to send, each its first byte and the one after its last; none: answer 416.
 
-    All bytes where no range is asked for, where there are too many or one that isn't valid, and
-    where they are meant for another version (RFC 9110, sections 13.1.5 and 14.2).
+    None, for all bytes, where no range is asked for, where there are too many or one that isn't
+    valid, and where they are meant for another version (RFC 9110, sections 13.1.5 and 14.2).
     """
-    everything = [(0, size)]
     headers = request.requestHeaders.getRawHeaders(b"range", ())
     if len(headers) != 1 or request.method == b"HEAD" or not is_range_of(request, tag):
-        return everything
-    ranges = parse_ranges(headers[0].decode("latin-1"), size)
-    return everything if ranges is None else ranges
+        return None
+    return parse_ranges(headers[0].decode("latin-1"), size)
 
 
 def _disposition(name: str) -> bytes:

@@ -226,11 +226,9 @@ class RangeTests(ContentCase):
         self.part("bytes= 0-3 ", b"0123", "bytes 0-3/10")
 
     def test_all_of_it(self) -> None:
-        """A range that is all of the file gives all of it, be it as a part or as the whole."""
+        """A range that is all of the file is a part: some ask so whether there are ranges."""
         for value in ("bytes=0-", "bytes=0-9", "bytes=0-10", "bytes=-10", "bytes=-11", "bytes=-99"):
-            answer = self.ask(Range=value)
-            self.assertEqual(answer.body, self.content, msg=value)
-            self.assertIn(answer.status, (200, 206))
+            self.part(value, self.content, "bytes 0-9/10")
 
     def test_outside(self) -> None:
         """A range with no byte in the file: 416 as JSON, and how large the file is."""
