@@ -249,6 +249,25 @@ class ContentSlice(NamedTuple):
     state: HolderState | None = None
 
 
+class Sources(NamedTuple):
+    """A resource that is here, and where else it is, for clients that fetch by HTTP alone."""
+
+    id: str
+    #: What it may be saved as anywhere; no folder is in it.
+    name: str
+    pieces: Pieces
+    #: Of the nodes that have it, this one first.
+    locations: Sequence[str]
+
+
+class Sha1Pieces(NamedTuple):
+    """How a resource is cut for BitTorrent, and the SHA-1s of the pieces, concatenated."""
+
+    #: Bytes of each piece but the last.
+    length: int
+    digests: bytes
+
+
 class INode(Interface):
     """What a node does."""
 
@@ -263,6 +282,24 @@ class INode(Interface):
         All of a resource, to be sent to `client`; None if it isn't here, or has changed.
 
         Raises Unavailable if too many uploads are under way.
+        """
+
+    def mirrors(id: str, caller: str) -> Awaitable[Sequence[str]]:
+        """
+        The locations of some others that have a resource, for a client that reads it here.
+
+        None where it is small. No search is waited for.
+        """
+
+    def sources(id: str, caller: str) -> Awaitable[Sources | None]:
+        """A resource and where it is, for a client at that address; None if it isn't here."""
+
+    def sha1_pieces(sources: Sources, caller: str) -> Awaitable[Sha1Pieces]:
+        """
+        The SHA-1s of a resource's pieces.
+
+        Raises UnknownResource if it has changed or is empty, and Unavailable if they are not known
+        in time.
         """
 
     def pieces(id: str, asker: Asker) -> HolderState:

@@ -4,7 +4,7 @@ What a node does when it is asked: its routes decode a request, call a method he
 What it is made of is in `service`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from ipaddress import IPv4Network
 from typing import BinaryIO
@@ -17,10 +17,11 @@ from zope.interface import implementer
 from p2ptwisted.client.api import Client
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import TooMuch, Unavailable, UnknownResource
-from p2ptwisted.interfaces import Asker, ContentSlice, ILibrary, INode
+from p2ptwisted.interfaces import Asker, ContentSlice, ILibrary, INode, Sha1Pieces, Sources
 from p2ptwisted.model import SUPERNODE_ID, Health, Holders, Holding, ResourceInfo, Wanted
 from p2ptwisted.node.fetchers import Fetchers
 from p2ptwisted.node.membership import Membership
+from p2ptwisted.node.mirrors import SIZE_MIN, Mirrors
 from p2ptwisted.node.uploads import Uploads
 from p2ptwisted.pieces import HolderState, Pieces, decode_set, every_piece
 from p2ptwisted.support.address_policy import is_loopback, may_name, reachable_from
@@ -29,6 +30,7 @@ from p2ptwisted.support.rate_limit import TokenBuckets
 from p2ptwisted.support.round_robin import host_of
 from p2ptwisted.transfer.download import Download
 from p2ptwisted.transfer.part_file import PartFile
+from p2ptwisted.transfer.safe_names import flat_name
 
 #: Ids that nobody has which the supernode is asked for on behalf of one address: a second, and
 #: at once. Those that are found give their token back. All come out of this node's own share
@@ -53,10 +55,12 @@ class LocalNode:
         own_location: OwnLocation,
         uploads: Uploads,
         download: Callable[[str], Download | None],
+        sha1_pieces: Callable[[str, int, str], Awaitable[Sha1Pieces]],
         trusted_networks: Sequence[IPv4Network] = (),
     ) -> None:
         """
-        `download` returns the running download of a resource, by its id.
+        `download` returns the running download of a resource, by its id; `sha1_pieces` the
+        SHA-1s of a resource's pieces, by its id, its size and the address of who asks.
 
         `trusted_networks`: those whose callers may name other locations than their own.
         """
@@ -68,6 +72,8 @@ class LocalNode:
         self._own_location = own_location
         self._uploads = uploads
         self._download = download
+        self._sha1_pieces = sha1_pieces
+        self._mirrors = Mirrors(clock, self.holders)
         self._trusted_networks = trusted_networks
         self._fetchers = Fetchers()
         self._forwarded = TokenBuckets(FORWARD_RATE, FORWARD_BURST, ADDRESSES_MAX)
@@ -99,6 +105,27 @@ class LocalNode:
             upload.end()
             return None
         return ContentSlice(resource, file, 0, resource.size, upload)
+
+    async def mirrors(self, id: str, caller: str) -> Sequence[str]:
+        resource = self._library.get(id)
+        if resource is None or (resource.size or 0) < SIZE_MIN:
+            return ()
+        return [reachable_from(other, caller) for other in await self._mirrors.near(id)]
+
+    async def sources(self, id: str, caller: str) -> Sources | None:
+        resource, pieces = self._library.get(id), self._library.pieces(id)
+        if resource is None or pieces is None:
+            return None
+        others = await self._mirrors.everywhere(id, caller)
+        locations = [reachable_from(other, caller) for other in others]
+        own = self._own_location.towards(caller)
+        return Sources(id, flat_name(resource.name, id), pieces, [own, *locations])
+
+    async def sha1_pieces(self, sources: Sources, caller: str) -> Sha1Pieces:
+        size = sources.pieces.size
+        if not size:
+            raise UnknownResource(f"{sources.id} is empty, and BitTorrent knows no empty files")
+        return await self._sha1_pieces(sources.id, size, caller)
 
     def pieces(self, id: str, asker: Asker) -> HolderState:
         pieces, have = self._holding(id)

@@ -23,6 +23,7 @@ from p2ptwisted.node.hash_pool import HashPool, IPoolReactor
 from p2ptwisted.node.library import Library
 from p2ptwisted.node.local_node import LocalNode
 from p2ptwisted.node.membership import Membership
+from p2ptwisted.node.torrents import Torrents
 from p2ptwisted.node.uploads import Uploads
 from p2ptwisted.protocols.datagram_auth import DatagramAuth
 from p2ptwisted.protocols.multicast import DISCOVERY_TIMEOUT, MulticastOverlay
@@ -101,6 +102,7 @@ def make_node(
 
     folder.watch(folder_changed)
     uploads = Uploads(reactor, config.uploads, RateLimit(config.max_upload))
+    torrents = Torrents(reactor, library.open)
     node = LocalNode(
         reactor,
         name,
@@ -110,6 +112,7 @@ def make_node(
         own_location,
         uploads,
         lambda id: downloads.running_one(id),
+        torrents.pieces,
         config.trusted_networks,
     )
     cooperator = make_cooperator(reactor)
@@ -140,5 +143,5 @@ def make_node(
         overlay,
         Closing(cooperator.stop),
         # No new work from the first moment on, and a goodbye, while the old work ends.
-        together(web, downloads, membership),
+        together(web, downloads, torrents, membership),
     )

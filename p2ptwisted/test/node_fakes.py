@@ -52,6 +52,8 @@ from p2ptwisted.interfaces import (
     ILibrary,
     INode,
     IUpload,
+    Sha1Pieces,
+    Sources,
 )
 from p2ptwisted.model import (
     DownloadStatus,
@@ -67,7 +69,7 @@ from p2ptwisted.model import (
 )
 from p2ptwisted.node.hash_pool import LARGE, IPoolReactor
 from p2ptwisted.node.hash_worker import Job, Result, hash_file
-from p2ptwisted.pieces import Digests, HolderState, Pieces
+from p2ptwisted.pieces import PIECE_MIN, Digests, HolderState, Pieces
 from p2ptwisted.support.mount_table import MountTable, place_of
 from p2ptwisted.transfer.shared_folder import SharedFolder
 from p2ptwisted.web.server.site import LimitedSite
@@ -335,6 +337,8 @@ class FakeNode:
         self.coming: Deferred[None] | None = None
         #: Who is named as others that fetch the same.
         self.neighbors: list[str] = []
+        #: Where it is, and others that have the same.
+        self.own, self.others = "10.0.0.9:8000", list[str]()
         #: What was wanted of which resource, and by whom.
         self.wanted: list[tuple[str, Wanted, Asker]] = []
         self.problem: Exception | None = None
@@ -353,6 +357,19 @@ class FakeNode:
         if id not in self.files:
             return None
         return self._giving(id, 0, self.files[id].stat().st_size)
+
+    async def mirrors(self, id: str, caller: str) -> Sequence[str]:
+        return self.others
+
+    async def sources(self, id: str, caller: str) -> Sources | None:
+        if id not in self.cut:
+            return None
+        return Sources(id, Path(self.here[id].name).name, self.cut[id][0], [self.own, *self.others])
+
+    async def sha1_pieces(self, sources: Sources, caller: str) -> Sha1Pieces:
+        if self.problem is not None:
+            raise self.problem
+        return Sha1Pieces(PIECE_MIN, b"1" * 20 * sources.pieces.count)
 
     def pieces(self, id: str, asker: Asker) -> HolderState:
         self.askers.append((id, asker))

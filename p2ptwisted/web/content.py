@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import cast
-from urllib.parse import quote
 
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, ITransport
 from twisted.web.resource import Resource as WebResource
@@ -18,6 +17,8 @@ from p2ptwisted.web.byte_ranges import Part, content_range, multipart, parse_ran
 from p2ptwisted.web.conditions import is_range_of, unmet_condition
 from p2ptwisted.web.error_responses import error, not_sent
 from p2ptwisted.web.manifests import tell_state
+from p2ptwisted.web.mirrors import tell_digest, tell_mirrors
+from p2ptwisted.web.responses import disposition
 from p2ptwisted.web.server.file_sender import CantSendFile, FileSender, make_file_sender
 
 #: Bytes read at a time, at the most; with Twisted's 64 KiB one curl gets half as much.
@@ -36,10 +37,14 @@ class Content(WebResource):
 
     isLeaf = True
 
-    def __init__(self, clock: IReactorTime, content: ContentSlice) -> None:
+    def __init__(
+        self, clock: IReactorTime, content: ContentSlice, mirrors: Sequence[str] = ()
+    ) -> None:
+        """`mirrors`: the locations of some other nodes that have it."""
         super().__init__()
         self._clock = clock
         self._content = content
+        self._mirrors = mirrors
 
     def render_GET(self, request: Request) -> bytes | int:
         content = self._content
@@ -48,7 +53,7 @@ class Content(WebResource):
         request.setHeader(b"accept-ranges", b"bytes")
         request.setHeader(b"content-type", CONTENT_TYPE)
         request.setHeader(b"x-content-type-options", b"nosniff")
-        request.setHeader(b"content-disposition", _disposition(content.resource.name))
+        request.setHeader(b"content-disposition", disposition(content.resource.name))
         unmet = unmet_condition(request, tag)
         if unmet is not None:
             _close(content)
@@ -62,6 +67,8 @@ class Content(WebResource):
                 HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
                 f"the range is outside of the resource, which has {size} bytes",
             )
+        tell_digest(request, tag)
+        tell_mirrors(request, tag, self._mirrors)
         if ranges is None:
             return self._send_whole(request)
         if len(ranges) > 1:
@@ -310,13 +317,3 @@ def _ranges(request: Request, size: int, tag: str) -> list[tuple[int, int]] | No
     if len(headers) != 1 or request.method == b"HEAD" or not is_range_of(request, tag):
         return None
     return parse_ranges(headers[0].decode("latin-1"), size)
-
-
-def _disposition(name: str) -> bytes:
-    """Return the header with the name that `curl -OJ` saves under: without folders (RFC 6266)."""
-    base = name.rpartition("/")[2]
-    # curl knows only the plain form, which has no way to say more than ASCII.
-    plain = "".join(char if char.isascii() and char.isprintable() else "_" for char in base)
-    quoted = plain.replace("\\", "_").replace('"', "_")
-    encoded = quote(base, safe="")
-    return f"attachment; filename=\"{quoted}\"; filename*=UTF-8''{encoded}".encode()

@@ -13,7 +13,7 @@ from twisted.web.resource import Resource as WebResource
 from twisted.web.server import Request
 
 from p2ptwisted.errors import InvalidInput, NotAllowed, UnknownResource
-from p2ptwisted.interfaces import Asker, IDownloads, INode
+from p2ptwisted.interfaces import Asker, IDownloads, INode, Sources
 from p2ptwisted.model import (
     DownloadOrder,
     HeldFile,
@@ -37,9 +37,14 @@ from p2ptwisted.web.manifests import (
     send_manifest,
     tell_state,
 )
+from p2ptwisted.web.metalink import CONTENT_TYPE as METALINK_TYPE
+from p2ptwisted.web.metalink import metalink
+from p2ptwisted.web.mirrors import resource_url
 from p2ptwisted.web.orders import reading
 from p2ptwisted.web.request_input import caller, decode_body, query, query_ids, query_number
-from p2ptwisted.web.responses import no_content, success
+from p2ptwisted.web.responses import file, no_content, success
+from p2ptwisted.web.torrent import CONTENT_TYPE as TORRENT_TYPE
+from p2ptwisted.web.torrent import torrent
 
 #: Bytes of a request's body; the set of pieces wanted of a resource of 1 TiB has 16 KiB.
 BODY_MAX = 64 * 1024
@@ -120,14 +125,29 @@ class NodeApi:
 
     @app.route("/node/resources/<id>/content", methods=["GET"])
     async def content(self, request: Request, id: str) -> WebResource | bytes:
+        mirrors = await self._node.mirrors(parse_id(id), caller(request))
         content = self._node.open(parse_id(id), caller(request))
         if content is not None:
-            return Content(self._clock, content)
-        found = await self._find_one(request, id)
-        if isinstance(found, ResourceInfo):
-            raise UnknownResource(f"{found.id} has just changed or gone")
-        _redirect(request, found, "/content")
-        return success(request, _listed(found), ENTITY)
+            return Content(self._clock, content, mirrors)
+        return await self._elsewhere(request, id, "/content")
+
+    # For ids that can be a file's alone: others may end like these.
+    @app.route("/node/resources/<string(length=64):id>.meta4", methods=["GET"])
+    async def metalink(self, request: Request, id: str) -> bytes:
+        sources = await self._node.sources(parse_id(id), caller(request))
+        if sources is None:
+            return await self._elsewhere(request, id, ".meta4")
+        body = metalink(sources, _content_urls(request, sources))
+        return file(request, METALINK_TYPE, f"{sources.name}.meta4", body)
+
+    @app.route("/node/resources/<string(length=64):id>.torrent", methods=["GET"])
+    async def torrent(self, request: Request, id: str) -> bytes:
+        sources = await self._node.sources(parse_id(id), caller(request))
+        if sources is None:
+            return await self._elsewhere(request, id, ".torrent")
+        cut = await self._node.sha1_pieces(sources, caller(request))
+        body = torrent(sources, cut, _content_urls(request, sources))
+        return file(request, TORRENT_TYPE, f"{sources.name}.torrent", body)
 
     @app.route("/node/resources/<id>/pieces", methods=["GET"])
     async def pieces(self, request: Request, id: str) -> bytes:
@@ -186,6 +206,14 @@ class NodeApi:
                 "may have it fetch"
             )
 
+    async def _elsewhere(self, request: Request, id: str, rest: str) -> bytes:
+        """Redirect the client to a holder, for what isn't here. Raises UnknownResource."""
+        found = await self._find_one(request, id)
+        if isinstance(found, ResourceInfo):
+            raise UnknownResource(f"{found.id} has just changed or gone")
+        _redirect(request, found, rest)
+        return success(request, _listed(found), ENTITY)
+
     async def _find_one(self, request: Request, id: str) -> ResourceInfo | Holding:
         """Find a resource here or at others. Raises UnknownResource where nobody has it."""
         for found in await self._node.find([parse_id(id)], caller(request)):
@@ -203,6 +231,10 @@ def _listed(found: ResourceInfo | Holding) -> LocalResource | RemoteResource:
 def _redirect(request: Request, found: Holding, rest: str) -> None:
     """Redirect the client to a holder; `rest` is what follows the id in the path."""
     request.setResponseCode(HTTPStatus.FOUND)
-    scheme = "https" if request.isSecure() else "http"
-    url = f"{scheme}://{found.file.location}/api/node/resources/{found.id}{rest}"
+    url = resource_url(request, found.file.location, found.id, rest)
     request.setHeader(b"location", url.encode())
+
+
+def _content_urls(request: Request, sources: Sources) -> list[str]:
+    """Return the URLs of a resource's content, the best first."""
+    return [resource_url(request, one, sources.id, "/content") for one in sources.locations]

@@ -9,8 +9,8 @@ from typing import BinaryIO
 from twisted.internet.defer import succeed
 from zope.interface import implementer
 
-from p2ptwisted.errors import UnknownResource
-from p2ptwisted.interfaces import ILibrary
+from p2ptwisted.errors import Unavailable, UnknownResource
+from p2ptwisted.interfaces import ILibrary, Sha1Pieces
 from p2ptwisted.model import ResourceInfo
 from p2ptwisted.node.downloads import Downloads
 from p2ptwisted.node.local_node import LocalNode
@@ -68,6 +68,10 @@ class PeerLibrary:
         self._watchers.append(changed)
 
 
+async def _no_torrent(id: str, size: int, caller: str) -> Sha1Pieces:
+    raise Unavailable("nobody asks for torrents here")
+
+
 class Peer:
     """A node on a host of its own."""
 
@@ -98,6 +102,7 @@ class Peer:
             own_location,
             Uploads(process, UPLOADS, RateLimit(None)),
             lambda id: self.downloads.running_one(id),
+            _no_torrent,
         )
         self.downloads = Downloads(
             process,

@@ -9,10 +9,12 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.errors import Unavailable
+from p2ptwisted.interfaces import Sha1Pieces
 from p2ptwisted.model import HeldFile, Holding, ResourceInfo
 from p2ptwisted.node.local_node import LocalNode
 from p2ptwisted.node.membership import Membership
 from p2ptwisted.node.uploads import Upload, Uploads
+from p2ptwisted.pieces import PIECE_MIN
 from p2ptwisted.support.locations import Location, OwnLocation
 from p2ptwisted.support.rate_limit import RateLimit
 from p2ptwisted.test.node_fakes import FakeClient, FakeLibrary
@@ -74,6 +76,8 @@ class NodeCase(SynchronousTestCase):
         self.uploads = Uploads(clock, 2, RateLimit(None))
         #: What is being fetched.
         self.downloads: dict[str, FakeDownload] = {}
+        #: Of which resources the pieces' SHA-1s were wanted, their sizes, and for whom.
+        self.torrents: list[tuple[str, int, str]] = []
         self.node = LocalNode(
             clock,
             "node1",
@@ -83,8 +87,13 @@ class NodeCase(SynchronousTestCase):
             own,
             self.uploads,
             lambda id: cast(Download | None, self.downloads.get(id)),
+            self.sha1_pieces,
             [IPv4Network(network) for network in self.trusted],
         )
+
+    async def sha1_pieces(self, id: str, size: int, caller: str) -> Sha1Pieces:
+        self.torrents.append((id, size, caller))
+        return Sha1Pieces(PIECE_MIN, b"1" * 20)
 
     def find(self, *ids: str) -> list[ResourceInfo | Holding]:
         return self.successResultOf(Deferred.fromCoroutine(self.find_coroutine(*ids)))
