@@ -32,6 +32,7 @@ from p2ptwisted.model import (
     CompactManifest,
     Holders,
     Holding,
+    Order,
     ResourceInfo,
     parse_id,
 )
@@ -383,6 +384,7 @@ ANSWERS = [
     {"data": [{"name": "n", "location": "10.0.0.1:8000"}]},
     {"data": {"name": "n", "resources": 1, "scanning": False, "supernode": "10.0.0.1:5000"}},
     {"data": {"id": ID, "state": "running", "size": 5, "here": 3, "holders": {"10.0.0.1:1": 3}}},
+    {"data": [{"id": ID, "state": "waiting", "size": 5}, {"id": ID, "state": "done"}]},
     {"code": 404, "name": "Not Found", "description": "nobody has it"},
 ]
 
@@ -394,6 +396,8 @@ CALLS: list[Callable[[Client], Any]] = [
     lambda client: client.nodes("10.0.0.1:1"),
     lambda client: client.health("10.0.0.1:1"),
     lambda client: client.fetch_status("10.0.0.1:1", ID),
+    lambda client: client.fetches("10.0.0.1:1", [ID]),
+    lambda client: client.order_all("10.0.0.1:1", [Order(ID), Order(ID, "a")]),
     lambda client: client.is_well("10.0.0.1:1"),
     lambda client: client.has_supernode("10.0.0.1:1"),
     lambda client: client.holds("10.0.0.1:1", ID),

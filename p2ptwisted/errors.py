@@ -49,6 +49,10 @@ class Busy(Unavailable):
         self.neighbors = neighbors
 
 
+class NoRoom(Unavailable):
+    """So much of it waits already that no more is taken now."""
+
+
 class Interrupted(Unavailable):
     """This process stood still in the middle: that it failed says nothing of the other side."""
 

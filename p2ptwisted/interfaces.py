@@ -22,6 +22,7 @@ from p2ptwisted.model import (
     Holders,
     Holding,
     NodeInfo,
+    Order,
     Registration,
     ResourceInfo,
     Wanted,
@@ -195,11 +196,19 @@ class IDownloads(Interface):
         `name`: what to call it; otherwise it gets the name that a supernode tells.
         """
 
+    def start_all(orders: Sequence[Order]) -> list[DownloadStatus]:
+        """
+        Begin several, in this order, or join those under way; returns the states of those taken.
+
+        Where there is no room for all, the last are left out. Raises Unavailable where none could
+        be begun even so.
+        """
+
     def status(id: str) -> DownloadStatus:
         """The state of a download. Raises UnknownResource if it was never started."""
 
-    def all() -> list[DownloadStatus]:
-        """All known downloads, the oldest first."""
+    def all(ids: Sequence[str] | None = None) -> list[DownloadStatus]:
+        """All known downloads, the oldest first; or those of these ids, in their order."""
 
     def cancel(id: str) -> None:
         """Cancel a download; what has come is kept. Raises UnknownResource."""

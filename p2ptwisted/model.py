@@ -47,6 +47,10 @@ UNREACHABLE_HEADER = b"node-unreachable"
 #: Nodes that are named in one answer, and that are read of one.
 NEIGHBORS_TOLD, NEIGHBORS_TOLD_MAX = 4, 16
 
+#: Orders in one request: their ids fit a question for all their states (`HASH_IDS_MAX`), and
+#: beginning so many takes a node a few milliseconds.
+ORDERS_MAX = 200
+
 #: What msgspec raises for bytes that are not the expected JSON.
 UNREADABLE = (DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -213,11 +217,26 @@ class DownloadStatus(Struct, frozen=True):
     error: str | None = None
 
 
-class DownloadOrder(Struct, frozen=True):
+class Order(Struct, frozen=True, omit_defaults=True):
     """An order to a node to download a resource, and what to call it where that is said."""
 
     id: str
     name: Name | None = None
+
+
+class DownloadOrder(Order, frozen=True, omit_defaults=True):
+    """
+    What is posted to a node: one order, or several, of which this is the first.
+
+    Nodes of earlier versions carry out the first. The answer shows it: a list, or one status.
+    """
+
+    others: Annotated[list[Order], Meta(max_length=ORDERS_MAX - 1)] | None = None
+
+    @property
+    def all(self) -> list[Order]:
+        """All orders."""
+        return [self, *(self.others or ())]
 
 
 class Health(Struct, frozen=True):

@@ -1,27 +1,27 @@
 """`p2p pull`: has nodes fetch resources into their folders, and follows them."""
 
+from collections.abc import Sequence
+
 from msgspec import Struct
-from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
+from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.interfaces import IReactorTime
 
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus, first_failure
 from p2ptwisted.cli.matches import FoundResource
+from p2ptwisted.cli.orders import CALLS_AT_ONCE, UNDER_WAY_STATES, NodeOrders
 from p2ptwisted.cli.output import print_json, print_lines, print_message, size_of
 from p2ptwisted.cli.progress import ProgressBars, Row
+from p2ptwisted.cli.pull_report import called, print_lost
 from p2ptwisted.cli.session import ICommandReactor, Session, unique
+from p2ptwisted.client.api import Client
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import OlderProgram, Unavailable
-from p2ptwisted.model import DownloadStatus
+from p2ptwisted.model import DownloadStatus, Order
 from p2ptwisted.support.escaping import shown
 from p2ptwisted.support.lifecycle import all_of
 from p2ptwisted.support.locations import address_towards
 
 INTERRUPTED = "interrupted; the nodes go on by themselves: p2p status shows how far they are"
-
-#: Seconds between two requests for a fetch's status, and how many may fail in a row.
-POLL_INTERVAL, POLL_FAILURES_MAX = 0.25, 8
-
-_UNDER_WAY = ("waiting", "running")
 
 
 class PullResult(Struct):
@@ -38,14 +38,30 @@ class PullResult(Struct):
     troubles: dict[str, str] = {}
     error: str | None = None
 
+    @property
+    def called(self) -> str:
+        """What people call the resource."""
+        return self.name or self.id
+
 
 class PullJob:
     """One resource on its way to one node."""
 
-    def __init__(self, match: FoundResource, node: str, location: str) -> None:
-        """`node` is the name of the node."""
+    def __init__(
+        self,
+        clock: IReactorTime,
+        match: FoundResource,
+        node: str,
+        location: str,
+        is_one_of_many: bool = False,
+    ) -> None:
+        """`node` is the name of the node. `is_one_of_many`: messages say which resource it is."""
         self.result = PullResult(node, location, match.id, match.name, match.size)
         self._status: DownloadStatus | None = None
+        self._ordered_name = match.name
+        self._is_one_of_many = is_one_of_many
+        self._clock = clock
+        self._began = clock.seconds()
 
     @property
     def exit(self) -> ExitStatus:
@@ -54,7 +70,7 @@ class PullJob:
     def row(self) -> Row:
         """The progress, for its bar."""
         result, status = self.result, self._status
-        if result.state not in _UNDER_WAY:
+        if result.state not in UNDER_WAY_STATES:
             here = result.size if result.state == "done" else (status.here if status else None)
             return Row(here, result.size, note=result.state)
         if status is None or status.size is None:
@@ -63,36 +79,39 @@ class PullJob:
         note = f"{count} holder{'' if count == 1 else 's'}"
         return Row(status.here, status.size, status.rate, status.seconds_left, note)
 
-    async def run(self, reactor: ICommandReactor, session: Session) -> None:
-        """Order the fetch and follow it to its end; an error is printed and kept in `result`."""
-        result, began = self.result, reactor.seconds()
-        try:
-            self._take(await session.client.order(result.location, result.id, result.name))
-            misses = 0
-            while result.state in _UNDER_WAY:
-                await deferLater(reactor, POLL_INTERVAL)
-                try:
-                    self._take(await session.client.fetch_status(result.location, result.id))
-                    misses = 0
-                except Unavailable:
-                    misses += 1
-                    if misses >= POLL_FAILURES_MAX:
-                        raise
-            if result.state == "cancelled":
-                result.error = "somebody cancelled it: pull it again to go on"
-        except (Unavailable, Refused) as error:
-            result.state, result.error = "failed", _advice(error, result.location)
-        result.seconds = round(reactor.seconds() - began, 3)
-        if result.state != "done":
-            name = "" if result.node == result.location else f"{shown(result.node)} at "
-            print_message(f"{name}{result.location}: {result.error or 'failed'}")
+    @property
+    def order(self) -> Order:
+        """What is ordered of the node."""
+        return Order(self.result.id, self._ordered_name)
 
-    def _take(self, status: DownloadStatus) -> None:
+    def take(self, status: DownloadStatus) -> None:
+        """Note how far it is at the node; where it has ended in another way, print why."""
         self._status = status
         result = self.result
         result.state, result.error = status.state, status.error
         result.name, result.size = status.name or result.name, status.size or result.size
         result.holders, result.troubles = status.holders, status.troubles
+        result.seconds = round(self._clock.seconds() - self._began, 3)
+        if result.state == "cancelled":
+            result.error = "somebody cancelled it: pull it again to go on"
+        if result.state not in UNDER_WAY_STATES and result.state != "done":
+            self._print_failed()
+
+    def fail(self, error: Exception) -> None:
+        """Note that it has failed, and print why."""
+        self.lose(error)
+        self._print_failed()
+
+    def lose(self, error: Exception) -> None:
+        """Note that it has failed, with all others at its node."""
+        self.result.state, self.result.error = "failed", _advice(error, self.result.location)
+        self.result.seconds = round(self._clock.seconds() - self._began, 3)
+
+    def _print_failed(self) -> None:
+        result = self.result
+        what = f"{shown(result.called)}: " if self._is_one_of_many else ""
+        at = called(result.node, result.location)
+        print_message(f"{at}: {what}{result.error or 'failed'}")
 
 
 def _advice(error: Exception, location: str) -> str:
@@ -135,20 +154,48 @@ async def pull(
         first = resources[match.id]
         if match is not first:
             print_message(f"{match.name} has the content of {first.name}: fetched once, as that")
-    jobs = [PullJob(match, name, at) for match in resources.values() for name, at in nodes]
+    is_many = len(resources) > 1
+    by_node = [
+        [PullJob(reactor, match, name, at, is_many) for match in resources.values()]
+        for name, at in nodes
+    ]
+    jobs = [job for at_node in by_node for job in at_node]
     with ProgressBars(reactor) as bars:
         for job in jobs:
-            called = job.result.node
-            if len(resources) > 1:
-                called += f" {job.result.name or job.result.id[:12]}"
-            bars.add(called, job.row)
-        await all_of([Deferred.fromCoroutine(job.run(reactor, session)) for job in jobs])
+            row_name = job.result.node
+            if is_many:
+                row_name += f" {job.result.name or job.result.id[:12]}"
+            bars.add(row_name, job.row)
+        await _carry_out(reactor, session.client, by_node)
     results = [job.result for job in jobs]
     if session.settings.as_json:
         print_json(results)
     else:
         for result in results:
             if result.state == "done":
-                what = result.name or result.id
+                what = result.called
                 print_lines(f"{result.node}  {result.location}  {what}  {size_of(result.size)}")
     return first_failure([missing, *(job.exit for job in jobs)])
+
+
+async def _carry_out(
+    reactor: ICommandReactor, client: Client, by_node: Sequence[Sequence[PullJob]]
+) -> None:
+    """Have each node carry out its jobs; prints what fails."""
+    room = DeferredSemaphore(CALLS_AT_ONCE)
+
+    async def at_node(jobs: Sequence[PullJob]) -> None:
+        result = jobs[0].result
+        lost = await NodeOrders(reactor, client, result.location, jobs, room).run()
+        if lost is None:
+            return
+        for job in lost.jobs:
+            job.lose(lost.error)
+        print_lost(
+            called(result.node, result.location),
+            _advice(lost.error, result.location),
+            len(jobs),
+            [job.result.called for job in lost.jobs],
+        )
+
+    await all_of([Deferred.fromCoroutine(at_node(jobs)) for jobs in by_node if jobs])

@@ -11,13 +11,13 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.client import HTTPConnectionPool
 from twisted.web.iweb import IAgent
 
-from p2ptwisted.client.answers import ANSWER_MAX, decode_answer, valid_locations
+from p2ptwisted.client.answers import decode_answer, valid_locations
 from p2ptwisted.client.body_receiver import BodyReceiver, ContentSink
 from p2ptwisted.client.content_pool import ContentPool
+from p2ptwisted.client.order_client import OrderClient
 from p2ptwisted.client.transport import (
     BUSY_STATUSES,
     CALL_TIMEOUT,
-    HttpTransport,
     Refused,
     drop,
 )
@@ -30,8 +30,6 @@ from p2ptwisted.model import (
     NEIGHBORS_TOLD_MAX,
     UNREADABLE,
     CompactManifest,
-    DownloadOrder,
-    DownloadStatus,
     Health,
     Manifest,
     Wanted,
@@ -71,7 +69,7 @@ class _Membership(msgspec.Struct):
     supernode: str | None = None
 
 
-class NodeClient(HttpTransport):
+class NodeClient(OrderClient):
     """Calls nodes, by location; also those of the older program, which have fewer routes."""
 
     def __init__(
@@ -180,7 +178,7 @@ class NodeClient(HttpTransport):
                 same=bool(by_tag),
             )
         except Refused as refused:
-            if refused.status == 404 and await self._is_older(location):
+            if refused.status == 404 and await self.is_older(location):
                 raise OlderProgram(
                     "a node of the older program, which gives no content "
                     "(it has no /pieces and no /content)"
@@ -274,7 +272,7 @@ class NodeClient(HttpTransport):
         """
         Return the state of the node there; raises OlderProgram where it is well and has none.
 
-        Raises Refused and Unavailable, as do all methods from here on.
+        Raises Refused and Unavailable.
         """
         url = f"http://{location}/api/node/health"
         answer = await self._call("GET", url)
@@ -284,38 +282,6 @@ class NodeClient(HttpTransport):
         if health.supernode is not None and not valid_locations([health.supernode]):
             raise Unavailable(f"{location} names no supernode but {health.supernode[:80]!r}")
         return health
-
-    async def order(self, location: str, id: str, name: str | None = None) -> DownloadStatus:
-        """
-        Order the node there to fetch a resource, under that name; returns how far it is.
-
-        Nodes of earlier versions choose the name themselves.
-        """
-        url = f"http://{location}/api/node/fetch"
-        try:
-            answer = await self._call("POST", url, msgspec.json.encode(DownloadOrder(id, name)))
-        except Refused as refused:
-            if refused.status == 404 and await self._is_older(location):
-                raise OlderProgram("a node of the older program, which fetches nothing") from None
-            raise
-        return decode_answer(answer, DownloadStatus)
-
-    async def fetch_status(self, location: str, id: str) -> DownloadStatus:
-        """Return the state of one fetch of the node there."""
-        url = f"http://{location}/api/node/fetch/{id}"
-        return decode_answer(await self._call("GET", url, limit=ANSWER_MAX), DownloadStatus)
-
-    async def fetches(self, location: str) -> list[DownloadStatus]:
-        """Return all fetches that the node there remembers."""
-        url = f"http://{location}/api/node/fetch"
-        return decode_answer(await self._call("GET", url, limit=ANSWER_MAX), list[DownloadStatus])
-
-    async def _is_older(self, location: str) -> bool:
-        """Whether the node there is the older program's: its health check has an empty answer."""
-        try:
-            return not await self._call("GET", f"http://{location}/api/node/health")
-        except (Refused, Unavailable):
-            return False
 
 
 def _manifest(answer: bytes) -> HolderState:

@@ -4,7 +4,7 @@ A node's downloads into its own library: started, queued, listed, cancelled.
 What has come of a resource is shared at once; how one is fetched is in `transfer`.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from twisted.application.service import Service
@@ -15,9 +15,9 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from p2ptwisted.client.api import Client
-from p2ptwisted.errors import Unavailable, UnknownResource
+from p2ptwisted.errors import NoRoom, Unavailable, UnknownResource
 from p2ptwisted.interfaces import IDownloads, ILibrary
-from p2ptwisted.model import DownloadStatus, Holders, ResourceInfo
+from p2ptwisted.model import DownloadStatus, Holders, Order, ResourceInfo
 from p2ptwisted.node.download_entry import DownloadEntry
 from p2ptwisted.pieces import Digests
 from p2ptwisted.support.lifecycle import STOP_GRACE, Wakeup
@@ -95,11 +95,22 @@ class Downloads(Service):
             self._run_next()
         return self._status(entry)
 
+    def start_all(self, orders: Sequence[Order]) -> list[DownloadStatus]:
+        taken: list[DownloadStatus] = []
+        for order in orders:
+            try:
+                taken.append(self.start(order.id, order.name))
+            except NoRoom:
+                break
+        return taken
+
     def status(self, id: str) -> DownloadStatus:
         return self._status(self._entry(id))
 
-    def all(self) -> list[DownloadStatus]:
-        return [self._status(entry) for entry in self._entries.values()]
+    def all(self, ids: Sequence[str] | None = None) -> list[DownloadStatus]:
+        if ids is None:
+            return [self._status(entry) for entry in self._entries.values()]
+        return [self._status(self._entries[id]) for id in ids if id in self._entries]
 
     def cancel(self, id: str) -> None:
         entry = self._entry(id)
@@ -179,14 +190,18 @@ class Downloads(Service):
         if self._library.folder.gone is not None:
             return
         self._running_next = True
+        running = self._count_running()
         for entry in list(self._entries.values()):
-            is_next = entry.state == "waiting" and not entry.is_held
-            if is_next and self._count("running") < RUNNING_MAX:
+            if running >= RUNNING_MAX:
+                break
+            if entry.state == "waiting" and not entry.is_held:
                 self._begin(entry)
+                # One may have ended at once.
+                running = self._count_running()
         self._running_next = False
 
-    def _count(self, state: str) -> int:
-        return sum(1 for entry in self._entries.values() if entry.state == state)
+    def _count_running(self) -> int:
+        return sum(1 for entry in self._entries.values() if entry.state == "running")
 
     def _begin(self, entry: DownloadEntry) -> None:
         entry.state, entry.error = "running", None
@@ -286,7 +301,7 @@ class Downloads(Service):
             if not entry.is_open:
                 del self._entries[id]
                 return
-        raise Unavailable(f"{DOWNLOADS_MAX} fetches are waiting: try again when some are through")
+        raise NoRoom(f"{DOWNLOADS_MAX} fetches are waiting: try again when some are through")
 
     def _status(self, entry: DownloadEntry) -> DownloadStatus:
         return entry.status(self._library, self._clock.seconds())

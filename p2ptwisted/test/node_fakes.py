@@ -63,6 +63,7 @@ from p2ptwisted.model import (
     Holders,
     Holding,
     NodeInfo,
+    Order,
     Registration,
     ResourceInfo,
     Wanted,
@@ -426,6 +427,8 @@ class FakeDownloads:
         self.names: list[str | None] = []
         self.cancelled: list[str] = []
         self.problem: Exception | None = None
+        #: How many are taken of several.
+        self.room: int | None = None
 
     def start(self, id: str, name: str | None = None) -> DownloadStatus:
         if self.problem is not None:
@@ -434,13 +437,18 @@ class FakeDownloads:
         self.names.append(name)
         return self.known.setdefault(id, DownloadStatus(id, "waiting"))
 
+    def start_all(self, orders: Sequence[Order]) -> list[DownloadStatus]:
+        return [self.start(order.id, order.name) for order in orders[: self.room]]
+
     def status(self, id: str) -> DownloadStatus:
         if id not in self.known:
             raise UnknownResource(f"{id} is not being fetched")
         return self.known[id]
 
-    def all(self) -> list[DownloadStatus]:
-        return list(self.known.values())
+    def all(self, ids: Sequence[str] | None = None) -> list[DownloadStatus]:
+        if ids is None:
+            return list(self.known.values())
+        return [self.known[id] for id in ids if id in self.known]
 
     def cancel(self, id: str) -> None:
         self.status(id)

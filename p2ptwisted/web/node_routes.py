@@ -16,8 +16,10 @@ from p2ptwisted.errors import InvalidInput, NotAllowed, UnknownResource
 from p2ptwisted.interfaces import Asker, IDownloads, INode, Sources
 from p2ptwisted.model import (
     DownloadOrder,
+    DownloadStatus,
     HeldFile,
     Holding,
+    Order,
     ResourceInfo,
     Wanted,
     parse_id,
@@ -180,13 +182,18 @@ class NodeApi:
     def fetch(self, request: Request) -> bytes:
         self._check_trusted(request)
         ordered = decode_body(request, _order)
-        status = self._downloads.start(parse_id(ordered.id), ordered.name)
+        orders = [Order(parse_id(one.id), one.name) for one in ordered.all]
+        taken: DownloadStatus | list[DownloadStatus]
+        if ordered.others is None:
+            taken = self._downloads.start(orders[0].id, orders[0].name)
+        else:
+            taken = self._downloads.start_all(orders)
         request.setResponseCode(HTTPStatus.ACCEPTED)
-        return success(request, status, "fetch")
+        return success(request, taken, "fetch")
 
     @app.route("/node/fetch", methods=["GET"])
     def fetches(self, request: Request) -> WebResource:
-        return JsonStream(self._downloads.all(), "fetch")
+        return JsonStream(self._downloads.all(query_ids(request)), "fetch")
 
     @app.route("/node/fetch/<id>", methods=["GET"])
     def fetch_status(self, request: Request, id: str) -> bytes:

@@ -10,9 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from p2ptwisted import pieces
-from p2ptwisted.errors import Unavailable, UnknownResource
+from p2ptwisted.errors import NoRoom, Unavailable, UnknownResource
 from p2ptwisted.interfaces import IDownloads
-from p2ptwisted.model import DownloadStatus, Holders, ResourceInfo
+from p2ptwisted.model import DownloadStatus, Holders, Order, ResourceInfo
 from p2ptwisted.node import downloads
 from p2ptwisted.node.downloads import Downloads
 from p2ptwisted.pieces import Digests
@@ -784,6 +784,23 @@ class ManyTests(DownloadsCase):
         self.library.change(*(one for one in self.library.listed if one.id != ids[1]))
         self.downloads.start(ids[1])
         self.assertEqual([one.id for one in self.downloads.all()], [*ids[1:], ID])
+
+    def test_several(self) -> None:
+        """Several are begun at once, as far as there is room; none of them is refused for that."""
+        self.patch(downloads, "DOWNLOADS_MAX", 3)
+        ids = self.many(1)
+        for content in (b"one", b"two", b"three"):
+            self.add(content * LENGTH, content.decode())
+            ids.append(id_of(content * LENGTH))
+        taken = self.downloads.start_all([Order(id, f"{id[0]}.bin") for id in ids])
+        self.assertEqual([one.id for one in taken], ids[:3])
+        self.assertEqual(self.downloads.start_all([Order(ids[3])]), [])
+        self.assertRaises(NoRoom, self.downloads.start, ids[3])
+        self.pass_by(2)
+        (begun,) = self.downloads.start_all([Order(ids[3])])
+        self.assertEqual(begun.state, "running")
+        (named,) = self.downloads.all([ids[1], "unknown"])
+        self.assertEqual((named.state, named.name), ("done", f"{ids[1][0]}.bin"))
 
     def test_stop_finishes(self) -> None:
         """Stopping waits for what is soon through, takes nothing new, and begins nothing more."""

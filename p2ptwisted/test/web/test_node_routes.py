@@ -6,7 +6,7 @@ from zope.interface.verify import verifyObject
 
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.interfaces import IDownloads, INode
-from p2ptwisted.model import DownloadStatus, HeldFile, Holding, ResourceInfo
+from p2ptwisted.model import ORDERS_MAX, DownloadStatus, HeldFile, Holding, ResourceInfo
 from p2ptwisted.test.node_fakes import (
     Answer,
     exchange,
@@ -317,6 +317,45 @@ class FetchTests(NodeApiCase):
         self.assertEqual(set(self.fetches.names), {"a/b"})
         body = json.dumps({"id": HERE, "name": 5}).encode()
         self.refuses("/node/fetch", 400, "$.name", method="POST", body=body)
+
+    def several(self, *ids: str) -> bytes:
+        """An order for several."""
+        others = [{"id": id, "name": f"name of {id[0]}"} for id in ids[1:]]
+        return json.dumps({"id": ids[0], "others": others}).encode()
+
+    def test_several(self) -> None:
+        """One request can order several, each under its name; all their states are answered."""
+        answer = self.ask("/node/fetch", "POST", self.several(THERE, ALSO.upper(), NOWHERE))
+        self.assertEqual(answer.code, 202)
+        told = json.loads(answer.text_)
+        self.assertEqual(told["entity"], "fetch")
+        self.assertEqual([one["id"] for one in told["data"]], [THERE, ALSO, NOWHERE])
+        self.assertEqual(self.fetches.names[:3], [None, "name of D", "name of c"])
+
+    def test_several_of_one(self) -> None:
+        """A list of no others is a list of one."""
+        answer = self.ask("/node/fetch", "POST", self.several(THERE))
+        (told,) = json.loads(answer.text_)["data"]
+        self.assertEqual(told["id"], THERE)
+
+    def test_several_too_many(self) -> None:
+        """Of too many for the node the first are taken, be that none; more are never sent."""
+        for room in (2, 0):
+            self.fetches.room = room
+            answer = self.ask("/node/fetch", "POST", self.several(THERE, ALSO, NOWHERE))
+            self.assertEqual((answer.code, len(json.loads(answer.text_)["data"])), (202, room))
+        self.fetches.started.clear()
+        body = self.several(*[HERE] * (ORDERS_MAX + 1))
+        self.refuses("/node/fetch", 400, "$.others", method="POST", body=body)
+        body = self.several(HERE, ALSO, "a;b")
+        self.refuses("/node/fetch", 400, "is not a resource id", method="POST", body=body)
+        self.assertEqual(self.fetches.started, [])
+
+    def test_some(self) -> None:
+        """Those that are asked about, as far as they are known."""
+        self.fetches.known = {ALSO: DownloadStatus(ALSO, "done"), HERE: self.running}
+        self.gives(f"/node/fetch?hash_ids={THERE},{HERE.upper()}", [self.shown], "fetch")
+        self.refuses("/node/fetch?hash_ids=a,", 400, "is not a resource id")
 
     def test_list(self) -> None:
         """All fetches, or none."""
