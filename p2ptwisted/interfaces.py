@@ -18,6 +18,7 @@ from zope.interface import Attribute, Interface
 from p2ptwisted.model import (
     DownloadStatus,
     FileStamp,
+    GoneNode,
     Health,
     Holders,
     Holding,
@@ -58,6 +59,9 @@ class IRegistry(Interface):
 
     def nodes() -> list[NodeInfo]:
         """All nodes, in the order in which they registered first."""
+
+    def name_of(location: str) -> str | None:
+        """The name of the node at that location; None if none is registered."""
 
     def holdings(ids: Sequence[str], most: int = ...) -> list[Holding]:
         """
@@ -130,6 +134,9 @@ class ISupernode(Interface):
 
     def nodes() -> list[NodeInfo]:
         """The nodes that are registered here."""
+
+    def gone() -> list[GoneNode]:
+        """The nodes that were registered here, and went within the last hour; the last first."""
 
     def sweep() -> Awaitable[None]:
         """Check all nodes now, or wait for the check that is under way."""

@@ -126,6 +126,17 @@ class NodeInfo(Struct, frozen=True, omit_defaults=True):
     reachable: bool = True
 
 
+class GoneNode(Struct, frozen=True):
+    """A node that was registered lately, and is no more."""
+
+    name: Name
+    location: str
+    #: How long ago it went.
+    seconds: float
+    #: goodbye: it said that it goes; lost: it stopped answering.
+    how: str
+
+
 class Registration(Struct, frozen=True):
     """What a node posts to its supernode; the list replaces its earlier one."""
 

@@ -4,7 +4,7 @@ import json
 import subprocess
 from itertools import chain
 
-from .daemons import eventually
+from .daemons import at, eventually, promised
 from .test_cli import CommandCase
 
 #: Files of one pull: more than a node is ordered at once, and than it runs by far.
@@ -72,3 +72,43 @@ class ManyTests(CommandCase):
         self.assertLessEqual(lacking, named)
         self.assertIn(f"two at {node.location}: it doesn't answer", ran.told)
         self.assertIn(f"{len(lacking)} of {MANY}", ran.told)
+
+
+class GoneTests(CommandCase):
+    """Nodes that aren't there any more."""
+
+    def test_gone(self) -> None:
+        """Those that left and those that died are told apart, and missed where expected."""
+        one = self.start_holder("one", {"big.bin": b"content"})
+        left, died = self.start_fetcher("two"), self.start_fetcher("three")
+        left.stop()
+        died.kill()
+
+        def alive() -> list[str]:
+            return [node["name"] for node in self.supernode.get("/api/supernode/alive").data]
+
+        promised(15, "the node that died is gone", lambda: alive() == ["one"])
+        ran = self.p2p("pull", "big.bin", "--all")
+        self.assertEqual(ran.status, 0, ran)
+        self.assertRegex(ran.told, rf"two at {left.location}: gone \d+ s ago, it said goodbye\n")
+        self.assertRegex(
+            ran.told, rf"three at {died.location}: gone \d+ s ago, it stopped answering\n"
+        )
+        self.assertTrue(ran.told.endswith("big.bin: 1 of 1 node has it, verified\n"), ran.told)
+        for expected, said in (("3", "3 nodes are expected"), ("one,three", "three is expected")):
+            ran = self.p2p("pull", "big.bin", "--all", "--expect", expected)
+            self.assertEqual(ran.status, 1, ran)
+            self.assertIn(said, ran.told)
+        self.assertEqual(self.p2p("pull", "big.bin", "--all", "--expect", "one").status, 0)
+        self.assertEqual(self.gone(), {"two": "goodbye", "three": "lost"})
+        (listed,) = self.p2p("nodes", "--json").json
+        self.assertEqual(listed["location"], one.location)
+        port = str(left.port)
+        options = ("--port", port, "--name", "two", "--resources", str(self.shared("two")))
+        again = self.start("p2p-node", left.port, *options, *self._group(), *at(self.supernode))
+        self.wait_for_supernode(again)
+        self.assertEqual(self.gone(), {"three": "lost"})
+
+    def gone(self) -> dict[str, str]:
+        """How those have gone that p2p status shows as gone, by name."""
+        return {one["name"]: one["how"] for one in self.p2p("status", "--json").json["gone"]}

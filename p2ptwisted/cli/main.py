@@ -216,18 +216,31 @@ def get(
     help="This node. Repeatable.",
 )
 @click.option("--all", "all_nodes", is_flag=True, help="Every node of the group.")
+@click.option(
+    "--expect",
+    multiple=True,
+    type=_WORD,
+    metavar="N|NAME,...",
+    help="Fail unless so many nodes, or the nodes of these names, have it in the end. Repeatable.",
+)
 @_asks_group
 def pull(
-    settings: "Settings", wanted: tuple[str, ...], nodes: tuple[str, ...], all_nodes: bool
+    settings: "Settings",
+    wanted: tuple[str, ...],
+    nodes: tuple[str, ...],
+    all_nodes: bool,
+    expect: tuple[str, ...],
 ) -> ExitStatus:
     """Have nodes fetch it into their folders, and follow them."""
+    from p2ptwisted.cli.expected import parse_expected
     from p2ptwisted.cli.pull import INTERRUPTED, pull
 
     if bool(nodes) == all_nodes:
         raise CommandError("say which nodes: --node http://host:port, or --all", ExitStatus.USAGE)
+    expected = parse_expected(expect)
     return _run(
         settings,
-        lambda reactor, session: pull(reactor, session, wanted, nodes, all_nodes),
+        lambda reactor, session: pull(reactor, session, wanted, nodes, all_nodes, expected),
         INTERRUPTED,
     )
 

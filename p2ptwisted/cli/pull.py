@@ -6,12 +6,14 @@ from msgspec import Struct
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 
+from p2ptwisted.cli.attendance import attendance
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus, first_failure
+from p2ptwisted.cli.expected import Expected
 from p2ptwisted.cli.matches import FoundResource
 from p2ptwisted.cli.orders import CALLS_AT_ONCE, UNDER_WAY_STATES, NodeOrders
 from p2ptwisted.cli.output import print_json, print_lines, print_message, size_of
 from p2ptwisted.cli.progress import ProgressBars, Row
-from p2ptwisted.cli.pull_report import called, print_lost
+from p2ptwisted.cli.pull_report import Outcome, called, closing_line, print_lost
 from p2ptwisted.cli.session import ICommandReactor, Session, unique
 from p2ptwisted.client.api import Client
 from p2ptwisted.client.transport import Refused
@@ -145,10 +147,16 @@ async def pull(
     wanted: tuple[str, ...],
     urls: tuple[str, ...],
     all_nodes: bool,
+    expected: Expected,
 ) -> ExitStatus:
-    """Have nodes fetch those that are found, and wait until all fetches have ended."""
+    """
+    Have nodes fetch those that are found, and wait until all fetches have ended.
+
+    The status says too whether the expected nodes are there.
+    """
     matches, missing = await session.find_each(wanted)
     nodes = await target_nodes(session, urls, all_nodes)
+    group = await attendance(session, nodes, all_nodes, expected)
     resources = {one.id: one for one in unique(matches)}
     for match in matches:
         first = resources[match.id]
@@ -175,7 +183,18 @@ async def pull(
             if result.state == "done":
                 what = result.called
                 print_lines(f"{result.node}  {result.location}  {what}  {size_of(result.size)}")
-    return first_failure([missing, *(job.exit for job in jobs)])
+    if resources:
+        names = [match.name or match.id for match in resources.values()]
+        outcomes = [_outcome(at_node) for at_node in by_node]
+        print_message(closing_line(names, outcomes, expected.total(nodes)))
+    return first_failure([missing, *(job.exit for job in jobs), group])
+
+
+def _outcome(jobs: Sequence[PullJob]) -> Outcome:
+    """What has become of these jobs, which are one node's."""
+    result = jobs[0].result
+    lacking = [job.result.called for job in jobs if job.exit is not ExitStatus.OK]
+    return Outcome(result.node, result.location, lacking)
 
 
 async def _carry_out(

@@ -1,9 +1,22 @@
-"""What `p2p pull` says of nodes that lack something, each of them and what it lacks by name."""
+"""What `p2p pull` says of the nodes: which of them have it in the end, and what the others lack."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from p2ptwisted.cli.output import print_message
 from p2ptwisted.support.escaping import shown
+
+#: Nodes that the last line names, as those that lack something.
+LACKING_MAX = 10
+
+
+class Outcome(NamedTuple):
+    """What has become of one node's part of a pull."""
+
+    node: str
+    location: str
+    #: The names of the resources that it doesn't have.
+    missing: Sequence[str]
 
 
 def called(node: str, location: str) -> str:
@@ -19,3 +32,25 @@ def print_lost(node: str, why: str, ordered: int, missing: Sequence[str]) -> Non
     print_message(f"{node}: {why}; missing there are {len(missing)} of {ordered}:")
     for name in missing:
         print_message(f"  {shown(name)}")
+
+
+def closing_line(what: Sequence[str], outcomes: Sequence[Outcome], total: int) -> str:
+    """
+    Say how many nodes have all of what was ordered.
+
+    `what` are the resources' names; `total` counts expected nodes that aren't there, too.
+    """
+    have = sum(not one.missing for one in outcomes)
+    is_one = len(what) == 1
+    line = f"{shown(what[0]) if is_one else f'{len(what)} files'}: {have} of {total} "
+    line += f"{'node' if total == 1 else 'nodes'} {'has' if 1 in (have, total) else 'have'} "
+    line += "it" if is_one else "all of them"
+    if have:
+        line += ", verified"
+    lacking = [one for one in outcomes if one.missing]
+    for one in lacking[:LACKING_MAX]:
+        lacks = "it" if is_one else f"{len(one.missing)} of them"
+        line += f"; {called(one.node, one.location)} lacks {lacks}"
+    if len(lacking) > LACKING_MAX:
+        line += f"; and {len(lacking) - LACKING_MAX} more lack something"
+    return line

@@ -154,7 +154,7 @@ class Session:
         supernodes = await self.supernodes()
         lists = await self._ask_all(self.client.nodes)
         return [
-            (at, None if nodes is None else [_reachable(node, at) for node in nodes])
+            (at, None if nodes is None else [reachable(node, at) for node in nodes])
             for at, nodes in zip(supernodes, lists, strict=True)
         ]
 
@@ -331,7 +331,7 @@ def distinct_supernodes(supernodes: Sequence[str]) -> list[str]:
     return in_turns(each.values(), LOCATIONS_MAX)
 
 
-def _reachable(node: NodeInfo, supernode: str) -> NodeInfo:
+def reachable(node: NodeInfo, supernode: str) -> NodeInfo:
     """The node as reached from here: a supernode's own host is 127.0.0.1 to nobody else."""
     host = parse_location(supernode).host
     if is_loopback(node.location) and not is_loopback(host):

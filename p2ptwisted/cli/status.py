@@ -4,6 +4,7 @@ from msgspec import Struct
 from twisted.internet.defer import Deferred
 
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
+from p2ptwisted.cli.gone import Gone, gone_nodes, print_gone
 from p2ptwisted.cli.output import print_json, print_lines, print_message, print_table, size_of
 from p2ptwisted.cli.session import Session
 from p2ptwisted.client.transport import Refused
@@ -44,12 +45,15 @@ class GroupState(Struct):
     supernodes: list[SupernodeState]
     nodes: list[NodeState]
     problems: list[str]
+    #: Those that went within the last hour, the last first.
+    gone: list[Gone] = []
 
 
 async def nodes(session: Session) -> ExitStatus:
     """Print all nodes of all supernodes."""
     lists = await session.listed_nodes()
     found = [_state(node, at) for at, ns in lists for node in ns]
+    gone = await gone_nodes(session, lists)
     if session.settings.as_json:
         keys = ("name", "location", "supernode", "reachable")
         print_json([{key: getattr(one, key) for key in keys} for one in found])
@@ -61,6 +65,7 @@ async def nodes(session: Session) -> ExitStatus:
         for one in found:
             if not one.reachable:
                 print_message(f"nobody can reach {one.location}: p2p status says what to do")
+    print_gone(gone)
     if not found:
         raise CommandError(
             "no node is registered: start one (twistd p2p-node)", ExitStatus.NOT_FOUND
@@ -85,6 +90,7 @@ async def status(session: Session) -> ExitStatus:
         [Deferred.fromCoroutine(_look(session, node, at)) for at, ns in lists for node in ns or ()]
     )
     state = GroupState([_supernode(at, ns) for at, ns in lists], states, [])
+    state.gone = await gone_nodes(session, lists)
     state.problems = problems(state)
     if session.settings.as_json:
         print_json(state)
@@ -169,6 +175,12 @@ def _show(state: GroupState) -> None:
         print_table(
             ("FETCHING", "AT", "HERE", "RATE"),
             [(one.name or one.id, node.name, *_progress(one)) for node, one in under_way],
+        )
+    if state.gone:
+        print_lines("")
+        print_table(
+            ("GONE", "LOCATION", "WHEN", "HOW"),
+            [(one.name, one.location, one.when, one.why) for one in state.gone],
         )
     if state.problems:
         print_lines("", "What is wrong:", *(f"  {one}" for one in state.problems))

@@ -19,6 +19,7 @@ from p2ptwisted.model import (
     NAMES_MAX,
     SUPERNODE_ID,
     UNREACHABLE_HEADER,
+    GoneNode,
     HeartbeatAnswer,
     HeldFile,
     Holders,
@@ -48,8 +49,8 @@ LOCATIONS_CHECKED_MAX = 2_000
 #: Resources taken from the answer to a search, and locations checked of all of them together.
 FOUND_MAX, FOUND_LOCATIONS_MAX = 1_000, 10_000
 
-#: Nodes taken from one supernode's answer.
-NODES_MAX = 10_000
+#: Nodes taken from one supernode's answer, and of those that have gone.
+NODES_MAX, GONE_MAX = 10_000, 1_000
 
 
 class _File(msgspec.Struct):
@@ -174,6 +175,18 @@ class SupernodeClient(HttpTransport):
         url = f"http://{supernode}/api/supernode/alive"
         nodes = decode_answer(await self._call("GET", url, limit=ANSWER_MAX), list[NodeInfo])
         return [node for node in nodes[:NODES_MAX] if valid_locations([node.location])]
+
+    async def gone(self, supernode: str) -> list[GoneNode]:
+        """Return the nodes that went from there lately; none where it remembers none."""
+        url = f"http://{supernode}/api/supernode/gone"
+        try:
+            answer = await self._call("GET", url, limit=ANSWER_MAX)
+        except Refused as refused:
+            if refused.status == 404:
+                return []  # It is of an earlier version, or the older program's.
+            raise
+        gone = decode_answer(answer, list[GoneNode])[:GONE_MAX]
+        return [node for node in gone if valid_locations([node.location])]
 
     async def holders(self, supernode: str, id: str, here: bool = False) -> Holders:
         """

@@ -14,7 +14,16 @@ from p2ptwisted.client.api import Client
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import NotAllowed, TooMuch, Unavailable, UnknownNode
 from p2ptwisted.interfaces import IRegistry, ISearchOverlay, ISupernode
-from p2ptwisted.model import SUPERNODE_ID, HeldFile, Holders, Holding, NodeInfo, Registration
+from p2ptwisted.model import (
+    SUPERNODE_ID,
+    GoneNode,
+    HeldFile,
+    Holders,
+    Holding,
+    NodeInfo,
+    Registration,
+)
+from p2ptwisted.supernode.departures import GOODBYE, Departures
 from p2ptwisted.supernode.local_answers import LocalAnswers, as_seen_by, towards
 from p2ptwisted.supernode.quota import Quota
 from p2ptwisted.supernode.registry.registry import FINDS_MAX, LOCATIONS_MAX
@@ -73,8 +82,13 @@ class LocalSupernode:
         overlay: ISearchOverlay,
         client: Client,
         trusted: Sequence[IPv4Network] = (),
+        departures: Departures | None = None,
     ) -> None:
-        """`trusted`: networks from which callers may name any location; loopback always may."""
+        """
+        `trusted`: networks from which callers may name any location; loopback always may.
+
+        `departures` remembers which nodes have gone.
+        """
         self._clock = clock
         self._registry = registry
         self._local_answers = local_answers
@@ -82,6 +96,7 @@ class LocalSupernode:
         self._overlay = overlay
         self._client = client
         self._trusted = trusted
+        self._departures = Departures() if departures is None else departures
         self._registrations = TokenBuckets(REGISTER_RATE, REGISTER_BURST, ADDRESSES_MAX)
         self._misses = TokenBuckets(MISS_RATE, MISS_BURST, ADDRESSES_MAX)
         self._everywhere = TokenBuckets(HOLDERS_RATE, HOLDERS_BURST, ADDRESSES_MAX)
@@ -104,6 +119,7 @@ class LocalSupernode:
             await self._writing.run(self._registry.register, node, registration.resources, bounded)
         finally:
             self._storing.end(caller, count, bounded)
+        self._departures.back(location)
         self._sweep.seen(location)
 
     def heartbeat(self, location: str, caller: str) -> str | None:
@@ -114,8 +130,11 @@ class LocalSupernode:
 
     def goodbye(self, location: str, caller: str) -> None:
         location = self._own(location, caller)
+        name = self._registry.name_of(location)
         if not self._registry.remove(location):
             raise UnknownNode(f"no node is registered at {location}")
+        if name is not None:
+            self._departures.gone(name, location, GOODBYE, self._clock.seconds())
 
     def _own(self, location: str, caller: str) -> str:
         """
@@ -228,6 +247,9 @@ class LocalSupernode:
 
     def nodes(self) -> list[NodeInfo]:
         return self._registry.nodes()
+
+    def gone(self) -> list[GoneNode]:
+        return self._departures.nodes(self._clock.seconds())
 
     def sweep(self) -> Deferred[None]:
         return self._sweep.run()

@@ -17,6 +17,7 @@ from p2ptwisted.protocols.datagram_auth import DatagramAuth
 from p2ptwisted.protocols.http_peers import NamedSupernode, WithNamedSupernodes
 from p2ptwisted.protocols.multicast import MulticastOverlay
 from p2ptwisted.protocols.sockets import IMulticastReactor
+from p2ptwisted.supernode.departures import LOST, Departures
 from p2ptwisted.supernode.local_answers import LocalAnswers
 from p2ptwisted.supernode.local_supernode import LocalSupernode
 from p2ptwisted.supernode.registry.registry import make_registry
@@ -50,7 +51,15 @@ def make_supernode(
     # A circle: the routes need the supernode, and it needs the port that serves the routes.
     own_location = OwnLocation(config.advertised, lambda: web.listening())
     local_answers = LocalAnswers(registry, own_location)
-    sweep = Sweep(reactor, registry, client.is_well, client.has_supernode, config.sweep_interval)
+    departures = Departures()
+    sweep = Sweep(
+        reactor,
+        registry,
+        client.is_well,
+        client.has_supernode,
+        config.sweep_interval,
+        lambda node: departures.gone(node.name, node.location, LOST, reactor.seconds()),
+    )
     multicast = MulticastOverlay(
         reactor,
         config.group,
@@ -67,7 +76,14 @@ def make_supernode(
     ]
     overlay = WithNamedSupernodes(multicast, peers) if peers else multicast
     supernode = LocalSupernode(
-        reactor, registry, local_answers, sweep, overlay, client, config.trusted_networks
+        reactor,
+        registry,
+        local_answers,
+        sweep,
+        overlay,
+        client,
+        config.trusted_networks,
+        departures,
     )
     authenticator = make_authenticator(reactor, key, config.private, own_location.towards)
     root = SupernodeApi(supernode).root(authenticator)

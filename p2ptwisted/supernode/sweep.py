@@ -49,19 +49,22 @@ class Sweep(Service):
         is_well: Callable[[str], Awaitable[bool | None]],
         has_supernode: Callable[[str], Awaitable[bool]],
         interval: float,
+        lost: Callable[[NodeInfo], None] = lambda node: None,
     ) -> None:
         """
         `is_well` says whether the node at a location answers its health check, None
         where nobody answers there at all; `has_supernode` whether that node says that
         it is registered somewhere. Both must time out by themselves.
 
-        `interval`: seconds between the starts of two sweeps.
+        `interval`: seconds between the starts of two sweeps. `lost` is called with each node that
+        is gone without a word.
         """
         self._clock = clock
         self._registry = registry
         self._is_well = is_well
         self._has_supernode = has_supernode
         self._interval = interval
+        self._lost = lost
         self._detector = FailureDetector()
         self._reachability = Reachability()
         #: By location, when each node last showed by itself that it is alive, or was first checked.
@@ -231,6 +234,7 @@ class Sweep(Service):
         gone += [one for one in heard if self._is_silent(failed[one])]
         for location in gone:
             if self._registry.remove(location):
+                self._lost(failed[location])
                 _log.info(
                     "Node {name} at {location} missed {misses} checks and is gone",
                     name=shown(failed[location].name),

@@ -20,7 +20,7 @@ from twisted.internet.task import Clock, Cooperator
 from zope.interface import implementer
 
 from p2ptwisted.interfaces import ISearchOverlay, ISupernode
-from p2ptwisted.model import Holders, Holding, NodeInfo, Registration
+from p2ptwisted.model import GoneNode, Holders, Holding, NodeInfo, Registration
 from p2ptwisted.protocols.sockets import IMulticastReactor
 from p2ptwisted.supernode.registry.registry import Registry, make_registry
 
@@ -408,6 +408,9 @@ class FakeSupernode:
 
     def nodes(self) -> list[NodeInfo]:
         return self._call("nodes") or []
+
+    def gone(self) -> list[GoneNode]:
+        return self._call("gone") or []
 
     async def sweep(self) -> None:
         self._call("sweep")

@@ -90,6 +90,10 @@ class SupernodeApi:
         self._supernode.goodbye(decode_body(request, _presence).location, caller(request))
         return no_content(request)
 
+    @app.route("/supernode/gone", methods=["GET"])
+    def gone(self, request: Request) -> Resource:
+        return JsonStream(self._supernode.gone(), "gone_node")
+
     @app.route("/supernode/xxx", methods=["GET"])
     @order
     async def sweep(self, request: Request) -> bytes:

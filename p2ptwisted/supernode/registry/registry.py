@@ -133,6 +133,11 @@ class Registry:
         )
         return [NodeInfo(name, at, self.is_reachable(at)) for name, at in rows]
 
+    def name_of(self, location: str) -> str | None:
+        for (name,) in self._db.rows("SELECT name FROM nodes WHERE location = ?", (location,)):
+            return str(name)
+        return None
+
     def holdings(self, ids: Sequence[str], most: int = LOCATIONS_MAX) -> list[Holding]:
         limit = min(most, LOCATIONS_MAX, max(1, ANSWER_MAX // max(1, len(ids))))
         keys = [key_of(id) for id in ids]

@@ -21,7 +21,7 @@ from p2ptwisted.cli.share import share
 from p2ptwisted.cli.status import GroupState, NodeState, SupernodeState, nodes, problems
 from p2ptwisted.client.api import Client
 from p2ptwisted.errors import Unavailable
-from p2ptwisted.model import Health, HeldFile, Holders, Holding, NodeInfo
+from p2ptwisted.model import GoneNode, Health, HeldFile, Holders, Holding, NodeInfo
 from p2ptwisted.support.round_robin import SHARE_MAX
 
 ID, OTHER = "a" * 64, "b" * 64
@@ -258,6 +258,9 @@ class Silent:
 
     async def nodes(self, supernode: str) -> list[NodeInfo]:
         return [*self._answer(supernode), *self.listed]
+
+    async def gone(self, supernode: str) -> list[GoneNode]:
+        return self._answer(supernode)
 
     async def search_names(self, supernode: str, part: str) -> list[Holding]:
         return self._answer(supernode)

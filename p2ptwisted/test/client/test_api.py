@@ -34,6 +34,7 @@ from p2ptwisted.model import (
     NAME_MAX,
     NAMES_MAX,
     SUPERNODE_ID,
+    GoneNode,
     HeartbeatAnswer,
     HeldFile,
     Holders,
@@ -767,6 +768,19 @@ class ListTests(ClientCase):
                 body = json.dumps({"data": data}).encode()
                 self.accept().answer("200 OK", body, "Connection: close")
                 self.unavailable(asked)
+
+    def test_gone(self) -> None:
+        """Those that have gone are known by supernodes of this version; of others nobody has."""
+        told = {"name": "a", "location": NODE, "seconds": 40.0, "how": "lost"}
+        for status, data, expected in (
+            ("200 OK", [told, {**told, "location": "x"}], [GoneNode("a", NODE, 40.0, "lost")]),
+            ("404 Not Found", None, []),
+        ):
+            asked = self.call(self.client.gone(SUPERNODE))
+            peer = self.accept()
+            self.assertEqual(peer.asked().line, "GET /api/supernode/gone HTTP/1.1")
+            peer.answer(status, json.dumps({"data": data}).encode(), "Connection: close")
+            self.assertEqual(self.successResultOf(asked), expected)
 
     def test_bad_holdings(self) -> None:
         """So it is of what searches find; what nobody has then is not found."""

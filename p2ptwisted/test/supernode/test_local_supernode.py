@@ -19,6 +19,7 @@ from p2ptwisted.errors import (
 from p2ptwisted.interfaces import ISearchOverlay, ISupernode
 from p2ptwisted.model import (
     SUPERNODE_ID,
+    GoneNode,
     HeldFile,
     Holders,
     Holding,
@@ -213,6 +214,16 @@ class MembershipTests(SupernodeTestCase):
         self.assertIsNone(self.done(self.supernode.search("x", OTHER)))
         error = self.assertRaises(UnknownNode, self.supernode.goodbye, NODE, CALLER)
         self.assertEqual(str(error), f"no node is registered at {NODE}")
+
+    def test_gone(self) -> None:
+        """A node that said goodbye is remembered with its name, until it is back."""
+        self.register(NODE, X, caller=CALLER, name="rack-2")
+        self.assertEqual(self.supernode.gone(), [])
+        self.supernode.goodbye(NODE, CALLER)
+        self.clock.advance(40)
+        self.assertEqual(self.supernode.gone(), [GoneNode("rack-2", NODE, 40.0, "goodbye")])
+        self.register(NODE, X, caller=CALLER, name="rack-2")
+        self.assertEqual(self.supernode.gone(), [])
 
     def test_sweep(self) -> None:
         """A node that misses two sweeps is gone; those that answer stay."""

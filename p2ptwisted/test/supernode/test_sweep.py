@@ -70,8 +70,14 @@ class SweepTestCase(SynchronousTestCase):
         self.registry: Registry = open_registry(self.slices.cooperator, None)
         self.addCleanup(self.registry.close)
         self.nodes = Nodes()
+        self.lost: list[str] = []
         self.sweep = Sweep(
-            self.clock, self.registry, self.nodes.is_well, self.nodes.has_supernode, 5.0
+            self.clock,
+            self.registry,
+            self.nodes.is_well,
+            self.nodes.has_supernode,
+            5.0,
+            lambda node: self.lost.append(node.location),
         )
 
     def start(self) -> None:
@@ -120,6 +126,15 @@ class SweepTests(SweepTestCase):
         self.assertEqual(self.alive(), [A, B])
         self.pass_time(5)
         self.assertEqual(self.alive(), [B])
+        self.assertEqual(self.lost, [])
+
+    def test_lost(self) -> None:
+        """It is told which nodes are gone without a word, each once."""
+        self.add(A, B)
+        self.nodes.down = {A}
+        self.start()
+        self.pass_time(30)
+        self.assertEqual((self.alive(), self.lost), ([B], [A]))
 
     def test_heartbeats_tell(self) -> None:
         """A node whose heartbeats arrive is here, whatever its health says."""

@@ -16,6 +16,7 @@ from p2ptwisted.errors import InvalidInput, NotAllowed, Unavailable, UnknownNode
 from p2ptwisted.interfaces import ISupernode
 from p2ptwisted.model import (
     RESOURCES_MAX,
+    GoneNode,
     HeldFile,
     Holders,
     Holding,
@@ -220,6 +221,15 @@ class RegisterTests(SupernodeApiTestCase):
             400,
             "Bad Request",
             "Expected `array` of length <= 100000 - at `$.resources`",
+        )
+
+    def test_gone(self) -> None:
+        """Those that have gone lately are told in a list of their own."""
+        self.supernode.results["gone"] = [GoneNode("rack-1", NODE, 40.0, "lost")]
+        self.assert_data(
+            self.both("GET", "/supernode/gone"),
+            '{"data":[{"name":"rack-1","location":"10.0.0.1:8000","seconds":40.0,"how":"lost"}],'
+            '"entity":"gone_node"}',
         )
 
     def test_errors_of_the_supernode(self) -> None:
