@@ -144,7 +144,7 @@ def check_name(name: str) -> None:
 OPTIONS = [
     'port = 5001\nmulticast_group = "239.1.2.3:4321"\nmulticast_interface = ["lo", "127.0.0.1"]\n',
     'location = "10.0.0.1:80"\nsupernode = ["http://10.0.0.1:5000"]\nname = "n"\nuploads = 3\n',
-    'trusted_network = "10.0.0.0/8"\npeer = "http://host:5000"\nsweep_interval = 0.5\n',
+    'trusted_network = ["10.0.0.0/8", "local"]\npeer = "http://host:5000"\nsweep_interval = 0.5\n',
     'port = "tcp:8000:interface=127.0.0.1"\nheader_time = 3\nidle_time = 50.5\nprivate = true\n',
     'state = "/tmp/state"\ngroup_key_file = "key"\nca_file = "ca.pem"\nresources = "."\n',
 ]

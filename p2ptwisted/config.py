@@ -9,7 +9,7 @@ services and `cli` import this module; what they build is passed the values.
 import re
 import stat
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
@@ -24,9 +24,10 @@ from p2ptwisted.security.group_key import GroupKey, load_group_key
 from p2ptwisted.security.private_files import read_file
 from p2ptwisted.security.tls import TrustedAuthority, load_authority
 from p2ptwisted.support.escaping import printable
-from p2ptwisted.support.locations import parse_network, parse_supernode_url, split_location
+from p2ptwisted.support.locations import parse_supernode_url, split_location
 from p2ptwisted.support.quantities import RATE, RATE_MIN, SIZE, TIME, Quantity
 from p2ptwisted.support.real_path import real_path
+from p2ptwisted.support.trusted_networks import parse_trusted
 from p2ptwisted.web.server.endpoints import check_endpoint
 from p2ptwisted.web.server.settings import (
     BODIES_MAX,
@@ -146,11 +147,11 @@ class CommonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         )
 
     @property
-    def trusted_networks(self) -> list[IPv4Network]:
+    def trusted_networks(self) -> Sequence[IPv4Network]:
         """The networks whose callers are trusted as loopback is. Raises InvalidInput."""
         if self.group_key_file is not None:
             return [ALL_ADDRESSES]  # The signatures have proved more than addresses do.
-        return [parse_network(text, "10.0.0.0/8") for text in _as_tuple(self.trusted_network)]
+        return parse_trusted(_as_tuple(self.trusted_network))
 
 
 class SupernodeConfig(CommonConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):

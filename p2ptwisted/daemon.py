@@ -144,7 +144,10 @@ class RoleOptions(Options):
         self.append("multicast_interface", link)
 
     def opt_trusted_network(self, network: str) -> None:
-        """a network (10.0.0.0/8) whose callers are trusted as loopback is; repeatable"""
+        """
+        a network (10.0.0.0/8), or local for the private networks that this host is in, whose
+        callers are trusted as loopback is; repeatable
+        """
         self.append("trusted_network", network)
 
     def append(self, key: str, value: str) -> None:

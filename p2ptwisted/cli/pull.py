@@ -22,6 +22,8 @@ from p2ptwisted.model import DownloadStatus, Order
 from p2ptwisted.support.escaping import shown
 from p2ptwisted.support.lifecycle import all_of
 from p2ptwisted.support.locations import address_towards
+from p2ptwisted.support.round_robin import host_of
+from p2ptwisted.support.trusted_networks import how_to_trust
 
 INTERRUPTED = "interrupted; the nodes go on by themselves: p2p status shows how far they are"
 
@@ -118,8 +120,8 @@ class PullJob:
 
 def _advice(error: Exception, location: str) -> str:
     if isinstance(error, Refused) and error.status == 403:
-        own = address_towards(location.rpartition(":")[0])
-        return f"it doesn't take orders from here: start it with --trusted-network {own}/32"
+        host = host_of(location)
+        return f"it doesn't take orders from here: {how_to_trust(address_towards(host), host)}"
     if isinstance(error, Unavailable) and not isinstance(error, OlderProgram):
         return f"it doesn't answer ({error}): p2p status shows who does"
     return str(error)

@@ -66,6 +66,7 @@ def make_node(
     """
     name = config.name or platform.node()
     key = config.group_key
+    trusted = config.trusted_networks
     # Only the web service knows where the node is, once it listens. Only the
     # downloads know what is being downloaded, and they need the node to find holders.
     own_location = OwnLocation(config.advertised, lambda: web.listening())
@@ -81,7 +82,7 @@ def make_node(
         f"node-{uuid.uuid4()}",
         DISCOVERY_TIMEOUT,
         auth=None if key is None else DatagramAuth(key),
-        trusted=config.trusted_networks,
+        trusted=trusted,
     )
     membership = Membership(
         reactor,
@@ -113,7 +114,7 @@ def make_node(
         uploads,
         lambda id: downloads.running_one(id),
         torrents.pieces,
-        config.trusted_networks,
+        trusted,
     )
     cooperator = make_cooperator(reactor)
     downloads = Downloads(
@@ -126,7 +127,7 @@ def make_node(
         RateLimit(config.max_download),
         membership.changed,
     )
-    api = NodeApi(reactor, node, downloads, config.trusted_networks)
+    api = NodeApi(reactor, node, downloads, trusted)
     authenticator = make_authenticator(reactor, key, config.private, own_location.towards)
     root = api.root(authenticator)
     web = WebService(

@@ -46,6 +46,7 @@ def make_supernode(
     """
     name = str(uuid.uuid4())
     key = config.group_key
+    trusted = config.trusted_networks
     client = make_client(reactor, key, config.authority, awake=awake)
     registry = make_registry(make_cooperator(reactor), config.state_folder)
     # A circle: the routes need the supernode, and it needs the port that serves the routes.
@@ -68,7 +69,7 @@ def make_supernode(
         answers=local_answers.locations,
         confirms=lambda location, id: Deferred.fromCoroutine(client.confirms(location, id)),
         auth=None if key is None else DatagramAuth(key),
-        trusted=config.trusted_networks,
+        trusted=trusted,
     )
     peers = [
         NamedSupernode(reactor, client, location_resolver(reactor, host, port))
@@ -82,7 +83,7 @@ def make_supernode(
         sweep,
         overlay,
         client,
-        config.trusted_networks,
+        trusted,
         departures,
     )
     authenticator = make_authenticator(reactor, key, config.private, own_location.towards)

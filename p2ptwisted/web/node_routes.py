@@ -26,6 +26,7 @@ from p2ptwisted.model import (
 )
 from p2ptwisted.pieces import PIECES_MAX
 from p2ptwisted.support.address_policy import may_name
+from p2ptwisted.support.trusted_networks import how_to_trust
 from p2ptwisted.web.api_root import ApiRoot
 from p2ptwisted.web.authentication import Authenticator
 from p2ptwisted.web.content import Content, SomePieces
@@ -210,7 +211,7 @@ class NodeApi:
         if not may_name(caller(request), "", self._trusted_networks):
             raise NotAllowed(
                 f"you call from {caller(request)}: only loopback and the node's --trusted-network "
-                "may have it fetch"
+                f"may have it fetch; {how_to_trust(caller(request))}"
             )
 
     async def _elsewhere(self, request: Request, id: str, rest: str) -> bytes:

@@ -35,7 +35,7 @@ SUPERNODE = "10.0.0.1:5000"
 LOOPBACK = "127.0.0.1"
 GROUP = ("239.255.1.1", 4321)
 
-Link = namedtuple("Link", "family address")
+Link = namedtuple("Link", "family address netmask")
 State = namedtuple("State", "isup")
 
 
@@ -52,7 +52,9 @@ class MakeNodeTests(SynchronousTestCase):
     """The composed service, on a host with loopback only."""
 
     def setUp(self) -> None:
-        self.patch(psutil, "net_if_addrs", lambda: {"lo": [Link(socket.AF_INET, LOOPBACK)]})
+        self.patch(
+            psutil, "net_if_addrs", lambda: {"lo": [Link(socket.AF_INET, LOOPBACK, "255.0.0.0")]}
+        )
         self.patch(psutil, "net_if_stats", lambda: {"lo": State(True)})
         for module in (address_policy, locations, sockets):
             self.patch(module, "address_towards", lambda host: LOOPBACK)

@@ -408,7 +408,7 @@ class FetchTests(NodeApiCase):
             answer = self.call(method, path, "10.0.0.2", body=body)
             self.assertEqual(answer.status, 403)
             description = json.loads(answer.body)["description"]
-            for word in ("10.0.0.2", "loopback", "--trusted-network"):
+            for word in ("10.0.0.2", "loopback", "with --trusted-network 10.0.0.2/32"):
                 self.assertIn(word, description)
         self.assertEqual((self.fetches.started, self.fetches.cancelled), ([], []))
         for path in ("/node/fetch", f"/node/fetch/{HERE}"):

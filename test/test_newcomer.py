@@ -1,0 +1,91 @@
+"""
+What a newcomer does: the README's lines for the installation, on three hosts, and its `p2p pull`.
+
+What is typed here is read there.
+"""
+
+import re
+import subprocess
+import sys
+
+from .cases import SystemTestCase
+from .daemons import CHECKOUT, Daemon, environment, eventually, id_of
+from .hosts import Host, Switch
+
+#: The file that is pulled, as in the README.
+NAME = "dataset.bin"
+CONTENT = b"data" * 100_000
+
+
+def installation() -> list[list[str]]:
+    """The words of the commands that start daemons, in the README's section on installing."""
+    section = (CHECKOUT / "README.md").read_text().split("\n## Installation\n")[1].split("\n## ")[0]
+    return [line.split()[2:] for line in re.findall(r"^    (twistd -n .*)$", section, re.MULTILINE)]
+
+
+class NewcomerTests(SystemTestCase):
+    """Three hosts in one private network, which nobody has configured."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        switch = Switch(self)
+        self.hosts = [switch.host(f"192.168.35.{number}") for number in (10, 11, 12)]
+        for host in self.hosts:
+            # As on a host that has a router: multicast goes the same way.
+            host.ip("route", "add", "default", "via", "192.168.35.1")
+        self.supernode_line, self.node_line = installation()
+        role, *options = self.supernode_line
+        self.supernode = self.start(role, 5000, *options, machine=self.hosts[0])
+
+    def start_here(self, host: Host) -> Daemon:
+        """A node, by the README's line, in a folder of the host's own."""
+        role, *options = self.node_line
+        home = self.folder / host.address
+        (home / "DIR").mkdir(parents=True)
+        return self.start(role, 8000, *options, machine=host, folder=home)
+
+    def p2p(self, host: Host, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*host.prefix, sys.executable, "-m", "p2ptwisted.cli", *arguments],
+            cwd=self.folder,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def test_pull(self) -> None:
+        """A file that one of them has comes to all three, wherever the command runs."""
+        for host in self.hosts:
+            self.start_here(host)
+        path = self.folder / self.hosts[1].address / "DIR" / NAME
+        path.write_bytes(CONTENT)
+        found = f"/api/supernode/holders/{id_of(CONTENT)}"
+        eventually(20, "it is shared", lambda: self.supernode.get(found).data["locations"])
+        eventually(
+            20,
+            "all nodes are there",
+            lambda: len(self.supernode.get("/api/supernode/alive").data) == 3,
+        )
+        ran = self.p2p(self.hosts[2], "pull", NAME, "--all")
+        self.assertEqual(ran.returncode, 0, ran)
+        self.assertIn(f"{NAME}: 3 of 3 nodes have it, verified", ran.stderr)
+        for host in self.hosts:
+            self.assertEqual((self.folder / host.address / "DIR" / NAME).read_bytes(), CONTENT)
+
+    def test_without(self) -> None:
+        """Without the option each node says which one to add, and with that it works."""
+        self.assertEqual(self.node_line[-2:], ["--trusted-network", "local"])
+        del self.node_line[-2:]
+        node = self.start_here(self.hosts[1])
+        body = f'{{"id": "{id_of(CONTENT)}"}}'.encode()
+        answer = self.hosts[2].request("POST", f"{node.url}/api/node/fetch", body)
+        self.assertEqual(answer.status, 403)
+        self.assertIn("start it with --trusted-network local", answer.json["description"])
+        (self.folder / self.hosts[1].address / "DIR" / NAME).write_bytes(CONTENT)
+        found = f"/api/supernode/holders/{id_of(CONTENT)}"
+        eventually(20, "it is shared", lambda: self.supernode.get(found).data["locations"])
+        ran = self.p2p(self.hosts[2], "pull", NAME, "--all")
+        self.assertEqual(ran.returncode, 1, ran)
+        self.assertIn("start it with --trusted-network local, or with", ran.stderr)
