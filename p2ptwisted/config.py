@@ -24,7 +24,12 @@ from p2ptwisted.security.group_key import GroupKey, load_group_key
 from p2ptwisted.security.private_files import read_file
 from p2ptwisted.security.tls import TrustedAuthority, load_authority
 from p2ptwisted.support.escaping import printable
-from p2ptwisted.support.locations import parse_supernode_url, split_location
+from p2ptwisted.support.locations import (
+    NODE_PORT,
+    SUPERNODE_PORT,
+    parse_supernode_url,
+    split_location,
+)
 from p2ptwisted.support.quantities import RATE, RATE_MIN, SIZE, TIME, Quantity
 from p2ptwisted.support.real_path import real_path
 from p2ptwisted.support.trusted_networks import parse_trusted
@@ -157,7 +162,7 @@ class CommonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class SupernodeConfig(CommonConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The options of a supernode."""
 
-    port: int | str = 5000
+    port: int | str = SUPERNODE_PORT
     sweep_interval: _Seconds = 5.0
     search_timeout: _Seconds = 0.5
     peer: _OneOrMore = ()
@@ -171,7 +176,7 @@ class SupernodeConfig(CommonConfig, frozen=True, kw_only=True, forbid_unknown_fi
 class NodeConfig(CommonConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The options of a node."""
 
-    port: int | str = 8000
+    port: int | str = NODE_PORT
     name: str | None = None
     resources: str = "resources"
     supernode: _OneOrMore = ()

@@ -6,6 +6,7 @@ is. `web.error_responses` maps them to HTTP statuses; nothing here knows HTTP.
 """
 
 from collections.abc import Sequence
+from enum import Enum
 
 
 class InvalidInput(ValueError):
@@ -51,6 +52,29 @@ class Busy(Unavailable):
 
 class NoRoom(Unavailable):
     """So much of it waits already that no more is taken now."""
+
+
+class Trouble(Enum):
+    """Why another host can't be asked, in words for a person."""
+
+    REFUSED = "connection refused"
+    SILENT = "no answer in time"
+    NO_ROUTE = "no route to this host"
+    NOT_PROVED = "its certificate is not accepted"
+    NO_TLS = "it does not speak TLS"
+    BROKEN = "the connection was closed without an answer"
+    NOT_HTTP = "the answer is not HTTP"
+    OTHER = "it can't be asked"
+
+
+class Unreached(Unavailable):
+    """A call failed before there was an answer."""
+
+    def __init__(self, call: str, trouble: Trouble, detail: str = "") -> None:
+        """`call` names the call in messages; `detail` is what is known besides `trouble`."""
+        super().__init__(f"{call}: {detail or trouble.value}")
+        self.trouble = trouble
+        self.detail = detail or trouble.value
 
 
 class Interrupted(Unavailable):

@@ -30,7 +30,7 @@ from twisted.web.resource import Resource as WebResource
 from twisted.web.server import Site
 
 from p2ptwisted.client.api import Client
-from p2ptwisted.client.transport import Refused, make_agent
+from p2ptwisted.client.transport import NumericEndpoints, Refused, make_agent
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.model import Health, Registration, ResourceInfo
 from p2ptwisted.node.membership import Membership
@@ -61,7 +61,7 @@ class CountingClient(Client):
     """A client that counts the registrations that are to be tried again."""
 
     def __init__(self, outcome: Outcome) -> None:
-        super().__init__(reactor, *make_agent(reactor))
+        super().__init__(reactor, *make_agent(reactor, NumericEndpoints(reactor)))
         self._outcome = outcome
 
     async def register(self, supernode: str, registration: Registration) -> None:

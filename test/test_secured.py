@@ -90,6 +90,12 @@ class SecuredTests(SystemTestCase):
 
     def p2p(self, host: SecuredHost, *arguments: str, trusting: bool = True) -> int:
         """The exit status of the command, on that host, in a folder `got` there."""
+        return self.ran(host, *arguments, trusting=trusting).returncode
+
+    def ran(
+        self, host: SecuredHost, *arguments: str, trusting: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """The same, with what it prints."""
         folder = self.folder / "got"
         folder.mkdir(exist_ok=True)
         options = ("--ca-file", str(host.authority)) if trusting else ()
@@ -99,8 +105,9 @@ class SecuredTests(SystemTestCase):
             env=environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
+            text=True,
             timeout=30,
-        ).returncode
+        )
 
     def test_all_the_way(self) -> None:
         """Registering, multicast search, redirects, fetching and `p2p`, all of it by TLS."""
@@ -125,9 +132,22 @@ class SecuredTests(SystemTestCase):
         self.assertEqual(self.p2p(two, "pull", ID, "--node", node.url, *settings), 0)
         self.assertEqual((self.shared("other") / "file").read_bytes(), CONTENT)
         self.assertEqual(self.p2p(two, "nodes", *settings), 0)
-        self.assertNotEqual(self.p2p(two, "nodes", *settings, trusting=False), 0)
+        for command in (["nodes"], ["find", "x"], ["pull", ID, "--all"], ["status"]):
+            untrusting = self.ran(two, *command, *settings, trusting=False)
+            self.assertEqual(untrusting.returncode, 4)
+            self.assertIn("speaks TLS: give the ca.pem", untrusting.stderr)
+        self.share(two, node.url, settings)
         with self.assertRaises(OSError):
             Host.curl(two, "--insecure", f"{node.url}/api/node/health")
+
+    def share(self, host: SecuredHost, url: str, settings: tuple[str, ...]) -> None:
+        """A node takes files from its own machine by any of its addresses, and tells its folder."""
+        for number, named in enumerate(((), ("--node", url))):
+            file = self.folder / f"given{number}"
+            file.write_text(file.name)
+            shared = self.ran(host, "share", str(file), *named, *settings)
+            self.assertEqual(shared.returncode, 0, shared.stderr)
+            self.assertTrue((self.shared("other") / file.name).is_file())
 
 
 class StandIn:

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 from twisted.internet.defer import Deferred
 
+from p2ptwisted.cli.members import reachable
 from p2ptwisted.cli.output import print_message
 from p2ptwisted.cli.pull_report import called
-from p2ptwisted.cli.session import Session, reachable
+from p2ptwisted.cli.session import Session
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.model import GoneNode, NodeInfo

@@ -69,7 +69,7 @@ class Ordered(Protocol):
 class Lost(Generic[_Job]):
     """The orders that a node can't be asked about any more, or refuses all together, and why."""
 
-    error: Exception
+    error: Unavailable | Refused
     jobs: Sequence[_Job]
 
 

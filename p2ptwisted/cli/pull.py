@@ -1,21 +1,23 @@
 """`p2p pull`: has nodes fetch resources into their folders, and follows them."""
 
 from collections.abc import Sequence
+from http import HTTPStatus
 
 from msgspec import Struct
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 
 from p2ptwisted.cli.attendance import attendance
-from p2ptwisted.cli.exit_status import CommandError, ExitStatus, first_failure
+from p2ptwisted.cli.diagnosis import Role
+from p2ptwisted.cli.exit_status import ExitStatus, first_failure
 from p2ptwisted.cli.expected import Expected
+from p2ptwisted.cli.hints import no_node
 from p2ptwisted.cli.matches import FoundResource
 from p2ptwisted.cli.orders import CALLS_AT_ONCE, UNDER_WAY_STATES, NodeOrders
 from p2ptwisted.cli.output import print_json, print_lines, print_message, size_of
 from p2ptwisted.cli.progress import ProgressBars, Row
 from p2ptwisted.cli.pull_report import Outcome, called, closing_line, print_lost
 from p2ptwisted.cli.session import ICommandReactor, Session, unique
-from p2ptwisted.client.api import Client
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import OlderProgram, Unavailable
 from p2ptwisted.model import DownloadStatus, Order
@@ -103,12 +105,12 @@ class PullJob:
 
     def fail(self, error: Exception) -> None:
         """Note that it has failed, and print why."""
-        self.lose(error)
+        self.lose(str(error))
         self._print_failed()
 
-    def lose(self, error: Exception) -> None:
-        """Note that it has failed, with all others at its node."""
-        self.result.state, self.result.error = "failed", _advice(error, self.result.location)
+    def lose(self, why: str) -> None:
+        """Note why it has failed, with all others at its node."""
+        self.result.state, self.result.error = "failed", why
         self.result.seconds = round(self._clock.seconds() - self._began, 3)
 
     def _print_failed(self) -> None:
@@ -118,13 +120,17 @@ class PullJob:
         print_message(f"{at}: {what}{result.error or 'failed'}")
 
 
-def _advice(error: Exception, location: str) -> str:
-    if isinstance(error, Refused) and error.status == 403:
+async def _why(session: Session, node: PullResult, error: Unavailable | Refused) -> str:
+    """Why a node carries out no orders, and what to do, in a line that names it."""
+    location = node.location
+    at = called(node.node, location)
+    if isinstance(error, Refused) and error.status == HTTPStatus.FORBIDDEN:
         host = host_of(location)
-        return f"it doesn't take orders from here: {how_to_trust(address_towards(host), host)}"
-    if isinstance(error, Unavailable) and not isinstance(error, OlderProgram):
-        return f"it doesn't answer ({error}): p2p status shows who does"
-    return str(error)
+        how = how_to_trust(address_towards(host), host)
+        return f"{at}: it doesn't take orders from here: {how}"
+    if isinstance(error, OlderProgram):
+        return f"{at}: {error}"
+    return (await session.why(Role.NODE, location, error, at)).line
 
 
 async def target_nodes(
@@ -135,9 +141,7 @@ async def target_nodes(
         lists = await session.listed_nodes()
         found = {node.location: node.name or node.location for _, ns in lists for node in ns}
         if not found:
-            raise CommandError(
-                "no node is registered: start one (twistd p2p-node)", ExitStatus.NOBODY
-            )
+            raise no_node(ExitStatus.NOBODY)
         return [(name, location) for location, name in found.items()]
     locations = [await session.location_of(url, "--node") for url in urls]
     return [(location, location) for location in dict.fromkeys(locations)]
@@ -176,7 +180,7 @@ async def pull(
             if is_many:
                 row_name += f" {job.result.name or job.result.id[:12]}"
             bars.add(row_name, job.row)
-        await _carry_out(reactor, session.client, by_node)
+        await _carry_out(reactor, session, by_node)
     results = [job.result for job in jobs]
     if session.settings.as_json:
         print_json(results)
@@ -200,23 +204,19 @@ def _outcome(jobs: Sequence[PullJob]) -> Outcome:
 
 
 async def _carry_out(
-    reactor: ICommandReactor, client: Client, by_node: Sequence[Sequence[PullJob]]
+    reactor: ICommandReactor, session: Session, by_node: Sequence[Sequence[PullJob]]
 ) -> None:
     """Have each node carry out its jobs; prints what fails."""
     room = DeferredSemaphore(CALLS_AT_ONCE)
 
     async def at_node(jobs: Sequence[PullJob]) -> None:
         result = jobs[0].result
-        lost = await NodeOrders(reactor, client, result.location, jobs, room).run()
+        lost = await NodeOrders(reactor, session.client, result.location, jobs, room).run()
         if lost is None:
             return
+        why = await _why(session, result, lost.error)
         for job in lost.jobs:
-            job.lose(lost.error)
-        print_lost(
-            called(result.node, result.location),
-            _advice(lost.error, result.location),
-            len(jobs),
-            [job.result.called for job in lost.jobs],
-        )
+            job.lose(why)
+        print_lost(why, len(jobs), [job.result.called for job in lost.jobs])
 
     await all_of([Deferred.fromCoroutine(at_node(jobs)) for jobs in by_node if jobs])

@@ -24,12 +24,16 @@ def called(node: str, location: str) -> str:
     return location if node == location else f"{shown(node)} at {location}"
 
 
-def print_lost(node: str, why: str, ordered: int, missing: Sequence[str]) -> None:
-    """Print why a node gets no more of the `ordered` resources, and the names of those it lacks."""
+def print_lost(why: str, ordered: int, missing: Sequence[str]) -> None:
+    """
+    Print why a node gets no more of the `ordered` resources, and the names of those it lacks.
+
+    `why` names the node.
+    """
     if ordered == 1:
-        print_message(f"{node}: {why}")
+        print_message(why)
         return
-    print_message(f"{node}: {why}; missing there are {len(missing)} of {ordered}:")
+    print_message(f"{why}; missing there are {len(missing)} of {ordered}:")
     for name in missing:
         print_message(f"  {shown(name)}")
 

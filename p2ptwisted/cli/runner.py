@@ -79,7 +79,9 @@ def run(settings: Settings, work: Work, interrupted: str = "interrupted") -> Exi
         nonlocal status
         try:
             config = settings.config
-            client = make_client(reactor, config.group_key, config.authority, awake=awake)
+            client = make_client(
+                reactor, config.group_key, config.authority, awake=awake, from_loopback=True
+            )
         except InvalidInput as error:
             status = status_of(error)
             return

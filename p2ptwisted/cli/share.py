@@ -11,6 +11,7 @@ from typing import BinaryIO, NamedTuple
 from msgspec import UNSET, Struct
 from twisted.internet.task import Cooperator, deferLater
 
+from p2ptwisted.cli.diagnosis import Role
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
 from p2ptwisted.cli.file_copy import PERMISSIONS, copy_file
 from p2ptwisted.cli.output import print_json, print_lines, print_message
@@ -73,11 +74,8 @@ async def share(
             "when it was started: put the files there, and start it again"
         ) from None
     except (Unavailable, Refused) as error:
-        raise CommandError(
-            f"no node answers at {node_url} ({error}): start one (twistd p2p-node), "
-            "or name another with --node",
-            ExitStatus.NOBODY,
-        ) from None
+        why = await session.why(Role.NODE, location, error)
+        raise CommandError(why.line, ExitStatus.NOBODY) from None
     target = folder or health.folder
     if folder is None and not is_own(parse_location(location).host):
         # It may name any, and what is there would be copied to.
@@ -88,8 +86,8 @@ async def share(
         )
     if target is UNSET:
         raise CommandError(
-            f"the node at {node_url} tells its folder to loopback alone: call it as 127.0.0.1, or "
-            "name its folder with --folder",
+            f"the node at {node_url} does not tell its folder to this machine: name the folder, "
+            "as it is reached from here, with --folder",
             ExitStatus.USAGE,
         )
     if health.folder_problem:

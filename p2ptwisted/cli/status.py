@@ -3,8 +3,10 @@
 from msgspec import Struct
 from twisted.internet.defer import Deferred
 
-from p2ptwisted.cli.exit_status import CommandError, ExitStatus
+from p2ptwisted.cli.diagnosis import Role
+from p2ptwisted.cli.exit_status import ExitStatus
 from p2ptwisted.cli.gone import Gone, gone_nodes, print_gone
+from p2ptwisted.cli.hints import no_node
 from p2ptwisted.cli.output import print_json, print_lines, print_message, print_table, size_of
 from p2ptwisted.cli.session import Session
 from p2ptwisted.client.transport import Refused
@@ -33,10 +35,11 @@ class NodeState(Struct):
 
 
 class SupernodeState(Struct):
-    """A supernode and its number of nodes; None where it doesn't answer."""
+    """A supernode and its number of nodes; None where it can't be asked, and then why."""
 
     location: str
     nodes: int | None
+    error: str | None = None
 
 
 class GroupState(Struct):
@@ -67,19 +70,20 @@ async def nodes(session: Session) -> ExitStatus:
                 print_message(f"nobody can reach {one.location}: p2p status says what to do")
     print_gone(gone)
     if not found:
-        raise CommandError(
-            "no node is registered: start one (twistd p2p-node)", ExitStatus.NOT_FOUND
-        )
+        raise no_node(ExitStatus.NOT_FOUND)
     return ExitStatus.OK
 
 
 async def supernodes(session: Session) -> ExitStatus:
     """Print all supernodes, with the number of their nodes."""
-    found = [_supernode(at, ns) for at, ns in await session.nodes()]
+    found = [await _supernode(session, at, ns) for at, ns in await session.nodes()]
     if session.settings.as_json:
         print_json(found)
     else:
-        print_table(("LOCATION", "NODES"), _rows(found))
+        print_table(("LOCATION", "NODES"), _rows(session, found))
+        for one in found:
+            if one.error is not None:
+                print_message(one.error)
     return ExitStatus.OK
 
 
@@ -89,13 +93,14 @@ async def status(session: Session) -> ExitStatus:
     states = await all_of(
         [Deferred.fromCoroutine(_look(session, node, at)) for at, ns in lists for node in ns or ()]
     )
-    state = GroupState([_supernode(at, ns) for at, ns in lists], states, [])
+    found = [await _supernode(session, at, ns) for at, ns in lists]
+    state = GroupState(found, states, [])
     state.gone = await gone_nodes(session, lists)
     state.problems = problems(state)
     if session.settings.as_json:
         print_json(state)
     else:
-        _show(state)
+        _show(session, state)
     return ExitStatus.FAILED if state.problems else ExitStatus.OK
 
 
@@ -108,28 +113,25 @@ async def _look(session: Session, node: NodeInfo, supernode: str) -> NodeState:
     except OlderProgram:
         pass  # It is well.
     except (Unavailable, Refused) as error:
-        state.error = str(error)
+        called = f"{node.name} ({node.location})"
+        state.error = (await session.why(Role.NODE, node.location, error, called)).line
     return state
 
 
 def problems(state: GroupState) -> list[str]:
     """A line for each thing that is wrong, with what to do."""
     found = [
-        f"supernode {one.location} answers datagrams but not HTTP: is its port open to this host, "
-        "or does the group speak TLS (--ca-file)?"
+        one.error or f"supernode {one.location} gives no answer"
         for one in state.supernodes
         if one.nodes is None
     ]
     if not found and not state.nodes:
-        found.append("no node is registered: start one (twistd p2p-node)")
+        found.append(str(no_node(ExitStatus.NOT_FOUND)))
     for node in state.nodes:
         if not node.reachable:
             found.append(_unreachable(node))
         elif node.error is not None:
-            found.append(
-                f"node {node.name} ({node.location}) doesn't answer: it is forgotten in some "
-                "seconds where it is gone; else look at its log, and whether its port is open"
-            )
+            found.append(f"{node.error} (If it has gone, it is forgotten in some seconds.)")
         if node.health is not None and node.health.folder_problem:
             found.append(f"node {node.name} ({node.location}): {node.health.folder_problem}")
         for fetch in node.fetches:
@@ -154,20 +156,28 @@ def _unreachable(node: NodeState) -> str:
     )
 
 
-def _supernode(location: str, nodes: list[NodeInfo] | None) -> SupernodeState:
-    return SupernodeState(location, None if nodes is None else len(nodes))
+async def _supernode(
+    session: Session, location: str, nodes: list[NodeInfo] | None
+) -> SupernodeState:
+    if nodes is not None:
+        return SupernodeState(location, len(nodes))
+    return SupernodeState(location, None, (await session.why_silent(location)).line)
 
 
-def _rows(found: list[SupernodeState]) -> list[tuple[str, str]]:
-    return [(one.location, "no answer" if one.nodes is None else str(one.nodes)) for one in found]
+def _rows(session: Session, found: list[SupernodeState]) -> list[tuple[str, str]]:
+    return [
+        (one.location, session.state_of(one.location) if one.nodes is None else str(one.nodes))
+        for one in found
+    ]
 
 
-def _show(state: GroupState) -> None:
-    print_table(("SUPERNODE", "NODES"), _rows(state.supernodes))
+def _show(session: Session, state: GroupState) -> None:
+    print_table(("SUPERNODE", "NODES"), _rows(session, state.supernodes))
     if state.nodes:
         print_lines("")
         print_table(
-            ("NODE", "LOCATION", "SUPERNODE", "RESOURCES", "STATE"), map(_node, state.nodes)
+            ("NODE", "LOCATION", "SUPERNODE", "RESOURCES", "STATE"),
+            [_node(session, one) for one in state.nodes],
         )
     under_way = [(node, fetch) for node in state.nodes for fetch in node.fetches]
     if under_way:
@@ -186,12 +196,12 @@ def _show(state: GroupState) -> None:
         print_lines("", "What is wrong:", *(f"  {one}" for one in state.problems))
 
 
-def _node(one: NodeState) -> tuple[str, str, str, str, str]:
+def _node(session: Session, one: NodeState) -> tuple[str, str, str, str, str]:
     if not one.reachable:
         resources = "?" if one.health is None else str(one.health.resources)
         return one.name, one.location, one.supernode, resources, "nobody can reach it"
     if one.health is None:
-        state = "the older program's" if one.error is None else "no answer"
+        state = "the older program's" if one.error is None else session.state_of(one.location)
         return one.name, one.location, one.supernode, "?", state
     doing = "scanning its folder" if one.health.scanning else "well"
     if one.health.folder_problem:

@@ -9,7 +9,12 @@ from collections.abc import Callable
 
 from p2ptwisted.client.node_client import NodeClient
 from p2ptwisted.client.supernode_client import SupernodeClient
-from p2ptwisted.client.transport import IClientReactor, make_agent, make_connections
+from p2ptwisted.client.transport import (
+    IClientReactor,
+    NumericEndpoints,
+    make_agent,
+    make_connections,
+)
 from p2ptwisted.security.group_key import GroupKey
 from p2ptwisted.security.http_signatures import HttpSignatures
 from p2ptwisted.security.tls import TrustedAuthority
@@ -26,6 +31,7 @@ def make_client(
     authority: TrustedAuthority | None = None,
     own_location: Callable[[str], str | None] = lambda host: None,
     awake: AwakeClock | None = None,
+    from_loopback: bool = False,
 ) -> Client:
     """
     Return a Client on real connections, with a connection pool of its own.
@@ -33,11 +39,12 @@ def make_client(
     With a `key` it signs its calls, as a member of that closed group; with an
     `authority` it speaks TLS, and only with hosts that have a certificate of it.
     `own_location` is NodeClient's. `awake` is the clock that the reactor goes by, if it
-    stands still when the process does.
+    stands still when the process does. `from_loopback` is as for NumericEndpoints.
     """
-    agent, pool = make_agent(reactor, authority)
+    endpoints = NumericEndpoints(reactor, authority, from_loopback)
+    agent, pool = make_agent(reactor, endpoints)
     signatures = None if key is None else HttpSignatures(key.http)
-    connections = make_connections(reactor, authority)
+    connections = make_connections(reactor, endpoints)
     client = Client(reactor, agent, pool, signatures, connections, own_location)
     if awake is not None:
         client.stood_still_since = awake.stood_still_since

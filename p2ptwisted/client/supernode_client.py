@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from p2ptwisted.client.answers import ANSWER_MAX, decode_answer, valid_locations
+from p2ptwisted.client.call_errors import call_name
 from p2ptwisted.client.transport import (
     CALL_TIMEOUT,
     SMALL_ANSWER_MAX,
@@ -227,7 +228,7 @@ class SupernodeClient(HttpTransport):
         )
         call = partial(self._request, method, url, body, SMALL_ANSWER_MAX)
         try:
-            return await self._answered(call, CALL_TIMEOUT, f"{method} {url}")
+            return await self._answered(call, CALL_TIMEOUT, call_name(method, url))
         except Refused as refused:
             if refused.status == 404:
                 return None

@@ -30,23 +30,23 @@ from twisted.web.client import (
     URI,
     Agent,
     HTTPConnectionPool,
-    RequestGenerationFailed,
-    RequestTransmissionFailed,
     ResponseDone,
-    ResponseFailed,
 )
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
+from p2ptwisted.client.call_errors import DESCRIPTION_MAX, call_name, unreached, unwrapped
 from p2ptwisted.client.content_connection import Answer
 from p2ptwisted.client.content_pool import ContentPool
-from p2ptwisted.errors import Nonsense, Unavailable
+from p2ptwisted.errors import Nonsense, Trouble, Unavailable, Unreached
 from p2ptwisted.model import UNREADABLE
 from p2ptwisted.security.http_signatures import HttpSignatures
 from p2ptwisted.security.tls import TrustedAuthority
+from p2ptwisted.support.address_policy import is_own
 from p2ptwisted.support.escaping import shown
+from p2ptwisted.support.locations import LOCALHOST
 from p2ptwisted.support.twisted_internals.http_client import (
     ExposedClientProtocol,
     Request,
@@ -63,10 +63,6 @@ POOL_IDLE_TIMEOUT = 30
 #: Seconds for a call with its answer, and bytes read of the answer, by default.
 CALL_TIMEOUT = 2.0
 SMALL_ANSWER_MAX = 64 * 1024
-
-#: Characters shown of an error's description that comes from the other side: it goes into
-#: logs and other answers. Our own descriptions have at most some 250.
-DESCRIPTION_MAX = 500
 
 #: Bytes of an answer's headers; our own have some hundreds. (Twisted bounds each line only.)
 HEADERS_MAX = 64 * 1024
@@ -95,14 +91,26 @@ class NumericEndpoints:
     and every URL of this client begins with `http:`.
     """
 
-    def __init__(self, reactor: IClientReactor, authority: TrustedAuthority | None = None) -> None:
-        """`authority`: use TLS, with hosts that have a certificate of it; None: plain TCP."""
+    def __init__(
+        self,
+        reactor: IClientReactor,
+        authority: TrustedAuthority | None = None,
+        from_loopback: bool = False,
+    ) -> None:
+        """
+        `authority`: use TLS, with hosts that have a certificate of it; None: plain TCP.
+
+        `from_loopback`: connect from there to any of this machine's addresses, so that who is
+        called sees that the caller is on its machine.
+        """
         self._reactor = reactor
         self._authority = authority
+        self._from_loopback = from_loopback
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         host = uri.host.decode("ascii")
-        plain = TCP4ClientEndpoint(self._reactor, host, uri.port, timeout=CONNECT_TIMEOUT)
+        source = (LOCALHOST, 0) if self._from_loopback and is_own(host) else None
+        plain = TCP4ClientEndpoint(self._reactor, host, uri.port, CONNECT_TIMEOUT, source)
         if self._authority is None:
             return plain
         return self._authority.secured(host, plain, self._reactor)
@@ -253,7 +261,7 @@ class HttpTransport:
         def call() -> Coroutine[Any, Any, Reply]:
             return self._request(method, url, body, limit)
 
-        return (await self._answered(call, within, f"{method} {url}")).body
+        return (await self._answered(call, within, call_name(method, url))).body
 
     async def _answered(
         self,
@@ -277,7 +285,7 @@ class HttpTransport:
                 if isinstance(error, Nonsense) or not self.stood_still_since(began):
                     raise
         if reply.status >= 300 and not (same and reply.status == HTTPStatus.NOT_MODIFIED):
-            reason = _description(reply.body) or f"{shown(what)}: status {reply.status}"
+            reason = _description(reply.body) or f"{what}: status {reply.status}"
             raise Refused(reply.status, reason, reply.headers)
         return reply
 
@@ -299,14 +307,12 @@ class HttpTransport:
         except Unavailable:
             raise
         except Exception as error:
-            reason = _reason(error)
-            if isinstance(reason, _CANCELLED):
+            if isinstance(unwrapped(error), _CANCELLED):
                 if timer.active():
                     raise CancelledError from error  # Not a timeout: the caller was cancelled.
-                raise Unavailable(f"{shown(what)}: no answer in time") from error
+                raise Unreached(what, Trouble.SILENT) from error
             # Anything that a broken network or a broken peer can cause.
-            description = shown(str(reason), DESCRIPTION_MAX) or type(reason).__name__
-            raise Unavailable(f"{shown(what)}: {description}") from error
+            raise unreached(what, error) from error
         finally:
             if timer.active():
                 timer.cancel()
@@ -353,19 +359,17 @@ def drop(response: Answer) -> None:
 
 
 def make_agent(
-    reactor: IClientReactor, authority: TrustedAuthority | None = None
+    reactor: IClientReactor, endpoints: IAgentEndpointFactory
 ) -> tuple[IAgent, HTTPConnectionPool]:
-    """Return an agent on real connections, and its pool; `authority` as for NumericEndpoints."""
+    """Return an agent on real connections, and its pool."""
     pool = _Pool(reactor)
     pool.cachedConnectionTimeout = POOL_IDLE_TIMEOUT
-    return Agent.usingEndpointFactory(reactor, NumericEndpoints(reactor, authority), pool), pool
+    return Agent.usingEndpointFactory(reactor, endpoints, pool), pool
 
 
-def make_connections(
-    reactor: IClientReactor, authority: TrustedAuthority | None = None
-) -> ContentPool:
-    """Return connections for content; `authority` as for NumericEndpoints."""
-    return ContentPool(reactor, NumericEndpoints(reactor, authority), POOL_IDLE_TIMEOUT)
+def make_connections(reactor: IClientReactor, endpoints: IAgentEndpointFactory) -> ContentPool:
+    """Return connections for content."""
+    return ContentPool(reactor, endpoints, POOL_IDLE_TIMEOUT)
 
 
 def _description(answer: bytes) -> str:
@@ -374,14 +378,6 @@ def _description(answer: bytes) -> str:
         return shown(msgspec.json.decode(answer, type=_Error).description, DESCRIPTION_MAX)
     except UNREADABLE:
         return ""
-
-
-def _reason(error: BaseException) -> BaseException:
-    """Return the exception that Twisted has wrapped."""
-    wrappers = (RequestGenerationFailed, RequestTransmissionFailed, ResponseFailed)
-    while isinstance(error, wrappers) and error.reasons:
-        error = error.reasons[0].value
-    return error
 
 
 async def _body_of(answer: Answer | IResponse, limit: int) -> bytes:

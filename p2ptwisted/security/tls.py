@@ -29,6 +29,7 @@ from zope.interface import implementer
 
 from p2ptwisted.errors import InvalidInput
 from p2ptwisted.security.private_files import ReadFile, read_file
+from p2ptwisted.support.address_policy import is_own
 
 #: Bytes of a file with certificates; Mozilla's complete list has a quarter of that.
 PEM_FILE_MAX = 1024 * 1024
@@ -54,7 +55,7 @@ class NotProved(Exception):
     """A certificate doesn't prove that the server is the host that was called."""
 
 
-class _NotProvedInTls(SSL.Error):
+class NotProvedInTls(SSL.Error):
     """NotProved in the form of an OpenSSL error, so that Twisted handles it as one."""
 
     def __init__(self, reason: str) -> None:
@@ -68,7 +69,7 @@ class TrustedAuthority:
     """The authorities of a group: a client talks only to hosts with a certificate of theirs."""
 
     def __init__(self, certificates: Sequence[x509.Certificate]) -> None:
-        self._context = _context(SSL.TLS_CLIENT_METHOD)
+        self._context = tls_context(SSL.TLS_CLIENT_METHOD)
         # Only these, not those that the system trusts.
         store = self._context.get_cert_store()
         assert store is not None
@@ -122,7 +123,7 @@ def load_identity(
     found = _KEY.search(file.content)
     if found is None:
         raise InvalidInput(f"{key_path} has no private key in it: give it in PEM form")
-    context = _context(SSL.TLS_SERVER_METHOD)
+    context = tls_context(SSL.TLS_SERVER_METHOD)
     certificate, *_ = _certificates(key_path if certificate_path is None else certificate_path)
     try:
         context.use_certificate(certificate)
@@ -146,7 +147,8 @@ def check_certificate(
     `depth` is 0 for the host's own; `is_trusted` is OpenSSL's verdict on the
     signatures, validity times and authorities up to this certificate. Only
     what is stated explicitly counts: no name that looks like the address, and
-    no implied purpose.
+    no implied purpose. For one address of this machine a certificate for any
+    other of its addresses is valid too, for it is the same host.
     """
     if is_trusted is not True:
         raise NotProved("it is not signed by the group's authority, or not good now")
@@ -154,7 +156,7 @@ def check_certificate(
         return
     names = _extension(certificate, x509.SubjectAlternativeName, "subjectAltName")
     addresses = names.get_values_for_type(x509.IPAddress)
-    if address not in addresses:
+    if address not in addresses and not _is_same_machine(address, addresses):
         others = ", ".join(map(str, addresses)) or "no address"
         raise NotProved(f"it is for {others}, not for {address}")
     purposes = _extension(certificate, x509.ExtendedKeyUsage, "extendedKeyUsage")
@@ -163,6 +165,14 @@ def check_certificate(
     for extension in certificate.extensions:
         if isinstance(extension.value, x509.BasicConstraints) and extension.value.ca:
             raise NotProved("it is an authority's, not a host's")
+
+
+def _is_same_machine(address: IPv4Address, others: Sequence[object]) -> bool:
+    """Whether all that is called `address` is this machine, and one of the others is it too."""
+    return is_own(str(address)) and any(
+        isinstance(other, IPv4Address) and not other.is_loopback and is_own(str(other))
+        for other in others
+    )
 
 
 class _ClientConnection(SSL.Connection):
@@ -182,11 +192,11 @@ class _ClientConnection(SSL.Connection):
             raise
         except SSL.Error:
             if self.refusal is not None:
-                raise _NotProvedInTls(self.refusal) from None
+                raise NotProvedInTls(self.refusal) from None
             raise
         if not self.proved:
             # `_verify` was never called, for whatever reason.
-            raise _NotProvedInTls("no certificate was looked at")
+            raise NotProvedInTls("no certificate was looked at")
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -219,11 +229,12 @@ def _verify(call: SSL.Connection, certificate: X509, error: int, depth: int, goo
         # It must not propagate into OpenSSL, which would lose it.
         reason = f"it can't be read ({type(problem).__name__})"
     if isinstance(call, _ClientConnection):
-        call.refusal = f"the certificate is refused: {reason[:REASON_MAX]} (X.509 error {error})"
+        by_openssl = f" (X.509 error {error})" if error else ""
+        call.refusal = f"the certificate is refused: {reason[:REASON_MAX]}{by_openssl}"
     return False
 
 
-def _context(method: int) -> SSL.Context:
+def tls_context(method: int) -> SSL.Context:
     """Return a context with the settings that both sides share."""
     context = SSL.Context(method)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)

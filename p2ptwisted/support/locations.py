@@ -35,6 +35,12 @@ RESOLVE_INTERVAL = 5.0
 #: Addresses whose parsed form is cached: each comes with every datagram and heartbeat.
 HOSTS_CACHED = 10_000
 
+#: Characters of a host name; what DNS allows.
+HOST_NAME_MAX = 253
+
+#: Where members listen, unless they are told otherwise.
+SUPERNODE_PORT, NODE_PORT = 5000, 8000
+
 #: The loopback address that we name; Linux answers on all of 127.0.0.0/8.
 LOCALHOST = "127.0.0.1"
 
@@ -120,24 +126,38 @@ def address_towards(host: str) -> str:
 
 def parse_supernode_url(text: str, secured: bool = False) -> tuple[str, int]:
     """
-    Return the host (a name or an address) and the port of `http://host:port`.
+    Return the host (a name or an address) and the port of a supernode's URL.
 
-    `secured`: the group speaks TLS, so `https:` is allowed; `http:` always is, and means
-    the same. Raises InvalidInput.
+    That is `http://host:port`; of it `http://` may be left out, and the port if it is
+    SUPERNODE_PORT. `secured`: the group speaks TLS, so `https:` is allowed; `http:` always is,
+    and means the same. Raises InvalidInput.
     """
+    return _parse_url(text, "supernode", SUPERNODE_PORT, secured)
+
+
+def parse_node_url(text: str, secured: bool = False) -> tuple[str, int]:
+    """Return the host and the port of a node's URL, as `parse_supernode_url` does."""
+    return _parse_url(text, "node", NODE_PORT, secured)
+
+
+def _parse_url(text: str, role: str, default_port: int, secured: bool) -> tuple[str, int]:
+    example = f"write it as http://HOST:{default_port}"
     try:
-        url = urlsplit(text)
-        host, port = url.hostname, url.port
+        url = urlsplit(text if "://" in text else f"http://{text}")
+        # A port that isn't there has the default; one that is empty, as in "host:", is a mistake.
+        host, port = url.hostname, default_port if url.port is None else url.port
     except ValueError:
         host = port = None
     else:
-        if url.path not in ("", "/") or url.query or url.fragment:
+        if url.path not in ("", "/") or url.query or url.fragment or url.username is not None:
             host = None
+        if url.netloc.endswith(":") or len(host or "") > HOST_NAME_MAX:
+            port = None
     if not host or not port or url.scheme not in ("http", "https"):
-        raise InvalidInput(f"{text[:80]!r} is not a supernode: write it as http://host:port")
+        raise InvalidInput(f"{text[:80]!r} is not the URL of a {role}: {example}")
     if url.scheme == "https" and not secured:
         raise InvalidInput(
-            f"{text[:80]!r} is not a supernode: write it as http://host:port "
+            f"{text[:80]!r} is not the URL of a {role}: {example} "
             "(https: takes --ca-file, at all members of the group)"
         )
     return host, port

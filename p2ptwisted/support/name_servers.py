@@ -104,7 +104,8 @@ async def addresses_of(reactor: IReactorCore, name: str) -> list[str]:
                 f"host name {name!r} can't be resolved: no name server answers"
             ) from None
         except Exception as error:
-            raise InvalidInput(f"host name {name!r} can't be resolved: {error!r}") from None
+            reason = getattr(error, "strerror", None) or str(error) or "the look-up failed"
+            raise InvalidInput(f"host name {name!r} can't be resolved: {reason}") from None
         if addresses:
             return addresses
         is_known = True  # It may have other addresses there, and ours in another domain.

@@ -329,7 +329,7 @@ class FileTests(ConfigCase):
             (NodeConfig, "location", "'10.0.0.1'", "host:port"),
             (NodeConfig, "multicast_group", "'10.0.0.1:4321'", "239.255.43.21:4321"),
             (NodeConfig, "multicast_interface", "'nonesuch0'", "lo"),
-            (NodeConfig, "supernode", "'10.0.0.1:5000'", "http://host:port"),
+            (NodeConfig, "supernode", "'10.0.0.1:port'", "http://HOST:5000"),
             (NodeConfig, "resources", "'nonesuch'", "not a folder"),
             (SupernodeConfig, "trusted_network", "'10.0.0.0/33'", "10.0.0.0/8"),
         ]
@@ -461,13 +461,12 @@ class CommandLineTests(ConfigCase):
         self.assertEqual(load_config(NodeConfig, {"uploads": "1"}).uploads, 1)
 
     def test_supernode(self) -> None:
-        """A supernode is a URL with a host and a port, and nothing behind them."""
+        """A supernode is a URL with a host, perhaps a port, and nothing behind them."""
         for message in self.bad(
             NodeConfig,
             "supernode",
-            ("http://a:1", "10.0.0.1:5000"),
+            ("http://a:1", "10.0.0.1:"),
             ("https://a:1",),
-            ("http://a",),
             ("http://:5000",),
             ("http://a:0",),
             ("http://a:70000",),
@@ -477,7 +476,7 @@ class CommandLineTests(ConfigCase):
             ("http://[a:1",),
             ("",),
         ):
-            self.assertIn("write it as http://host:port", message)
+            self.assertIn("write it as http://HOST:5000", message)
 
     def test_resources(self) -> None:
         """What is no folder, or can't even be looked at, can't be shared."""

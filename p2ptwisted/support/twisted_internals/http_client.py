@@ -9,11 +9,11 @@ from typing import cast
 from twisted.internet.defer import Deferred
 from twisted.logger import ILogObserver, Logger
 from twisted.python.failure import Failure
-from twisted.web._newclient import HEADER, STATUS, HTTP11ClientProtocol, Request
+from twisted.web._newclient import HEADER, STATUS, HTTP11ClientProtocol, ParseError, Request
 from twisted.web.client import HTTPConnectionPool
 from twisted.web.iweb import IResponse
 
-__all__ = ["ExposedClientProtocol", "Request", "pool_class"]
+__all__ = ["ExposedClientProtocol", "ParseError", "Request", "pool_class"]
 
 #: Logs nothing.
 _silent = Logger(observer=cast(ILogObserver, lambda event: None))
@@ -23,8 +23,8 @@ class ExposedClientProtocol(HTTP11ClientProtocol):
     """
     Twisted's client side of a connection, with its state in public.
 
-    Missing in Twisted: a limit for the headers of an answer, and a public name
-    for this class and for the Request that it is given.
+    Missing in Twisted: a limit for the headers of an answer, and public names for
+    this class, for the Request that it is given, and for the error of what is no HTTP.
     """
 
     def request(self, request: Request) -> Deferred[IResponse]:

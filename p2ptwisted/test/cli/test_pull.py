@@ -114,7 +114,7 @@ class PullTests(GroupCase):
         self.group.errors["10.0.0.13:8000"] = Unavailable("no answer in time")
         self.assertIs(self.pull(ID), ExitStatus.FAILED)
         said, last = self.lines()
-        self.assertIn("nn3 at 10.0.0.13:8000: it doesn't answer (no answer in time)", said)
+        self.assertIn("node nn3 at 10.0.0.13:8000 can't be asked: no answer in time", said)
         self.assertEqual(
             last, "a.bin: 2 of 3 nodes have it, verified; nn3 at 10.0.0.13:8000 lacks it"
         )
@@ -164,7 +164,7 @@ class PullTests(GroupCase):
         self.group.silent = {OTHER}
         self.assertIs(self.pull(ID), ExitStatus.FAILED)
         said, last = self.lines()
-        self.assertIn(f"supernode {OTHER} doesn't answer", said)
+        self.assertIn(f"supernode {OTHER} can't be asked", said)
         self.assertEqual(last, "a.bin: 2 of 2 nodes have it, verified")
 
 

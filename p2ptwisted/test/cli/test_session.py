@@ -10,7 +10,7 @@ from msgspec import UNSET
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from p2ptwisted.cli import session as session_module
+from p2ptwisted.cli import members
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
 from p2ptwisted.cli.find import find
 from p2ptwisted.cli.matches import CANDIDATES_MAX, HOLDERS_MAX, FoundResource
@@ -20,7 +20,7 @@ from p2ptwisted.cli.session import ICommandReactor, Session, Settings, distinct_
 from p2ptwisted.cli.share import share
 from p2ptwisted.cli.status import GroupState, NodeState, SupernodeState, nodes, problems
 from p2ptwisted.client.api import Client
-from p2ptwisted.errors import Unavailable
+from p2ptwisted.errors import Trouble, Unreached
 from p2ptwisted.model import GoneNode, Health, HeldFile, Holders, Holding, NodeInfo
 from p2ptwisted.support.round_robin import SHARE_MAX
 
@@ -36,7 +36,7 @@ class SupernodesTests(SynchronousTestCase):
 
     def test_distinct(self) -> None:
         """One of this machine's is one, whatever its addresses; others are what they say."""
-        self.patch(session_module, "is_own", lambda host: host in ("127.0.0.1", "10.0.0.1"))
+        self.patch(members, "is_own", lambda host: host in ("127.0.0.1", "10.0.0.1"))
         found = ["127.0.0.1:5000", "127.0.0.1:5001", "10.0.0.2:5000", "10.0.0.1:5000"]
         self.assertEqual(
             distinct_supernodes(found), ["10.0.0.2:5000", "10.0.0.1:5000", "127.0.0.1:5001"]
@@ -44,7 +44,7 @@ class SupernodesTests(SynchronousTestCase):
 
     def test_known_to_the_named_one(self) -> None:
         """So it is with those that a named supernode knows; it comes first, as it was named."""
-        self.patch(session_module, "is_own", lambda host: host in ("127.0.0.1", "10.0.0.1"))
+        self.patch(members, "is_own", lambda host: host in ("127.0.0.1", "10.0.0.1"))
         known = ["10.0.0.1:5000", "127.0.0.1:5001", "10.0.0.2:5000", "10.0.0.1:5001"]
 
         class Known:
@@ -60,7 +60,7 @@ class SupernodesTests(SynchronousTestCase):
 
     def test_crowded(self) -> None:
         """However many one address claims to have, those of others come before its second."""
-        self.patch(session_module, "is_own", lambda host: False)
+        self.patch(members, "is_own", lambda host: False)
         many = [f"10.0.0.9:{port}" for port in range(1, 100)]
         found = distinct_supernodes([*many, "10.0.0.1:5000", "10.0.0.1:5001"])
         self.assertEqual(found[:3], [many[0], "10.0.0.1:5000", many[1]])
@@ -77,7 +77,7 @@ class SupernodesTests(SynchronousTestCase):
             async def holders(self, supernode: str, id: str, here: bool) -> Holders:
                 asked.append(supernode)
                 if supernode == "10.0.0.1:5000":
-                    raise Unavailable("no answer in time")
+                    raise Unreached("a call", Trouble.SILENT)
                 return Holders(id, [], [])
 
         settings = Settings(supernode="http://10.0.0.1:5000")
@@ -270,7 +270,7 @@ class Silent:
 
     def _answer(self, supernode: str) -> list[Any]:
         if supernode not in self.answering:
-            raise Unavailable("no answer in time")
+            raise Unreached("a call", Trouble.SILENT)
         return []
 
 
@@ -298,20 +298,22 @@ class SilenceTests(SynchronousTestCase):
         ):
             problem = self.problem(work)
             self.assertIs(problem.status, ExitStatus.NOBODY)
-            self.assertIn("none of 10.0.0.1:5000, 10.0.0.2:5000 answers", str(problem))
+            for supernode in ("10.0.0.1:5000", "10.0.0.2:5000"):
+                self.assertIn(f"supernode {supernode} gives no answer", str(problem))
 
     def test_some(self) -> None:
         """Where one doesn't, it is told whose nodes are missing, and who may know more."""
         self.problem(nodes(self.session("10.0.0.1:5000")))
-        self.assertIn("10.0.0.2:5000 doesn't answer", self.told.getvalue())
+        self.assertIn("10.0.0.2:5000 gives no answer", self.told.getvalue())
+        self.assertIn("its nodes are missing", self.told.getvalue())
         found = find(self.session("10.0.0.1:5000"), ("a name",))
         self.assertIs(self.successResultOf(Deferred.fromCoroutine(found)), ExitStatus.NOT_FOUND)
-        self.assertIn("10.0.0.2:5000 doesn't answer, and may know", self.told.getvalue())
+        self.assertIn("may know it can't be asked: supernode 10.0.0.2", self.told.getvalue())
 
     def test_status(self) -> None:
         """It is all that is wrong, as far as anybody knows."""
         (wrong,) = problems(GroupState([SupernodeState("10.0.0.1:5000", None)], [], []))
-        self.assertIn("answers datagrams but not HTTP", wrong)
+        self.assertEqual(wrong, "supernode 10.0.0.1:5000 gives no answer")
 
     def test_status_of_a_folder(self) -> None:
         """A node whose shared folder is gone is not well."""

@@ -100,7 +100,7 @@ class ShareTests(SynchronousTestCase):
             there.unlink()
 
     def test_folder_not_told(self) -> None:
-        """A node of this machine that is called by another address of it tells no folder."""
+        """Where a node tells no folder, what is said is to name it."""
 
         class Near:
             async def health(self, location: str) -> Health:
@@ -112,7 +112,7 @@ class ShareTests(SynchronousTestCase):
             cast(ICommandReactor, None), session, (), "http://192.0.2.1:8000", None, False
         )
         problem = self.failureResultOf(Deferred.fromCoroutine(sharing), CommandError).value
-        self.assertIn("call it as 127.0.0.1", str(problem))
+        self.assertIn("with --folder", str(problem))
 
     def test_folder_gone(self) -> None:
         """Nothing is put where the node's folder was."""

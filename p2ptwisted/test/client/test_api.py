@@ -11,6 +11,7 @@ from zope.interface.verify import verifyObject
 
 from p2ptwisted.client import answers, supernode_client
 from p2ptwisted.client.answers import ANSWER_MAX
+from p2ptwisted.client.call_errors import DESCRIPTION_MAX
 from p2ptwisted.client.supernode_client import (
     FOUND_LOCATIONS_MAX,
     LOCATIONS_CHECKED_MAX,
@@ -22,7 +23,6 @@ from p2ptwisted.client.supernode_client import (
 from p2ptwisted.client.transport import (
     CALL_TIMEOUT,
     CONNECT_TIMEOUT,
-    DESCRIPTION_MAX,
     POOL_IDLE_TIMEOUT,
     SMALL_ANSWER_MAX,
     IClientReactor,

@@ -1,14 +1,41 @@
-"""Tests of `p2ptwisted.client.transport`: answers whose headers have no end."""
+"""Tests of `p2ptwisted.client.transport`: where calls come from, and headers without end."""
 
+from typing import cast
+
+from twisted.internet.protocol import Factory
+from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.client import URI
 
-from p2ptwisted.client.transport import HEADERS_MAX
+from p2ptwisted.client import transport
+from p2ptwisted.client.transport import HEADERS_MAX, IClientReactor, NumericEndpoints
 from p2ptwisted.model import Registration
 from p2ptwisted.test.client.client_case import NODE, SUPERNODE, ClientCase
 from p2ptwisted.test.node_fakes import Peer, log_lines, work
 
 STATUS = b"HTTP/1.1 200 OK\r\n"
 HEADER = b"X: " + b"x" * 995 + b"\r\n"
+
+
+class SourceTests(SynchronousTestCase):
+    """Which address a call comes from."""
+
+    def source(self, from_loopback: bool, host: str) -> object:
+        """The address that a connection to that host is bound to."""
+        reactor = MemoryReactorClock()
+        endpoints = NumericEndpoints(cast(IClientReactor, reactor), None, from_loopback)
+        uri = URI.fromBytes(f"http://{host}:8000/".encode())
+        endpoints.endpointForURI(uri).connect(Factory()).addErrback(lambda _: None)
+        return reactor.tcpClients[-1][4]
+
+    def test_own(self) -> None:
+        """A member on this machine is called from loopback, whichever address it is called by."""
+        self.patch(transport, "is_own", {"10.0.0.1", "127.0.0.1"}.__contains__)
+        for host in ("10.0.0.1", "127.0.0.1"):
+            self.assertEqual(self.source(True, host), ("127.0.0.1", 0))
+        self.assertIsNone(self.source(True, "10.0.0.2"))
+        self.assertIsNone(self.source(False, "10.0.0.1"))
 
 
 class HeadersTests(ClientCase):

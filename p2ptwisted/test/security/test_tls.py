@@ -132,6 +132,19 @@ class IdentityOfHostsTests(TlsTestCase):
             shown = self.host(x509.SubjectAlternativeName(some), FOR_SERVERS, name=ADDRESS)
             self.assertIn(f"not for {ADDRESS}", self.assertRefused(shown), msg=str(some))
 
+    def test_own_addresses(self) -> None:
+        """This machine is one host: a certificate for one of its addresses is for each of them."""
+        own = {"127.0.0.1", "10.0.0.5", ADDRESS}
+        self.patch(tls, "is_own", own.__contains__)
+        shown = self.host(FOR_ADDRESS, FOR_SERVERS)
+        for address in own:
+            self.assertSpoken(shown, address=address)
+        self.assertRefused(shown, address="10.0.0.6")
+        # What is for loopback alone may be on any machine, and what is for another isn't ours.
+        for other in ("127.0.0.1", "10.0.0.6"):
+            names = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address(other))])
+            self.assertRefused(self.host(names, FOR_SERVERS), address="10.0.0.5")
+
     def test_common_name(self) -> None:
         """The subject's name is no address, though no other name be there."""
         told = self.assertRefused(self.host(FOR_SERVERS, name=ADDRESS))

@@ -13,6 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2ptwisted.errors import InvalidInput
 from p2ptwisted.support import locations
 from p2ptwisted.support.locations import (
+    NODE_PORT,
+    SUPERNODE_PORT,
     Location,
     OwnLocation,
     address_towards,
@@ -20,6 +22,7 @@ from p2ptwisted.support.locations import (
     parse_host,
     parse_location,
     parse_network,
+    parse_node_url,
     parse_supernode_url,
     resolve,
     split_location,
@@ -288,6 +291,13 @@ class SupernodeUrlTests(SynchronousTestCase):
         ]:
             self.assertEqual(parse_supernode_url(text), expected)
 
+    def test_left_out(self) -> None:
+        """What is left out is the usual: http, and the port where the role listens by default."""
+        for text in ("10.0.0.1", "http://10.0.0.1", "http://10.0.0.1/"):
+            self.assertEqual(parse_supernode_url(text), ("10.0.0.1", SUPERNODE_PORT))
+            self.assertEqual(parse_node_url(text), ("10.0.0.1", NODE_PORT))
+        self.assertEqual(parse_node_url("rack7:80"), ("rack7", 80))
+
     def test_secured(self) -> None:
         """https is for groups that speak TLS, and these take either."""
         for scheme in ("http", "https"):
@@ -300,10 +310,10 @@ class SupernodeUrlTests(SynchronousTestCase):
         """Anything else is named, with the form it must have."""
         for text in [
             "",
-            "10.0.0.1:5000",
-            "rack7",
+            "x" * 300,
             "http://",
-            "http://10.0.0.1",
+            "http://10.0.0.1:",
+            "http://user@10.0.0.1:5000",
             "http://:5000",
             "http://10.0.0.1:0",
             "http://10.0.0.1:70000",
@@ -316,5 +326,6 @@ class SupernodeUrlTests(SynchronousTestCase):
         ]:
             error = self.assertRaises(InvalidInput, parse_supernode_url, text)
             self.assertEqual(
-                str(error), f"{text!r} is not a supernode: write it as http://host:port"
+                str(error),
+                f"{text[:80]!r} is not the URL of a supernode: write it as http://HOST:5000",
             )

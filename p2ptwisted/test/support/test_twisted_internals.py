@@ -37,6 +37,7 @@ USED: dict[str, list[tuple[str, str, tuple[str, ...]]]] = {
     "http_client": [
         ("twisted.web._newclient", "HEADER", ()),
         ("twisted.web._newclient", "STATUS", ()),
+        ("twisted.web._newclient", "ParseError", ()),
         ("twisted.web._newclient", "Request", ()),
         ("twisted.web._newclient", "HTTPClientParser", ("_log",)),
         (
