@@ -18,6 +18,7 @@ from zope.interface import Attribute, Interface
 from p2ptwisted.model import (
     DownloadStatus,
     FileStamp,
+    FoundPart,
     GoneNode,
     Health,
     Holders,
@@ -88,6 +89,12 @@ class IRegistry(Interface):
         Fails with Unavailable if too many such searches are under way.
         """
 
+    def find_part(file_name: str | None, node_name: str | None, after: str) -> Deferred[FoundPart]:
+        """
+        A part of the holdings that match the names given, of which one is: those that come next
+        after that id, or the first if it is empty. Fails as `find` does.
+        """
+
 
 class ISupernode(Interface):
     """What a supernode does; `caller` is the address that the request comes from."""
@@ -121,6 +128,15 @@ class ISupernode(Interface):
     ) -> Awaitable[list[Holding]]:
         """
         The holdings that match every argument; the other supernodes are asked for ids alone.
+
+        Raises TooMuch and Unavailable.
+        """
+
+    def find_part(
+        caller: str, file_name: str | None, node_name: str | None, after: str
+    ) -> Awaitable[FoundPart]:
+        """
+        A part of the holdings here that match the names given, as in IRegistry.
 
         Raises TooMuch and Unavailable.
         """

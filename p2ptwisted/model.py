@@ -22,6 +22,9 @@ NAME_MAX = 4096
 #: Resources in one registration. Their JSON is about 140 bytes each: 14 MB in all.
 RESOURCES_MAX = 100_000
 
+#: Ids found by one search, or in one part of what it finds.
+FOUND_MAX = 1_000
+
 #: Names of one resource that are kept for a node: of a tree with thousands of empty files, say,
 #: so many are found. And the names besides the first ones in one registration.
 NAMES_MAX, OTHER_NAMES_MAX = 100, 100_000
@@ -77,6 +80,11 @@ def parse_id(text: str) -> str:
         f"{shown!r} ({len(text)} characters) is not a resource id: "
         "an id has 1 to 128 characters of A-Z a-z 0-9 . _ : -"
     )
+
+
+def id_order(id: str) -> tuple[bool, str]:
+    """Sorts canonical ids as the parts of what a search by name finds: other tokens come first."""
+    return _SHA256.fullmatch(id) is not None, id
 
 
 class FileStamp(NamedTuple):
@@ -188,6 +196,14 @@ class Holding(Struct, frozen=True, gc=False):
 
     id: str
     file: HeldFile
+
+
+class FoundPart(NamedTuple):
+    """A part of the resources that a search by name finds, in the order of their ids."""
+
+    holdings: list[Holding]
+    #: The id after which the next part begins; None if there is nothing more.
+    next: str | None
 
 
 class Holders(Struct, frozen=True):

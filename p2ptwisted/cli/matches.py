@@ -6,11 +6,13 @@ at a place where nobody listens.
 from collections import Counter
 from collections.abc import Sequence
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from twisted.internet.defer import Deferred
 
 from p2ptwisted.client.api import Client
 from p2ptwisted.client.supernode_client import LOCATIONS_MAX
+from p2ptwisted.model import NAMES_MAX, Holding
+from p2ptwisted.support.file_names import likeness, normal_form
 from p2ptwisted.support.lifecycle import all_of
 from p2ptwisted.support.round_robin import host_of, in_turns
 
@@ -39,6 +41,19 @@ class FoundResource(Struct):
     def addresses(self) -> set[str]:
         """The hosts that are said to have it."""
         return {host_of(one) for one in self.locations}
+
+
+def merge(known: FoundResource, holding: Holding, part: str) -> None:
+    """Add one supernode's answer; of several names, the one most like `part` comes first."""
+    file = holding.file
+    known.locations = in_turns([*known.locations, *file.locations], LOCATIONS_MAX)
+    # Stable: of those that are alike the first stays the first.
+    names, wanted = dict.fromkeys([*known.names, *file.names]), normal_form(part)
+    distinct = sorted(names, key=lambda name: -likeness(normal_form(name), wanted))
+    if distinct:
+        known.name, *known.other_names = distinct[:NAMES_MAX]
+    if known.size is None and file.size is not UNSET:
+        known.size = file.size
 
 
 async def with_holder(client: Client, matches: Sequence[FoundResource]) -> list[FoundResource]:

@@ -214,8 +214,7 @@ class Members:
             try:
                 answer = await ask(supernode)
             except (Unavailable, Refused) as error:
-                self._silent[supernode] = error
-                self._diagnoses.pop(supernode, None)
+                self.note_silent(supernode, error)
             else:
                 return answer
         raise Unavailable(str(await self.no_answer()))
@@ -229,14 +228,18 @@ class Members:
             try:
                 answer = await ask(supernode)
             except (Unavailable, Refused) as error:
-                self._silent[supernode] = error
-                self._diagnoses.pop(supernode, None)
+                self.note_silent(supernode, error)
                 return None
             self._silent.pop(supernode, None)
             return answer
 
         supernodes = await self.supernodes()
         return await all_of([Deferred.fromCoroutine(asked(one)) for one in supernodes])
+
+    def note_silent(self, supernode: str, error: Unavailable | Refused) -> None:
+        """Note that a supernode could not be asked, and why."""
+        self._silent[supernode] = error
+        self._diagnoses.pop(supernode, None)
 
     async def why_silent(self, supernode: str) -> Diagnosis:
         """Why a supernode gave no answer when it was asked last."""

@@ -9,17 +9,21 @@ from dataclasses import dataclass
 from msgspec import UNSET
 
 from p2ptwisted.cli.exit_status import Ambiguous, ExitStatus, first_failure
-from p2ptwisted.cli.matches import CANDIDATES_MAX, FoundResource, interleave_by_host, with_holder
+from p2ptwisted.cli.matches import (
+    CANDIDATES_MAX,
+    FoundResource,
+    interleave_by_host,
+    merge,
+    with_holder,
+)
 from p2ptwisted.cli.members import GroupOptions, ICommandReactor, Members, distinct_supernodes
 from p2ptwisted.cli.output import print_message, size_of
 from p2ptwisted.client.api import Client
-from p2ptwisted.client.supernode_client import LOCATIONS_MAX
 from p2ptwisted.config import CommonConfig
 from p2ptwisted.errors import InvalidInput, UnknownResource
-from p2ptwisted.model import NAMES_MAX, Holders, Holding, parse_id
+from p2ptwisted.model import Holders, parse_id
 from p2ptwisted.support.escaping import shown
-from p2ptwisted.support.file_names import is_named, likeness, normal_form
-from p2ptwisted.support.round_robin import in_turns
+from p2ptwisted.support.file_names import is_named, normal_form
 
 #: Characters of each of the names that a search could mean.
 NAME_SHOWN = 80
@@ -72,10 +76,16 @@ class Session(Members):
 
     async def find(self, what: str) -> list[FoundResource]:
         """All resources with this id, or with this in their names."""
-        if not _is_digest(what):
+        if not is_digest(what):
             found = await self._find_by_name(what)
-            if found or not _is_id(what):
+            if found:
                 return found
+        return await self.find_id(what)
+
+    async def find_id(self, what: str) -> list[FoundResource]:
+        """The resource with this id, if it is one and somebody has it."""
+        if not _is_id(what):
+            return []
         holders = await self.holders(parse_id(what))
         if not holders.locations and not holders.partial:
             return []
@@ -145,7 +155,7 @@ class Session(Members):
 
     async def why_not_found(self, what: str, advice: str) -> str:
         """A line for what was not found; `advice` is what to do where all supernodes were asked."""
-        if not _is_digest(what):
+        if not is_digest(what):
             for supernode, finds in zip(
                 await self.supernodes(), await self.ask_all(self.client.finds_names), strict=True
             ):
@@ -165,22 +175,9 @@ class Session(Members):
         if all(answer is None for answer in answers):
             raise await self.no_answer()
         for holding in (one for answer in answers for one in answer or ()):
-            _merge(matches, holding, part)
+            known = FoundResource(holding.id, None, None, [], [])
+            merge(matches.setdefault(holding.id, known), holding, part)
         return sorted(matches.values(), key=lambda one: (one.name or "", one.id))
-
-
-def _merge(matches: dict[str, FoundResource], holding: Holding, part: str) -> None:
-    """Add one supernode's answer; of several names, the one most like `part` comes first."""
-    file = holding.file
-    known = matches.setdefault(holding.id, FoundResource(holding.id, None, None, [], []))
-    known.locations = in_turns([*known.locations, *file.locations], LOCATIONS_MAX)
-    # Stable: of those that are alike the first stays the first.
-    names, wanted = dict.fromkeys([*known.names, *file.names]), normal_form(part)
-    distinct = sorted(names, key=lambda name: -likeness(normal_form(name), wanted))
-    if distinct:
-        known.name, *known.other_names = distinct[:NAMES_MAX]
-    if known.size is None and file.size is not UNSET:
-        known.size = file.size
 
 
 def _split_by_name(
@@ -203,7 +200,7 @@ def _describe(match: FoundResource) -> str:
     return f"{match.id} ({shown(str(match.name), NAME_SHOWN)}, {size_of(match.size)}, {at})"
 
 
-def _is_digest(text: str) -> bool:
+def is_digest(text: str) -> bool:
     """Whether this is the id of a file and not a part of a name."""
     return len(text) == 64 and _is_id(text)
 

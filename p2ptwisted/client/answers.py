@@ -28,8 +28,13 @@ class _Data(msgspec.Struct):
 
 def decode_answer(answer: bytes, kind: type[_T]) -> _T:
     """Return the data of an answer; raises Nonsense where it is not of that type."""
+    return decode_body(decode_body(answer, _Data).data, kind)
+
+
+def decode_body(answer: bytes | msgspec.Raw, kind: type[_T]) -> _T:
+    """Return all of an answer, with what stands beside its data; raises Nonsense likewise."""
     try:
-        return msgspec.json.decode(msgspec.json.decode(answer, type=_Data).data, type=kind)
+        return msgspec.json.decode(answer, type=kind)
     except UNREADABLE as error:
         raise Nonsense(f"an answer that can't be understood: {shown(str(error))}") from None
 

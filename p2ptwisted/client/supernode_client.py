@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 from urllib.parse import quote
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from p2ptwisted.client.answers import ANSWER_MAX, decode_answer, valid_locations
+from p2ptwisted.client.answers import ANSWER_MAX, decode_answer, decode_body, valid_locations
 from p2ptwisted.client.call_errors import call_name
 from p2ptwisted.client.transport import (
     CALL_TIMEOUT,
@@ -16,7 +17,9 @@ from p2ptwisted.client.transport import (
     Refused,
     Reply,
 )
+from p2ptwisted.errors import Nonsense
 from p2ptwisted.model import (
+    FOUND_MAX,
     NAMES_MAX,
     SUPERNODE_ID,
     UNREACHABLE_HEADER,
@@ -30,6 +33,7 @@ from p2ptwisted.model import (
     Presence,
     Registration,
     Size,
+    id_order,
 )
 from p2ptwisted.support.address_policy import believed
 from p2ptwisted.support.locations import parse_location
@@ -47,8 +51,12 @@ LOCATIONS_MAX = 1_000
 #: answer has room for 200,000.
 LOCATIONS_CHECKED_MAX = 2_000
 
-#: Resources taken from the answer to a search, and locations checked of all of them together.
-FOUND_MAX, FOUND_LOCATIONS_MAX = 1_000, 10_000
+#: Locations checked of all resources in the answer to a search together.
+FOUND_LOCATIONS_MAX = 10_000
+
+#: Seconds for a part of what a search by name finds: a supernode with millions of names reads
+#: 100,000 for it, beside 15 other such searches.
+PART_TIMEOUT = 10.0
 
 #: Nodes taken from one supernode's answer, and of those that have gone.
 NODES_MAX, GONE_MAX = 10_000, 1_000
@@ -79,6 +87,24 @@ class _File(msgspec.Struct):
 class _Found(msgspec.Struct):
     id: str
     file: _File
+
+
+class _FoundPart(msgspec.Struct):
+    """A part of what a search finds; supernodes of earlier versions don't say if there is more."""
+
+    data: list[_Found]
+    more: bool | UnsetType = UNSET
+    next: str | None = None
+
+
+class NamedPart(NamedTuple):
+    """A part of what a search by name finds, in the order of the ids."""
+
+    holdings: list[Holding]
+    #: The id after which the next part begins; None if this is the last.
+    next: str | None
+    #: Whether there may be more that this supernode, of an earlier version, does not tell.
+    is_cut: bool = False
 
 
 class _FoundOne(msgspec.Struct):
@@ -126,6 +152,27 @@ class SupernodeClient(HttpTransport):
         url = f"http://{supernode}/api/supernode/search?file_name={quote(part, safe='')}"
         return await self._holdings(supernode, url)
 
+    async def search_part(self, supernode: str, part: str, after: str) -> "NamedPart":
+        """
+        Search as `search_names` does, for all that is found: the next part of it after that id.
+
+        The first part comes after an empty one. Supernodes of earlier versions give one part.
+        """
+        name, url = quote(part, safe=""), f"http://{supernode}/api/supernode/search"
+        answer = await self._call(
+            "GET",
+            f"{url}?file_name={name}&after={quote(after, safe='')}",
+            limit=ANSWER_MAX,
+            within=PART_TIMEOUT,
+        )
+        found = decode_body(answer, _FoundPart)
+        is_cut = found.more is UNSET and len(found.data) >= FOUND_MAX
+        following = found.next
+        if following is not None and not id_order(following) > id_order(after):
+            raise Nonsense("parts of an answer that don't follow each other")
+        holdings = sorted(self._believed(supernode, found.data), key=lambda one: id_order(one.id))
+        return NamedPart(holdings, following, is_cut)
+
     async def search_node(self, supernode: str, node_name: str, id: str) -> list[Holding]:
         """Search at the supernode's node of that name; returns one holding, or none."""
         name = quote(node_name, safe="")
@@ -135,7 +182,10 @@ class SupernodeClient(HttpTransport):
     async def _holdings(self, supernode: str, url: str) -> list[Holding]:
         """Return a search's results, with only those locations that may be called."""
         answer = await self._call("GET", url, limit=ANSWER_MAX)
-        matches = decode_answer(answer, list[_Found])[:FOUND_MAX]
+        return self._believed(supernode, decode_answer(answer, list[_Found]))
+
+    def _believed(self, supernode: str, found_there: Sequence[_Found]) -> list[Holding]:
+        matches = found_there[:FOUND_MAX]
         share = FOUND_LOCATIONS_MAX // max(1, len(matches))
         found = []
         for match in matches:

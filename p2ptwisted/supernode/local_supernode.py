@@ -3,7 +3,8 @@ What a supernode does when it is asked: it takes registrations, and searches its
 own registry and the other supernodes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from ipaddress import IPv4Network
 
 from twisted.internet.defer import Deferred, DeferredSemaphore
@@ -16,6 +17,7 @@ from p2ptwisted.errors import NotAllowed, TooMuch, Unavailable, UnknownNode
 from p2ptwisted.interfaces import IRegistry, ISearchOverlay, ISupernode
 from p2ptwisted.model import (
     SUPERNODE_ID,
+    FoundPart,
     GoneNode,
     HeldFile,
     Holders,
@@ -181,14 +183,27 @@ class LocalSupernode:
         self, caller: str, file_name: str | None, node_name: str | None, ids: Sequence[str] | None
     ) -> list[Holding]:
         """Search the registry by name. Raises Unavailable if too many searches are under way."""
+        with self._finding_for(caller):
+            found = await self._registry.find(file_name, node_name, ids)
+        return [as_seen_by(caller, holding) for holding in found]
+
+    async def find_part(
+        self, caller: str, file_name: str | None, node_name: str | None, after: str
+    ) -> FoundPart:
+        with self._finding_for(caller):
+            found = await self._registry.find_part(file_name, node_name, after)
+        return FoundPart([as_seen_by(caller, one) for one in found.holdings], found.next)
+
+    @contextmanager
+    def _finding_for(self, caller: str) -> Iterator[None]:
+        """Count a search by name while it is under way. Raises Unavailable if there are many."""
         bounded = not may_name(caller, "", self._trusted)
         if not self._finding.begin(caller, 1, bounded):
             raise Unavailable("many searches by name are under way: try again in a moment")
         try:
-            found = await self._registry.find(file_name, node_name, ids)
+            yield
         finally:
             self._finding.end(caller, 1, bounded)
-        return [as_seen_by(caller, holding) for holding in found]
 
     async def _search_elsewhere(self, id: str, caller: str) -> Holding | None:
         """Search at the other supernodes. Raises TooMuch and Unavailable."""

@@ -20,7 +20,7 @@ from twisted.internet.task import Clock, Cooperator
 from zope.interface import implementer
 
 from p2ptwisted.interfaces import ISearchOverlay, ISupernode
-from p2ptwisted.model import GoneNode, Holders, Holding, NodeInfo, Registration
+from p2ptwisted.model import FoundPart, GoneNode, Holders, Holding, NodeInfo, Registration
 from p2ptwisted.protocols.sockets import IMulticastReactor
 from p2ptwisted.supernode.registry.registry import Registry, make_registry
 
@@ -402,6 +402,12 @@ class FakeSupernode:
         ids: Sequence[str] | None = None,
     ) -> list[Holding]:
         return self._call("find", caller, file_name, node_name, ids) or []
+
+    async def find_part(
+        self, caller: str, file_name: str | None, node_name: str | None, after: str
+    ) -> FoundPart:
+        part = self._call("find_part", caller, file_name, node_name, after)
+        return part or FoundPart([], None)
 
     async def holders(self, id: str, caller: str, everywhere: bool) -> Holders:
         return self._call("holders", id, caller, everywhere) or Holders(id, [], [])

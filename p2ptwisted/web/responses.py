@@ -16,14 +16,15 @@ from twisted.web.server import Request
 _encoder = msgspec.json.Encoder()
 
 
-def success(request: Request, data: object, entity: str) -> bytes:
+def success(request: Request, data: object, entity: str, **more: object) -> bytes:
     """
     Return the body of an answer, and set its headers.
 
-    `entity` says what the data is. The status is 200 where the caller has set none.
+    `entity` says what the data is, `more` what else stands beside it. The status is
+    200 where the caller has set none.
     """
     request.setHeader(b"content-type", b"application/json")
-    body = _encoder.encode({"data": data, "entity": entity})
+    body = _encoder.encode({"data": data, "entity": entity, **more})
     request.setHeader(b"content-length", b"%d" % len(body))
     return body
 

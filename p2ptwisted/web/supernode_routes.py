@@ -9,6 +9,7 @@ from twisted.web.server import Request
 from p2ptwisted.errors import InvalidInput
 from p2ptwisted.interfaces import ISupernode
 from p2ptwisted.model import (
+    FOUND_MAX,
     REGISTRATION_BYTES_MAX,
     UNREACHABLE_HEADER,
     Presence,
@@ -65,8 +66,29 @@ class SupernodeApi:
         file_name, node_name = query(request, "file_name"), query(request, "node_name")
         if not (ids or file_name or node_name):
             raise InvalidInput("say what to search for: hash_ids, file_name or node_name")
+        after = query(request, "after")
+        if after is not None and (file_name or node_name):
+            return await self._find_part(request, file_name, node_name, after, ids)
         found = await self._supernode.find(caller(request), file_name, node_name, ids)
+        if (file_name or node_name) and ids is None and len(found) >= FOUND_MAX:
+            return success(request, found, FOUND, more=True)
         return success(request, found, FOUND)
+
+    async def _find_part(
+        self,
+        request: Request,
+        file_name: str | None,
+        node_name: str | None,
+        after: str,
+        ids: list[str] | None,
+    ) -> bytes:
+        if ids is not None:
+            raise InvalidInput("after is for searches by name: leave out hash_ids, or after")
+        after = parse_id(after) if after else ""
+        part = await self._supernode.find_part(
+            caller(request), file_name or None, node_name or None, after
+        )
+        return success(request, part.holdings, FOUND, more=part.next is not None, next=part.next)
 
     @app.route("/supernode/holders/<id>", methods=["GET"])
     async def holders(self, request: Request, id: str) -> bytes:

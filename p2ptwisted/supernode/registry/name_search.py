@@ -3,16 +3,14 @@ Finds the ids of resources by part of a file's name, by a node's name, or both.
 In slices, because a search may have to read every row.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import chain
 
+from p2ptwisted.model import FOUND_MAX
 from p2ptwisted.supernode.registry.schema import OTHER_NAME, SPARE, Key, key_of, range_of
 from p2ptwisted.support.file_names import is_named
 from p2ptwisted.support.round_robin import SHARE_PARTS, host_of
 from p2ptwisted.support.sqlite import Database
-
-#: Ids found by one search.
-FOUND_MAX = 1_000
 
 #: The share of one address among these, so that others' ids have room, however late they are found.
 FOUND_SHARE = FOUND_MAX // SHARE_PARTS
@@ -47,29 +45,39 @@ def find(
     What is given must all match: part of a file's name, a node's name, ids; names in normal form.
     """
     shares = _Shares(found, file_name)
-    rows_of = [0, SPARE]
-    if file_name is not None:
-        rows_of += [OTHER_NAME, OTHER_NAME + SPARE]
-    conditions = [f"h.partial IN ({', '.join(map(str, rows_of))})", "n.location IS NOT NULL"]
-    values = list[Key]()
-    if node_name is not None:
-        conditions.append("n.normal = ?")
-        values.append(node_name)
+    conditions, values = conditions_of(node_name, file_name is not None)
     if file_name is not None:
         if ids is not None:
-            conditions.append(f"h.id IN ({','.join('?' * len(ids))})")
+            conditions += f" AND h.id IN ({','.join('?' * len(ids))})"
             values.extend(map(key_of, ids))
-        rows = _named(database, file_name, " AND ".join(conditions), values, shares)
+        rows = rows_by_name(database, file_name, conditions, values, lambda: shares.unwanted)
     elif ids is not None:
-        rows = _among(database, ids, " AND ".join(conditions), values)
+        rows = _among(database, ids, conditions, values)
     else:
-        rows = _of_nodes(database, node_name, shares)
+        rows = rows_of_nodes(database, node_name, lambda: shares.unwanted)
     for slice_rows in rows:
         for row in slice_rows:
             shares.add(*row)
         if len(found) >= FOUND_MAX and not shares.crowding:
             return
         yield
+
+
+def conditions_of(node_name: str | None, other_names: bool) -> tuple[str, list[Key]]:
+    """
+    Returns the SQL conditions on a row of holdings `h` and its node `n`, and the values for them.
+
+    `other_names`: rows with a resource's other names count too. `node_name` is in normal form.
+    """
+    rows_of = [0, SPARE, OTHER_NAME, OTHER_NAME + SPARE] if other_names else [0, SPARE]
+    conditions = f"h.partial IN ({', '.join(map(str, rows_of))}) AND n.location IS NOT NULL"
+    return (
+        (conditions, []) if node_name is None else (f"{conditions} AND n.normal = ?", [node_name])
+    )
+
+
+def _nobody() -> Collection[str]:
+    return ()
 
 
 class _Shares:
@@ -119,13 +127,21 @@ class _Shares:
 
 
 #: Slices of rows: of each its id, its name and the normal form of that, and its node's location.
-_Rows = Iterator[Sequence[tuple[Key, str, str, str]]]
+Rows = Iterator[Sequence[tuple[Key, str, str, str]]]
 
 
-def _named(
-    database: Database, part: str, conditions: str, values: Sequence[Key], shares: _Shares
-) -> _Rows:
-    """Returns the matching rows by part of a name; the index of names can't find short parts."""
+def rows_by_name(
+    database: Database,
+    part: str,
+    conditions: str,
+    values: Sequence[Key],
+    unwanted: Callable[[], Collection[str]] = _nobody,
+) -> Rows:
+    """
+    Returns the matching rows by part of a name; the index of names can't find short parts.
+
+    `unwanted` returns, before each slice, the addresses whose rows are left out.
+    """
     if "\0" in part:
         # No file has such a name, and the index's query would end there.
         return
@@ -145,7 +161,7 @@ def _named(
         if first is None:
             return
         last = first + size - 1
-        ranges = [range_of(host) for host in shares.unwanted]
+        ranges = [range_of(host) for host in unwanted()]
         read_for_others += size if ranges else 0
         others = " AND NOT (n.location > ? AND n.location < ?)" * len(ranges)
         rows = database.rows(
@@ -160,7 +176,7 @@ def _named(
         yield [row[:4] for row in rows]
 
 
-def _among(database: Database, ids: Sequence[str], conditions: str, values: Sequence[Key]) -> _Rows:
+def _among(database: Database, ids: Sequence[str], conditions: str, values: Sequence[Key]) -> Rows:
     """Returns a matching row for each of `ids`."""
     for id in ids:
         yield database.rows(
@@ -171,7 +187,9 @@ def _among(database: Database, ids: Sequence[str], conditions: str, values: Sequ
         )
 
 
-def _of_nodes(database: Database, name: str | None, shares: _Shares) -> _Rows:
+def rows_of_nodes(
+    database: Database, name: str | None, unwanted: Callable[[], Collection[str]] = _nobody
+) -> Rows:
     """Returns the rows of the nodes with that name, or of all nodes if it is None."""
     for node, location in database.rows(
         "SELECT node, location FROM nodes "
@@ -179,7 +197,7 @@ def _of_nodes(database: Database, name: str | None, shares: _Shares) -> _Rows:
         (name,),
     ):
         last = 0
-        while host_of(location) not in shares.unwanted and (
+        while host_of(location) not in unwanted() and (
             rows := database.rows(
                 "SELECT id, name, coalesce(normal, name), holding, partial FROM holdings "
                 "WHERE node = ? AND holding > ? ORDER BY holding LIMIT ?",

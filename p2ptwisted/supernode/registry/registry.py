@@ -5,12 +5,12 @@ database, called straight from the reactor.
 It is soft state: a crash may lose it, because the nodes register again. What takes
 long (a large list, the removal of a large node) is done in slices, between which
 other requests are answered. `writer` writes the tables, `holder_rows` reads who
-holds an id, `name_search` finds ids by name, and `schema` defines the tables.
+holds an id, `name_search` and `name_parts` find ids by name, and `schema` defines the tables.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import UNSET, UnsetType
 from twisted.internet.defer import CancelledError, Deferred, fail
@@ -20,8 +20,9 @@ from zope.interface import implementer
 
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.interfaces import IRegistry
-from p2ptwisted.model import HeldFile, Holders, Holding, NodeInfo, ResourceInfo
+from p2ptwisted.model import FoundPart, HeldFile, Holders, Holding, NodeInfo, ResourceInfo
 from p2ptwisted.supernode.registry.holder_rows import HolderRows, Row
+from p2ptwisted.supernode.registry.name_parts import NamePart
 from p2ptwisted.supernode.registry.name_search import Found, find
 from p2ptwisted.supernode.registry.schema import SCHEMA, Key, id_of, key_of
 from p2ptwisted.supernode.registry.told_names import NAMES_LENGTH_MAX, told_names
@@ -40,6 +41,8 @@ FINDS_MAX = 16
 
 #: Holdings looked up at a time for the answer to a search by name.
 FIND_SLICE = 25
+
+_T = TypeVar("_T")
 
 
 def make_registry(cooperator: Cooperator, state: Path | None) -> "Registry":
@@ -169,23 +172,37 @@ class Registry:
         node_name: str | None = None,
         ids: Sequence[str] | None = None,
     ) -> Deferred[list[Holding]]:
+        holdings: list[Holding] = []
+        return self._searched(
+            self._find(holdings, _normal(file_name), _normal(node_name), ids), lambda: holdings
+        )
+
+    def find_part(
+        self, file_name: str | None, node_name: str | None, after: str
+    ) -> Deferred[FoundPart]:
+        holdings: list[Holding] = []
+        part = NamePart(self._db, _normal(file_name), _normal(node_name), key_of(after))
+
+        def search() -> Iterator[None]:
+            yield from part.search()
+            yield from self._describe(holdings, part.found, _normal(file_name), _normal(node_name))
+
+        return self._searched(
+            search(),
+            lambda: FoundPart(holdings, None if part.next is None else id_of(part.next)),
+        )
+
+    def _searched(self, work: Iterator[None], result_of: Callable[[], _T]) -> Deferred[_T]:
+        """Do a search in slices; fires with its result, or fails if too many are under way."""
         if self._finds >= FINDS_MAX:
             return fail(Unavailable("many searches by name are under way: try again in a moment"))
         self._finds += 1
-        holdings: list[Holding] = []
-        task = self._cooperator.cooperate(
-            self._find(
-                holdings,
-                None if file_name is None else normal_form(file_name),
-                None if node_name is None else normal_form(node_name),
-                ids,
-            )
-        )
+        task = self._cooperator.cooperate(work)
 
         def found(result: object) -> Any:
             self._finds -= 1
             if not isinstance(result, Failure):
-                return holdings
+                return result_of()
             if result.check(CancelledError):
                 # Nobody waits for it any more.
                 task.stop()
@@ -205,6 +222,16 @@ class Registry:
         """Search in slices, and append what is found to `holdings`. Names are in normal form."""
         found: Found = {}
         yield from find(self._db, found, file_name, node_name, ids)
+        yield from self._describe(holdings, found, file_name, node_name)
+
+    def _describe(
+        self,
+        holdings: list[Holding],
+        found: Found,
+        file_name: str | None,
+        node_name: str | None,
+    ) -> Iterator[None]:
+        """Append the holdings of what was found to `holdings`, in slices."""
         limit = min(LOCATIONS_MAX, FOUND_ANSWER_MAX // max(1, len(found)))
         share = NAMES_LENGTH_MAX // max(1, len(found))
         # Where only nodes of one name count, all others are read too, and can be many.
@@ -231,6 +258,10 @@ class Registry:
         for row in sorted(rows, key=self._rank, reverse=True):
             found[row[1]].append(row)
         return {key: rows for key, rows in found.items() if rows}
+
+
+def _normal(name: str | None) -> str | None:
+    return None if name is None else normal_form(name)
 
 
 def _names(

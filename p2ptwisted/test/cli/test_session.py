@@ -20,6 +20,7 @@ from p2ptwisted.cli.session import ICommandReactor, Session, Settings, distinct_
 from p2ptwisted.cli.share import share
 from p2ptwisted.cli.status import GroupState, NodeState, SupernodeState, nodes, problems
 from p2ptwisted.client.api import Client
+from p2ptwisted.client.supernode_client import NamedPart
 from p2ptwisted.errors import Trouble, Unreached
 from p2ptwisted.model import GoneNode, Health, HeldFile, Holders, Holding, NodeInfo
 from p2ptwisted.support.round_robin import SHARE_MAX
@@ -264,6 +265,9 @@ class Silent:
 
     async def search_names(self, supernode: str, part: str) -> list[Holding]:
         return self._answer(supernode)
+
+    async def search_part(self, supernode: str, part: str, after: str) -> NamedPart:
+        return NamedPart(self._answer(supernode), None)
 
     async def finds_names(self, supernode: str) -> bool:
         return not self._answer(supernode)

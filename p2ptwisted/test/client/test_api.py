@@ -31,6 +31,7 @@ from p2ptwisted.client.transport import (
 )
 from p2ptwisted.errors import Nonsense, OlderProgram
 from p2ptwisted.model import (
+    FOUND_MAX,
     NAME_MAX,
     NAMES_MAX,
     SUPERNODE_ID,
@@ -48,6 +49,9 @@ from p2ptwisted.support.locations import Location, parse_location
 from p2ptwisted.support.round_robin import share_of
 from p2ptwisted.test.client.client_case import BAD_LOCATIONS, ID, NODE, SUPERNODE, ClientCase
 from p2ptwisted.test.node_fakes import Peer, work
+
+#: An id that comes after the other one.
+LAST = "f" * 64
 
 
 class CallTests(ClientCase):
@@ -799,6 +803,35 @@ class ListTests(ClientCase):
             self.assertEqual(
                 self.successResultOf(asked), [Holding(ID, HeldFile(NODE, [NODE], size=5))]
             )
+
+    def test_parts(self) -> None:
+        """A part of what is found comes in order, with the next one's beginning or a warning."""
+        file = {"location": NODE, "locations": [NODE]}
+        found = [{"id": id, "file": file} for id in (LAST, ID)]
+        for more, expected in (
+            ({"more": True, "next": LAST}, (LAST, False)),
+            ({"more": False, "next": None}, (None, False)),
+            ({}, (None, False)),
+        ):
+            asked = self.call(self.client.search_part(SUPERNODE, "a b", "x"))
+            peer = self.accept()
+            self.assertIn("/search?file_name=a%20b&after=x", str(peer.asked()))
+            body = json.dumps({"data": found, **more}).encode()
+            peer.answer("200 OK", body, "Connection: close")
+            part = self.successResultOf(asked)
+            self.assertEqual([one.id for one in part.holdings], [ID, LAST])
+            self.assertEqual((part.next, part.is_cut), expected)
+        asked = self.call(self.client.search_part(SUPERNODE, "a", ""))
+        body = json.dumps({"data": found * (FOUND_MAX // 2)}).encode()
+        self.accept().answer("200 OK", body, "Connection: close")
+        self.assertTrue(self.successResultOf(asked).is_cut)
+
+    def test_parts_in_a_circle(self) -> None:
+        """Parts that would never end are refused."""
+        asked = self.call(self.client.search_part(SUPERNODE, "a", LAST))
+        body = json.dumps({"data": [], "more": True, "next": ID}).encode()
+        self.accept().answer("200 OK", body, "Connection: close")
+        self.assertIn("don't follow each other", self.unavailable(asked))
 
     def test_other_names(self) -> None:
         """Of other names so many are taken as one resource has, and none that is empty."""

@@ -1,5 +1,6 @@
 """Tests for `p2ptwisted.web.supernode_routes`."""
 
+import json
 from typing import Any
 
 import msgspec
@@ -15,7 +16,9 @@ from zope.interface.verify import verifyClass, verifyObject
 from p2ptwisted.errors import InvalidInput, NotAllowed, Unavailable, UnknownNode
 from p2ptwisted.interfaces import ISupernode
 from p2ptwisted.model import (
+    FOUND_MAX,
     RESOURCES_MAX,
+    FoundPart,
     GoneNode,
     HeldFile,
     Holders,
@@ -340,6 +343,35 @@ class SearchManyTests(SupernodeApiTestCase):
             self.assertEqual(self.supernode.calls, [("find", CALLER, *call)])
             self.supernode.calls.clear()
 
+    def test_parts(self) -> None:
+        """With `after` it is the next part, and what the one after that begins with."""
+        found = [Holding("b", HeldFile(NODE, [NODE], "b.bin", 5))]
+        self.supernode.results["find_part"] = FoundPart(found, "b")
+        self.assert_data(
+            self.search("?file_name=a&after="),
+            '{"data":[{"id":"b","file":{"location":"10.0.0.1:8000","locations":["10.0.0.1:8000"],'
+            '"name":"b.bin","size":5}}],"entity":"node_resource_location","more":true,"next":"b"}',
+        )
+        self.supernode.results["find_part"] = FoundPart([], None)
+        self.assert_data(
+            self.search(f"?node_name=n&after={SHA256.upper()}"),
+            '{"data":[],"entity":"node_resource_location","more":false,"next":null}',
+        )
+        self.assertEqual(
+            self.supernode.calls,
+            [("find_part", CALLER, "a", None, ""), ("find_part", CALLER, None, "n", SHA256)],
+        )
+
+    def test_cut(self) -> None:
+        """Where a list of what is found by name is cut, it says so."""
+        many = [Holding(str(number), HeldFile(NODE, [NODE])) for number in range(FOUND_MAX)]
+        self.supernode.results["find"] = many
+        for query, is_cut in (("file_name=a", True), ("file_name=a&hash_ids=a", False)):
+            body = json.loads(self.search(f"?{query}").body)
+            self.assertEqual(body.get("more"), is_cut or None)
+        self.supernode.results["find"] = many[1:]
+        self.assertNotIn("more", json.loads(self.search("?file_name=a").body))
+
     def test_nothing_asked(self) -> None:
         """A search for nothing is told what it can search for."""
         for query in ["", "?", "?other=1", "?file_name=", "?file_name=&node_name="]:
@@ -360,6 +392,8 @@ class SearchManyTests(SupernodeApiTestCase):
             ("?hash_ids=a&hash_ids=b", "hash_ids is given 2 times"),
             ("?file_name=a&file_name=b", "file_name is given 2 times"),
             ("?node_name=%ff", "node_name is not UTF-8"),
+            ("?file_name=a&after=%20", "' ' (1 characters) is not a resource id"),
+            ("?file_name=a&after=&hash_ids=a", "leave out hash_ids, or after"),
         ]:
             answer = self.search(query)
             self.assertEqual(answer.code, 400)
