@@ -1,5 +1,7 @@
 """`p2p find`: which locations have a resource."""
 
+from collections.abc import Sequence
+
 from p2ptwisted.cli.exit_status import ExitStatus
 from p2ptwisted.cli.json_array import JsonArray
 from p2ptwisted.cli.matches import FoundResource
@@ -20,7 +22,13 @@ async def find(session: Session, wanted: tuple[str, ...]) -> ExitStatus:
     printer = _Printer(session.settings.as_json, len(wanted) > 1)
     missing: list[str] = []
     status = ExitStatus.OK
+    ids = await _holders_of(session, [what for what in wanted if is_digest(what)])
     for what in wanted:
+        if is_digest(what):
+            printer.add(*ids[what])
+            if not ids[what]:
+                missing.append(what)
+            continue
         listing = NameListing(session, what)
         if not await _print_found(session, listing, what, printer):
             missing.append(what)
@@ -35,22 +43,29 @@ async def find(session: Session, wanted: tuple[str, ...]) -> ExitStatus:
     return ExitStatus.NOT_FOUND if missing else status
 
 
+async def _holders_of(session: Session, ids: Sequence[str]) -> dict[str, list[FoundResource]]:
+    """What is known of each of these ids."""
+    if not ids:
+        return {}
+    found = await session.look_up(ids, session.find_id)
+    return {id: one if isinstance(one, list) else [] for id, one in zip(ids, found, strict=True)}
+
+
 async def _print_found(
     session: Session, listing: NameListing, what: str, printer: "_Printer"
 ) -> bool:
     """Print what is found of this; returns whether there is something."""
     first: list[FoundResource] | None = []
     found = False
-    if not is_digest(what):
-        async for one in listing.each():
-            found = True
-            if first is None:
-                printer.add(one)
-            else:
-                first.append(one)
-                if len(first) > SORTED_MAX:
-                    printer.add(*first)
-                    first = None
+    async for one in listing.each():
+        found = True
+        if first is None:
+            printer.add(one)
+        else:
+            first.append(one)
+            if len(first) > SORTED_MAX:
+                printer.add(*first)
+                first = None
     if not found:
         first = await session.find_id(what)
     if first is not None:

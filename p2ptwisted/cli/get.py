@@ -236,7 +236,11 @@ async def get_into(
     max_download: int | None,
 ) -> ExitStatus:
     """Fetch these to files named 0, 1, 2 ... for standard output."""
-    matches = [await session.find_one(what) for what in wanted]
+    matches = []
+    for outcome in await session.look_up(wanted, session.find_one):
+        if not isinstance(outcome, FoundResource):
+            raise outcome
+        matches.append(outcome)
     jobs = [GetJob(match, folder / str(number)) for number, match in enumerate(matches)]
     await run_jobs(reactor, session, jobs, False, max_download)
     return first_failure([job.status for job in jobs])

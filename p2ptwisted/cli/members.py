@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads, IReactorProcess
+from twisted.internet.task import deferLater
 
 from p2ptwisted.cli.diagnosis import Diagnosis, Diagnostician, Role
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
@@ -17,7 +18,7 @@ from p2ptwisted.cli.hints import START_SUPERNODE
 from p2ptwisted.cli.output import print_message
 from p2ptwisted.client.api import Client
 from p2ptwisted.client.supernode_client import LOCATIONS_MAX
-from p2ptwisted.client.transport import IClientReactor, Refused
+from p2ptwisted.client.transport import BUSY_STATUSES, IClientReactor, Refused
 from p2ptwisted.config import CommonConfig
 from p2ptwisted.errors import InvalidInput, Trouble, Unavailable, Unreached
 from p2ptwisted.model import SUPERNODE_ID, NodeInfo
@@ -37,6 +38,10 @@ from p2ptwisted.support.locations import (
     resolve,
 )
 from p2ptwisted.support.round_robin import in_turns
+
+#: Seconds after which supernodes that have too much to do are asked again, as their answers say,
+#: and how often that is done.
+BUSY_WAIT, BUSY_WAITS = 1.0, 30
 
 #: Supernodes of which it is said why they can't be asked, where none can.
 REASONS_MAX = 3
@@ -209,14 +214,21 @@ class Members:
 
     async def ask_in_turn(self, ask: Callable[[str], Coroutine[Deferred[Any], Any, _T]]) -> _T:
         """The first supernode's answer that comes. Raises Unavailable where none does."""
-        asked = sorted(await self.supernodes(), key=self._silent.__contains__)
-        for supernode in asked:
-            try:
-                answer = await ask(supernode)
-            except (Unavailable, Refused) as error:
-                self.note_silent(supernode, error)
-            else:
-                return answer
+        for waited in range(BUSY_WAITS + 1):
+            asked = sorted(await self.supernodes(), key=self._silent.__contains__)
+            is_busy = False
+            for supernode in asked:
+                try:
+                    answer = await ask(supernode)
+                except (Unavailable, Refused) as error:
+                    is_busy = is_busy or _is_busy(error)
+                    self.note_silent(supernode, error)
+                else:
+                    self._silent.pop(supernode, None)
+                    return answer
+            if not is_busy or waited == BUSY_WAITS:
+                break
+            await deferLater(self._reactor, BUSY_WAIT)
         raise Unavailable(str(await self.no_answer()))
 
     async def ask_all(
@@ -258,6 +270,10 @@ class Members:
             "; ".join(reasons) + (f"; and {more} more can't be asked" if more else ""),
             ExitStatus.NOBODY,
         )
+
+
+def _is_busy(error: Unavailable | Refused) -> bool:
+    return isinstance(error, Refused) and error.status in BUSY_STATUSES
 
 
 def distinct_supernodes(supernodes: Sequence[str]) -> list[str]:

@@ -3,12 +3,14 @@ A command's view of the group: its members, and what they know together. What a 
 that is in the module of the command.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from msgspec import UNSET
 
 from p2ptwisted.cli.exit_status import Ambiguous, ExitStatus, first_failure
+from p2ptwisted.cli.lookups import IDS_AT_ONCE, NAMES_AT_ONCE, look_up_all
 from p2ptwisted.cli.matches import (
     CANDIDATES_MAX,
     FoundResource,
@@ -27,6 +29,8 @@ from p2ptwisted.support.file_names import is_named, normal_form
 
 #: Characters of each of the names that a search could mean.
 NAME_SHOWN = 80
+
+_T = TypeVar("_T")
 
 __all__ = ["ICommandReactor", "Session", "Settings", "distinct_supernodes", "unique"]
 
@@ -131,6 +135,14 @@ class Session(Members):
             )
         return found[0]
 
+    async def look_up(
+        self, wanted: Sequence[str], find: Callable[[str], Awaitable[_T]]
+    ) -> list[_T | UnknownResource | Ambiguous]:
+        """Await `find` for each of these, many at a time; returns the results in their order."""
+        await self.supernodes()  # Once, before all want to know them.
+        at_once = IDS_AT_ONCE if all(map(is_digest, wanted)) else NAMES_AT_ONCE
+        return await look_up_all(self._reactor, wanted, find, at_once)
+
     async def find_each(self, wanted: Sequence[str]) -> tuple[list[FoundResource], ExitStatus]:
         """
         The resources that these mean, and the status for those that mean none.
@@ -142,15 +154,13 @@ class Session(Members):
         """
         found: list[FoundResource] = []
         statuses: list[ExitStatus] = []
-        for what in dict.fromkeys(wanted):
-            try:
-                found.append(await self.find_one(what))
-            except UnknownResource as error:
-                print_message(str(error))
-                statuses.append(ExitStatus.NOT_FOUND)
-            except Ambiguous as error:
-                print_message(str(error))
-                statuses.append(error.status)
+        for outcome in await self.look_up(list(dict.fromkeys(wanted)), self.find_one):
+            if isinstance(outcome, FoundResource):
+                found.append(outcome)
+                continue
+            print_message(str(outcome))
+            ambiguous = outcome if isinstance(outcome, Ambiguous) else None
+            statuses.append(ExitStatus.NOT_FOUND if ambiguous is None else ambiguous.status)
         return list({(one.id, one.name): one for one in found}.values()), first_failure(statuses)
 
     async def why_not_found(self, what: str, advice: str) -> str:
