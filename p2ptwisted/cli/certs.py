@@ -5,7 +5,7 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -24,6 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from p2ptwisted.cli.end_signals import END_SIGNALS
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
+from p2ptwisted.cli.host_file import FILE_MAX, fault_of
 from p2ptwisted.cli.name_constraints import PermittedNames
 from p2ptwisted.cli.output import print_lines, print_message
 from p2ptwisted.errors import InvalidInput
@@ -33,9 +34,6 @@ from p2ptwisted.transfer.target_folder import is_replaceable
 
 #: What the files of the authority are called.
 CERTIFICATE, KEY = "ca.pem", "ca-key.pem"
-
-#: Bytes of each; those that are made here have about one thousand.
-FILE_MAX = 64 * 1024
 
 #: For how long the authority's own certificate is good, and a host's.
 AUTHORITY_LIFE, HOST_LIFE = datetime.timedelta(days=3650), datetime.timedelta(days=825)
@@ -51,30 +49,47 @@ _NAME = re.compile(
 
 
 def print_certificates(
-    folder: Path, hosts: Sequence[str], networks: Sequence[str], domains: Sequence[str]
+    folder: Path,
+    hosts: Sequence[str],
+    networks: Sequence[str],
+    domains: Sequence[str],
+    replace: bool = False,
 ) -> ExitStatus:
     """Make certificates, and print where they are and how they are used."""
     now = datetime.datetime.now(datetime.UTC)
+    status = ExitStatus.OK
+
+    def keep(path: Path, fault: str | None) -> None:
+        nonlocal status
+        if fault is None:
+            print_message(f"{path} is there, and kept: --replace makes a new key and certificate")
+        else:
+            status = ExitStatus.FAILED
+            print_message(
+                f"{path} is there, and kept, but {fault}: --replace makes a new key and certificate"
+            )
+
     try:
-        made = make_certificates(folder, hosts, now, networks, domains)
+        made = make_certificates(folder, hosts, now, networks, domains, None if replace else keep)
     except InvalidInput as error:
         raise CommandError(str(error), ExitStatus.USAGE) from None
     except OSError as error:
         raise CommandError(f"{folder} can't be written to: {error.strerror}") from None
     print_lines(*(str(path) for path in made))
-    print_message(
-        f"{folder / CERTIFICATE} goes to every member (--ca-file), each host's file only to that "
-        "host (--port ssl:PORT:privateKey=FILE:certKey=FILE), "
-        f"and {folder / KEY} nowhere: keep it safe"
-    )
-    return ExitStatus.OK
+    if made or not hosts:
+        print_message(
+            f"{folder / CERTIFICATE} goes to every member (--ca-file), each host's file only to "
+            "that host (--port ssl:PORT:privateKey=FILE:certKey=FILE), "
+            f"and {folder / KEY} nowhere: keep it safe"
+        )
+    return status
 
 
 class CertificateAuthority:
     """The private authority that signs the certificates of a group."""
 
     def __init__(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
-        self._certificate = certificate
+        self.certificate = certificate
         self._key = key
         #: The names that it may sign for.
         self.bounds = PermittedNames.of(certificate)
@@ -83,11 +98,11 @@ class CertificateAuthority:
         """A new key and a certificate for a host, both in PEM."""
         key = ec.generate_private_key(ec.SECP256R1())
         # Nobody believes it for longer than the authority.
-        end = min(now + HOST_LIFE, self._certificate.not_valid_after_utc)
+        end = min(now + HOST_LIFE, self.certificate.not_valid_after_utc)
         certificate = (
             # With spaces in it no part of the name passes for a host's, which would be bounded.
             _certificate_builder(f"p2ptwisted host {host.address}", key, now, end)
-            .issuer_name(self._certificate.subject)
+            .issuer_name(self.certificate.subject)
             .add_extension(host.alternative_names(), critical=False)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
@@ -155,13 +170,16 @@ def make_certificates(
     now: datetime.datetime,
     networks: Sequence[str] = (),
     domains: Sequence[str] = (),
+    keep: Callable[[Path, str | None], None] | None = None,
 ) -> list[Path]:
     """
     A file with key and certificate for each of these hosts, signed by the authority in the folder.
 
     Each is `ADDRESS` or `ADDRESS,NAME,...`. The authority is made where there
     is none; then it may sign for what is private, for these hosts, and for
-    what is in `networks` and `domains`. Raises InvalidInput, and OSError.
+    what is in `networks` and `domains`. `keep` is called with each host's file
+    that is there already, and with what is wrong with it; None: it is replaced.
+    Raises InvalidInput, and OSError.
     """
     parsed = parse_hosts(hosts)
     more = PermittedNames(
@@ -174,6 +192,9 @@ def make_certificates(
     made = []
     for host in parsed:
         path = folder / f"{host.address}.pem"
+        if keep is not None and os.path.lexists(path):
+            keep(path, fault_of(path, host.names, now, authority.certificate))
+            continue
         _write(path, authority.certify(host, now))
         made.append(path)
     return made

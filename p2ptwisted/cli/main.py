@@ -335,21 +335,29 @@ def status(settings: "Settings") -> ExitStatus:
     metavar="NAME",
     help="What names of hosts to come may end in; when the authority is made.",
 )
+@click.option(
+    "--replace", is_flag=True, help="Make a new key and certificate for hosts that have one."
+)
 def certs(
-    hosts: tuple[str, ...], folder: str, networks: tuple[str, ...], domains: tuple[str, ...]
+    hosts: tuple[str, ...],
+    folder: str,
+    networks: tuple[str, ...],
+    domains: tuple[str, ...],
+    replace: bool,
 ) -> ExitStatus:
     """
     Make a private authority, and a certificate for each host.
 
     A HOST is the IPv4 address that the others call it by, or that and its other names, as
-    ADDRESS,NAME,... in one certificate. Run it again for more hosts.
+    ADDRESS,NAME,... in one certificate. Run it again for more hosts: the files of those that have
+    one are kept.
 
     The authority can sign only for private addresses and domains (10.0.0.0/8, .internal and such),
     for the hosts that are named when it is made, and for --network and --domain.
     """
     from p2ptwisted.cli.certs import print_certificates
 
-    return print_certificates(Path(folder), hosts, networks, domains)
+    return print_certificates(Path(folder), hosts, networks, domains, replace)
 
 
 for _one in SERVICE_COMMANDS:

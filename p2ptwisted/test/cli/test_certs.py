@@ -71,6 +71,41 @@ class CertificatesTests(SynchronousTestCase):
         )
         self.assertTrue(PrivateCertificate.loadPEM(several.read_bytes()).privateKey)
 
+    def test_kept(self) -> None:
+        """A host's file that is there is kept, and it is told what is wrong with it."""
+        self.make("10.0.0.1,name", "10.0.0.2")
+        before = (self.folder / "10.0.0.1.pem").read_bytes()
+        (self.folder / "10.0.0.3.pem").write_text("something else")
+        told: list[tuple[str, str | None]] = []
+
+        def keep(path: Path, fault: str | None) -> None:
+            told.append((path.name, fault))
+
+        for now, host, fault in (
+            (NOW, "10.0.0.1,name", None),
+            (NOW, "10.0.0.1", "it is for 10.0.0.1, name"),
+            (NOW + HOST_LIFE, "10.0.0.1,name", "it was good until 2029-02-25"),
+            (NOW, "10.0.0.3", "it has no certificate that this authority has signed"),
+        ):
+            made = make_certificates(self.folder, [host, "10.0.0.4"], now, keep=keep)
+            self.assertEqual(told.pop(0), (f"10.0.0.{host[7]}.pem", fault))
+            told.clear()
+            self.assertLessEqual({path.name for path in made}, {"10.0.0.4.pem"})
+        self.assertEqual((self.folder / "10.0.0.1.pem").read_bytes(), before)
+        self.make("10.0.0.1")
+        self.assertNotEqual((self.folder / "10.0.0.1.pem").read_bytes(), before)
+
+    def test_kept_of_another_authority(self) -> None:
+        """One that another authority has signed is kept too, and said to be that."""
+        faults: list[str | None] = []
+        self.make("10.0.0.1")
+        for name in ("ca.pem", "ca-key.pem"):
+            (self.folder / name).unlink()
+        make_certificates(
+            self.folder, ["10.0.0.1"], NOW, keep=lambda path, fault: faults.append(fault)
+        )
+        self.assertEqual(faults, ["it has no certificate that this authority has signed"])
+
     def test_signed(self) -> None:
         """The authority has signed them, also those that are made later."""
         (one,) = self.make("10.0.0.1")
