@@ -89,6 +89,9 @@ class IRegistry(Interface):
         Fails with Unavailable if too many such searches are under way.
         """
 
+    def ids_beginning(prefix: str) -> list[str]:
+        """The first PREFIX_FOUND_MAX SHA-256s that begin with these digits, in their order."""
+
     def find_part(file_name: str | None, node_name: str | None, after: str) -> Deferred[FoundPart]:
         """
         A part of the holdings that match the names given, of which one is: those that come next
@@ -131,6 +134,9 @@ class ISupernode(Interface):
 
         Raises TooMuch and Unavailable.
         """
+
+    def find_beginning(prefix: str, caller: str) -> list[Holding]:
+        """The holdings here of the SHA-256s that begin with these digits; of many the first."""
 
     def find_part(
         caller: str, file_name: str | None, node_name: str | None, after: str

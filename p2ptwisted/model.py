@@ -25,6 +25,9 @@ RESOURCES_MAX = 100_000
 #: Ids found by one search, or in one part of what it finds.
 FOUND_MAX = 1_000
 
+#: Ids found by their first digits.
+PREFIX_FOUND_MAX = 100
+
 #: Names of one resource that are kept for a node: of a tree with thousands of empty files, say,
 #: so many are found. And the names besides the first ones in one registration.
 NAMES_MAX, OTHER_NAMES_MAX = 100, 100_000
@@ -58,6 +61,7 @@ ORDERS_MAX = 200
 UNREADABLE = (DecodeError, UnicodeDecodeError, RecursionError)
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
+_PREFIX = re.compile(r"[0-9A-Fa-f]{8,63}", re.ASCII)
 _SHA256 = re.compile(r"[0-9A-Fa-f]{64}", re.ASCII)
 
 Name = Annotated[str, Meta(max_length=NAME_MAX)]
@@ -80,6 +84,11 @@ def parse_id(text: str) -> str:
         f"{shown!r} ({len(text)} characters) is not a resource id: "
         "an id has 1 to 128 characters of A-Z a-z 0-9 . _ : -"
     )
+
+
+def is_id_prefix(text: str) -> bool:
+    """Whether this can be the beginning of a SHA-256, long enough to mean one of them."""
+    return _PREFIX.fullmatch(text) is not None
 
 
 def id_order(id: str) -> tuple[bool, str]:

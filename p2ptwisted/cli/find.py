@@ -8,6 +8,7 @@ from p2ptwisted.cli.matches import FoundResource
 from p2ptwisted.cli.name_listing import NameListing
 from p2ptwisted.cli.output import print_lines, print_message, size_of
 from p2ptwisted.cli.session import Session, is_digest
+from p2ptwisted.model import is_id_prefix
 
 #: Resources that are sorted by their names before they are printed. If there are more, all are
 #: printed in the order of their ids, as they come.
@@ -19,7 +20,8 @@ SEEN_MAX = 100_000
 
 async def find(session: Session, wanted: tuple[str, ...]) -> ExitStatus:
     """Print all resources that have one of these ids, or one of these in their names."""
-    printer = _Printer(session.settings.as_json, len(wanted) > 1)
+    has_twice = len(wanted) > 1 or any(map(is_id_prefix, wanted))
+    printer = _Printer(session.settings.as_json, has_twice)
     missing: list[str] = []
     status = ExitStatus.OK
     ids = await _holders_of(session, [what for what in wanted if is_digest(what)])
@@ -66,11 +68,14 @@ async def _print_found(
             if len(first) > SORTED_MAX:
                 printer.add(*first)
                 first = None
-    if not found:
-        first = await session.find_id(what)
+    begun = await session.find_prefix(what)
     if first is not None:
         printer.add(*sorted(first, key=lambda one: (one.name or "", one.id)))
-    return found or bool(first)
+    printer.add(*begun)
+    if not found and not begun:
+        begun = await session.find_id(what)
+        printer.add(*begun)
+    return found or bool(begun)
 
 
 class _Printer:

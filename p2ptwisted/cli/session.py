@@ -23,7 +23,7 @@ from p2ptwisted.cli.output import print_message, size_of
 from p2ptwisted.client.api import Client
 from p2ptwisted.config import CommonConfig
 from p2ptwisted.errors import InvalidInput, UnknownResource
-from p2ptwisted.model import Holders, parse_id
+from p2ptwisted.model import Holders, Holding, is_id_prefix, parse_id
 from p2ptwisted.support.escaping import shown
 from p2ptwisted.support.file_names import is_named, normal_form
 
@@ -81,10 +81,17 @@ class Session(Members):
     async def find(self, what: str) -> list[FoundResource]:
         """All resources with this id, or with this in their names."""
         if not is_digest(what):
-            found = await self._find_by_name(what)
+            found = unique([*await self._find_by_name(what), *await self.find_prefix(what)])
             if found:
                 return found
         return await self.find_id(what)
+
+    async def find_prefix(self, what: str) -> list[FoundResource]:
+        """The resources whose ids begin like this, if these are eight hex digits or more."""
+        if not is_id_prefix(what):
+            return []
+        answers = await self.ask_all(lambda at: self.client.search_prefix(at, what))
+        return _together(answers, what)
 
     async def find_id(self, what: str) -> list[FoundResource]:
         """The resource with this id, if it is one and somebody has it."""
@@ -180,14 +187,19 @@ class Session(Members):
         return f"nobody has {what}: {advice}"
 
     async def _find_by_name(self, part: str) -> list[FoundResource]:
-        matches: dict[str, FoundResource] = {}
         answers = await self.ask_all(lambda at: self.client.search_names(at, part))
         if all(answer is None for answer in answers):
             raise await self.no_answer()
-        for holding in (one for answer in answers for one in answer or ()):
-            known = FoundResource(holding.id, None, None, [], [])
-            merge(matches.setdefault(holding.id, known), holding, part)
-        return sorted(matches.values(), key=lambda one: (one.name or "", one.id))
+        return _together(answers, part)
+
+
+def _together(answers: Sequence[Sequence[Holding] | None], part: str) -> list[FoundResource]:
+    """What several supernodes found, each resource once, in the order of their names."""
+    matches: dict[str, FoundResource] = {}
+    for holding in (one for answer in answers for one in answer or ()):
+        known = FoundResource(holding.id, None, None, [], [])
+        merge(matches.setdefault(holding.id, known), holding, part)
+    return sorted(matches.values(), key=lambda one: (one.name or "", one.id))
 
 
 def _split_by_name(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -172,6 +173,21 @@ class SupernodeClient(HttpTransport):
             raise Nonsense("parts of an answer that don't follow each other")
         holdings = sorted(self._believed(supernode, found.data), key=lambda one: id_order(one.id))
         return NamedPart(holdings, following, is_cut)
+
+    async def search_prefix(self, supernode: str, prefix: str) -> list[Holding]:
+        """
+        Search for resources of this supernode's own nodes by the first digits of the id.
+
+        Supernodes of earlier versions can't, and find none.
+        """
+        try:
+            return await self._holdings(
+                supernode, f"http://{supernode}/api/supernode/search?id_prefix={prefix}"
+            )
+        except Refused as refused:
+            if refused.status == HTTPStatus.BAD_REQUEST:
+                return []
+            raise
 
     async def search_node(self, supernode: str, node_name: str, id: str) -> list[Holding]:
         """Search at the supernode's node of that name; returns one holding, or none."""

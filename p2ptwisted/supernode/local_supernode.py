@@ -187,6 +187,9 @@ class LocalSupernode:
             found = await self._registry.find(file_name, node_name, ids)
         return [as_seen_by(caller, holding) for holding in found]
 
+    def find_beginning(self, prefix: str, caller: str) -> list[Holding]:
+        return self._local_answers.holdings(self._registry.ids_beginning(prefix), caller)
+
     async def find_part(
         self, caller: str, file_name: str | None, node_name: str | None, after: str
     ) -> FoundPart:

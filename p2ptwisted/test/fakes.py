@@ -403,6 +403,9 @@ class FakeSupernode:
     ) -> list[Holding]:
         return self._call("find", caller, file_name, node_name, ids) or []
 
+    def find_beginning(self, prefix: str, caller: str) -> list[Holding]:
+        return self._call("find_beginning", prefix, caller) or []
+
     async def find_part(
         self, caller: str, file_name: str | None, node_name: str | None, after: str
     ) -> FoundPart:

@@ -10,10 +10,12 @@ from p2ptwisted.errors import InvalidInput
 from p2ptwisted.interfaces import ISupernode
 from p2ptwisted.model import (
     FOUND_MAX,
+    PREFIX_FOUND_MAX,
     REGISTRATION_BYTES_MAX,
     UNREACHABLE_HEADER,
     Presence,
     Registration,
+    is_id_prefix,
     parse_id,
 )
 from p2ptwisted.web.api_root import ApiRoot
@@ -62,6 +64,8 @@ class SupernodeApi:
 
     @app.route("/supernode/search", methods=["GET"])
     async def search_many(self, request: Request) -> bytes:
+        if (prefix := query(request, "id_prefix")) is not None:
+            return self._find_beginning(request, prefix)
         ids = query_ids(request)
         file_name, node_name = query(request, "file_name"), query(request, "node_name")
         if not (ids or file_name or node_name):
@@ -73,6 +77,14 @@ class SupernodeApi:
         if (file_name or node_name) and ids is None and len(found) >= FOUND_MAX:
             return success(request, found, FOUND, more=True)
         return success(request, found, FOUND)
+
+    def _find_beginning(self, request: Request, prefix: str) -> bytes:
+        if not is_id_prefix(prefix):
+            raise InvalidInput(
+                f"id_prefix is {prefix[:80]!r}: give the first 8 to 63 hex digits of an id"
+            )
+        found = self._supernode.find_beginning(prefix, caller(request))
+        return success(request, found, FOUND, more=len(found) >= PREFIX_FOUND_MAX)
 
     async def _find_part(
         self,

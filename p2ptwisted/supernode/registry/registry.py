@@ -20,7 +20,15 @@ from zope.interface import implementer
 
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.interfaces import IRegistry
-from p2ptwisted.model import FoundPart, HeldFile, Holders, Holding, NodeInfo, ResourceInfo
+from p2ptwisted.model import (
+    PREFIX_FOUND_MAX,
+    FoundPart,
+    HeldFile,
+    Holders,
+    Holding,
+    NodeInfo,
+    ResourceInfo,
+)
 from p2ptwisted.supernode.registry.holder_rows import HolderRows, Row
 from p2ptwisted.supernode.registry.name_parts import NamePart
 from p2ptwisted.supernode.registry.name_search import Found, find
@@ -176,6 +184,21 @@ class Registry:
         return self._searched(
             self._find(holdings, _normal(file_name), _normal(node_name), ids), lambda: holdings
         )
+
+    def ids_beginning(self, prefix: str) -> list[str]:
+        last, end = (key_of(prefix.lower().ljust(64, digit)) for digit in "0f")
+        comparison, found = ">=", list[str]()
+        while len(found) < PREFIX_FOUND_MAX:
+            # One after the other: an id can have very many rows.
+            ((key,),) = self._db.rows(
+                f"SELECT min(id) FROM holdings WHERE id {comparison} ? AND id <= ?",  # nosec B608
+                (last, end),
+            )
+            if key is None:
+                break
+            found.append(id_of(key))
+            last, comparison = key, ">"
+        return found
 
     def find_part(
         self, file_name: str | None, node_name: str | None, after: str

@@ -21,7 +21,7 @@ from p2ptwisted.cli.share import share
 from p2ptwisted.cli.status import GroupState, NodeState, SupernodeState, nodes, problems
 from p2ptwisted.client.api import Client
 from p2ptwisted.client.supernode_client import NamedPart
-from p2ptwisted.errors import Trouble, Unreached
+from p2ptwisted.errors import Trouble, UnknownResource, Unreached
 from p2ptwisted.model import GoneNode, Health, HeldFile, Holders, Holding, NodeInfo
 from p2ptwisted.support.round_robin import SHARE_MAX
 
@@ -111,10 +111,19 @@ class Registry:
     async def other_supernodes(self, supernode: str) -> list[str]:
         return []
 
+    async def finds_names(self, supernode: str) -> bool:
+        return True
+
+    async def holders(self, supernode: str, id: str, here: bool) -> Holders:
+        return Holders(id, [], [])
+
     async def search_names(self, supernode: str, part: str) -> list[Holding]:
         if self.finds_all:
             return self.found
         return [one for one in self.found if any(part in name for name in one.file.names)]
+
+    async def search_prefix(self, supernode: str, prefix: str) -> list[Holding]:
+        return [one for one in self.found if one.id.startswith(prefix)]
 
     async def holds(self, location: str, id: str) -> bool:
         self.asked.append((location, id))
@@ -184,6 +193,20 @@ class FindOneTests(SynchronousTestCase):
             self.registry.finds_all = True
             one = self.successResultOf(Deferred.fromCoroutine(self.session.find_one(asked)))
             self.assertEqual((one.id, one.name), (ID, f"a/{name}"))
+
+    def test_first_digits(self) -> None:
+        """An id is meant by its first eight digits, unless that is a name; several are listed."""
+        self.registry.add(ID, "one", "10.0.0.1:8000")
+        self.assertEqual(self.find_one(ID[:8]), ID)
+        twin = ID[:8] + OTHER[8:]
+        self.registry.add(twin, "two", "10.0.0.2:8000")
+        told = self.open(ID[:8])
+        self.assertIn(ID, told)
+        self.assertIn(twin, told)
+        self.registry.add(OTHER, ID[:8], "10.0.0.3:8000")
+        self.assertEqual(self.find_one(ID[:8]), OTHER)
+        problem = Deferred.fromCoroutine(self.session.find_one("ab"))
+        self.failureResultOf(problem, UnknownResource)
 
     def test_asked_for_by_two_names(self) -> None:
         """One that is asked for by two of its names comes by both, and by each once."""

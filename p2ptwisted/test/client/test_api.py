@@ -826,6 +826,14 @@ class ListTests(ClientCase):
         self.accept().answer("200 OK", body, "Connection: close")
         self.assertTrue(self.successResultOf(asked).is_cut)
 
+    def test_first_digits(self) -> None:
+        """A supernode that can't find ids by their first digits finds none."""
+        asked = self.call(self.client.search_prefix(SUPERNODE, ID[:8]))
+        peer = self.accept()
+        self.assertIn(f"/search?id_prefix={ID[:8]}", str(peer.asked()))
+        peer.answer("400 Bad Request", b"{}", "Connection: close")
+        self.assertEqual(self.successResultOf(asked), [])
+
     def test_parts_in_a_circle(self) -> None:
         """Parts that would never end are refused."""
         asked = self.call(self.client.search_part(SUPERNODE, "a", LAST))

@@ -362,6 +362,18 @@ class SearchManyTests(SupernodeApiTestCase):
             [("find_part", CALLER, "a", None, ""), ("find_part", CALLER, None, "n", SHA256)],
         )
 
+    def test_first_digits(self) -> None:
+        """An id is found by its first digits, of which there are enough."""
+        self.supernode.results["find_beginning"] = [Holding(SHA256, HeldFile(NODE, [NODE]))]
+        body = json.loads(self.search(f"?id_prefix={SHA256[:8]}").body)
+        self.assertEqual([one["id"] for one in body["data"]], [SHA256])
+        self.assertIs(body["more"], False)
+        self.assertEqual(self.supernode.calls, [("find_beginning", SHA256[:8], CALLER)])
+        for wrong in ("", SHA256[:7], SHA256, "01234567g"):
+            answer = self.search(f"?id_prefix={wrong}")
+            self.assertEqual(answer.code, 400)
+            self.assertIn("the first 8 to 63 hex digits", answer.description)
+
     def test_cut(self) -> None:
         """Where a list of what is found by name is cut, it says so."""
         many = [Holding(str(number), HeldFile(NODE, [NODE])) for number in range(FOUND_MAX)]

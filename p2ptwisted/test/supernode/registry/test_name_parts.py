@@ -1,6 +1,6 @@
 """Tests of `p2ptwisted.supernode.registry.name_parts`."""
 
-from p2ptwisted.model import FoundPart, NodeInfo, ResourceInfo, id_order
+from p2ptwisted.model import PREFIX_FOUND_MAX, FoundPart, NodeInfo, ResourceInfo, id_order
 from p2ptwisted.supernode.registry import name_parts
 from p2ptwisted.test.supernode.registry.test_registry import RegistryTestCase
 
@@ -90,6 +90,16 @@ class NamePartsTests(RegistryTestCase):
         for name in (None, "file"):
             found = {id for part in self.walk(name, "b") for id in part}
             self.assertEqual(found, {digest(100 + one) for one in range(25)})
+
+    def test_first_digits(self) -> None:
+        """All SHA-256s that begin with some digits are found, of many the first."""
+        ids = ["abcdef01" + f"{number:056x}" for number in range(200)]
+        others = ["abcdef00" + "f" * 56, "abcdef02" + "0" * 56, "abcdef01"]
+        self.register(A, *(ResourceInfo(id, "file") for id in [*ids, *others]))
+        self.register(B, ResourceInfo(ids[150], "file"))
+        self.assertEqual(self.registry.ids_beginning("ABCDEF01"), ids[:PREFIX_FOUND_MAX])
+        self.assertEqual(self.registry.ids_beginning(ids[150][:63]), ids[144:160])
+        self.assertEqual(self.registry.ids_beginning("00000000"), [])
 
     def test_one_with_many_rows(self) -> None:
         """One that more nodes hold than are read for a part ends it, and the rest comes after."""
