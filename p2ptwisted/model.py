@@ -192,6 +192,9 @@ class HeldFile(Struct, frozen=True, gc=False):
     size: int | UnsetType = UNSET
     #: What its holders call it besides; unset in the answer to ids alone, and if it has one name.
     other_names: list[str] | UnsetType = UNSET
+    #: The locations that have only a part of it yet; unset in the answer to ids alone, and if
+    #: there are none.
+    partial: list[str] | UnsetType = UNSET
 
     @property
     def names(self) -> list[str]:

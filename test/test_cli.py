@@ -127,6 +127,23 @@ class FindTests(CommandCase):
         self.refused(2, "http://host:port", "find", "x", more={"P2P_SUPERNODE": "nonsense"})
         self.refused(2, "--help", "find")
 
+    def test_nothing_as_json(self) -> None:
+        """There is a document also where nothing is found, or nobody can be asked."""
+        nobody: dict[str, Any] = {"supernodes": [], "nodes": [], "problems": []}
+        nowhere = {"P2P_SUPERNODE": "http://127.0.0.1:1"}
+        for command in (("find", "x"), ("get", "x"), ("pull", "x", "--all"), ("nodes",)):
+            for more in (None, nowhere):
+                ran = self.p2p(*command, "--json", more=more)
+                # A pull is ordered of nodes, and there is none.
+                status = 4 if more or "--all" in command else 3
+                self.assertEqual((ran.json, ran.status), ([], status), ran)
+        ran = self.p2p("share", "missing", "--json")
+        self.assertEqual((ran.json, ran.status), ([], 1))
+        ran = self.p2p("status", "--json", more=nowhere)
+        self.assertEqual(ran.status, 4)
+        self.assertEqual({**ran.json, "problems": []}, nobody)
+        self.assertIn("127.0.0.1:1", ran.json["problems"][0])
+
     def test_overview(self) -> None:
         """Nodes, supernodes and all of it, as tables and as JSON."""
         one = self.start_holder("one", {"big.bin": b"content"})
@@ -329,6 +346,7 @@ class GetTests(CommandCase):
         shown = self.folder / "shown"
         command = f"{sys.executable} -m p2ptwisted.cli get big"
         variables = environment() | {"P2P_SUPERNODE": self.supernode.url, "TERM": "xterm"}
+        variables["LC_ALL"] = "C.UTF-8"
         subprocess.run(
             ["script", "-qec", command, str(shown)],
             cwd=self.here,
@@ -448,10 +466,11 @@ class NodesTests(CommandCase):
             ran.lines,
             [f"{id_of(b'inside')}  folder/file", f"{id_of(b'inside')}  folder/inside"],
         )
-        first, *_, last = ran.told.splitlines()
+        first, *_, last, summary = ran.told.splitlines()
         self.assertIn(f"{folder / '-up'} is left out", first)
         self.assertEqual(ran.told.count("is left out"), 10)
         self.assertIn("5 more links", last)
+        self.assertIn("2 files: 2 done", summary)
         there = self.shared("one") / "folder"
         self.assertEqual({path.name for path in there.iterdir()}, {"file", "inside"})
         self.assertEqual(self.p2p("share", "named", "--node", node.url).status, 0)
@@ -510,6 +529,8 @@ class StandardStreamTests(CommandCase):
         ):
             for change, lines in (("", 0), (">&-", 1), (">/dev/full", 1), ("<&- >&- 2>&-", 0)):
                 status, told = self.run_with(change, *command)
+                if command == ("get", "a") and "2>&-" not in change:
+                    lines += 1  # It has been fetched, or was here.
                 self.assertEqual((status, told.count("\n")), (1, lines), (command, change, told))
             if command == ("get", "a"):
                 self.assertEqual((self.here / "a").read_bytes(), b"content")

@@ -12,12 +12,14 @@ from p2ptwisted.cli.exit_status import CommandError, ExitStatus, first_failure
 from p2ptwisted.cli.file_copy import copy_file
 from p2ptwisted.cli.matches import FoundResource
 from p2ptwisted.cli.output import print_json, print_lines, print_message, size_of
-from p2ptwisted.cli.progress import ProgressBars, Row
+from p2ptwisted.cli.progress import FILES, ProgressBars, Row
 from p2ptwisted.cli.runner import status_of
 from p2ptwisted.cli.session import ICommandReactor, Session
+from p2ptwisted.cli.transfer_tally import DONE, FAILED, PRESENT, RUNNING, WAITING
 from p2ptwisted.errors import Unavailable, UnknownResource
 from p2ptwisted.support.lifecycle import all_of, make_cooperator
 from p2ptwisted.support.rate_limit import RateLimit
+from p2ptwisted.support.wording import counted
 from p2ptwisted.transfer.destination import is_file_of, open_named_file
 from p2ptwisted.transfer.download import RUNNING_MAX, Download
 from p2ptwisted.transfer.file_sync import file_sync
@@ -48,19 +50,19 @@ class GetJob:
         self.match = match
         self.path = path
         self.status = ExitStatus.OK
-        self.result = GetResult(match.id, match.name, str(path), match.size, "failed")
+        self.result = GetResult(match.id, match.name, str(path), match.size, FAILED)
         self.download: Download | None = None
         #: The job that fetches the same resource to another file, if there is one.
         self.source: GetJob | None = None
         self._reactor: ICommandReactor | None = None
+        self._has_ended = False
 
     def row(self) -> Row:
         """The progress, for its bar."""
         download, result = self.download, self.result
-        if result.state == "present":
-            return Row(result.size, result.size, note="here already")
-        if self.source is not None and result.state == "done":
-            return Row(result.size, result.size, note="copied")
+        if self._has_ended:
+            state = FAILED if result.error else result.state
+            return Row(result.size, result.size, state=state, closing=self._closing())
         if (
             download is None
             or download.part is None
@@ -68,17 +70,30 @@ class GetJob:
             or self._reactor is None
         ):
             is_waiting = download is not None and download.is_waiting
-            note = "another program fetches it" if is_waiting else "waiting"
-            return Row(0, result.size, note=result.error or note)
+            note = "another program fetches it" if is_waiting else WAITING
+            return Row(0, result.size, note=note, state=WAITING)
         size = download.part.pieces.size
         here = size - download.picker.bytes_missing
-        if result.state == "done" or result.error:
-            return Row(here, size, note=result.error or "done")
         download.rate.add(0, self._reactor.seconds())
         rate = download.rate.value()
-        count = sum(1 for neighbor in download.picker.neighbors if not neighbor.distrusted)
-        note = f"{count} holder{'' if count == 1 else 's'}"
-        return Row(here, size, rate, (size - here) / rate if rate else None, note)
+        count = sum(1 for one in download.picker.current if not one.distrusted and not one.failures)
+        left = (size - here) / rate if rate else None
+        return Row(here, size, rate, left, counted(count, "holder"), RUNNING)
+
+    def _closing(self) -> str:
+        """A line that says how it went; its error has been printed."""
+        result = self.result
+        if result.error is not None:
+            return ""
+        if result.state == PRESENT:
+            return f"{result.path} is here already"
+        if self.source is not None:
+            return f"{result.path}: has the content of {self.source.path}, copied"
+        gave = sum(1 for count in result.holders.values() if count)
+        return (
+            f"{result.path}: {size_of(result.size)} in {result.seconds:.1f} s "
+            f"from {counted(gave, 'holder')}, verified"
+        )
 
     async def run(
         self,
@@ -96,7 +111,7 @@ class GetJob:
                 self._is_present()
             elif self.source is not None:
                 await self._copy(cooperator, self.source, force)
-                self.result.state = "done"
+                self.result.state = DONE
             else:
                 self.download = Download(
                     reactor,
@@ -116,7 +131,7 @@ class GetJob:
                 else:
                     assert self.download.part is not None
                     self.result.size = self.download.part.pieces.size
-                    self.result.state = "done"
+                    self.result.state = DONE
         except CancelledError:
             raise
         except (CommandError, Unavailable, UnknownResource, OSError) as error:
@@ -130,9 +145,10 @@ class GetJob:
                     self.result.holders = {
                         one.location: one.received for one in self.download.picker.neighbors
                     }
+            self._has_ended = True
 
     def _is_present(self) -> None:
-        self.result.state = "present"
+        self.result.state = PRESENT
         self.result.size = self.path.stat().st_size
 
     def _waits(self) -> None:
@@ -223,8 +239,10 @@ async def get(
     matches = list({(one.id, flat_name(one.name, one.id)): one for one in found}.values())
     paths = target_paths(matches, output, more=missing is not ExitStatus.OK)
     jobs = [GetJob(match, path) for match, path in zip(matches, paths, strict=True)]
-    await run_jobs(reactor, session, jobs, force, max_download)
+    has_lines = not session.settings.as_json
+    bars = await run_jobs(reactor, session, jobs, force, max_download, has_lines)
     report(session, jobs)
+    bars.sum_up(FILES)
     return first_failure([missing, *(job.status for job in jobs)])
 
 
@@ -252,9 +270,12 @@ async def run_jobs(
     jobs: list[GetJob],
     force: bool,
     max_download: int | None,
-) -> None:
+    has_lines: bool = False,
+) -> ProgressBars:
     """
-    Run these, some at once, under one bound on bytes a second.
+    Run these, some at once, under one bound on bytes a second, and return what showed them.
+
+    With `has_lines` each leaves one.
 
     What is to come to several files is fetched to the first, and then copied.
     """
@@ -266,7 +287,7 @@ async def run_jobs(
     throttle = RateLimit(max_download)
     at_once = DeferredSemaphore(RUNNING_MAX)
     try:
-        with ProgressBars(reactor) as bars:
+        with ProgressBars(reactor, session.settings.progress, has_lines) as bars:
             for job in jobs:
                 bars.add(job.match.name or job.path.name, job.row)
             for round in (first.values(), [job for job in jobs if job.source is not None]):
@@ -278,25 +299,12 @@ async def run_jobs(
                 )
     finally:
         cooperator.stop()
+    return bars
 
 
 def report(session: Session, jobs: list[GetJob]) -> None:
-    """Print the result to standard output and, for a person, how it went to standard error."""
+    """Print the result to standard output."""
     if session.settings.as_json:
         print_json([job.result for job in jobs])
         return
-    for job in jobs:
-        result = job.result
-        if result.error is not None:
-            continue
-        print_lines(result.path)
-        if result.state == "present":
-            print_message(f"{result.path} is here already")
-        elif job.source is not None:
-            print_message(f"{result.path}: has the content of {job.source.path}, copied")
-        else:
-            gave = sum(1 for count in result.holders.values() if count)
-            print_message(
-                f"{result.path}: {size_of(result.size)} in {result.seconds:.1f} s "
-                f"from {gave} holder{'' if gave == 1 else 's'}, verified"
-            )
+    print_lines(*(job.result.path for job in jobs if job.result.error is None))

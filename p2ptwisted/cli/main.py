@@ -16,11 +16,13 @@ import click
 
 from p2ptwisted.cli.end_signals import END_SIGNALS, Ended
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
+from p2ptwisted.cli.progress_option import progress_option, shows_progress
 from p2ptwisted.cli.rate_type import RateType
 from p2ptwisted.cli.service_commands import SERVICE_COMMANDS
 from p2ptwisted.support.import_path import forget_working_directory
 
 if TYPE_CHECKING:
+    from p2ptwisted.cli.progress_display import Mode
     from p2ptwisted.cli.runner import Work
     from p2ptwisted.cli.session import Settings
 
@@ -177,6 +179,7 @@ def find(settings: "Settings", wanted: tuple[str, ...]) -> ExitStatus:
     help="The most to fetch a second, such as 12.5MB or 100Mbit; a number alone is bytes.",
 )
 @_asks_group
+@shows_progress
 def get(
     settings: "Settings",
     wanted: tuple[str, ...],
@@ -224,6 +227,7 @@ def get(
     help="Fail unless so many nodes, or the nodes of these names, have it in the end. Repeatable.",
 )
 @_asks_group
+@shows_progress
 def pull(
     settings: "Settings",
     wanted: tuple[str, ...],
@@ -263,6 +267,7 @@ def pull(
 )
 @click.option("--link", is_flag=True, help="Make hard links instead of copies.")
 @_asks_group
+@shows_progress
 def share(
     settings: "Settings", paths: tuple[str, ...], node: str, folder: str | None, link: bool
 ) -> ExitStatus:
@@ -277,11 +282,12 @@ def share(
 @p2p.command()
 @click.argument("paths", nargs=-1, type=_PATH, metavar="[PATH]...")
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON.")
-def hash(paths: tuple[str, ...], as_json: bool) -> ExitStatus:
+@progress_option
+def hash(paths: tuple[str, ...], as_json: bool, progress: "Mode | None") -> ExitStatus:
     """The ids of files, as sha256sum prints them."""
     from p2ptwisted.cli.hash import print_sums
 
-    return print_sums(paths, as_json)
+    return print_sums(paths, as_json, progress)
 
 
 @p2p.command()

@@ -47,6 +47,8 @@ def merge(known: FoundResource, holding: Holding, part: str) -> None:
     """Add one supernode's answer; of several names, the one most like `part` comes first."""
     file = holding.file
     known.locations = in_turns([*known.locations, *file.locations], LOCATIONS_MAX)
+    if file.partial is not UNSET:
+        known.partial = in_turns([*known.partial, *file.partial], LOCATIONS_MAX)
     # Stable: of those that are alike the first stays the first.
     names, wanted = dict.fromkeys([*known.names, *file.names]), normal_form(part)
     distinct = sorted(names, key=lambda name: -likeness(normal_form(name), wanted))

@@ -34,11 +34,17 @@ def size_of(size: float | None) -> str:
     return f"{size:.1f} {unit}"
 
 
-@END_SIGNALS.breaking()
 def print_message(message: str) -> None:
     """Print one line to standard error."""
+    print_messages([message])
+
+
+@END_SIGNALS.breaking()
+def print_messages(messages: Iterable[str]) -> None:
+    """Print lines to standard error, all at once."""
+    lines = [f"p2p: {shown(message, MESSAGE_MAX)}\n" for message in messages]
     try:
-        print(f"p2p: {shown(message, MESSAGE_MAX)}", file=sys.stderr, flush=True)
+        print("".join(lines), end="", file=sys.stderr, flush=True)
     except OSError:
         discard(sys.stderr)  # Nobody reads it; the exit status says it too.
 

@@ -1,77 +1,91 @@
 """
-Progress bars, on standard error where that is a terminal; nothing elsewhere. A LoopingCall draws
-them, because rich's own way is a thread.
+The progress of a command's transfers: what a command adds them to. `transfer_tally` counts them,
+`progress_display` shows them.
+
+A LoopingCall draws, because rich's own way is a thread.
 """
 
 import sys
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
 from types import TracebackType
+from typing import NamedTuple
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
-from rich.table import Column
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
 from p2ptwisted.cli.output import size_of
-from p2ptwisted.support.escaping import shown
+from p2ptwisted.cli.progress_display import Display, Mode, display_for
+from p2ptwisted.cli.standard_streams import is_writable
+from p2ptwisted.cli.transfer_tally import (
+    CANCELLED,
+    DONE,
+    FAILED,
+    LOOKS_MAX,
+    PRESENT,
+    Row,
+    TransferTally,
+)
+from p2ptwisted.support.wording import counted
 
-#: Seconds between two redraws.
-REDRAW_INTERVAL = 0.1
-
-#: Characters of a name that are shown, and of a note beside a bar.
-NAME_MAX, NOTE_MAX = 40, 80
-
-
-@dataclass(frozen=True)
-class Row:
-    """The progress of one transfer: bytes, bytes a second, seconds."""
-
-    here: int | None = None
-    size: int | None = None
-    rate: float | None = None
-    seconds_left: float | None = None
-    note: str = ""
+__all__ = ["ProgressBars", "ProgressReport", "Row"]
 
 
-class ProgressBars:
-    """A bar for each transfer, drawn while this context manager is entered."""
+class Noun(NamedTuple):
+    """What the transfers are called in the last line."""
 
-    def __init__(self, clock: IReactorTime) -> None:
-        self._looks: dict[TaskID, Callable[[], Row]] = {}
-        console = Console(stderr=True, highlight=False)
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
-            BarColumn(bar_width=None, table_column=Column(ratio=1)),
-            TextColumn("{task.fields[note]}", markup=False, table_column=Column(no_wrap=True)),
-            console=console,
-            auto_refresh=False,
-            expand=True,
-            disable=not sys.stderr.isatty(),
-        )
-        self._redrawing = LoopingCall(self.redraw)
-        self._redrawing.clock = clock
+    singular: str
+    plural: str
+
+
+FILES = Noun("file", "files")
+
+
+class ProgressReport:
+    """Progress that is shown whenever `turn` is called, while this context manager is entered."""
+
+    def __init__(
+        self,
+        now: Callable[[], float],
+        mode: Mode | None = None,
+        closing: bool = True,
+    ) -> None:
+        """`now` returns a time in seconds. With `closing` each transfer that ends leaves a line."""
+        self._now = now
+        self._began = now()
+        self._closing = closing
+        self._tally = TransferTally()
+        self._lines: list[str] = []
+        self.display: Display = display_for(mode, self._began)
+        self._due = self._began + self.display.interval
 
     def add(self, name: str, look: Callable[[], Row]) -> None:
         """Add a transfer; `look` returns its progress."""
-        task = self._progress.add_task(shown(name, NAME_MAX), total=None, note="")
-        self._looks[task] = look
+        self._tally.add(name, look)
 
-    def redraw(self) -> None:
-        """Draw the progress of every transfer."""
-        for task, look in self._looks.items():
-            row = look()
-            self._progress.update(task, completed=row.here or 0, total=row.size, note=describe(row))
-        # The terminal may be gone: what the bars are about goes on.
-        with suppress(OSError):
-            self._progress.refresh()
+    def turn(self) -> None:
+        """Look at the transfers, and show them, unless whoever reads that takes nothing now."""
+        self._due = self._now() + self.display.interval
+        self._look()
+        if is_writable(sys.stderr):
+            self._say()
+            self.display.show(self._tally, self._now())
 
-    def __enter__(self) -> "ProgressBars":
-        with suppress(OSError):
-            self._progress.start()
-        self._redrawing.start(REDRAW_INTERVAL, now=False)
+    def turn_if_due(self) -> None:
+        """The same, unless that was just done: for work that is done outside the reactor."""
+        if self._now() >= self._due:
+            self.turn()
+
+    def _look(self, most: int = LOOKS_MAX) -> None:
+        for one in self._tally.look(most):
+            if self._closing and one.row.closing:
+                self._lines.append(one.row.closing)
+
+    def _say(self) -> None:
+        lines, self._lines = self._lines, []
+        if lines:
+            self.display.say(lines)
+
+    def __enter__(self) -> "ProgressReport":
         return self
 
     def __exit__(
@@ -80,22 +94,53 @@ class ProgressBars:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._redrawing.stop()
-        self.redraw()
-        with suppress(OSError):
-            self._progress.stop()
+        self.display.close()
+        self._look(self._tally.count)
+        if kind is None:
+            self._say()
+
+    def sum_up(self, noun: Noun) -> None:
+        """
+        Print the last line, if there were several: how many ended in which way, and in what time.
+
+        `noun` is what the transfers are called.
+        """
+        ended = self._tally.ended
+        if self._tally.count < 2:
+            return
+        ways = [f"{ended[way]:,} {way}" for way in (DONE, PRESENT, FAILED, CANCELLED) if ended[way]]
+        line = f"{counted(self._tally.count, *noun)}: {', '.join(ways)}"
+        if self._tally.done_bytes:
+            took = self._now() - self._began
+            line += f"; {size_of(self._tally.done_bytes)} in {took:.1f} s"
+        self.display.say([line])
 
 
-def describe(row: Row) -> str:
-    """The text beside a bar."""
-    parts = []
-    if row.size is not None:
-        parts.append(f"{size_of(row.here or 0)} of {size_of(row.size)}")
-    if row.rate:
-        parts.append(f"{size_of(row.rate)}/s")
-    if row.seconds_left is not None:
-        minutes, seconds = divmod(int(row.seconds_left + 0.5), 60)
-        parts.append(f"{minutes}:{seconds:02} left")
-    if row.note:
-        parts.append(shown(row.note, NOTE_MAX))
-    return "  ".join(parts)
+class ProgressBars(ProgressReport):
+    """Progress that is shown by the reactor."""
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        mode: Mode | None = None,
+        closing: bool = True,
+    ) -> None:
+        """See ProgressReport."""
+        super().__init__(clock.seconds, mode, closing)
+        self._turning = LoopingCall(self.turn)
+        self._turning.clock = clock
+
+    def __enter__(self) -> "ProgressBars":
+        # Where a turn fails, it is the last one, and the transfers go on.
+        self._turning.start(self.display.interval, now=False).addErrback(lambda failure: None)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._turning.running:
+            self._turning.stop()
+        super().__exit__(kind, error, trace)

@@ -18,6 +18,7 @@ from p2ptwisted.cli.output import print_json, print_lines, print_message, size_o
 from p2ptwisted.cli.progress import ProgressBars, Row
 from p2ptwisted.cli.pull_report import Outcome, called, closing_line, print_lost
 from p2ptwisted.cli.session import ICommandReactor, Session, unique
+from p2ptwisted.cli.transfer_tally import CANCELLED, DONE, FAILED, PRESENT, WAITING
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import OlderProgram, Unavailable
 from p2ptwisted.model import DownloadStatus, Order
@@ -26,23 +27,29 @@ from p2ptwisted.support.lifecycle import all_of
 from p2ptwisted.support.locations import address_towards
 from p2ptwisted.support.round_robin import host_of
 from p2ptwisted.support.trusted_networks import how_to_trust
+from p2ptwisted.support.wording import counted
 
 INTERRUPTED = "interrupted; the nodes go on by themselves: p2p status shows how far they are"
 
 
 class PullResult(Struct):
-    """The result for one resource at one node: `state` is that of the node's fetch."""
+    """
+    The result for one resource at one node: `state` is that of the node's fetch.
+
+    `name` is what it was found by; `stored_as` is what the node calls it, once that is known.
+    """
 
     node: str
     location: str
     id: str
     name: str | None
     size: int | None
-    state: str = "waiting"
+    state: str = WAITING
     seconds: float = 0.0
     holders: dict[str, int] = {}
     troubles: dict[str, str] = {}
     error: str | None = None
+    stored_as: str | None = None
 
     @property
     def called(self) -> str:
@@ -63,44 +70,63 @@ class PullJob:
     ) -> None:
         """`node` is the name of the node. `is_one_of_many`: messages say which resource it is."""
         self.result = PullResult(node, location, match.id, match.name, match.size)
+        #: What its row and its last line call it.
+        self.called = f"{node} {match.name or match.id[:12]}" if is_one_of_many else node
         self._status: DownloadStatus | None = None
-        self._ordered_name = match.name
         self._is_one_of_many = is_one_of_many
         self._clock = clock
         self._began = clock.seconds()
 
     @property
     def exit(self) -> ExitStatus:
-        return ExitStatus.OK if self.result.state == "done" else ExitStatus.FAILED
+        return ExitStatus.OK if self.result.state == DONE else ExitStatus.FAILED
 
     def row(self) -> Row:
         """The progress, for its bar."""
         result, status = self.result, self._status
         if result.state not in UNDER_WAY_STATES:
-            here = result.size if result.state == "done" else (status.here if status else None)
-            return Row(here, result.size, note=result.state)
-        if status is None or status.size is None:
-            return Row(0, result.size, note="waiting")
-        count = len(status.holders)
-        note = f"{count} holder{'' if count == 1 else 's'}"
+            state = PRESENT if self.was_there else result.state
+            return Row(result.size, result.size, state=state, closing=self._closing())
+        if status is None or status.size is None or status.state == WAITING:
+            return Row(0, result.size, note=WAITING, state=WAITING)
+        # Those that give nothing, as those that have gone, are among its troubles.
+        note = counted(len(status.holders.keys() - status.troubles.keys()), "holder")
         return Row(status.here, status.size, status.rate, status.seconds_left, note)
+
+    @property
+    def was_there(self) -> bool:
+        """Whether the node had it already: nobody has given it a byte of it."""
+        return self.result.state == DONE and not any(self.result.holders.values())
+
+    def _closing(self) -> str:
+        """A line that says how it went; its error has been printed."""
+        result = self.result
+        if result.state != DONE:
+            return ""
+        if self.was_there:
+            return f"{self.called}: had it already"
+        gave = counted(sum(1 for count in result.holders.values() if count), "holder")
+        return (
+            f"{self.called}: {size_of(result.size)} in {result.seconds:.1f} s from {gave}, verified"
+        )
 
     @property
     def order(self) -> Order:
         """What is ordered of the node."""
-        return Order(self.result.id, self._ordered_name)
+        return Order(self.result.id, self.result.name)
 
     def take(self, status: DownloadStatus) -> None:
         """Note how far it is at the node; where it has ended in another way, print why."""
         self._status = status
         result = self.result
         result.state, result.error = status.state, status.error
-        result.name, result.size = status.name or result.name, status.size or result.size
+        result.stored_as = status.name or result.stored_as
+        result.size = status.size or result.size
         result.holders, result.troubles = status.holders, status.troubles
         result.seconds = round(self._clock.seconds() - self._began, 3)
-        if result.state == "cancelled":
+        if result.state == CANCELLED:
             result.error = "somebody cancelled it: pull it again to go on"
-        if result.state not in UNDER_WAY_STATES and result.state != "done":
+        if result.state not in UNDER_WAY_STATES and result.state != DONE:
             self._print_failed()
 
     def fail(self, error: Exception) -> None:
@@ -110,14 +136,14 @@ class PullJob:
 
     def lose(self, why: str) -> None:
         """Note why it has failed, with all others at its node."""
-        self.result.state, self.result.error = "failed", why
+        self.result.state, self.result.error = FAILED, why
         self.result.seconds = round(self._clock.seconds() - self._began, 3)
 
     def _print_failed(self) -> None:
         result = self.result
         what = f"{shown(result.called)}: " if self._is_one_of_many else ""
         at = called(result.node, result.location)
-        print_message(f"{at}: {what}{result.error or 'failed'}")
+        print_message(f"{at}: {what}{result.error or FAILED}")
 
 
 async def _why(session: Session, node: PullResult, error: Unavailable | Refused) -> str:
@@ -174,20 +200,18 @@ async def pull(
         for name, at in nodes
     ]
     jobs = [job for at_node in by_node for job in at_node]
-    with ProgressBars(reactor) as bars:
+    settings = session.settings
+    with ProgressBars(reactor, settings.progress, not settings.as_json) as bars:
         for job in jobs:
-            row_name = job.result.node
-            if is_many:
-                row_name += f" {job.result.name or job.result.id[:12]}"
-            bars.add(row_name, job.row)
+            bars.add(job.called, job.row)
         await _carry_out(reactor, session, by_node)
     results = [job.result for job in jobs]
     if session.settings.as_json:
         print_json(results)
     else:
         for result in results:
-            if result.state == "done":
-                what = result.called
+            if result.state == DONE:
+                what = result.stored_as or result.called
                 print_lines(f"{result.node}  {result.location}  {what}  {size_of(result.size)}")
     if resources:
         names = [match.name or match.id for match in resources.values()]

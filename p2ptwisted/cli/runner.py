@@ -16,7 +16,7 @@ from twisted.logger import globalLogBeginner
 
 from p2ptwisted.cli.end_signals import END_SIGNALS, Ended
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
-from p2ptwisted.cli.output import print_message
+from p2ptwisted.cli.output import print_json, print_message
 from p2ptwisted.cli.session import ICommandReactor, Session, Settings
 from p2ptwisted.client.api import make_client
 from p2ptwisted.client.transport import Refused
@@ -60,6 +60,16 @@ def status_of(error: BaseException) -> ExitStatus:
     return ExitStatus.FAILED
 
 
+def _failed(settings: Settings, error: Exception) -> ExitStatus:
+    """The same, and an empty document for a program that reads one."""
+    status = status_of(error)
+    if settings.as_json:
+        # Where it was this that couldn't be written, a line has said so.
+        with suppress(CommandError, OSError):
+            print_json([])
+    return status
+
+
 def run(settings: Settings, work: Work, interrupted: str = "interrupted") -> ExitStatus:
     """
     Do the work in the reactor, stop everything that it started, and return its exit status.
@@ -83,7 +93,7 @@ def run(settings: Settings, work: Work, interrupted: str = "interrupted") -> Exi
                 reactor, config.group_key, config.authority, awake=awake, from_loopback=True
             )
         except InvalidInput as error:
-            status = status_of(error)
+            status = _failed(settings, error)
             return
         try:
             status = await work(reactor, Session(reactor, client, settings))
@@ -91,7 +101,7 @@ def run(settings: Settings, work: Work, interrupted: str = "interrupted") -> Exi
             # After a signal no message is printed: Ended is raised instead.
             status = status_of(CommandError("broken off"))
         except Exception as error:
-            status = status_of(error)
+            status = _failed(settings, error)
         finally:
             await client.close()
 

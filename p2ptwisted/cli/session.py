@@ -5,7 +5,7 @@ that is in the module of the command.
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import UNSET
 
@@ -27,6 +27,9 @@ from p2ptwisted.model import Holders, Holding, is_id_prefix, parse_id
 from p2ptwisted.support.escaping import shown
 from p2ptwisted.support.file_names import is_named, normal_form
 
+if TYPE_CHECKING:
+    from p2ptwisted.cli.progress_display import Mode
+
 #: Characters of each of the names that a search could mean.
 NAME_SHOWN = 80
 
@@ -45,6 +48,8 @@ class Settings:
     group_key_file: str | None = None
     ca_file: str | None = None
     as_json: bool = False
+    #: How progress is shown; None is what standard error has room for.
+    progress: "Mode | None" = None
 
     @property
     def config(self) -> CommonConfig:

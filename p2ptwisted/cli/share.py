@@ -2,20 +2,22 @@
 
 import hashlib
 import os
-import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from msgspec import UNSET, Struct
 from twisted.internet.task import Cooperator, deferLater
 
 from p2ptwisted.cli.diagnosis import Role
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
-from p2ptwisted.cli.file_copy import PERMISSIONS, copy_file
+from p2ptwisted.cli.file_copy import copy_file
 from p2ptwisted.cli.output import print_json, print_lines, print_message
+from p2ptwisted.cli.progress import FILES, ProgressBars
 from p2ptwisted.cli.session import ICommandReactor, Session
+from p2ptwisted.cli.share_progress import ShareProgress
+from p2ptwisted.cli.source_file import SourceFile
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import OlderProgram, Unavailable
 from p2ptwisted.node.folder_walk import walk, why_not_shared
@@ -24,8 +26,7 @@ from p2ptwisted.support.file_names import normal_form
 from p2ptwisted.support.lifecycle import make_cooperator
 from p2ptwisted.support.locations import parse_location
 from p2ptwisted.support.real_path import real_path
-from p2ptwisted.support.safe_open import open_beneath, open_folder
-from p2ptwisted.transfer.destination import hash_slices, open_named_file
+from p2ptwisted.transfer.destination import hash_slices
 from p2ptwisted.transfer.shared_folder import SharedFolder
 from p2ptwisted.transfer.target_folder import TargetFolder
 
@@ -96,58 +97,28 @@ async def share(
         raise CommandError(
             f"{target}, the node's folder, is not on this machine: use its own machine"
         )
-    cooperator = make_cooperator(reactor)
-    shared = []
-    try:
-        for one in files:
-            try:
-                source = one.open()
-            except OSError as error:
-                if one.within is None:
-                    raise
-                _leave_out(one.path, error.strerror or str(error), left_out)
-                continue
-            with source:
-                shared.append(await _put_file(cooperator, one, source, Path(target), link))
-    finally:
-        cooperator.stop()
-    await _wait_until_listed(reactor, session, location, health.name, shared)
+    #: Those of each id that are copied and not listed yet.
+    unlisted: dict[str, list[ShareProgress]] = {}
+
+    def listed(id: str) -> None:
+        for progress in unlisted.pop(id):
+            progress.end(is_listed=True)
+
+    with ProgressBars(reactor, session.settings.progress, closing=False) as bars:
+        each = [ShareProgress(one, reactor.seconds) for one in files]
+        for progress in each:
+            bars.add(progress.file.name, progress.row)
+        put = await _put_all(reactor, each, Path(target), link, left_out)
+        for progress, one in put:
+            unlisted.setdefault(one.id, []).append(progress)
+        shared = [one for _, one in put]
+        await _wait_until_listed(reactor, session, location, health.name, shared, listed)
     if session.settings.as_json:
         print_json(shared)
     else:
         print_lines(*(f"{one.id}  {one.name}" for one in shared))
+    bars.sum_up(FILES)
     return ExitStatus.FAILED if left_out else ExitStatus.OK
-
-
-class SourceFile(NamedTuple):
-    """A file to share: on its own, or in the folder `within`, which nothing may lead out of."""
-
-    path: Path
-    name: str
-    within: Path | None = None
-
-    def open(self) -> BinaryIO:
-        """Open it. Raises OSError."""
-        if self.within is None:
-            # Named by the user: a link, too, is meant.
-            return open_named_file(self.path)
-        root = open_folder(self.within)
-        try:
-            name = self.path.relative_to(self.within).as_posix()
-            return open(open_beneath(root, name), "rb", buffering=0)
-        except OSError as error:
-            error.filename = os.fspath(self.path)
-            raise
-        finally:
-            os.close(root)
-
-    def folder_modes(self) -> list[int]:
-        """The modes for the folders in its name; their owner can always write to them."""
-        if self.within is None:
-            return []
-        folders = reversed(self.path.relative_to(self.within).parents)
-        modes = [(self.within / folder).lstat().st_mode for folder in folders]
-        return [mode & PERMISSIONS | stat.S_IRWXU for mode in modes]
 
 
 def _files(paths: tuple[str, ...], left_out: list[Path]) -> Iterator[SourceFile]:
@@ -212,6 +183,34 @@ def _files_in(folder: Path, left_out: list[Path]) -> Iterator[SourceFile]:
             yield SourceFile(folder / name, shared, folder)
 
 
+async def _put_all(
+    reactor: ICommandReactor,
+    each: list[ShareProgress],
+    folder: Path,
+    link: bool,
+    left_out: list[Path],
+) -> list[tuple[ShareProgress, SharedFile]]:
+    """Put one file after the other into the folder. Raises CommandError and OSError."""
+    put = []
+    cooperator = make_cooperator(reactor)
+    try:
+        for progress in each:
+            one = progress.file
+            try:
+                source = one.open()
+            except OSError as error:
+                if one.within is None:
+                    raise
+                _leave_out(one.path, error.strerror or str(error), left_out)
+                progress.end(is_listed=False)
+                continue
+            with progress.reading(source):
+                put.append((progress, await _put_file(cooperator, one, source, folder, link)))
+    finally:
+        cooperator.stop()
+    return put
+
+
 async def _put_file(
     cooperator: Cooperator, source: SourceFile, file: BinaryIO, folder: Path, link: bool
 ) -> SharedFile:
@@ -271,9 +270,18 @@ async def _check_same_content(
 
 
 async def _wait_until_listed(
-    reactor: ICommandReactor, session: Session, location: str, name: str, shared: list[SharedFile]
+    reactor: ICommandReactor,
+    session: Session,
+    location: str,
+    name: str,
+    shared: list[SharedFile],
+    is_listed: Callable[[str], None],
 ) -> None:
-    """Wait until the node's supernode lists all of these for it. Raises CommandError."""
+    """
+    Wait until the node's supernode lists all of these for it. Raises CommandError.
+
+    `is_listed` is called with each id as soon as that is so.
+    """
     size = sum(one.size for one in shared)
     deadline = reactor.seconds() + LISTED_TIMEOUT + size / HASH_RATE
     waiting: dict[str, set[str]] = {}
@@ -295,6 +303,7 @@ async def _wait_until_listed(
                 since = listed.setdefault(id, reactor.seconds())
                 if not waiting[id] or reactor.seconds() >= since + NAME_TIMEOUT:
                     del waiting[id]
+                    is_listed(id)
         except (Unavailable, Refused):
             pass  # It may be busy, or changing its supernode.
         if waiting:

@@ -6,7 +6,7 @@ full disk, with a reader that has gone, or with an encoding that lacks most char
 import os
 import select
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from typing import TextIO
@@ -30,16 +30,45 @@ def open_missing_streams() -> None:
         sys.stderr = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", closefd=False)
 
 
-def print_any_character() -> None:
-    """Have what a terminal's encoding lacks be printed escaped: no name may end the command."""
+#: Environment variables that say what a terminal's characters are, the one that counts first; and
+#: those by which somebody says it to Python alone.
+_LOCALE, _PYTHON = ("LC_ALL", "LC_CTYPE", "LANG"), ("PYTHONIOENCODING", "PYTHONUTF8")
+
+
+def print_any_character(environment: Mapping[str, str] | None = None) -> None:
+    """
+    Have what a terminal's encoding lacks be printed escaped: no name may end the command.
+
+    A terminal in the C locale gets ASCII. `environment` is the one that the process began with.
+    """
+    is_ascii = knows_ascii_only(environment or _first_environment())
     for stream in (sys.stdout, sys.stderr):
         # In a test it may be no such stream.
         if isinstance(stream, TextIOWrapper):
+            encoding = "ascii" if is_ascii and stream.isatty() else None
             try:
-                stream.reconfigure(errors="backslashreplace")
+                stream.reconfigure(encoding=encoding, errors="backslashreplace")
             except OSError:
                 # A warning of Python's own was left in it.
                 discard(stream)
+
+
+def knows_ascii_only(environment: Mapping[str, str]) -> bool:
+    """Whether these variables say that a terminal has ASCII alone, or nothing of it."""
+    if any(environment.get(name) for name in _PYTHON):
+        return False
+    locale = next((value for name in _LOCALE if (value := environment.get(name))), "C")
+    return locale in ("C", "POSIX")
+
+
+def _first_environment() -> dict[str, str]:
+    """The environment as it was: Python puts C.UTF-8 into its own where it finds C."""
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            entries = os.fsdecode(file.read()).split("\0")
+    except OSError:
+        return dict(os.environ)
+    return dict(entry.split("=", 1) for entry in entries if "=" in entry)
 
 
 @contextmanager

@@ -4,13 +4,14 @@ from msgspec import Struct
 from twisted.internet.defer import Deferred
 
 from p2ptwisted.cli.diagnosis import Role
-from p2ptwisted.cli.exit_status import ExitStatus
+from p2ptwisted.cli.exit_status import CommandError, ExitStatus
 from p2ptwisted.cli.gone import Gone, gone_nodes, print_gone
 from p2ptwisted.cli.hints import no_node
 from p2ptwisted.cli.output import print_json, print_lines, print_message, print_table, size_of
+from p2ptwisted.cli.runner import status_of
 from p2ptwisted.cli.session import Session
 from p2ptwisted.client.transport import Refused
-from p2ptwisted.errors import OlderProgram, Unavailable
+from p2ptwisted.errors import InvalidInput, OlderProgram, Unavailable
 from p2ptwisted.model import DownloadStatus, Health, NodeInfo
 from p2ptwisted.support.lifecycle import all_of
 
@@ -57,10 +58,13 @@ async def nodes(session: Session) -> ExitStatus:
     lists = await session.listed_nodes()
     found = [_state(node, at) for at, ns in lists for node in ns]
     gone = await gone_nodes(session, lists)
+    if not found:
+        print_gone(gone)
+        raise no_node(ExitStatus.NOT_FOUND)
     if session.settings.as_json:
         keys = ("name", "location", "supernode", "reachable")
         print_json([{key: getattr(one, key) for key in keys} for one in found])
-    elif found:
+    else:
         print_table(
             ("NAME", "LOCATION", "SUPERNODE"),
             [(one.name, one.location, one.supernode) for one in found],
@@ -69,8 +73,6 @@ async def nodes(session: Session) -> ExitStatus:
             if not one.reachable:
                 print_message(f"nobody can reach {one.location}: p2p status says what to do")
     print_gone(gone)
-    if not found:
-        raise no_node(ExitStatus.NOT_FOUND)
     return ExitStatus.OK
 
 
@@ -89,7 +91,13 @@ async def supernodes(session: Session) -> ExitStatus:
 
 async def status(session: Session) -> ExitStatus:
     """Print the state of all members, and what to do about what is wrong."""
-    lists = await session.nodes()
+    try:
+        lists = await session.nodes()
+    except (CommandError, InvalidInput, Unavailable, Refused) as error:
+        # A program that reads this reads the same document in every case.
+        if session.settings.as_json:
+            print_json(GroupState([], [], [str(error)]))
+        return status_of(error)
     states = await all_of(
         [Deferred.fromCoroutine(_look(session, node, at)) for at, ns in lists for node in ns or ()]
     )

@@ -76,6 +76,7 @@ class _File(msgspec.Struct):
     name: Name | None = None
     size: Size | None = None
     other_names: list[Name] | None = None
+    partial: list[str] | None = None
 
     @property
     def all(self) -> list[str]:
@@ -210,7 +211,8 @@ class SupernodeClient(HttpTransport):
                 name = UNSET if match.file.name is None else match.file.name
                 size = UNSET if match.file.size is None else match.file.size
                 others = _some_names(match.file.other_names or UNSET)
-                file = HeldFile(locations[0], locations, name, size, others)
+                partial = _believed_locations(supernode, (match.file.partial or [])[:share])
+                file = HeldFile(locations[0], locations, name, size, others, partial or UNSET)
                 found.append(Holding(match.id, file))
         return found
 

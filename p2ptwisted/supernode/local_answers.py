@@ -6,6 +6,7 @@ that the asker can reach.
 from collections.abc import Sequence
 
 import msgspec
+from msgspec import UNSET
 
 from p2ptwisted.interfaces import IRegistry
 from p2ptwisted.model import SUPERNODE_ID, Holding
@@ -58,8 +59,13 @@ def towards(asker: str, locations: Sequence[str]) -> list[str]:
 def as_seen_by(asker: str, holding: Holding) -> Holding:
     """Returns the holding with locations that the host `asker` can reach."""
     file = holding.file
-    if not any(map(is_loopback, file.locations)):
+    partial = file.partial
+    if not any(map(is_loopback, [*file.locations, *(partial or ())])):
         return holding
     locations = towards(asker, file.locations)
-    file = msgspec.structs.replace(file, location=locations[0], locations=locations)
+    if partial is not UNSET:
+        partial = towards(asker, partial)
+    file = msgspec.structs.replace(
+        file, location=locations[0], locations=locations, partial=partial
+    )
     return msgspec.structs.replace(holding, file=file)

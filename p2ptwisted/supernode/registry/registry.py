@@ -265,8 +265,15 @@ class Registry:
                 forms = {row[2]: row[6] for row in rows} | dict([found[key]])
                 forms |= self._reader.other_names(key, node_name)
                 name, other_names = _names(forms, file_name, share)
-                holdings.append(_holding(key, rows, name or UNSET, other_names))
+                partial = self._partial(key, limit, node_name)
+                holdings.append(_holding(key, rows, name or UNSET, other_names, partial))
             yield
+
+    def _partial(self, key: Key, limit: int, node_name: str | None) -> list[str] | UnsetType:
+        """Returns the locations that have only a part of `key`, at most `limit`; unset if none."""
+        rows = self._reader.newest(key, limit, 1, node_name, has_spare=self._writer.has_spare)
+        rows.sort(key=self._rank, reverse=True)
+        return in_turns([row[4] for row in rows], limit) or UNSET
 
     def _rows_by_key(
         self, keys: Sequence[Key], limit: int, node_name: str | None = None
@@ -301,11 +308,12 @@ def _holding(
     rows: Sequence[Row],
     name: str | UnsetType,
     other_names: list[str] | UnsetType = UNSET,
+    partial: list[str] | UnsetType = UNSET,
 ) -> Holding:
     """Returns the holding that these rows of one id are."""
     locations = [row[4] for row in rows]
     if len(locations) > 1:
         locations = in_turns(locations, LOCATIONS_MAX)
-    size = rows[0][3]
-    file = HeldFile(locations[0], locations, name, UNSET if size is None else size, other_names)
+    size = UNSET if rows[0][3] is None else rows[0][3]
+    file = HeldFile(locations[0], locations, name, size, other_names, partial)
     return Holding(id_of(key), file)

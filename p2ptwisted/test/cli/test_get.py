@@ -20,8 +20,12 @@ from p2ptwisted.cli.exit_status import CommandError, ExitStatus
 from p2ptwisted.cli.get import GetJob, target_paths
 from p2ptwisted.cli.matches import FoundResource
 from p2ptwisted.cli.session import ICommandReactor, Session
+from p2ptwisted.cli.transfer_tally import Row
+from p2ptwisted.pieces import Pieces
 from p2ptwisted.support.rate_limit import RateLimit
 from p2ptwisted.test.fakes import Slices
+from p2ptwisted.transfer.download import Download
+from p2ptwisted.transfer.piece_picker import PiecePicker
 
 ID, OTHER = "a" * 64, "b" * 64
 
@@ -123,7 +127,24 @@ class GetJobTests(SynchronousTestCase):
         self.assertEqual((getting.result.state, getting.result.size), ("present", 7))
         self.assertIn(f"{path} is being fetched by another program", written.getvalue())
         self.assertEqual(rows, ["another program fetches it"])
-        self.assertEqual(getting.row().note, "here already")
+        self.assertEqual(getting.row().state, "present")
+        self.assertEqual(getting.row().closing, f"{path} is here already")
+
+    def test_holders(self) -> None:
+        """The holders beside a bar are those that give something: no liars, and none that died."""
+        pieces = Pieces(7, bytes(32))
+        picker = PiecePicker(pieces)
+        _, silent, liar, _ = (picker.offer(f"{host}:1", 1) for host in "abcd")
+        picker.failed(silent, 0.0)
+        picker.distrust(liar, "wrong bytes")
+        picker.leave("d:1")
+        job = GetJob(match("file"), Path(self.mktemp()))
+        part = SimpleNamespace(pieces=pieces)
+        rate = SimpleNamespace(add=lambda count, now: None, value=lambda: 2.0)
+        job.download = cast(Download, SimpleNamespace(picker=picker, part=part, rate=rate))
+        job._reactor = cast(ICommandReactor, Clock())
+        self.assertEqual(job.row(), Row(0, 7, 2.0, 3.5, "1 holder"))
+        self.assertEqual(job.row().state, "running")
 
     def test_two_names(self) -> None:
         """What is asked for by two names comes to two files, the second copied from the first."""
@@ -141,7 +162,8 @@ class GetJobTests(SynchronousTestCase):
         self.assertEqual(second.read_bytes(), b"content")
         self.assertEqual(stat.S_IMODE(second.stat().st_mode), 0o640)
         self.assertEqual(sorted(os.listdir(folder)), ["first", "second"])
-        self.assertEqual((jobs[1].result.size, jobs[1].row().note), (7, "copied"))
+        self.assertEqual(jobs[1].result.size, 7)
+        self.assertIn(f"{second}: has the content of {first}", jobs[1].row().closing)
 
     def test_two_names_and_another_file(self) -> None:
         """Another file that has the second name stays, unless it is to be replaced."""

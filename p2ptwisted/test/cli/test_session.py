@@ -182,6 +182,14 @@ class FindOneTests(SynchronousTestCase):
         self.assertEqual(one.names, ["bin", "one.bin", "two.bin", "x"])
         self.assertEqual(one.locations, ["10.0.0.1:8000", "10.0.0.2:8000"])
 
+    def test_partial(self) -> None:
+        """Who has a part of what was found by name is known, from each supernode."""
+        for location, part in (("10.0.0.1:8000", "10.0.0.3:1"), ("10.0.0.2:8000", "10.0.0.4:1")):
+            file = HeldFile(location, [location], "a.bin", 7, partial=[part])
+            self.registry.found.append(Holding(ID, file))
+        (one,) = self.successResultOf(Deferred.fromCoroutine(self.session.find("a.bin")))
+        self.assertEqual(one.partial, ["10.0.0.3:1", "10.0.0.4:1"])
+
     def test_forms(self) -> None:
         """A name is one, composed as people type it, or decomposed as a Mac's files have it."""
         composed, decomposed = "caf\u00e9.bin", "cafe\u0301.bin"

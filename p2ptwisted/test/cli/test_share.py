@@ -14,7 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2ptwisted.cli import share as share_module
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
 from p2ptwisted.cli.session import ICommandReactor, Session, Settings
-from p2ptwisted.cli.share import SourceFile, share
+from p2ptwisted.cli.share import share
+from p2ptwisted.cli.source_file import SourceFile
 from p2ptwisted.client.api import Client
 from p2ptwisted.model import Health, HeldFile, Holding
 from p2ptwisted.node import folder_walk
@@ -33,7 +34,9 @@ class ShareTests(SynchronousTestCase):
             async def health(self, location: str) -> Health:
                 return Health("far", 0, False, None, str(folder))
 
-        session = Session(cast(ICommandReactor, None), cast(Client, Far()), Settings())
+        session = Session(
+            cast(ICommandReactor, None), cast(Client, Far()), Settings(progress="none")
+        )
         sharing = share(
             cast(ICommandReactor, None),
             session,
@@ -75,7 +78,7 @@ class ShareTests(SynchronousTestCase):
                 return Health("near", 0, False, None, str(folder))
 
         reactor = cast(ICommandReactor, Clock())
-        session = Session(reactor, cast(Client, Near()), Settings())
+        session = Session(reactor, cast(Client, Near()), Settings(progress="none"))
         read: list[object] = []
 
         def hash_slices(file: object, digest: object) -> Iterator[None]:
@@ -106,7 +109,9 @@ class ShareTests(SynchronousTestCase):
             async def health(self, location: str) -> Health:
                 return Health("near", 0, False, None)
 
-        session = Session(cast(ICommandReactor, None), cast(Client, Near()), Settings())
+        session = Session(
+            cast(ICommandReactor, None), cast(Client, Near()), Settings(progress="none")
+        )
         self.patch(share_module, "is_own", lambda host: True)
         sharing = share(
             cast(ICommandReactor, None), session, (), "http://192.0.2.1:8000", None, False
@@ -123,7 +128,9 @@ class ShareTests(SynchronousTestCase):
             async def health(self, location: str) -> Health:
                 return Health("near", 0, False, None, str(folder), folder_problem="it is gone")
 
-        session = Session(cast(ICommandReactor, None), cast(Client, Near()), Settings())
+        session = Session(
+            cast(ICommandReactor, None), cast(Client, Near()), Settings(progress="none")
+        )
         sharing = share(
             cast(ICommandReactor, None), session, (__file__,), "http://127.0.0.1:8000", None, False
         )
@@ -180,7 +187,9 @@ class WhatIsSharedTests(SynchronousTestCase):
     def share(self, *names: str, seconds: int = 10) -> Deferred[ExitStatus]:
         """Share these, and let so much time pass."""
         clock = self.clock = Clock()
-        session = Session(cast(ICommandReactor, clock), cast(Client, self.node), Settings())
+        session = Session(
+            cast(ICommandReactor, clock), cast(Client, self.node), Settings(progress="none")
+        )
         paths = tuple(str(self.here / name) for name in names)
         sharing = Deferred.fromCoroutine(
             share(

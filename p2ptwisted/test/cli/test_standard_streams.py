@@ -12,7 +12,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
 from p2ptwisted.cli.main import main
 from p2ptwisted.cli.output import print_json, print_lines, print_message, print_table
-from p2ptwisted.cli.standard_streams import open_missing_streams, print_any_character
+from p2ptwisted.cli.standard_streams import (
+    knows_ascii_only,
+    open_missing_streams,
+    print_any_character,
+)
 
 
 class Unwritable(io.RawIOBase):
@@ -103,6 +107,31 @@ class StandardStreamsTests(SynchronousTestCase):
                 write()
                 sys.stdout.seek(0)
                 self.assertIn("\\u65e5\\u672c", sys.stdout.read())
+
+    def test_ascii_terminal(self) -> None:
+        """A terminal in the C locale gets ASCII; what is piped there keeps its characters."""
+        for is_terminal, expected in ((True, "\\u65e5\\u672c"), (False, "日本")):
+            out = io.TextIOWrapper(io.BytesIO(), "utf-8")
+            self.patch(out, "isatty", lambda is_terminal=is_terminal: is_terminal)
+            self.patch(sys, "stdout", out)
+            print_any_character({"LANG": "C"})
+            print_lines("日本")
+            sys.stdout.seek(0)
+            self.assertEqual(sys.stdout.read(), f"{expected}\n")
+
+    def test_locales(self) -> None:
+        """What counts is the first variable that says something, as everywhere."""
+        for variables, is_ascii in (
+            ({}, True),
+            ({"LANG": "C"}, True),
+            ({"LANG": "en_US.UTF-8"}, False),
+            ({"LANG": "en_US.UTF-8", "LC_ALL": "POSIX"}, True),
+            ({"LANG": "C", "LC_CTYPE": "C.UTF-8"}, False),
+            ({"LANG": "C", "LC_ALL": ""}, True),
+            ({"LANG": "C", "PYTHONUTF8": "1"}, False),
+            ({"LANG": "C", "PYTHONIOENCODING": "latin-1"}, False),
+        ):
+            self.assertIs(knows_ascii_only(variables), is_ascii, variables)
 
     def test_messages(self) -> None:
         """A message that can't be written changes no status."""

@@ -4,6 +4,7 @@ import json
 from collections.abc import Coroutine
 from typing import Any, cast
 
+from msgspec import UNSET
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionRefusedError, TCPTimedOutError, TimeoutError
 from twisted.web.iweb import IAgentEndpointFactory
@@ -861,6 +862,17 @@ class ListTests(ClientCase):
             body = json.dumps({"data": [{"id": ID, "file": told}]}).encode()
             self.accept().answer("200 OK", body, "Connection: close")
             self.assertEqual(self.successResultOf(asked)[0].file.names, ["a"])
+
+    def test_found_partial(self) -> None:
+        """Who has a part, beside holders that a search found, is taken if it may be called."""
+        file = {"location": NODE, "locations": [NODE], "name": "a"}
+        part = "10.0.0.7:8000"
+        for told, taken in (([part, *BAD_LOCATIONS], [part]), ([], UNSET)):
+            asked = self.call(self.client.search_names(SUPERNODE, "a"))
+            body = json.dumps({"data": [{"id": ID, "file": {**file, "partial": told}}]}).encode()
+            self.accept().answer("200 OK", body, "Connection: close")
+            (found,) = self.successResultOf(asked)
+            self.assertEqual((found.file.locations, found.file.partial), ([NODE], taken))
 
     def test_bad_nodes(self) -> None:
         """So it is of nodes, and a node's supernode that can't be one is no answer."""

@@ -1,8 +1,8 @@
 """Tests for `p2ptwisted.supernode.local_answers`."""
 
-from p2ptwisted.model import SUPERNODE_ID
+from p2ptwisted.model import SUPERNODE_ID, HeldFile, Holding
 from p2ptwisted.supernode import local_answers as module
-from p2ptwisted.supernode.local_answers import DATAGRAM_HOLDERS
+from p2ptwisted.supernode.local_answers import DATAGRAM_HOLDERS, as_seen_by, towards
 from p2ptwisted.support.round_robin import share_of
 from p2ptwisted.test.supernode.test_local_supernode import (
     CALLER,
@@ -25,6 +25,15 @@ class LocalAnswersTests(SupernodeTestCase):
         self.assertEqual(self.local_answers.locations("x", OTHER), [f"{HERE}:8000", NODE])
         self.assertEqual(self.local_answers.locations("x", LOOPBACK), [f"{LOOPBACK}:8000", NODE])
         self.assertEqual(self.local_answers.locations("y", OTHER), [])
+
+    def test_partial(self) -> None:
+        """Those that have a part are named as whoever asks can reach them, too."""
+        file = HeldFile(NODE, [NODE], partial=[f"{LOOPBACK}:8000"])
+        seen = as_seen_by(OTHER, Holding("x", HeldFile(NODE, [NODE], partial=[f"{OTHER}:1"])))
+        self.assertEqual(seen.file.partial, [f"{OTHER}:1"])
+        seen = as_seen_by(OTHER, Holding("x", file))
+        self.assertEqual(seen.file.partial, towards(OTHER, [f"{LOOPBACK}:8000"]))
+        self.assertEqual(seen.file.locations, [NODE])
 
     def test_popular(self) -> None:
         """Of many holders it looks at no more than a datagram can need."""

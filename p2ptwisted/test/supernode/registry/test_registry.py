@@ -352,16 +352,24 @@ class PartialTests(RegistryTestCase):
         self.assertEqual(self.registry.nodes(), [A])
 
     def test_beside_a_holder(self) -> None:
-        """Where others have all of it only these are found, however recently seen."""
+        """Where others have all of it these are found; a search by name names it beside them."""
         self.register(A, self.WHOLE)
         self.register(B, self.PART)
-        for found in (
-            self.registry.holdings(["x"]),
-            self.find("x.bin"),
-            self.find("x"),
-            self.find(ids=["x"]),
-        ):
-            self.assertEqual(found, [Holding("x", HeldFile(A.location, [A.location], "x.bin", 7))])
+        whole = HeldFile(A.location, [A.location], "x.bin", 7)
+        self.assertEqual(self.registry.holdings(["x"]), [Holding("x", whole)])
+        for found in (self.find("x.bin"), self.find("x")):
+            (one,) = found
+            self.assertEqual((one.file.locations, one.file.partial), ([A.location], [B.location]))
+        self.assertEqual(self.find("x", A.name), [Holding("x", whole)])
+
+    def test_beside_a_holder_bound(self) -> None:
+        """Of those beside holders a search names the most recently seen, so many and no more."""
+        self.patch(module, "LOCATIONS_MAX", 2)
+        self.register(NodeInfo("d", "10.0.0.4:8000"), self.WHOLE)
+        for node in (A, B, C):
+            self.register(node, self.PART)
+        (found,) = self.find("x.bin")
+        self.assertEqual(found.file.partial, [C.location, B.location])
 
     def test_holders(self) -> None:
         """Everybody is told apart who has all of it or a part, the most recently seen first."""
