@@ -99,36 +99,41 @@ class RoleOptions(Options):
 
     # Without defaults, which are in config.py: only what was given may win over the file.
     common: ClassVar[list[list[str | None]]] = [
-        ["location", None, None, "host:port that others are told [the address that leads to them]"],
+        [
+            "location",
+            None,
+            None,
+            "host:port to announce to others [the address that leads to them]",
+        ],
         ["config", None, None, "a TOML file with any of these options (with _ for -)"],
-        ["state", None, None, "a folder for what outlives a restart [none]"],
+        ["state", None, None, "a folder for data that survives a restart [none]"],
         ["multicast-group", None, None, "address:port of the supernodes' group [230.0.0.0:4321]"],
         [
             "group-key-file",
             None,
             None,
-            "a closed group's key, the same at all members [open]",
+            "key file of a closed group, the same on all members [open]",
         ],
-        ["ca-file", None, None, "PEM: speak TLS, with those whose certificate this signed [none]"],
-        ["multicast-ttl", None, None, "how many routers a search may cross [20]"],
-        ["connections", None, None, "connections at once, at the most [10000]"],
-        ["connections-per-address", None, None, "of these, from one address [1000]"],
         [
-            "header-size",
+            "ca-file",
             None,
             None,
-            "the most bytes of a request's first line and headers [16384]",
+            "PEM file: use TLS, only with hosts whose certificate it signed [none]",
         ],
+        ["multicast-ttl", None, None, "how many routers a search may cross [20]"],
+        ["connections", None, None, "maximum number of simultaneous connections [10000]"],
+        ["connections-per-address", None, None, "maximum number of these from one address [1000]"],
+        ["header-size", None, None, "maximum bytes of a request's first line and headers [16384]"],
         [
             "body-size",
             None,
             None,
-            "the most bytes of a request's body [16MiB supernode, 64KiB node]",
+            "maximum bytes of a request's body [16MiB supernode, 64KiB node]",
         ],
-        ["header-time", None, None, "time for a request's headers; seconds, or 10s [10]"],
-        ["body-time", None, None, "time in which a body must grow by 16 KiB each [10]"],
-        ["idle-time", None, None, "time that a connection may be without a request [60]"],
-        ["stall-time", None, None, "time that a client may read nothing of an answer [30]"],
+        ["header-time", None, None, "time in which a request's headers must arrive: 10, 10s [10]"],
+        ["body-time", None, None, "time in which each 16 KiB of a body must arrive [10]"],
+        ["idle-time", None, None, "time that a connection may go without a request [60]"],
+        ["stall-time", None, None, "time that a client may stop reading an answer [30]"],
     ]
 
     def __init__(self) -> None:
@@ -136,7 +141,7 @@ class RoleOptions(Options):
         super().__init__()
 
     def opt_private(self) -> None:
-        """in a closed group, only members may read either"""
+        """in a closed group, let only members read as well [everyone may read]"""
         self.given["private"] = True
 
     def opt_multicast_interface(self, link: str) -> None:
@@ -145,8 +150,8 @@ class RoleOptions(Options):
 
     def opt_trusted_network(self, network: str) -> None:
         """
-        a network (10.0.0.0/8), or local for the private networks that this host is in, whose
-        callers are trusted as loopback is; repeatable
+        a network (10.0.0.0/8) whose callers are trusted like loopback, or local for the private
+        networks that this host is in; repeatable
         """
         self.append("trusted_network", network)
 

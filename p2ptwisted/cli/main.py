@@ -35,15 +35,15 @@ _Command = Callable[..., ExitStatus]
 @click.version_option(package_name="p2ptwisted", prog_name="p2p")
 def p2p() -> None:
     """
-    Find files in the group, and get them: from everybody who has them at once, verified.
+    Find files in a group of machines, and fetch them from all that have them at once, verified.
 
     \b
       p2p find dataset              who has this?
       p2p get dataset.bin           onto this machine
       p2p pull dataset.bin --all    onto all machines
 
-    A resource is named by its id (the SHA-256 of its content) or by its name. The group is found
-    by multicast, or told with --supernode, or in ~/.config/p2p/config.toml.
+    Name a file by its id (the SHA-256 of its content) or by its name. The group is found by
+    multicast, or through --supernode, or ~/.config/p2p/config.toml says where it is.
     """
 
 
@@ -65,7 +65,7 @@ class _Text(_NotEmpty):
         try:
             word.encode()
         except UnicodeEncodeError:
-            self.fail(f"{word!r} is no text in the encoding of this terminal", param, ctx)
+            self.fail(f"{word!r} is not text in the encoding of this terminal", param, ctx)
         return word
 
 
@@ -81,7 +81,7 @@ def _asks_group(command: _Command) -> Callable[..., ExitStatus]:
         type=_WORD,
         envvar="P2P_SUPERNODE",
         metavar="URL",
-        help="The supernode to ask, http://host:port; else one is found by multicast. "
+        help="The supernode to ask, http://host:port. By default one is found by multicast. "
         "Also from P2P_SUPERNODE.",
     )
     @click.option(
@@ -91,7 +91,7 @@ def _asks_group(command: _Command) -> Callable[..., ExitStatus]:
         type=_WORD,
         envvar="P2P_MULTICAST_GROUP",
         metavar="ADDRESS:PORT",
-        help="Where supernodes are looked for.",
+        help="The multicast group in which to look for supernodes.",
     )
     @click.option(
         "--multicast-interface",
@@ -99,23 +99,23 @@ def _asks_group(command: _Command) -> Callable[..., ExitStatus]:
         type=_WORD,
         envvar="P2P_MULTICAST_INTERFACE",
         metavar="NAME",
-        help="Interface (name or address) to look through; every one by default. Repeatable.",
+        help="Network interface (name or address) to search through; all by default. Repeatable.",
     )
     @click.option(
         "--group-key-file",
         type=_PATH,
         envvar="P2P_GROUP_KEY_FILE",
         metavar="FILE",
-        help="The key of a closed group.",
+        help="The key file of a closed group.",
     )
     @click.option(
         "--ca-file",
         type=_PATH,
         envvar="P2P_CA_FILE",
         metavar="FILE",
-        help="Who has signed the certificates of a group that speaks TLS.",
+        help="The certificate of the authority, for a group that uses TLS.",
     )
-    @click.option("--json", "as_json", is_flag=True, help="The result as JSON.")
+    @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
     @functools.wraps(command)
     def with_settings(
         supernode: str | None,
@@ -156,7 +156,7 @@ _wanted = click.argument("wanted", nargs=-1, required=True, type=_WORD, metavar=
 @_wanted
 @_asks_group
 def find(settings: "Settings", wanted: tuple[str, ...]) -> ExitStatus:
-    """Who has it. A part of a name will do."""
+    """Show who has a file. Part of its name is enough."""
     from p2ptwisted.cli.find import find
 
     return _run(settings, lambda reactor, session: find(session, wanted))
@@ -169,14 +169,15 @@ def find(settings: "Settings", wanted: tuple[str, ...]) -> ExitStatus:
     "--output",
     type=_PATH,
     metavar="PATH",
-    help="A folder, the file itself, or a pipe; - is standard output. This folder by default.",
+    help="The folder, file or pipe to write to; - is standard output. By default the current "
+    "folder.",
 )
-@click.option("--force", is_flag=True, help="Replace a file that has other content.")
+@click.option("--force", is_flag=True, help="Replace a file with different content.")
 @click.option(
     "--max-download",
     type=RateType(),
     metavar="RATE",
-    help="The most to fetch a second, such as 12.5MB or 100Mbit; a number alone is bytes.",
+    help="The maximum rate, such as 12.5MB or 100Mbit; a plain number is bytes a second.",
 )
 @_asks_group
 @shows_progress
@@ -187,7 +188,7 @@ def get(
     force: bool,
     max_download: int | None,
 ) -> ExitStatus:
-    """Fetch it to this machine. Ctrl-C keeps what has come, and the same command goes on."""
+    """Fetch files to this machine. After Ctrl-C, the same command resumes."""
     from p2ptwisted.cli.get import get
     from p2ptwisted.cli.output_stream import get_to_stream, open_stream
 
@@ -196,7 +197,7 @@ def get(
         try:
             if settings.as_json:
                 raise CommandError(
-                    f"--json tells of files, and -o {output} is none: leave one of them out",
+                    f"--json describes files, and -o {output} is not a file: leave one out",
                     ExitStatus.USAGE,
                 )
             return get_to_stream(settings, wanted, output, stream, max_download)
@@ -216,7 +217,7 @@ def get(
     multiple=True,
     type=_WORD,
     metavar="URL",
-    help="This node. Repeatable.",
+    help="A node that is to fetch. Repeatable.",
 )
 @click.option("--all", "all_nodes", is_flag=True, help="Every node of the group.")
 @click.option(
@@ -224,7 +225,7 @@ def get(
     multiple=True,
     type=_WORD,
     metavar="N|NAME,...",
-    help="Fail unless so many nodes, or the nodes of these names, have it in the end. Repeatable.",
+    help="Fail unless that many nodes, or the nodes with these names, end up with it. Repeatable.",
 )
 @_asks_group
 @shows_progress
@@ -235,12 +236,14 @@ def pull(
     all_nodes: bool,
     expect: tuple[str, ...],
 ) -> ExitStatus:
-    """Have nodes fetch it into their folders, and follow them."""
+    """Have nodes fetch files into the folders that they share, and follow their progress."""
     from p2ptwisted.cli.expected import parse_expected
     from p2ptwisted.cli.pull import INTERRUPTED, pull
 
     if bool(nodes) == all_nodes:
-        raise CommandError("say which nodes: --node http://host:port, or --all", ExitStatus.USAGE)
+        raise CommandError(
+            "say which nodes are to fetch: --node http://host:port, or --all", ExitStatus.USAGE
+        )
     expected = parse_expected(expect)
     return _run(
         settings,
@@ -257,13 +260,13 @@ def pull(
     default="http://127.0.0.1:8000",
     show_default=True,
     metavar="URL",
-    help="The node of this machine.",
+    help="The node on this machine.",
 )
 @click.option(
     "--folder",
     type=_PATH,
     metavar="DIR",
-    help="The node's folder; else the node is asked.",
+    help="The node's folder. By default the node is asked.",
 )
 @click.option("--link", is_flag=True, help="Make hard links instead of copies.")
 @_asks_group
@@ -271,7 +274,7 @@ def pull(
 def share(
     settings: "Settings", paths: tuple[str, ...], node: str, folder: str | None, link: bool
 ) -> ExitStatus:
-    """Put files and folders into the node of this machine, until they can be found."""
+    """Share files and folders through the node on this machine. Ends when others can find them."""
     from p2ptwisted.cli.share import share
 
     return _run(
@@ -281,10 +284,10 @@ def share(
 
 @p2p.command()
 @click.argument("paths", nargs=-1, type=_PATH, metavar="[PATH]...")
-@click.option("--json", "as_json", is_flag=True, help="The result as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @progress_option
 def hash(paths: tuple[str, ...], as_json: bool, progress: "Mode | None") -> ExitStatus:
-    """The ids of files, as sha256sum prints them."""
+    """Print the ids of files, as sha256sum does."""
     from p2ptwisted.cli.hash import print_sums
 
     return print_sums(paths, as_json, progress)
@@ -293,7 +296,7 @@ def hash(paths: tuple[str, ...], as_json: bool, progress: "Mode | None") -> Exit
 @p2p.command()
 @_asks_group
 def nodes(settings: "Settings") -> ExitStatus:
-    """All nodes of the group."""
+    """List all nodes of the group."""
     from p2ptwisted.cli.status import nodes
 
     return _run(settings, lambda reactor, session: nodes(session))
@@ -302,7 +305,7 @@ def nodes(settings: "Settings") -> ExitStatus:
 @p2p.command()
 @_asks_group
 def supernodes(settings: "Settings") -> ExitStatus:
-    """All supernodes of the group."""
+    """List all supernodes of the group."""
     from p2ptwisted.cli.status import supernodes
 
     return _run(settings, lambda reactor, session: supernodes(session))
@@ -311,7 +314,7 @@ def supernodes(settings: "Settings") -> ExitStatus:
 @p2p.command()
 @_asks_group
 def status(settings: "Settings") -> ExitStatus:
-    """How everything is, what is being fetched, and what is wrong."""
+    """Show the state of all members, what is being fetched, and what is wrong."""
     from p2ptwisted.cli.status import status
 
     return _run(settings, lambda reactor, session: status(session))
@@ -325,24 +328,25 @@ def status(settings: "Settings") -> ExitStatus:
     default="certs",
     show_default=True,
     metavar="DIR",
-    help="Where they are put.",
+    help="The folder to put them in.",
 )
 @click.option(
     *("--network", "networks"),
     multiple=True,
     type=_WORD,
     metavar="NET",
-    help="Where hosts to come may be, such as 203.0.113.0/24; when the authority is made.",
+    help="A network of future hosts, such as 203.0.113.0/24; when the authority is created. "
+    "Repeatable.",
 )
 @click.option(
     *("--domain", "domains"),
     multiple=True,
     type=_WORD,
     metavar="NAME",
-    help="What names of hosts to come may end in; when the authority is made.",
+    help="A domain of future hosts' names; when the authority is created. Repeatable.",
 )
 @click.option(
-    "--replace", is_flag=True, help="Make a new key and certificate for hosts that have one."
+    "--replace", is_flag=True, help="Create a new key and certificate for hosts that have one."
 )
 def certs(
     hosts: tuple[str, ...],
@@ -352,14 +356,14 @@ def certs(
     replace: bool,
 ) -> ExitStatus:
     """
-    Make a private authority, and a certificate for each host.
+    Create a private authority, and a certificate for each host.
 
-    A HOST is the IPv4 address that the others call it by, or that and its other names, as
-    ADDRESS,NAME,... in one certificate. Run it again for more hosts: the files of those that have
-    one are kept.
+    A HOST is the IPv4 address that the others use for it. To put its other names into the same
+    certificate, write ADDRESS,NAME,... Run this command again for more hosts: the files of those
+    that have a certificate are kept.
 
-    The authority can sign only for private addresses and domains (10.0.0.0/8, .internal and such),
-    for the hosts that are named when it is made, and for --network and --domain.
+    The authority can sign only for private addresses and domains (10.0.0.0/8, .internal and the
+    like), for the hosts that are named when it is created, and for --network and --domain.
     """
     from p2ptwisted.cli.certs import print_certificates
 

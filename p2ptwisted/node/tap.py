@@ -20,15 +20,10 @@ class Options(RoleOptions):
         ["port", "p", None, "where to listen: a number or a Twisted endpoint string [8000]"],
         *RoleOptions.common,
         ["resources", "r", None, "the folder to share [resources]"],
-        [
-            "max-upload",
-            None,
-            None,
-            "the most to send a second: 12.5MB, 100Mbit [no bound]",
-        ],
-        ["max-download", None, None, "the most to fetch a second, likewise [no bound]"],
-        ["uploads", None, None, "answers with content under way at once, at the most [64]"],
-        ["name", None, None, "what to call this node [the host's name]"],
+        ["max-upload", None, None, "maximum rate sent to others: 12.5MB, 100Mbit [unlimited]"],
+        ["max-download", None, None, "maximum rate fetched from others, likewise [unlimited]"],
+        ["uploads", None, None, "maximum number of simultaneous answers with content [64]"],
+        ["name", None, None, "this node's name [the host's name]"],
     ]
 
     def opt_supernode(self, url: str) -> None:

@@ -18,8 +18,13 @@ class Options(RoleOptions):
     optParameters = [
         ["port", "p", None, "where to listen: a number or a Twisted endpoint string [5000]"],
         *RoleOptions.common,
-        ["sweep-interval", None, None, "time between two checks of the nodes [5]"],
-        ["search-timeout", None, None, "time that a search may take: 0.5, 500ms [0.5]"],
+        ["sweep-interval", None, None, "time between two health checks of the nodes [5]"],
+        [
+            "search-timeout",
+            None,
+            None,
+            "time that a search among the other supernodes may take: 0.5, 500ms [0.5]",
+        ],
     ]
 
     def opt_peer(self, url: str) -> None:

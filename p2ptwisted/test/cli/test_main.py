@@ -5,10 +5,11 @@ import json
 import sys
 from pathlib import Path
 
+import click
 from twisted.trial.unittest import SynchronousTestCase
 
 from p2ptwisted.cli.exit_status import ExitStatus, first_failure
-from p2ptwisted.cli.main import main
+from p2ptwisted.cli.main import main, p2p
 from p2ptwisted.cli.rate_type import RateType
 
 
@@ -91,7 +92,7 @@ class MainTests(SynchronousTestCase):
         ):
             self.told.truncate(0)
             self.assertEqual(main(arguments), ExitStatus.USAGE, arguments)
-            self.assertIn("no text", self.told.getvalue(), arguments)
+            self.assertIn("not text", self.told.getvalue(), arguments)
         path = f"{self.mktemp()}\udcff"
         Path(path).write_bytes(b"")
         self.assertEqual(main(["hash", path]), ExitStatus.OK)
@@ -106,6 +107,16 @@ class MainTests(SynchronousTestCase):
         self.assertEqual(main(["--help"]), ExitStatus.OK)
         for command in ("find", "get", "pull", "share", "hash", "nodes", "supernodes", "status"):
             self.assertIn(command, self.result())
+
+    def test_help_texts(self) -> None:
+        """Every command and option says in a sentence of its own what it does."""
+        for name, command in {"p2p": p2p, **p2p.commands}.items():
+            texts = [command.help or ""]
+            texts += [one.help or "" for one in command.params if isinstance(one, click.Option)]
+            for text in texts:
+                first = text.strip().split(" ")[0]
+                self.assertTrue(first[:1].isupper(), (name, text))
+                self.assertNotIn(first, ("It", "Its"), (name, text))
 
     def test_hash(self) -> None:
         """Ids as JSON, by path."""
