@@ -149,9 +149,9 @@ class Pieces(Struct, frozen=True, dict=True, eq=False, omit_defaults=True):
         """Raise InvalidInput unless pieces of one length, a power of two, have these digests."""
         count = len(self.digests) // DIGEST
         if self.size < 0 or len(self.digests) % DIGEST or count > PIECES_MAX:
-            raise InvalidInput(f"{len(self.digests)} bytes of digests for {self.size} bytes")
+            raise InvalidInput(f"{len(self.digests)} bytes of digests for a size of {self.size}")
         if (self.size and not count) or -(-self.size // self.length) != count:
-            raise InvalidInput(f"{count} digests for {self.size} bytes")
+            raise InvalidInput(f"a wrong number of digests ({count}) for a size of {self.size}")
         if self.prefixes and len(self.prefixes) != len(self.digests):
             raise InvalidInput(f"{len(self.prefixes)} bytes of prefixes' digests for {count}")
         if self.length > max(PIECE_MAX, piece_size(self.size)):
@@ -237,7 +237,7 @@ def decode_set(text: str, count: int) -> int:
     except ValueError:
         raise InvalidInput("not a set of pieces: write bit n for piece n, hexadecimal") from None
     if pieces >> count:
-        raise InvalidInput(f"there are only {count} pieces")
+        raise InvalidInput(f"there is no such piece: the number of pieces is {count}")
     return pieces
 
 
@@ -255,5 +255,5 @@ def unpack_set(text: str, count: int) -> int:
     except ValueError:
         raise InvalidInput("not a set of pieces: base64 of a bit for each piece") from None
     if pieces >> count:
-        raise InvalidInput(f"there are only {count} pieces")
+        raise InvalidInput(f"there is no such piece: the number of pieces is {count}")
     return pieces

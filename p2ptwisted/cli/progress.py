@@ -108,7 +108,7 @@ class ProgressReport:
         ended = self._tally.ended
         if self._tally.count < 2:
             return
-        ways = [f"{ended[way]:,} {way}" for way in (DONE, PRESENT, FAILED, CANCELLED) if ended[way]]
+        ways = [f"{ended[way]} {way}" for way in (DONE, PRESENT, FAILED, CANCELLED) if ended[way]]
         line = f"{counted(self._tally.count, *noun)}: {', '.join(ways)}"
         if self._tally.done_bytes:
             took = self._now() - self._began

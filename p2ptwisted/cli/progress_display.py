@@ -80,7 +80,7 @@ class PlainDisplay:
             return
         self._last = now
         if tally.count > 1:
-            done = f"{tally.good:,} of {tally.count:,} done"
+            done = f"{tally.good} of {tally.count} done"
             print_message(", ".join([done, *in_words(tally.total)]))
         else:
             for one in [*tally.running(), *tally.waiting(1)]:

@@ -71,7 +71,7 @@ def lay_out(tally: TransferTally, width: int, height: int, ascii_only: bool = Fa
     rows = [(one.name, one.row) for one in [*running[:room], *waiting]]
     if not has_total:
         return draw(rows, width, ascii_only)
-    total = f"{tally.good:,} of {tally.count:,} done", tally.total
+    total = f"{tally.good} of {tally.count} done", tally.total
     short = f"{tally.good}/{tally.count}"
     if _level([*rows, total], width) is _LEVELS[-1] and rows:
         # How fast all is, there is room for in a line of its own.

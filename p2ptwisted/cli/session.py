@@ -26,6 +26,7 @@ from p2ptwisted.errors import InvalidInput, UnknownResource
 from p2ptwisted.model import Holders, Holding, is_id_prefix, parse_id
 from p2ptwisted.support.escaping import shown
 from p2ptwisted.support.file_names import is_named, normal_form
+from p2ptwisted.support.wording import counted
 
 if TYPE_CHECKING:
     from p2ptwisted.cli.progress_display import Mode
@@ -223,7 +224,7 @@ def _split_by_name(
 def _describe(match: FoundResource) -> str:
     """A resource, for a list of those that a name could mean."""
     count = len(match.addresses)
-    at = f"at {count} address{'' if count == 1 else 'es'}"
+    at = f"at {counted(count, 'address', 'addresses')}"
     return f"{match.id} ({shown(str(match.name), NAME_SHOWN)}, {size_of(match.size)}, {at})"
 
 

@@ -26,6 +26,7 @@ from p2ptwisted.support.file_names import normal_form
 from p2ptwisted.support.lifecycle import make_cooperator
 from p2ptwisted.support.locations import parse_location
 from p2ptwisted.support.real_path import real_path
+from p2ptwisted.support.wording import counted_are
 from p2ptwisted.transfer.destination import hash_slices
 from p2ptwisted.transfer.shared_folder import SharedFolder
 from p2ptwisted.transfer.target_folder import TargetFolder
@@ -171,9 +172,8 @@ def _files_in(folder: Path, left_out: list[Path]) -> Iterator[SourceFile]:
     for name in sorted(led_out)[:LINKS_NAMED_MAX]:
         print_message(f"{folder / name} is left out: it is a link that leads out of {folder}")
     if len(led_out) > LINKS_NAMED_MAX:
-        print_message(
-            f"{len(led_out) - LINKS_NAMED_MAX} more links that lead out of {folder} are left out"
-        )
+        more = len(led_out) - LINKS_NAMED_MAX
+        print_message(f"{counted_are(more, 'more link')} left out for the same reason")
     for name in names:
         shared = f"{folder.name}/{name}"
         # It is longer by the folder's name.
@@ -309,8 +309,8 @@ async def _wait_until_listed(
         if waiting:
             if reactor.seconds() > deadline:
                 raise CommandError(
-                    f"{len(waiting)} of {len(shared)} are in the node's folder but not listed "
-                    "yet: p2p status shows how the node is, and its log whether its user may read "
-                    "them: a copy keeps the file's mode"
+                    f"{counted_are(len(waiting), 'file')} in the node's folder but not listed yet: "
+                    "p2p status shows how the node is, and its log says whether its user may read "
+                    "them (a copy keeps the file's mode)"
                 )
             await deferLater(reactor, POLL_INTERVAL)

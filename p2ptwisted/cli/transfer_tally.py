@@ -108,7 +108,7 @@ class TransferTally:
         rate = sum(row.rate or 0.0 for row in rows)
         left = (size - here) / rate if rate else None
         bad = self.ended[FAILED] + self.ended[CANCELLED]
-        return Row(here, size or None, rate or None, left, f"{bad:,} failed" if bad else "")
+        return Row(here, size or None, rate or None, left, f"{bad} failed" if bad else "")
 
     @property
     def good(self) -> int:

@@ -44,6 +44,7 @@ from p2ptwisted.node.scans import Scans
 from p2ptwisted.pieces import Digests, Pieces, pieces_of
 from p2ptwisted.support.escaping import shown
 from p2ptwisted.support.safe_open import open_unchanged
+from p2ptwisted.support.wording import counted
 from p2ptwisted.transfer.shared_folder import Change, SharedFolder
 
 #: Names of one content among which those of one file are looked for.
@@ -389,8 +390,8 @@ class Library(Service):
         if self.scanning and self._walked and not self._pending:
             self.scanning = False
             _log.info(
-                "{folder} is scanned: {count} resources",
+                "{folder} is scanned: {resources}",
                 folder=str(self.folder.path),
-                count=len(self._list),
+                resources=counted(len(self._list), "resource"),
             )
             self._announcements.now()

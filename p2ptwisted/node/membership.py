@@ -27,6 +27,7 @@ from p2ptwisted.node.registered_list import registered_list
 from p2ptwisted.node.supernode_selector import SupernodeSelector
 from p2ptwisted.support.lifecycle import Wakeup, cause_of
 from p2ptwisted.support.locations import parse_location
+from p2ptwisted.support.wording import counted, counted_are
 
 #: Registrations that may fail in a row before the supernode is given up.
 REGISTRATIONS_FAILED_MAX = 2
@@ -352,8 +353,8 @@ class Membership(Service):
         if supernode in self._given_up:
             self._given_up.remove(supernode)
         _log.info(
-            "Registered {count} resources at {supernode}",
-            count=len(resources),
+            "Registered {resources} at {supernode}",
+            resources=counted(len(resources), "resource"),
             supernode=supernode,
         )
         now = self._clock.seconds()
@@ -374,8 +375,10 @@ class Membership(Service):
             )
         if names_left_out:
             _log.warn(
-                "{count} further names of resources are not registered: there is no room for them",
-                count=names_left_out,
+                "{names} not registered: there is no room for more",
+                names=counted_are(
+                    names_left_out, "further name of resources", "further names of resources"
+                ),
             )
         return fitting
 

@@ -12,6 +12,7 @@ from p2ptwisted.errors import Busy, Unavailable
 from p2ptwisted.interfaces import IUpload
 from p2ptwisted.support.expiring import BoundedDict
 from p2ptwisted.support.rate_limit import RateLimit
+from p2ptwisted.support.wording import counted_are
 from p2ptwisted.transfer.piece_selector import PieceSelector
 
 #: Resources for which it is remembered how often each piece was sent: those asked for last.
@@ -87,10 +88,13 @@ class Uploads:
         Raises Unavailable if too many are under way, or too many to this client.
         """
         if self._active.total() >= self._most:
-            raise Unavailable(f"{self._most} uploads are under way here: ask another holder")
-        if self._active[client] >= self._most_per_client:
             raise Unavailable(
-                f"{self._most_per_client} uploads to {client} are under way here, half of all: "
+                f"{counted_are(self._most, 'upload')} under way here: ask another holder"
+            )
+        if self._active[client] >= self._most_per_client:
+            noun, nouns = f"upload to {client}", f"uploads to {client}"
+            raise Unavailable(
+                f"{counted_are(self._most_per_client, noun, nouns)} under way here, half of all: "
                 "ask another holder, or wait for one of them"
             )
         self._active[client] += 1

@@ -6,6 +6,7 @@ more, and how many datagrams were dropped.
 from twisted.logger import Logger
 
 from p2ptwisted.protocols.searches import PEER_MEMORY
+from p2ptwisted.support.wording import counted
 
 _log = Logger()
 
@@ -46,13 +47,14 @@ class OverlayLog:
     def _log_dropped(self) -> None:
         """Log how many datagrams were dropped, each time that the number has doubled."""
         for why, count in (
-            ("they are malformed", self.malformed),
+            ("malformed", self.malformed),
             (
-                "no member has sealed them of late: another key, or a clock that is off",
+                "not sealed by a member of late: another key, or a clock that is off",
                 self.unproved,
             ),
-            ("they ask for more answers than may be had in a second", self.excess),
+            ("more requests than are answered in a second", self.excess),
         ):
             if count > 2 * self._logged.get(why, 0):
                 self._logged[why] = count
-                _log.info("{count} datagrams were dropped: {why}", count=count, why=why)
+                dropped = counted(count, "datagram")
+                _log.info("{dropped} dropped: {why}", dropped=dropped, why=why)

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from p2ptwisted.errors import InvalidInput
 from p2ptwisted.security.private_files import read_file
+from p2ptwisted.support.wording import counted
 
 #: Bytes of a key file: fewer could be guessed, more is some other file.
 KEY_MIN, KEY_MAX = 32, 4096
@@ -46,7 +47,7 @@ def load_group_key(path: Path) -> GroupKey:
     secret = file.content.strip()
     if len(secret) < KEY_MIN:
         raise InvalidInput(
-            f"the key file {path} has {len(secret)} bytes, not {KEY_MIN} to {KEY_MAX}: "
+            f"the key file {path} has {counted(len(secret), 'byte')}, not {KEY_MIN} to {KEY_MAX}: "
             "make one with `openssl rand -hex 32`"
         )
     return GroupKey(secret)

@@ -230,7 +230,7 @@ class RegisteredTests(MembershipCase):
             self.start(ONE, up=[ONE])
         self.assertEqual(self.client.registrations[0].resources, [FILE])
         self.assertIn("first 1 of 2 resources", lines[0])
-        self.assertEqual(lines[1:], [f"Registered 1 resources at {ONE}"])
+        self.assertEqual(lines[1:], [f"Registered 1 resource at {ONE}"])
 
     def test_other_names(self) -> None:
         """All names of a resource are registered; where there are too many, it is told."""
@@ -246,7 +246,7 @@ class RegisteredTests(MembershipCase):
         (registered,) = self.client.registrations[-1].resources
         self.assertEqual(registered.other_names, ("y",))
         (line,) = lines
-        self.assertIn("1 further names of resources are not registered", line)
+        self.assertIn("1 further name of resources is not registered", line)
 
     def test_unexpected(self) -> None:
         """A mistake of our own is logged, and does not end the membership."""

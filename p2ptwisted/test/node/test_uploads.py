@@ -18,6 +18,7 @@ from p2ptwisted.node.uploads import (
     Uploads,
 )
 from p2ptwisted.support.rate_limit import RateLimit
+from p2ptwisted.support.wording import counted
 
 
 class UploadsTests(SynchronousTestCase):
@@ -65,7 +66,7 @@ class UploadsTests(SynchronousTestCase):
                 uploads.begin("a")
             message = str(self.assertRaises(Unavailable, uploads.begin, "a"))
             if half < most:
-                self.assertIn(f"{half} uploads to a ", message)
+                self.assertIn(counted(half, "upload to a", "uploads to a"), message)
             self.failureResultOf(self.start(uploads, "id", "a"), Unavailable)
             for _ in range(most - half):
                 uploads.begin("b")

@@ -67,5 +67,5 @@ class TooManyRequestsTests(OverlayTestCase):
             self.network.advance(REFRESH)
         self.assertEqual(
             lines,
-            ["5 datagrams were dropped: they ask for more answers than may be had in a second"],
+            ["5 datagrams dropped: more requests than are answered in a second"],
         )
