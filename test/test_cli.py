@@ -227,9 +227,9 @@ class GetTests(CommandCase):
         self.start_holder("one", {"a": b"content"})
         pipe, part = self.here / "pipe", self.here / "a.part"
         os.mkfifo(pipe)
-        self.refused(1, "pipe has nobody who reads it", "get", "a", "-o", "pipe")
+        self.refused(1, "pipe has no reader", "get", "a", "-o", "pipe")
         os.mkfifo(part)
-        self.refused(1, "a.part is no regular file", "get", "a")
+        self.refused(1, "a.part is not a regular file", "get", "a")
         part.unlink()
         part.touch()
         os.chown(part, NOBODY, NOBODY)
@@ -258,7 +258,7 @@ class GetTests(CommandCase):
         self.assertEqual(piped.read_bytes(), self.content)
         self.assertEqual(self.through("a", "null", "--force"), (0, b""))
         self.assertEqual(self.through("a", "/dev/stdout", "--force"), (0, self.content))
-        self.refused(1, "socket is no regular file", "get", "a", "-o", "socket", "--force")
+        self.refused(1, "socket is not a regular file", "get", "a", "-o", "socket", "--force")
         self.refused(2, "--json", "get", "a", "-o", "null", "--json")
         self.assertTrue(pipe.is_fifo())
         self.assertTrue((self.here / "null").is_symlink())
@@ -267,7 +267,7 @@ class GetTests(CommandCase):
     def through(self, what: str, output: str, *more: str) -> tuple[int, bytes] | None:
         """Status and output of a fetch to a stream; None where nobody reads that."""
         ran = self.p2p("get", what, "-o", output, *more)
-        return None if "nobody who reads" in ran.told else (ran.status, ran.out)
+        return None if "has no reader" in ran.told else (ran.status, ran.out)
 
     def test_ambiguous(self) -> None:
         """A part of a name that fits several is refused with their ids; an exact name wins."""

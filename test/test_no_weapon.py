@@ -152,4 +152,4 @@ class FetchTests(FetchTestCase):
     def test_endless_piece(self) -> None:
         """Of a piece no more is taken than belongs to it."""
         bad = EndlessPieces(self, self.supernode, "bad", self.content)
-        self.assertIn("more than was wanted", self.troubles_with(bad))
+        self.assertIn("it sent more than was asked for", self.troubles_with(bad))

@@ -63,7 +63,7 @@ class RefusalTests(SystemTestCase):
     def test_endpoint_of_another_kind(self) -> None:
         """An endpoint that would believe whoever connects about where he calls from."""
         for endpoint in ("haproxy:tcp:8000", "HAProxy:ssl:8000:privateKey=key.pem"):
-            says = ("--port", "is not taken", "tcp:PORT")
+            says = ("--port", "is not accepted", "tcp:PORT")
             self.assertRefused("p2p-node", "--port", endpoint, says=says)
 
     def test_key_that_others_can_read(self) -> None:

@@ -71,7 +71,7 @@ class SeveralNamesTests(CommandCase):
         fetcher = self.start_fetcher()
         ran = self.p2p("pull", "second.bin", "third.bin", "--node", fetcher.url)
         self.assertEqual(ran.status, 0, ran)
-        self.assertIn("third.bin has the content of second.bin", ran.told)
+        self.assertIn("third.bin has the same content as second.bin", ran.told)
         (fetched,) = [path for path in self.shared("fetcher").rglob("*") if path.is_file()]
         self.assertEqual(fetched.relative_to(self.shared("fetcher")).as_posix(), "second.bin")
         self.assertEqual(fetched.read_bytes(), self.content)

@@ -149,7 +149,9 @@ def parse_hosts(texts: Sequence[str]) -> list[CertifiedHost]:
             )
         hosts.append(CertifiedHost(address, others))
     if len({host.address for host in hosts}) < len(hosts):
-        raise InvalidInput("an address is there twice: write all names of a host in one, by commas")
+        raise InvalidInput(
+            "an address is given twice: write all names of a host together, separated by commas"
+        )
     return hosts
 
 
@@ -227,14 +229,14 @@ def _open_authority(
         for name in host.names:
             if not authority.bounds.permit(name):
                 raise InvalidInput(
-                    f"the authority in {folder} may not sign for {name}: make another one in "
-                    "another folder, with --network or --domain around all hosts to come. Members "
-                    "know both when both ca.pem are in one file"
+                    f"the authority in {folder} may not sign for {name}: create another "
+                    "in another folder, with a --network or --domain that all future hosts are in. "
+                    "Members trust both authorities if both ca.pem are in one file"
                 )
     if not authority.bounds.include(more):
         raise InvalidInput(
-            f"the authority in {folder} is there already, and its bounds can't be changed: "
-            "--network and --domain are for making one, in another folder"
+            f"there is an authority in {folder} already, and what it may sign for can't be "
+            "changed: use --network and --domain to create another, in another folder"
         )
     return authority
 
@@ -257,8 +259,8 @@ def _load_authority(
         raise InvalidInput(f"{certificate_path} and {key_path} don't belong together")
     if certificate.not_valid_after_utc <= now:
         raise InvalidInput(
-            f"the authority in {folder} was good until {certificate.not_valid_after_utc:%Y-%m-%d}: "
-            "make another, in another folder"
+            f"the authority in {folder} expired on {certificate.not_valid_after_utc:%Y-%m-%d}: "
+            "create another, in another folder"
         )
     return CertificateAuthority(certificate, key)
 
@@ -315,7 +317,7 @@ def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 def _write(path: Path, content: bytes, mode: int = 0o600) -> None:
     """Write a file that is complete or absent, and at no moment readable by others."""
     if not is_replaceable(path):
-        raise InvalidInput(f"{path} is no regular file: remove it, or name another folder")
+        raise InvalidInput(f"{path} is not a regular file: remove it, or name another folder")
     # Made by us alone, under a name that nobody knew.
     descriptor, new = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:

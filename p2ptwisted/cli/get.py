@@ -88,7 +88,7 @@ class GetJob:
         if result.state == PRESENT:
             return f"{result.path} is here already"
         if self.source is not None:
-            return f"{result.path}: has the content of {self.source.path}, copied"
+            return f"{result.path}: has the same content as {self.source.path}, copied"
         gave = sum(1 for count in result.holders.values() if count)
         return (
             f"{result.path}: {size_of(result.size)} in {result.seconds:.1f} s "
@@ -193,7 +193,7 @@ class GetJob:
             raise CommandError(f"{self.path} is a folder: name a file in it with -o")
         if not is_replaceable(self.path):
             raise CommandError(
-                f"{self.path} is no regular file, and left as it is: name another file with -o"
+                f"{self.path} is not a regular file, and left as it is: name another file with -o"
             )
         if not force:
             raise CommandError(
@@ -215,7 +215,7 @@ def target_paths(
     into_folder = output is None or target.is_dir() or output.endswith("/")
     if not into_folder and (len(matches) > 1 or (matches and more)):
         raise CommandError(
-            f"-o {output}: several resources need a folder, and that is none", ExitStatus.USAGE
+            f"-o {output}: several files need a folder, and that is not one", ExitStatus.USAGE
         )
     if not into_folder:
         return [target][: len(matches)]

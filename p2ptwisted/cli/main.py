@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from p2ptwisted.cli.runner import Work
     from p2ptwisted.cli.session import Settings
 
-KEPT = "interrupted; what has come is kept: the same command goes on from there"
+KEPT = "interrupted; what has arrived is kept: run the same command again to resume"
 
 _Command = Callable[..., ExitStatus]
 

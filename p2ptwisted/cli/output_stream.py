@@ -43,9 +43,7 @@ def open_stream(output: str) -> int | None:
         return None
     except OSError as error:
         if error.errno == errno.ENXIO and stat.S_ISFIFO(os.stat(output).st_mode):
-            raise CommandError(
-                f"{output} has nobody who reads it: start its reader first"
-            ) from None
+            raise CommandError(f"{output} has no reader: start one first") from None
         raise CommandError(f"{output} can't be written to: {error.strerror}") from None
 
 
@@ -89,7 +87,8 @@ def get_to_stream(
         temporary = TemporaryDirectory(prefix="p2p-get-")
     except OSError as error:
         raise CommandError(
-            f"no temporary folder can be made ({error.strerror}): set TMPDIR to where one can"
+            f"no temporary folder can be made ({error.strerror}): "
+            "set TMPDIR to a folder in which one can"
         ) from None
     with temporary as name:
         folder = Path(name)

@@ -29,7 +29,7 @@ from p2ptwisted.support.round_robin import host_of
 from p2ptwisted.support.trusted_networks import how_to_trust
 from p2ptwisted.support.wording import counted
 
-INTERRUPTED = "interrupted; the nodes go on by themselves: p2p status shows how far they are"
+INTERRUPTED = "interrupted; the nodes go on fetching: p2p status shows how far they are"
 
 
 class PullResult(Struct):
@@ -125,7 +125,7 @@ class PullJob:
         result.holders, result.troubles = status.holders, status.troubles
         result.seconds = round(self._clock.seconds() - self._began, 3)
         if result.state == CANCELLED:
-            result.error = "somebody cancelled it: pull it again to go on"
+            result.error = "somebody cancelled it: pull it again to resume"
         if result.state not in UNDER_WAY_STATES and result.state != DONE:
             self._print_failed()
 
@@ -193,7 +193,9 @@ async def pull(
     for match in matches:
         first = resources[match.id]
         if match is not first:
-            print_message(f"{match.name} has the content of {first.name}: fetched once, as that")
+            print_message(
+                f"{match.name} has the same content as {first.name}: fetched once, under that name"
+            )
     is_many = len(resources) > 1
     by_node = [
         [PullJob(reactor, match, name, at, is_many) for match in resources.values()]

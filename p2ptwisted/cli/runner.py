@@ -54,9 +54,7 @@ def status_of(error: BaseException) -> ExitStatus:
     if os.environ.get(DEBUG):
         with suppress(OSError):
             traceback.print_exception(error)
-    print_message(
-        f"a mistake of p2p's own ({type(error).__name__}: {error}); set {DEBUG}=1 to see where"
-    )
+    print_message(f"a bug in p2p ({type(error).__name__}: {error}); set {DEBUG}=1 to see where")
     return ExitStatus.FAILED
 
 

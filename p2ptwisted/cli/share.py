@@ -140,7 +140,7 @@ def _files(paths: tuple[str, ...], left_out: list[Path]) -> Iterator[SourceFile]
             if not files:
                 raise CommandError(
                     f"{path}: there is nothing to share in it: a node shares regular files that "
-                    "are neither hidden nor called like unfinished downloads"
+                    "are neither hidden nor named like unfinished downloads"
                 )
             yield from files
         elif path.is_file():

@@ -201,7 +201,7 @@ def _show(session: Session, state: GroupState) -> None:
             [(one.name, one.location, one.when, one.why) for one in state.gone],
         )
     if state.problems:
-        print_lines("", "What is wrong:", *(f"  {one}" for one in state.problems))
+        print_lines("", "Problems:", *(f"  {one}" for one in state.problems))
 
 
 def _node(session: Session, one: NodeState) -> tuple[str, str, str, str, str]:
@@ -211,7 +211,7 @@ def _node(session: Session, one: NodeState) -> tuple[str, str, str, str, str]:
     if one.health is None:
         state = "the older program's" if one.error is None else session.state_of(one.location)
         return one.name, one.location, one.supernode, "?", state
-    doing = "scanning its folder" if one.health.scanning else "well"
+    doing = "scanning its folder" if one.health.scanning else "ok"
     if one.health.folder_problem:
         doing = "trouble with its folder"
     return one.name, one.location, one.supernode, str(one.health.resources), doing

@@ -59,7 +59,7 @@ class BodyReceiver(Protocol):
         if self.complete.called:
             return  # Cancelled by the sink.
         if pause is None:
-            self._break_off(Failure(Unavailable("more than was wanted")))
+            self._break_off(Failure(Unavailable("it sent more than was asked for")))
         elif pause > 0 and self._left:
             producer = IPushProducer(self.transport)
             producer.pauseProducing()

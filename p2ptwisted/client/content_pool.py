@@ -64,7 +64,7 @@ class ContentPool:
         """
         parts = _URL.fullmatch(url)
         if parts is None:
-            raise Unavailable("that is no URL of a node")
+            raise Unavailable("that is not the URL of a node")
         location, path = parts.groups()
         lines = [
             f"{method} {path} HTTP/1.1",

@@ -278,7 +278,7 @@ class NodeClient(OrderClient):
         url = f"http://{location}/api/node/health"
         answer = await self._call("GET", url)
         if not answer:
-            raise OlderProgram("a node of the older program, which tells nothing of itself")
+            raise OlderProgram("a node of the older program, which says nothing about itself")
         health = decode_answer(answer, Health)
         if health.supernode is not None and not valid_locations([health.supernode]):
             raise Unavailable(f"{location} names no supernode but {health.supernode[:80]!r}")

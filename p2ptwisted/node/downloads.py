@@ -237,7 +237,7 @@ class Downloads(Service):
                 entry.error = str(error)
                 _log.warn("Fetching {id} failed: {error}", id=id, error=error)
         except Exception:
-            entry.error = "a mistake of the daemon's own; its log has the details"
+            entry.error = "a bug in the daemon: its log has the details"
             _log.failure("Fetching {id} went wrong", id=id)
         finally:
             entry.running = None
@@ -291,7 +291,7 @@ class Downloads(Service):
         try:
             return self._entries[id]
         except KeyError:
-            raise UnknownResource(f"{id} is not being fetched here, and was not") from None
+            raise UnknownResource(f"{id} is not being fetched here, and has not been") from None
 
     def _forget_one(self) -> None:
         """Make room by forgetting the oldest ended download. Raises Unavailable."""

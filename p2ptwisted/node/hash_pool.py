@@ -126,7 +126,7 @@ class HashPool(Service):
         try:
             start_child(self._reactor, child, WORKER)
         except OSError as error:
-            _log.warn("Can't start a process to hash in ({error}); trying on", error=error)
+            _log.warn("Can't start a process to hash in ({error}); still trying", error=error)
             if self._again is None:
                 self._again = self._reactor.callLater(START_RETRY, self._try_again)
             return None

@@ -129,7 +129,7 @@ class Library(Service):
                 return open_unchanged(self.folder.path, name, self._files[name][0], any_ctime=True)
             except OSError:
                 self._scans.changed(name)
-        raise UnknownResource(f"{id} is not here, or no longer as it was")
+        raise UnknownResource(f"{id} is not here, or has changed")
 
     def pieces(self, id: str) -> Pieces | None:
         resource = self.get(id)

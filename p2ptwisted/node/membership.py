@@ -197,7 +197,7 @@ class Membership(Service):
                     return supernode
             given_up = []
             if not warned:
-                _log.warn("No supernode yet ({problem}); trying on", problem=self._problem)
+                _log.warn("No supernode yet ({problem}); still trying", problem=self._problem)
                 warned = True
             await self._jitter(JOIN_RETRY)
 

@@ -54,12 +54,12 @@ class NamedSupernode:
             locations = await asked.addTimeout(ANSWER_TIMEOUT, self._clock)
         except (InvalidInput, Refused, TimeoutError, Unavailable) as error:
             if isinstance(error, Refused) and error.status in BUSY_STATUSES:
-                raise Unavailable(f"a --peer has too much to do: {error}") from None
+                raise Unavailable(f"a --peer is overloaded: {error}") from None
             self._retry_at = self._clock.seconds() + RETRY_DELAY
             if not self._has_warned:
                 late = f"{self._location}: no answer in time"
                 reason = late if isinstance(error, TimeoutError) else error
-                _log.warn("A --peer can't be asked: {reason}; trying on", reason=reason)
+                _log.warn("A --peer can't be asked: {reason}; still trying", reason=reason)
             self._has_warned = True
             return ()
         self._has_warned = False

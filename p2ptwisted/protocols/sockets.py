@@ -129,7 +129,7 @@ class GroupSockets:
             # Otherwise joining again would fail when the interface is back.
             self._leave(gone)
         if not present and not self._has_warned:
-            _log.warn("No network interface to search through; looking for one on and on")
+            _log.warn("No network interface to search through; still looking for one")
         self._has_warned = not present
         for address in present:
             if address not in self._senders:

@@ -225,7 +225,7 @@ class OwnLocation:
                 self._given = await resolve(reactor, host), port
             except InvalidInput as error:
                 if not is_logged:
-                    _log.warn("--location: {error}; trying on", error=error)
+                    _log.warn("--location: {error}; still trying", error=error)
                 is_logged = True
                 await deferLater(cast(IReactorTime, reactor), RESOLVE_INTERVAL)
             else:

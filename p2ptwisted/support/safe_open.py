@@ -204,7 +204,7 @@ def _proc_path(descriptor: int) -> str:
 
 def _check_regular(file: int, name: str | Path) -> None:
     if not stat.S_ISREG(os.fstat(file).st_mode):
-        raise NotRegular(errno.EINVAL, "is no regular file", os.fspath(name))
+        raise NotRegular(errno.EINVAL, "is not a regular file", os.fspath(name))
 
 
 def open_unchanged(

@@ -130,12 +130,12 @@ class SwarmClient(Client):
             while holder.trickles is not None and start < stop - 1:
                 await deferLater(self._time, holder.trickles)
                 if stream.received(holder.content[start : start + 1]) is None:
-                    raise Unavailable("more than was wanted")
+                    raise Unavailable("it sent more than was asked for")
                 start += 1
             await deferLater(self._time, holder.pause)
             pause = stream.received(holder.content[start:stop])
             if pause is None:
-                raise Unavailable("more than was wanted")
+                raise Unavailable("it sent more than was asked for")
             if pause:
                 await deferLater(self._time, pause)
         finally:

@@ -188,7 +188,7 @@ class TargetFolder:
         among them.
         """
         if not is_replaceable(new, self._folder):
-            raise NotRegular(errno.EINVAL, "is no regular file", os.fspath(self._path / new))
+            raise NotRegular(errno.EINVAL, "is not a regular file", os.fspath(self._path / new))
         os.replace(name, new, src_dir_fd=self._folder, dst_dir_fd=self._folder)
 
     def put(self, name: str, new: str) -> None:

@@ -37,7 +37,7 @@ def write_error(error: OSError, destination: Path, size: int) -> Unavailable:
             f"can't write {destination}: {error.strerror}: put that right, and try again"
         )
     if error.errno == errno.ENOSPC:
-        return NoRoom(f"no room for {destination} ({size} bytes): make some, and try again")
+        return NoRoom(f"no room for {destination} ({size} bytes): make room, and try again")
     if error.errno == errno.ELOOP:
         return Unavailable(f"{error.filename} is a link: it is not followed, and left as it is")
     if error.errno == errno.EWOULDBLOCK:

@@ -101,7 +101,7 @@ def error_of(request: Request, failure: Failure) -> bytes:
     return error(
         request,
         HTTPStatus.INTERNAL_SERVER_ERROR,
-        "a mistake of the daemon's own, not of the request; its log has the details",
+        "a bug in the daemon, not in the request: its log has the details",
     )
 
 

@@ -47,7 +47,7 @@ def check_origin(request: Request, is_order: bool) -> None:
         if not request.isSecure() and not _is_ours(host):
             raise NotAllowed(
                 f"a browser that calls {host.decode()[:80]} may have been led here by a page of "
-                "another site's: call this daemon by its address"
+                "another site: call this daemon by its address"
             )
         return
     # The form of an old browser's comes without either. So does what somebody types into a
@@ -57,8 +57,8 @@ def check_origin(request: Request, is_order: bool) -> None:
     own = origin is None or origin.lower() in (b"http://" + authority, b"https://" + authority)
     if not (named and own and site in (None, *_OWN_SITE) and _ADDRESS.fullmatch(host)):
         raise NotAllowed(
-            "a browser may send this for a page of another site's: only a page of this daemon's "
-            "own may, called by its address, and programs other than browsers"
+            "a browser may have sent this for a page of another site: only this daemon's own "
+            "pages, opened by its address, and programs other than browsers may"
         )
 
 

@@ -67,7 +67,7 @@ def parse_target(sent: bytes, hosts: Sequence[bytes]) -> Target:
     if not _PATH.fullmatch(path):
         raise InvalidInput(_wrong_with(path))
     if not _QUERY.fullmatch(query):
-        raise InvalidInput("the query has what no URL has: percent-encode it")
+        raise InvalidInput("the query has characters that no URL may have: percent-encode them")
     return Target(host, path.replace(b"%3A", b":"), sent)
 
 

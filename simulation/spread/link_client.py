@@ -237,7 +237,7 @@ class _Answer(Flow):
         self._at = stop = len(self._data) if self.is_over else int(self.come / self._scale)
         if stop > at and self._sink.received(self._data[at:stop]) is None:
             self.cancel()
-            self._fail("more than was wanted")
+            self._fail("it sent more than was asked for")
         elif self.is_over:
             call.end(None)
 

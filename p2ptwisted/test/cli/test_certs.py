@@ -132,7 +132,7 @@ class CertificatesTests(SynchronousTestCase):
         error = self.assertRaises(
             InvalidInput, make_certificates, self.folder, ["10.0.0.2"], end + timedelta(seconds=1)
         )
-        self.assertIn("good until 2036-11-20", str(error))
+        self.assertIn("expired on 2036-11-20", str(error))
         self.assertFalse((self.folder / "10.0.0.2.pem").exists())
 
     def test_strict(self) -> None:
@@ -244,7 +244,7 @@ class CertificatesTests(SynchronousTestCase):
         for target in (path.name, "nothing", "."):
             path.symlink_to(target)
             error = self.assertRaises(InvalidInput, self.make, "10.0.0.2")
-            self.assertIn("no regular file", str(error))
+            self.assertIn("not a regular file", str(error))
             self.assertEqual(str(path.readlink()), target)
             path.unlink()
 
@@ -319,7 +319,7 @@ class BoundsTests(SynchronousTestCase):
         before = sorted(self.folder.iterdir())
         for host in ("203.0.113.6", "10.0.0.1,b.example.org", "10.0.0.1,203.0.113.6", "10.0.0.1,a"):
             told = self.refused("10.0.0.9", host)
-            self.assertIn(f"may not sign for {host.rpartition(',')[2]}: make another one", told)
+            self.assertIn(f"may not sign for {host.rpartition(',')[2]}: create another", told)
         self.assertEqual(sorted(self.folder.iterdir()), before)
 
     def test_stolen(self) -> None:

@@ -163,7 +163,7 @@ class GetJobTests(SynchronousTestCase):
         self.assertEqual(stat.S_IMODE(second.stat().st_mode), 0o640)
         self.assertEqual(sorted(os.listdir(folder)), ["first", "second"])
         self.assertEqual(jobs[1].result.size, 7)
-        self.assertIn(f"{second}: has the content of {first}", jobs[1].row().closing)
+        self.assertIn(f"{second}: has the same content as {first}", jobs[1].row().closing)
 
     def test_two_names_and_another_file(self) -> None:
         """Another file that has the second name stays, unless it is to be replaced."""
@@ -202,7 +202,7 @@ class GetJobTests(SynchronousTestCase):
         self.successResultOf(done)
 
     def test_no_file(self) -> None:
-        """What is no regular file is refused before anything is fetched, even by force."""
+        """What is not a regular file is refused before anything is fetched, even by force."""
         folder = Path(self.mktemp())
         folder.mkdir()
         os.mkfifo(folder / "pipe")
@@ -217,6 +217,6 @@ class GetJobTests(SynchronousTestCase):
                 reactor, cast(Session, None), Slices().cooperator, True, RateLimit(None)
             )
             self.successResultOf(Deferred.fromCoroutine(run))
-            self.assertIn("is no regular file", str(getting.result.error))
+            self.assertIn("is not a regular file", str(getting.result.error))
             self.assertNotIn("--force", str(getting.result.error))
             self.assertIs(getting.status, ExitStatus.FAILED)

@@ -76,7 +76,7 @@ class ReceiverTests(SynchronousTestCase):
         """More than was announced is not handed on."""
         self.receiver.dataReceived(b"12345678901")
         self.assertEqual(self.stream.data, b"")
-        self.assertIn("more than was wanted", self.broken_off())
+        self.assertIn("it sent more than was asked for", self.broken_off())
 
     def test_no_more_wanted(self) -> None:
         """It ends when no more is wanted, and takes nothing that comes after that."""

@@ -397,7 +397,7 @@ class StreamTests(NodeClientCase):
 
     def test_length(self) -> None:
         """More bytes than the range has, or fewer, are an error."""
-        for length, told in [(3, "broke off"), (5, "more than was wanted")]:
+        for length, told in [(3, "broke off"), (5, "it sent more than was asked for")]:
             done = self.start()
             peer = self.accept()
             self.begin(peer, length)

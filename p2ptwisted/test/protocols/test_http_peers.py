@@ -143,7 +143,7 @@ class WithPeersTests(SynchronousTestCase):
         with capturedLogs() as events:
             self.clock.advance(ANSWER_TIMEOUT)
         self.assertEqual(self.successResultOf(search), ())
-        told = f"A --peer can't be asked: {TWO}: no answer in time; trying on"
+        told = f"A --peer can't be asked: {TWO}: no answer in time; still trying"
         self.assertEqual([formatEvent(event) for event in events], [told])
 
     def test_dead_peer_rests(self) -> None:

@@ -588,7 +588,7 @@ class TroubleTests(PartTestCase):
             os.mkfifo(path)
             with at_once():
                 error = self.assertRaises(Unavailable, self.part)
-            self.assertIn(f"{path} is no regular file", str(error))
+            self.assertIn(f"{path} is not a regular file", str(error))
             self.assertTrue(path.is_fifo())
             path.unlink()
             self.part_path.write_bytes(b"x")

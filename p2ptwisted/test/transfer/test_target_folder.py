@@ -116,7 +116,7 @@ class TargetFolderTests(SynchronousTestCase):
         self.assertEqual((self.shared / "b").read_text(), "a")
 
     def test_no_file(self) -> None:
-        """What is no regular file, nor a link to one, is never replaced, whatever is said."""
+        """What is not a regular file, nor a link to one, is never replaced, whatever is said."""
         folder = self.folder(self.shared)
         for name in ("new", "file"):
             (self.shared / name).write_text(name)

@@ -50,7 +50,7 @@ class ErrorTests(ApiTestCase):
                 self.bad(error),
                 500,
                 "Internal Server Error",
-                "a mistake of the daemon's own, not of the request; its log has the details",
+                "a bug in the daemon, not in the request: its log has the details",
             )
             self.assertEqual(len(self.flushLoggedErrors(type(error))), 1)
 

@@ -79,7 +79,7 @@ def parse_endpoint(text: str) -> Endpoint:
     (name, kind), *given = _parts(text)
     kind = kind.lower()
     if name is not None or kind not in _ARGUMENTS:
-        raise InvalidInput(f"{text[:80]!r} is not taken: give {_TAKEN}")
+        raise InvalidInput(f"{text[:80]!r} is not accepted: give {_TAKEN}")
     known, arguments = _ARGUMENTS[kind], dict[str, str]()
     # Arguments without a name are counted apart from the others.
     unnamed = iter(known)
@@ -91,7 +91,7 @@ def parse_endpoint(text: str) -> Endpoint:
                 f"it has {', '.join(known)}"
             )
         if called in arguments:
-            raise InvalidInput(f"{called} is there twice")
+            raise InvalidInput(f"{called} is given twice")
         arguments[called] = value
     endpoint = Endpoint(kind, arguments)
     _check_arguments(endpoint)

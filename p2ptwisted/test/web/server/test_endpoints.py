@@ -78,7 +78,7 @@ class PlainTests(SynchronousTestCase):
             "nonsense",
         ):
             message = refusal(self, endpoint)
-            self.assertIn("is not taken: give a number, tcp:PORT", message, msg=endpoint)
+            self.assertIn("is not accepted: give a number, tcp:PORT", message, msg=endpoint)
             self.assertIn("IPv4", message)
 
     def test_mistakes(self) -> None:
@@ -91,8 +91,8 @@ class PlainTests(SynchronousTestCase):
             ("tcp:8000:nonsense=1", "no 'nonsense'"),
             ("tcp:8000:privateKey=x", "no 'privateKey'"),
             ("tcp:8000:a:1:2", "no '2'"),
-            ("tcp:8000:port=8001", "port is there twice"),
-            ("tcp:8000:interface=a:interface=b", "interface is there twice"),
+            ("tcp:8000:port=8001", "port is given twice"),
+            ("tcp:8000:interface=a:interface=b", "interface is given twice"),
             ("tcp:8000\\", "backslash"),
             ("ssl:privateKey=key.pem", "needs a port"),
         ):
