@@ -16,7 +16,7 @@ from unittest import SkipTest
 from twisted.trial.reporter import TestResultDecorator
 from twisted.trial.unittest import SynchronousTestCase
 
-from .daemons import HERE, START_WITHIN, Daemon, Machine, eventually, free_port
+from .daemons import CHECKOUT, HERE, START_WITHIN, Daemon, Machine, eventually, free_port
 
 #: The group of the tests on loopback; each test has a port of its own.
 GROUP = "239.255.10.1"
@@ -45,6 +45,9 @@ class _WithLogs(TestResultDecorator):
 class SystemTestCase(SynchronousTestCase):
     """A test with daemons, which are stopped after it, and their logs shown where it failed."""
 
+    #: Where the program is that daemons run which are started now.
+    code = CHECKOUT
+
     def __init__(self, methodName: str = "runTest") -> None:
         super().__init__(methodName)
         self._logs: list[Path] = []
@@ -69,7 +72,7 @@ class SystemTestCase(SynchronousTestCase):
         """A daemon with just these options, which answers by now."""
         log = self.folder / f"{len(self._logs)}-{role}.log"
         folder = folder or self.folder
-        daemon = Daemon(role, port, options, log, folder, machine, twistd_options)
+        daemon = Daemon(role, port, options, log, folder, machine, twistd_options, self.code)
         self._logs.append(log)
         self.addCleanup(daemon.clean_up)
         daemon.wait()

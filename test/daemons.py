@@ -130,8 +130,12 @@ class Daemon:
         folder: Path,
         machine: Machine = HERE,
         twistd_options: Sequence[str] = (),
+        code: Path = CHECKOUT,
     ) -> None:
-        """`port` is the one that `options` make it listen on; `folder` is where it runs."""
+        """
+        `port` is the one that `options` make it listen on; `folder` is where it runs, and `code`
+        where the program is that it runs.
+        """
         self.role = role
         self.port = port
         self.machine = machine
@@ -142,7 +146,7 @@ class Daemon:
             self._process = subprocess.Popen(
                 [*machine.prefix, *command(role, *options, twistd_options=twistd_options)],
                 cwd=folder,
-                env=environment(),
+                env=environment(code),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 preexec_fn=default_signals,  # noqa: PLW1509  # there are no threads
@@ -235,11 +239,11 @@ def default_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def environment() -> dict[str, str]:
-    """The environment of a daemon: p2ptwisted is the one of this checkout."""
+def environment(code: Path = CHECKOUT) -> dict[str, str]:
+    """The environment of a daemon: p2ptwisted is the one of this checkout, or another one."""
     return {
         **os.environ,
-        "PYTHONPATH": str(CHECKOUT),
+        "PYTHONPATH": str(code),
         "PYTHONUNBUFFERED": "1",
         # What who runs the tests has set for p2p is no matter here.
         "XDG_CONFIG_HOME": "/dev/null",

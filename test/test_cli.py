@@ -49,7 +49,8 @@ class CommandCase(FetchTestCase):
 
     def begin(self, *arguments: str, more: Mapping[str, str] | None = None) -> Any:
         """A command that is ended with the test, should it still run then."""
-        variables = environment() | {"P2P_SUPERNODE": self.supernode.url} | dict(more or {})
+        named = {"P2P_SUPERNODE": self.supernode.url}
+        variables = environment(self.code) | named | dict(more or {})
         running = subprocess.Popen(
             [sys.executable, "-m", "p2ptwisted.cli", *arguments],
             cwd=self.here,
