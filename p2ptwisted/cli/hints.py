@@ -3,8 +3,8 @@
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
 
 #: How a member is started in the foreground.
-START_SUPERNODE = "twistd -n p2p-supernode"
-START_NODE = "twistd -n p2p-node --resources FOLDER"
+START_SUPERNODE = "p2p supernode"
+START_NODE = "p2p node DIR"
 
 
 def no_node(status: ExitStatus) -> CommandError:

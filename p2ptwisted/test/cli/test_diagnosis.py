@@ -68,8 +68,8 @@ class DiagnosisTests(SynchronousTestCase):
 
     def test_nothing_listens(self) -> None:
         """Of a refused connection it is said what starts a member, as it can be typed."""
-        self.assertIn("twistd -n p2p-supernode", self.why(Trouble.REFUSED).line)
-        self.assertIn("twistd -n p2p-node", self.why(Trouble.REFUSED, Role.NODE).line)
+        self.assertIn("(p2p supernode)", self.why(Trouble.REFUSED).line)
+        self.assertIn("(p2p node DIR)", self.why(Trouble.REFUSED, Role.NODE).line)
 
     def test_no_answer(self) -> None:
         """One that says nothing, and one to which there is no way, are not said to be missing."""
