@@ -6,6 +6,7 @@ The options' meaning and defaults are in `config`, what a role does in its `serv
 
 import gc
 import resource
+import shlex
 import signal
 import sys
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.internet.task import LoopingCall
-from twisted.logger import ILogObserver
+from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 from twisted.python.usage import Options
 
@@ -27,6 +28,8 @@ from p2ptwisted.support.bounded_log import REPORT_INTERVAL, BoundedLog
 from p2ptwisted.support.escaping import printable
 from p2ptwisted.support.import_path import forget_working_directory
 from p2ptwisted.support.twisted_internals.twistd import twistd_log
+
+_log = Logger()
 
 #: File descriptors of a daemon, at the most: what starts child processes may look at each.
 DESCRIPTORS_MAX = 65_536
@@ -169,9 +172,27 @@ class RoleOptions(Options):
         except StartError as error:
             refuse(self.role, error)
         # In the foreground nobody needs a pid file, and two roles in one folder would share it.
-        # (`twist`, that is `python -m twisted`, always stays there, and has neither option.)
         if self.parent.get("nodaemon") and self.parent["pidfile"] == "twistd.pid":
             self.parent["pidfile"] = ""
+        if is_in_background(self.parent):
+            print(f"{self.role}: {printable(_whereabouts(self.parent))}", file=sys.__stderr__)
+
+
+def _whereabouts(twistd: Options) -> str:
+    """What to tell of a daemon that twistd puts into the background: where its files are."""
+    folder = Path(twistd["rundir"]).absolute()
+    log = f"its log is {folder / (twistd['logfile'] or 'twistd.log')}"
+    if twistd["syslog"]:
+        log = "its log is the system's"
+    elif twistd["logger"] is not None:
+        log = "its log goes where --logger says"
+    elif twistd["logfile"] == "-":
+        log = "its log goes nowhere (--logfile -)"
+    pid = folder / twistd["pidfile"]
+    return (
+        f"goes into the background: {log}. To end it: kill $(cat {shlex.quote(str(pid))}). "
+        "With twistd -n it stays in the foreground"
+    )
 
 
 def refuse(role: str, error: StartError) -> NoReturn:
@@ -179,6 +200,25 @@ def refuse(role: str, error: StartError) -> NoReturn:
     # twistd may have turned sys.stderr into its log by now.
     print(f"{role}: {printable(str(error))}", file=sys.__stderr__)
     raise SystemExit(1)
+
+
+def fail_in_background(role: str, error: StartError) -> NoReturn:
+    """
+    End a process that twistd has put into the background; the line goes to its log, and to the
+    user.
+
+    Twisted passes an exception on to the process that the user has started, with its class's name:
+    that is the role's. (Of a SystemExit that one would never hear, and wait for ever.)
+    """
+    line = printable(str(error))
+    _log.critical("{role}: {line}", role=role, line=line)
+    raise type(role, (StartError,), {"__module__": "builtins"})(line)
+
+
+def is_in_background(twistd: Options) -> bool:
+    """Whether twistd puts the daemon into the background, by its options."""
+    # `twist`, that is `python -m twisted`, always stays in the foreground.
+    return not twistd.get("nodaemon", True)
 
 
 class Daemon(Service):
@@ -194,14 +234,16 @@ class Daemon(Service):
         service: IService,
         clock: IReactorTime,
         open_log: Callable[[], ILogObserver | None],
+        in_background: bool = False,
     ) -> None:
         """
         `role` is the command's name.
 
         `open_log` is called when twistd is about to begin logging; it returns
-        None where that isn't to twistd's own log.
+        None where that isn't to twistd's own log. `in_background`: twistd puts it there.
         """
         self._role = role
+        self._refuse = fail_in_background if in_background else refuse
         self._service = service
         self._open_log = open_log
         self._log: BoundedLog | None = None
@@ -226,14 +268,14 @@ class Daemon(Service):
         try:
             self._service.privilegedStartService()
         except StartError as error:
-            refuse(self._role, error)
+            self._refuse(self._role, error)
 
     def startService(self) -> None:
         super().startService()
         try:
             self._service.startService()
         except StartError as error:
-            refuse(self._role, error)
+            self._refuse(self._role, error)
         self._reporting.start(REPORT_INTERVAL, now=False)
         # What was imported stays: going through it for garbage again and again
         # would hold the reactor for 25 ms each time.

@@ -22,7 +22,7 @@ from p2ptwisted.support.safe_open import (
     link_status,
     open_folder,
 )
-from p2ptwisted.transfer.part_names import CONTROL, unfinished_end
+from p2ptwisted.transfer.part_names import CONTROL, is_of_twistd, unfinished_end
 
 #: Names that are looked at in one step where nothing but the name is.
 STEP = 256
@@ -154,7 +154,7 @@ def _some_files(
         for name in names:
             found = None
             base = name.rpartition("/")[2]
-            if _is_hidden(base) or unfinished_end(base) or _is_controlled(inner, base):
+            if _is_left_out(base) or _is_controlled(inner, base):
                 pass
             elif not _can_be_named(name):
                 unreadable(name, _NO_NAME)
@@ -197,7 +197,7 @@ def file_meant(name: str) -> str:
     above, slash, base = name.rpartition("/")
     if base.endswith(CONTROL):
         base = base.rpartition(".")[0]
-    if not base or _is_hidden(base) or unfinished_end(base):
+    if not base or _is_left_out(base):
         return ""
     return above + slash + base
 
@@ -235,7 +235,7 @@ def _list(
                 try:
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(name)
-                    elif entry.name not in controlled and not unfinished_end(entry.name):
+                    elif entry.name not in controlled and not _is_left_out(entry.name):
                         found = _file(root, inner, name, entry)
                 except LeadsOut:
                     led_out(name)
@@ -261,7 +261,14 @@ def why_not_shared(name: str) -> str | None:
             f"a node shares nothing whose name ends with {end}, as of what is unfinished: give it "
             "another name"
         )
+    if is_of_twistd(parts[-1]):
+        return "a node shares no file that is called as twistd's log: give it another name"
     return None
+
+
+def _is_left_out(base: str) -> bool:
+    """Whether no file of that name is shared, in whatever folder."""
+    return _is_hidden(base) or bool(unfinished_end(base)) or is_of_twistd(base)
 
 
 def _is_hidden(base: str) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
+from traceback import format_exception_only
 from typing import Any, cast
 from unittest.mock import patch
 
@@ -18,7 +19,7 @@ import msgspec
 from twisted.application.service import Application, IService, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.logger import ILogObserver, LogEvent, Logger, formatEvent
+from twisted.logger import ILogObserver, LogEvent, Logger, capturedLogs, formatEvent
 from twisted.python.usage import UsageError
 from twisted.scripts.twistd import ServerOptions  # type: ignore[attr-defined]  # one a platform
 from twisted.trial.unittest import SynchronousTestCase
@@ -353,6 +354,36 @@ class PidFileTests(DaemonCase):
                 self.assertEqual(options["pidfile"], str(self.folder / "some.pid"))
 
 
+class BackgroundTests(DaemonCase):
+    """What is said of a daemon that twistd puts into the background."""
+
+    def told(self, *arguments: str) -> str:
+        self.twistd(*arguments)
+        told = self.said.getvalue()
+        self.said.truncate(0)
+        self.said.seek(0)
+        return told
+
+    def test_told(self) -> None:
+        """One line names its log, how it is ended, and how it stays in the foreground."""
+        for role in OPTIONS:
+            told = self.told(role)
+            self.assertEqual(told.count("\n"), 1)
+            for words in (f"{role}: ", str(self.folder / "twistd.log"), "twistd.pid)", "-n"):
+                self.assertIn(words, told)
+
+    def test_elsewhere(self) -> None:
+        """It names those that were asked for."""
+        log = self.told("--logfile=/var/log/p2p.log", "--pidfile=/run/a b.pid", NODE)
+        self.assertIn("its log is /var/log/p2p.log", log)
+        self.assertIn("kill $(cat '/run/a b.pid')", log)
+        self.assertIn("the system's", self.told("--syslog", NODE))
+
+    def test_foreground(self) -> None:
+        """Nothing is said of one that stays in the foreground."""
+        self.assertEqual(self.told("-n", NODE), "")
+
+
 class TwistTests(DaemonCase):
     """Twisted's other program that runs plugins, the same as `python -m twisted`."""
 
@@ -436,6 +467,21 @@ class ServiceTests(DaemonCase):
             self.assertEqual(self.said.getvalue(), line)
             self.said.truncate(0)
             self.said.seek(0)
+
+    def test_refused_in_the_background(self) -> None:
+        """Of one that can't start in the background twistd and the log say why."""
+        for part in (Part(privileged=False), Part(plain=False)):
+            daemon = Daemon("p2p-x", part, self.clock, lambda: None, in_background=True)
+            with capturedLogs() as logged:
+                failed = self.assertRaises(StartError, self.start, daemon)
+            (line,) = format_exception_only(failed)
+            self.assertIn(line.strip(), ("p2p-x: port 80 is taken", "p2p-x: no such group"))
+            self.assertEqual([formatEvent(event) for event in logged], [line.strip()])
+        self.assertEqual(self.said.getvalue(), "")
+
+    def start(self, daemon: Daemon) -> None:
+        daemon.privilegedStartService()
+        daemon.startService()
 
     def test_log(self) -> None:
         """twistd's log is bounded; what is left out is told every 10 s, and at the end."""

@@ -1,10 +1,11 @@
 """
-What a part and its journal are called beside the destination, and what other programs call theirs.
-Pure.
+What a part and its journal are called beside the destination, what other programs call theirs, and
+what `twistd` calls its log. Pure.
 
-This is the only place where the suffixes of unfinished files are written.
+This is the only place where such names are written.
 """
 
+import re
 from pathlib import Path
 
 _JOURNAL_END = ".journal"
@@ -38,6 +39,10 @@ _UNFINISHED = (
 )
 
 
+#: What `twistd` writes in the folder where it is started, which can be the shared one.
+_OF_TWISTD = re.compile(r"twistd\.(?:pid|log(?:\.[0-9_]+)?)", re.ASCII)
+
+
 def unfinished_end(name: str) -> str:
     """The end of a file's name that says that the file is unfinished; empty if none does."""
     lower = name.lower()
@@ -47,6 +52,12 @@ def unfinished_end(name: str) -> str:
     # The longest, for one can end with another.
     length = max(len(end) for end in _UNFINISHED if lower.endswith(end))
     return name[-length:]
+
+
+def is_of_twistd(name: str) -> bool:
+    """Whether a file is called as twistd's log, also one of earlier days, or as its pid file."""
+    # First what is quick, for a scan asks this of each file.
+    return name.startswith("twistd.") and _OF_TWISTD.fullmatch(name) is not None
 
 
 def part_names(destination: Path, number: int) -> tuple[str, str]:

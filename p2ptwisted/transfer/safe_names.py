@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from p2ptwisted.support.real_path import real_path
-from p2ptwisted.transfer.part_names import JOURNAL, PART, unfinished_end
+from p2ptwisted.transfer.part_names import JOURNAL, PART, is_of_twistd, unfinished_end
 
 #: Bytes of a file's name on Linux, less what a part adds to it.
 NAME_BYTES = 255 - len(JOURNAL)
@@ -68,12 +68,14 @@ def _clean(part: str) -> str:
     if usable.partition(".")[0].rstrip().casefold() in DEVICES:
         usable = f"_{usable}"
     short = usable if len(_encoded(usable)) <= NAME_BYTES else _shortened(usable, part)
-    # Nor may it be taken for something unfinished, or for another file's part.
+    # Nor may it be taken for something unfinished, for another file's part, or for a log.
     while end := unfinished_end(short):
         if end in (PART, JOURNAL):
             short = short.replace(PART, "_part")
         else:
             short = f"{short.removesuffix(end)}_{end[1:]}"
+    if is_of_twistd(short):
+        short = f"_{short}"
     return _encodable(short)
 
 

@@ -75,6 +75,22 @@ class WalkTests(FolderCase):
             sorted(["a", "part", "c.parts", "d.part.txt", "e.journal", "folder.part/f"]),
         )
 
+    def test_of_twistd(self) -> None:
+        """What twistd writes is no content, also where the daemon is started in the folder."""
+        own = ["twistd.log", "twistd.log.1", "sub/twistd.log.2026_11_28", "twistd.pid"]
+        others = ["twistd.logs", "a.twistd.log", "twistd.log.gz", "twistd.log/f"]
+        for name in own:
+            self.put(name)
+        (self.folder / "twistd.log").unlink()
+        for name in others:
+            self.put(name)
+        self.assertEqual(self.names(), sorted(others))
+        for name in own:
+            self.assertIn("twistd's log", str(why_not_shared(name)))
+            self.assertEqual(file_meant(name), "")
+        for name in others:
+            self.assertIsNone(why_not_shared(name))
+
     def test_unfinished_elsewhere(self) -> None:
         """So is what other programs call what they have not finished, and their control files."""
         for name in (

@@ -97,6 +97,7 @@ class PlaceTests(SynchronousTestCase):
             ("a\u202eb", "a_b"),
             ('a<b>:"c|d?*', "a_b___c_d__"),
             ("\ud800", "_"),
+            ("twistd.log.1", "_twistd.log.1"),
             ("a.part", "a_part"),
             ("a.part.journal", "a_part.journal"),
             ("a.PART", "a_PART"),
