@@ -216,8 +216,8 @@ def get(
     *("--node", "nodes"),
     multiple=True,
     type=_WORD,
-    metavar="URL",
-    help="A node that is to fetch. Repeatable.",
+    metavar="NAME|URL",
+    help="A node that is to fetch: its name in p2p nodes, or http://host:port. Repeatable.",
 )
 @click.option("--all", "all_nodes", is_flag=True, help="Every node of the group.")
 @click.option(
@@ -242,7 +242,9 @@ def pull(
 
     if bool(nodes) == all_nodes:
         raise CommandError(
-            "say which nodes are to fetch: --node http://host:port, or --all", ExitStatus.USAGE
+            "say which nodes are to fetch: --node NAME (p2p nodes lists them), "
+            "--node http://HOST:8000, or --all",
+            ExitStatus.USAGE,
         )
     expected = parse_expected(expect)
     return _run(
@@ -259,7 +261,7 @@ def pull(
     type=_WORD,
     default="http://127.0.0.1:8000",
     show_default=True,
-    metavar="URL",
+    metavar="NAME|URL",
     help="The node on this machine.",
 )
 @click.option(

@@ -13,6 +13,7 @@ from p2ptwisted.cli.exit_status import ExitStatus, first_failure
 from p2ptwisted.cli.expected import Expected
 from p2ptwisted.cli.hints import no_node
 from p2ptwisted.cli.matches import FoundResource
+from p2ptwisted.cli.node_names import named_node
 from p2ptwisted.cli.orders import CALLS_AT_ONCE, UNDER_WAY_STATES, NodeOrders
 from p2ptwisted.cli.output import print_json, print_lines, print_message, size_of
 from p2ptwisted.cli.progress import ProgressBars, Row
@@ -169,8 +170,8 @@ async def target_nodes(
         if not found:
             raise no_node(ExitStatus.NOBODY)
         return [(name, location) for location, name in found.items()]
-    locations = [await session.location_of(url, "--node") for url in urls]
-    return [(location, location) for location in dict.fromkeys(locations)]
+    named = [await named_node(session, url) for url in urls]
+    return [(name, at) for at, name in {one.location: one.name for one in named}.items()]
 
 
 async def pull(

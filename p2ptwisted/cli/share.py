@@ -13,6 +13,7 @@ from twisted.internet.task import Cooperator, deferLater
 from p2ptwisted.cli.diagnosis import Role
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
 from p2ptwisted.cli.file_copy import copy_file
+from p2ptwisted.cli.node_names import named_node
 from p2ptwisted.cli.output import print_json, print_lines, print_message
 from p2ptwisted.cli.progress import FILES, ProgressBars
 from p2ptwisted.cli.session import ICommandReactor, Session
@@ -67,7 +68,7 @@ async def share(
     """
     left_out: list[Path] = []
     files = list(_files(paths, left_out))
-    location = await session.location_of(node_url, "--node")
+    location = (await named_node(session, node_url)).location
     try:
         health = await session.client.health(location)
     except OlderProgram:
