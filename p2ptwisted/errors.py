@@ -71,10 +71,14 @@ class Unreached(Unavailable):
     """A call failed before there was an answer."""
 
     def __init__(self, call: str, trouble: Trouble, detail: str = "") -> None:
-        """`call` names the call in messages; `detail` is what is known besides `trouble`."""
-        super().__init__(f"{call}: {detail or trouble.value}")
+        """
+        `call` names the call in messages, unless it is empty, as where they are told by the host.
+
+        `detail` says more than `trouble` does.
+        """
         self.trouble = trouble
         self.detail = detail or trouble.value
+        super().__init__(f"{call}: {self.detail}" if call else self.detail)
 
 
 class Interrupted(Unavailable):

@@ -13,7 +13,6 @@ from twisted.web.iweb import IAgent
 
 from p2ptwisted.client.answers import decode_answer, valid_locations
 from p2ptwisted.client.body_receiver import BodyReceiver, ContentSink
-from p2ptwisted.client.call_errors import call_name
 from p2ptwisted.client.content_pool import ContentPool
 from p2ptwisted.client.order_client import OrderClient
 from p2ptwisted.client.transport import (
@@ -175,7 +174,7 @@ class NodeClient(OrderClient):
             reply = await self._answered(
                 lambda: self._reply_of_holder(url, headers, MANIFEST_MAX),
                 CALL_TIMEOUT + wait,
-                call_name("GET", url),
+                "",  # Messages about it name the holder.
                 same=bool(by_tag),
             )
         except Refused as refused:
@@ -218,9 +217,7 @@ class NodeClient(OrderClient):
             url = f"http://{location}/api/node/resources/{id}/pieces"
             own = self._own_location(host_of(location))
             body = msgspec.json.encode(Wanted(encode_set(wanted), most, own))
-            response = await self._in_time(
-                self._ask_holder("POST", url, body), silence, call_name("POST", url)
-            )
+            response = await self._in_time(self._ask_holder("POST", url, body), silence, "")
             span = _parse_range(response.headers.get(b"content-range", b""))
             if response.code == 206 and span is not None and HAVE_HEADER in response.headers:
                 try:
@@ -232,7 +229,7 @@ class NodeClient(OrderClient):
                 drop(response)
                 raise Unavailable("it sends a range that was not asked for")
             if response.code != 206 or span is None:
-                raise await self._refusal(response, silence, call_name("POST", url))
+                raise await self._refusal(response, silence, "")
             receiver = BodyReceiver(self._clock, sink, span[1] - span[0], silence)
             response.deliverBody(receiver)
             await receiver.complete

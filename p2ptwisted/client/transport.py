@@ -271,7 +271,8 @@ class HttpTransport:
         same: bool = False,
     ) -> Reply:
         """
-        Make a call and await its answer as `_call` does; `what` names the call in messages.
+        Make a call and await its answer as `_call` does; `what` names the call in messages, if
+        they should.
 
         A call that had none because this process stood still is made again: each may be made
         twice. `same`: that nothing has changed, 304, is an answer too.
@@ -285,7 +286,8 @@ class HttpTransport:
                 if isinstance(error, Nonsense) or not self.stood_still_since(began):
                     raise
         if reply.status >= 300 and not (same and reply.status == HTTPStatus.NOT_MODIFIED):
-            reason = _description(reply.body) or f"{what}: status {reply.status}"
+            status = f"status {reply.status}"
+            reason = _description(reply.body) or (f"{what}: {status}" if what else status)
             raise Refused(reply.status, reason, reply.headers)
         return reply
 

@@ -46,6 +46,10 @@ class CallErrorTests(SynchronousTestCase):
         """One without any words is told without the name of a class."""
         self.assertEqual(str(unreached("GET x", RuntimeError())), "GET x: it can't be asked")
 
+    def test_unnamed(self) -> None:
+        """Where the call has no name only the trouble is told, as beside a holder's location."""
+        self.assertEqual(str(unreached("", ConnectionRefusedError())), "connection refused")
+
     def test_ids(self) -> None:
         """A call is named with the first digits of the ids in it."""
         ids = ",".join(["ab" * 32] * 200)
