@@ -414,7 +414,7 @@ class NodesTests(CommandCase):
         (self.here / "linked").write_bytes(b"linked")
         self.assertEqual(self.p2p("share", "linked", "--link", "--node", node.url).status, 0)
         self.assertTrue((self.shared("one") / "linked").samefile(self.here / "linked"))
-        self.refused(4, "twistd", "share", "linked", "--node", "http://127.0.0.1:1")
+        self.refused(4, "p2p node DIR", "share", "linked", "--node", "http://127.0.0.1:1")
 
     def test_share_in_part(self) -> None:
         """What can't be read of a folder is named; what a node doesn't share, refused at once."""
