@@ -5,13 +5,20 @@ no more than the routes that a fetching node uses, and each bad in one way.
 
 import hashlib
 import json
+import re
 import threading
-from collections.abc import Iterator
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
+from urllib.parse import quote
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from p2ptwisted.interfaces import Sha1Pieces, Sources
 from p2ptwisted.pieces import DIGEST, MIB, Pieces, piece_size
+from p2ptwisted.web.metalink import CONTENT_TYPE, metalink
+from p2ptwisted.web.torrent import torrent
 
 from .daemons import Daemon, eventually, id_of
 
@@ -59,6 +66,9 @@ class BadHolder:
                     holder.answer(self)
                 except OSError:
                     self.close_connection = True  # The other side has had enough.
+
+            def do_HEAD(self) -> None:
+                self.do_GET()
 
             def do_POST(self) -> None:
                 length = int(self.headers["content-length"])
@@ -154,15 +164,96 @@ class Lying(BadHolder):
         supernode: Daemon,
         name: str,
         content: bytes,
+        file_name: str | None = None,
         host: str = "127.0.0.1",
     ) -> None:
-        super().__init__(case, supernode, name, content, host=host)
+        super().__init__(case, supernode, name, content, file_name, host)
         self.content = self.lie()
         self.pieces = pieces_of(self.content)
 
     def lie(self) -> bytes:
         """The content that it has."""
         return b"lies" + self.content[4:]
+
+
+class Impostor(Lying):
+    """
+    All that it has is wrong, and it gives that to clients of other makers, as a node would.
+
+    Its files about the content fit to what it has.
+    """
+
+    #: The programs that it has given some of its content.
+    clients: set[str]
+
+    def lie(self) -> bytes:
+        self.clients = set()
+        lie = bytearray(self.content)
+        lie[::1024] = bytes(byte ^ 1 for byte in lie[::1024])
+        return bytes(lie)
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        path = request.path.removeprefix("/api")
+        if path == "/node/resources":
+            self._send(request, 200, json.dumps({"data": [self._listed()]}).encode())
+        elif path == f"/node/resources/{self.id}/content":
+            self._send_content(request)
+        elif path.endswith(".meta4"):
+            self._send(
+                request, 200, metalink(*self._sources()), {"content-type": CONTENT_TYPE.decode()}
+            )
+        elif path.endswith(".torrent"):
+            sources, urls = self._sources()
+            self._send(request, 200, torrent(sources, self._sha1_pieces(), urls))
+        else:
+            super().answer(request)
+
+    def _listed(self) -> dict[str, str]:
+        return {"id": self.id, "name": self._file_name}
+
+    def _sources(self) -> tuple[Sources, list[str]]:
+        sources = Sources(id_of(self.content), self._file_name, self.pieces, [self.location])
+        return sources, [f"http://{self.location}/api/node/resources/{self.id}/content"]
+
+    def _sha1_pieces(self) -> Sha1Pieces:
+        length = self.pieces.length
+        cut = (self.content[at : at + length] for at in range(0, len(self.content), length))
+        digests = (hashlib.sha1(piece, usedforsecurity=False).digest() for piece in cut)
+        return Sha1Pieces(length, b"".join(digests))
+
+    def _send_content(self, request: BaseHTTPRequestHandler) -> None:
+        self.clients.add(request.headers.get("user-agent", "").partition("/")[0])
+        found = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", ""))
+        size = len(self.content)
+        digest = b64encode(bytes.fromhex(self.id)).decode()
+        named = quote(self._file_name)
+        headers = {
+            "accept-ranges": "bytes",
+            "etag": f'"{self.id}"',
+            # What it should be; nobody knows what else to say.
+            "digest": f"SHA-256={digest}",
+            "content-disposition": f"attachment; filename*=UTF-8''{named}",
+        }
+        if found is None:
+            self._send(request, 200, self.content, headers)
+            return
+        start, last = int(found[1]), min(int(found[2] or size - 1), size - 1)
+        headers["content-range"] = f"bytes {start}-{last}/{size}"
+        self._send(request, 206, self.content[start : last + 1], headers)
+
+    def _send(
+        self,
+        request: BaseHTTPRequestHandler,
+        status: int,
+        body: bytes,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        request.send_response(status)
+        for name, value in {"content-length": str(len(body)), **headers}.items():
+            request.send_header(name, value)
+        request.end_headers()
+        if request.command == "GET":
+            request.wfile.write(body)
 
 
 class Stalling(BadHolder):
