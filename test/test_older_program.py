@@ -191,7 +191,7 @@ class AtOursTests(CommandCase):
     def test_files(self) -> None:
         """Nothing can be had of it, nor be put there; that is said, and the others go on."""
         self.refused(1, "a node of the older program, which gives no content", "get", THEIRS)
-        ran = self.p2p("pull", "ours.bin", "--all")
+        ran = self.p2p("pull", "ours.bin", "--all", "--progress", "none")
         self.assertEqual((ran.status, ran.told.count("\n")), (1, 1), ran)
         self.assertIn("a node of the older program, which fetches nothing", ran.told)
         self.assertIn("ours.bin", ran.out.decode())
