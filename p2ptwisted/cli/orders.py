@@ -96,8 +96,9 @@ class NodeOrders(Generic[_Job]):
         self._takes_several = True
         self._has_answered = False
         self._failures = 0
-        #: Since when it doesn't answer, and since when it is too busy.
+        #: Since when it doesn't answer and how that began, and since when it is too busy.
         self._silent_since: float | None = None
+        self._first_error: Unavailable | None = None
         self._busy_since: float | None = None
 
     async def run(self) -> Lost[_Job] | None:
@@ -247,16 +248,16 @@ class NodeOrders(Generic[_Job]):
         self._silent_since = self._busy_since = None
 
     def _failed(self, error: Unavailable) -> None:
-        """Note that it doesn't answer. Raises the error where that has lasted too long."""
+        """Note that it doesn't answer. Raises the first error where that has lasted too long."""
         now = self._clock.seconds()
         self._failures += 1
-        if self._silent_since is None:
-            self._silent_since = now
+        if self._silent_since is None or self._first_error is None:
+            self._silent_since, self._first_error = now, error
         if self._has_answered:
             if now - self._silent_since >= SILENCE_MAX:
-                raise error
+                raise self._first_error
         elif self._failures >= FIRST_FAILURES_MAX:
-            raise error
+            raise self._first_error
 
     async def _wait_in_line(self, refused: Refused) -> None:
         """Note that it is too busy. Raises that where waiting doesn't help, or lasted too long."""

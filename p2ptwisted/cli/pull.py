@@ -216,10 +216,11 @@ async def pull(
             if result.state == DONE:
                 what = result.stored_as or result.called
                 print_lines(f"{result.node}  {result.location}  {what}  {size_of(result.size)}")
-    if resources:
+    total = expected.total(nodes)
+    # What has failed alone was told already.
+    if resources and (len(jobs) > 1 or total > 1 or jobs[0].exit is ExitStatus.OK):
         names = [match.name or match.id for match in resources.values()]
-        outcomes = [_outcome(at_node) for at_node in by_node]
-        print_message(closing_line(names, outcomes, expected.total(nodes)))
+        print_message(closing_line(names, [_outcome(at_node) for at_node in by_node], total))
     return first_failure([missing, *(job.exit for job in jobs), group])
 
 

@@ -123,6 +123,14 @@ class PullTests(GroupCase):
             last, "a.bin: 2 of 3 nodes have it, verified; nn3 at 10.0.0.13:8000 lacks it"
         )
 
+    def test_alone(self) -> None:
+        """Where one file to one node is all there was, and fails, one line says it."""
+        self.group.listed = {SUPERNODE: [NodeInfo("nn1", "10.0.0.11:8000")], OTHER: []}
+        self.group.errors["10.0.0.11:8000"] = Refused(403, "no")
+        self.assertIs(self.pull(ID), ExitStatus.FAILED)
+        (said,) = self.lines()
+        self.assertIn("nn1 at 10.0.0.11:8000: it doesn't take orders from here", said)
+
     def test_several_missing(self) -> None:
         """Of several files each that is missing is named."""
         self.group.errors["10.0.0.13:8000"] = Refused(403, "you call from 10.0.0.9")
