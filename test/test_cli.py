@@ -125,12 +125,12 @@ class FindTests(CommandCase):
         self.refused(3, "nobody has", "get", "nothing-like-it")
         nowhere = {"P2P_SUPERNODE": "http://127.0.0.1:1"}
         self.refused(4, "127.0.0.1:1", "find", "x", more=nowhere)
-        self.refused(2, "http://host:port", "find", "x", more={"P2P_SUPERNODE": "nonsense"})
+        self.refused(2, "http://HOST:5000", "find", "x", more={"P2P_SUPERNODE": "ftp://x:1"})
         self.refused(2, "--help", "find")
 
     def test_nothing_as_json(self) -> None:
         """There is a document also where nothing is found, or nobody can be asked."""
-        nobody: dict[str, Any] = {"supernodes": [], "nodes": [], "problems": []}
+        nobody: dict[str, Any] = {"supernodes": [], "nodes": [], "problems": [], "gone": []}
         nowhere = {"P2P_SUPERNODE": "http://127.0.0.1:1"}
         for command in (("find", "x"), ("get", "x"), ("pull", "x", "--all"), ("nodes",)):
             for more in (None, nowhere):
