@@ -131,8 +131,8 @@ class RefusalTests(SystemTestCase):
 
     def test_bad_supernode(self) -> None:
         """What isn't a supernode's URL."""
-        for url in ("127.0.0.1:5000", "https://127.0.0.1:5000", "http://127.0.0.1", "http://"):
-            says = ("--supernode", repr(url), "http://host:port")
+        for url in ("127.0.0.1:port", "https://127.0.0.1:5000", "http://127.0.0.1:", "http://"):
+            says = ("--supernode", repr(url), "http://HOST:5000")
             self.assertRefused("p2p-node", "--supernode", url, says=says)
 
     def test_missing_config(self) -> None:
