@@ -24,6 +24,7 @@ from .answers import Answer, ErrorAnswer, request
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 TWISTD = Path(sys.executable).with_name("twistd")
+P2P = Path(sys.executable).with_name("p2p")
 
 #: Below those that the kernel gives to outgoing connections, so that a free one stays free.
 #: Each run of tests has a block of so many for itself, for several can go on at once.
@@ -119,7 +120,7 @@ HERE = Machine()
 
 
 class Daemon:
-    """A `twistd -n` process of one role."""
+    """A process of one role."""
 
     def __init__(
         self,
@@ -133,8 +134,8 @@ class Daemon:
         code: Path = CHECKOUT,
     ) -> None:
         """
-        `port` is the one that `options` make it listen on; `folder` is where it runs, and `code`
-        where the program is that it runs.
+        `role` is as in `command`. `port` is the one that `options` make it listen on; `folder` is
+        where it runs, and `code` where the program is that it runs.
         """
         self.role = role
         self.port = port
@@ -177,7 +178,8 @@ class Daemon:
 
     def wait(self) -> None:
         """Return when it answers."""
-        path = "/api/supernode/alive" if self.role == "p2p-supernode" else "/api/node/health"
+        is_supernode = self.role.endswith("supernode")
+        path = "/api/supernode/alive" if is_supernode else "/api/node/health"
 
         def answers() -> bool:
             if not self.is_running:
@@ -229,7 +231,9 @@ class Daemon:
 
 
 def command(role: str, *options: str, twistd_options: Sequence[str] = ()) -> list[str]:
-    """The command line of a daemon."""
+    """The command line of a daemon: of `p2p-node` by `twistd -n`, of `node` by `p2p`."""
+    if not role.startswith("p2p-"):
+        return [sys.executable, str(P2P), role, *options]
     return [sys.executable, str(TWISTD), "-n", *twistd_options, role, *options]
 
 

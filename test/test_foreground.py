@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from .answers import request
 from .cases import SystemTestCase
 from .daemons import (
+    P2P,
     START_WITHIN,
     STOP_WITHIN,
     default_signals,
@@ -19,9 +19,6 @@ from .daemons import (
     free_port,
     id_of,
 )
-
-#: The command as it is installed.
-P2P = Path(sys.executable).with_name("p2p")
 
 
 class ForegroundTests(SystemTestCase):

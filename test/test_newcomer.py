@@ -18,9 +18,13 @@ CONTENT = b"data" * 100_000
 
 
 def installation() -> list[list[str]]:
-    """The words of the commands that start daemons, in the README's section on installing."""
+    """
+    The words of the commands that start daemons, in the README's section on installing.
+
+    In the README they follow the word p2p. The first one is the role.
+    """
     section = (CHECKOUT / "README.md").read_text().split("\n## Installation\n")[1].split("\n## ")[0]
-    return [line.split()[2:] for line in re.findall(r"^    (twistd -n .*)$", section, re.MULTILINE)]
+    return [line.split() for line in re.findall(r"^    p2p (\w+.*)$", section, re.MULTILINE)]
 
 
 class NewcomerTests(SystemTestCase):
