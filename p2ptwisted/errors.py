@@ -50,7 +50,7 @@ class Busy(Unavailable):
         self.neighbors = neighbors
 
 
-class NoRoom(Unavailable):
+class QueueFull(Unavailable):
     """So much of it waits already that no more is taken now."""
 
 

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from p2ptwisted.client.api import Client
-from p2ptwisted.errors import NoRoom, Unavailable, UnknownResource
+from p2ptwisted.errors import QueueFull, Unavailable, UnknownResource
 from p2ptwisted.interfaces import IDownloads, ILibrary
 from p2ptwisted.model import DownloadStatus, Holders, Order, ResourceInfo
 from p2ptwisted.node.download_entry import DownloadEntry
@@ -100,7 +100,7 @@ class Downloads(Service):
         for order in orders:
             try:
                 taken.append(self.start(order.id, order.name))
-            except NoRoom:
+            except QueueFull:
                 break
         return taken
 
@@ -301,7 +301,7 @@ class Downloads(Service):
             if not entry.is_open:
                 del self._entries[id]
                 return
-        raise NoRoom(f"{DOWNLOADS_MAX} fetches are waiting: try again when some are through")
+        raise QueueFull(f"{DOWNLOADS_MAX} fetches are waiting: try again when some are through")
 
     def _status(self, entry: DownloadEntry) -> DownloadStatus:
         return entry.status(self._library, self._clock.seconds())

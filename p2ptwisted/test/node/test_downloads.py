@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from p2ptwisted import pieces
-from p2ptwisted.errors import NoRoom, Unavailable, UnknownResource
+from p2ptwisted.errors import QueueFull, Unavailable, UnknownResource
 from p2ptwisted.interfaces import IDownloads
 from p2ptwisted.model import DownloadStatus, Holders, Order, ResourceInfo
 from p2ptwisted.node import downloads
@@ -795,7 +795,7 @@ class ManyTests(DownloadsCase):
         taken = self.downloads.start_all([Order(id, f"{id[0]}.bin") for id in ids])
         self.assertEqual([one.id for one in taken], ids[:3])
         self.assertEqual(self.downloads.start_all([Order(ids[3])]), [])
-        self.assertRaises(NoRoom, self.downloads.start, ids[3])
+        self.assertRaises(QueueFull, self.downloads.start, ids[3])
         self.pass_by(2)
         (begun,) = self.downloads.start_all([Order(ids[3])])
         self.assertEqual(begun.state, "running")
