@@ -80,7 +80,8 @@ class InstallTests(SynchronousTestCase):
         file = self.root / "etc/p2ptwisted/node.toml"
         self.assertIn('\nresources = "/srv/p2p" ', file.read_text())
         file.write_text(file.read_text().replace("/srv/p2p", str(self.root)))
-        load_config(NodeConfig, {}, file)
+        # As the README's line for a node has it, and for the same reason.
+        self.assertEqual(load_config(NodeConfig, {}, file).trusted_network, "local")
         # What is only shown there is good too.
         file.write_text(file.read_text().replace("\n# ", "\n"))
         self.assertEqual(load_config(NodeConfig, {}, file).max_upload, 12_500_000)
