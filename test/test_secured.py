@@ -140,6 +140,28 @@ class SecuredTests(SystemTestCase):
         with self.assertRaises(OSError):
             Host.curl(two, "--insecure", f"{node.url}/api/node/health")
 
+    def test_other_clients(self) -> None:
+        """Clients that speak TLS by GnuTLS take the certificates too, with the authority's."""
+        one, two = self.hosts
+        (self.shared("holder") / "file").write_bytes(CONTENT)
+        supernode = self.secured(one, "p2p-supernode", 5000)
+        resources = ("--name", "holder", "--resources", str(self.shared("holder")))
+        node = self.secured(one, "p2p-node", 8000, *resources, *at(supernode))
+        self.wait_until_held(supernode, "holder", ID)
+        url = f"https://{node.location}/api/node/resources/{ID}/content"
+        for program, *to in (("aria2c", "--out"), ("wget2", "--output-document")):
+            trusting = f"--ca-certificate={two.authority}"
+            ran = subprocess.run(
+                [*two.prefix, program, trusting, url, *to, program],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=30,
+            )
+            self.assertEqual(ran.returncode, 0, ran.stdout + ran.stderr)
+            self.assertEqual((self.folder / program).read_bytes(), CONTENT)
+
     def share(self, host: SecuredHost, url: str, settings: tuple[str, ...]) -> None:
         """A node takes files from its own machine by any of its addresses, and tells its folder."""
         for number, named in enumerate(((), ("--node", url))):

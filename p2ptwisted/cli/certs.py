@@ -100,8 +100,7 @@ class CertificateAuthority:
         # Nobody believes it for longer than the authority.
         end = min(now + HOST_LIFE, self.certificate.not_valid_after_utc)
         certificate = (
-            # With spaces in it no part of the name passes for a host's, which would be bounded.
-            _certificate_builder(f"p2ptwisted host {host.address}", key, now, end)
+            _certificate_builder(host.subject, key, now, end)
             .issuer_name(self.certificate.subject)
             .add_extension(host.alternative_names(), critical=False)
             .add_extension(
@@ -123,6 +122,17 @@ class CertifiedHost:
     address: IPv4Address
     #: Further names, which a browser may call it by; members never do.
     others: Sequence[IPv4Address | str] = ()
+
+    @property
+    def subject(self) -> x509.Name:
+        """
+        What the certificate calls it, for people.
+
+        It is no common name: where there is no DNS name, GnuTLS (aria2 and wget2) takes that for
+        one, whatever is in it, and finds that the authority may not sign for it.
+        """
+        called = f"p2ptwisted host {self.address}"
+        return x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, called)])
 
     @property
     def names(self) -> list[IPv4Address | str]:
@@ -276,9 +286,10 @@ def _make_authority(
     certificate_path: Path, key_path: Path, now: datetime.datetime, bounds: PermittedNames
 ) -> CertificateAuthority:
     key = ec.generate_private_key(ec.SECP256R1())
-    builder = _certificate_builder("p2ptwisted private authority", key, now, now + AUTHORITY_LIFE)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "p2ptwisted private authority")])
     certificate = (
-        builder.issuer_name(_name("p2ptwisted private authority"))
+        _certificate_builder(name, key, now, now + AUTHORITY_LIFE)
+        .issuer_name(name)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
         # What it signs is for nothing else either: no mail, no programs.
@@ -292,21 +303,20 @@ def _make_authority(
 
 
 def _certificate_builder(
-    name: str, key: ec.EllipticCurvePrivateKey, now: datetime.datetime, end: datetime.datetime
+    subject: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    now: datetime.datetime,
+    end: datetime.datetime,
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
-        .subject_name(_name(name))
+        .subject_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - CLOCK_SKEW)
         .not_valid_after(end)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
-
-
-def _name(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
 def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:

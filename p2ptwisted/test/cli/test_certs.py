@@ -10,6 +10,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509.oid import NameOID
 from twisted.internet.ssl import PrivateCertificate
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -70,6 +71,14 @@ class CertificatesTests(SynchronousTestCase):
             self.names(several), (["10.0.0.2", "10.1.0.2"], ["node-7.example", "node-7"])
         )
         self.assertTrue(PrivateCertificate.loadPEM(several.read_bytes()).privateKey)
+
+    def test_no_common_name(self) -> None:
+        """No host has a common name, which GnuTLS takes for a DNS name that is out of bounds."""
+        for host in ("10.0.0.1", "10.0.0.2,node2.internal"):
+            *_, path = self.make(host)
+            subject = self.certificate(path).subject
+            self.assertEqual(subject.get_attributes_for_oid(NameOID.COMMON_NAME), [])
+            self.assertIn(host.partition(",")[0], subject.rfc4514_string())
 
     def test_kept(self) -> None:
         """A host's file that is there is kept, and it is told what is wrong with it."""
