@@ -19,7 +19,7 @@ _PART = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|(.)", re.DOTALL)
 
 
 class Screen:
-    """The lines of a terminal, after what was written to it; it knows what rich sends."""
+    """The lines of a terminal, after what was written to it; it knows what `p2p` sends."""
 
     def __init__(self, width: int, height: int) -> None:
         self.width = width
@@ -33,8 +33,9 @@ class Screen:
             if action == "A":
                 self._row = max(0, self._row - int(arguments or 1))
             elif action == "K":
-                assert arguments == "2"
-                self.lines[self._row] = ""
+                assert arguments in ("", "2"), arguments
+                kept = 0 if arguments else self._column
+                self.lines[self._row] = self.lines[self._row][:kept]
             elif action:
                 assert action in "mhl", action
             elif character == "\r":
