@@ -5,10 +5,9 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 from twisted.internet.defer import Deferred
 
-from p2ptwisted.cli.members import reachable
+from p2ptwisted.cli.members import Members, reachable
 from p2ptwisted.cli.output import print_message
 from p2ptwisted.cli.pull_report import called
-from p2ptwisted.cli.session import Session
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import Unavailable
 from p2ptwisted.model import GoneNode, NodeInfo
@@ -49,12 +48,12 @@ class Gone(Struct):
 
 
 async def gone_nodes(
-    session: Session, lists: Iterable[tuple[str, Sequence[NodeInfo] | None]]
+    members: Members, lists: Iterable[tuple[str, Sequence[NodeInfo] | None]]
 ) -> list[Gone]:
     """
     Return those that have gone and are not in `lists`, the last first.
 
-    `lists` are `Session.nodes`: what the supernodes that answer know now.
+    `lists` are `Members.nodes`: what the supernodes that answer know now.
     """
     supernodes, here = [], set()
     for supernode, nodes in lists:
@@ -62,7 +61,7 @@ async def gone_nodes(
             supernodes.append(supernode)
             here |= {node.location for node in nodes}
     answers = await all_of(
-        [Deferred.fromCoroutine(_gone_from(session, supernode)) for supernode in supernodes]
+        [Deferred.fromCoroutine(_gone_from(members, supernode)) for supernode in supernodes]
     )
     found: dict[str, Gone] = {}
     for one in sorted((one for answer in answers for one in answer), key=lambda one: one.seconds):
@@ -79,9 +78,9 @@ def print_gone(gone: Sequence[Gone]) -> None:
         print_message(f"and {len(gone) - NAMED_MAX} more are gone: p2p status names them all")
 
 
-async def _gone_from(session: Session, supernode: str) -> list[Gone]:
+async def _gone_from(members: Members, supernode: str) -> list[Gone]:
     try:
-        gone = await session.client.gone(supernode)
+        gone = await members.client.gone(supernode)
     except (Unavailable, Refused):
         return []
     return [_gone(one, supernode) for one in gone]

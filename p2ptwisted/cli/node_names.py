@@ -4,8 +4,10 @@ from ipaddress import AddressValueError, IPv4Address
 from typing import NamedTuple
 
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
+from p2ptwisted.cli.gone import gone_nodes
 from p2ptwisted.cli.members import Members
 from p2ptwisted.errors import InvalidInput
+from p2ptwisted.model import NodeInfo
 from p2ptwisted.support.escaping import shown
 from p2ptwisted.support.file_names import normal_form
 from p2ptwisted.support.locations import parse_node_url
@@ -26,11 +28,13 @@ async def named_node(members: Members, text: str) -> NamedNode:
     if _is_url(text):
         location = await members.location_of(text, "--node")
         return NamedNode(location, location)
+    lists: list[tuple[str, list[NodeInfo]]] = []
+    nobody = None
     try:
-        nodes = [node for _, nodes in await members.listed_nodes() for node in nodes]
-        nobody = None
+        lists = await members.listed_nodes()
     except CommandError as error:
-        nodes, nobody = [], error
+        nobody = error
+    nodes = [node for _, nodes in lists for node in nodes]
     wanted = normal_form(text)
     found = list(dict.fromkeys(one.location for one in nodes if normal_form(one.name) == wanted))
     if len(found) > 1:
@@ -49,6 +53,12 @@ async def named_node(members: Members, text: str) -> NamedNode:
             raise CommandError(
                 f"--node {shown(text)}: nodes' names can't be looked up: {nobody}", nobody.status
             ) from None
+        for gone in await gone_nodes(members, lists):
+            if normal_form(gone.name) == wanted:
+                raise CommandError(
+                    f"--node {shown(text)}: {gone.story}: start it again, or leave it out",
+                    ExitStatus.NOBODY,
+                ) from None
         raise CommandError(
             f"{error}; nor has any node that name: p2p nodes lists them", ExitStatus.USAGE
         ) from None

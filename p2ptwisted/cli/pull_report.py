@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from p2ptwisted.cli.output import print_message
+from p2ptwisted.cli.output import print_message, size_of
 from p2ptwisted.support.escaping import shown
+from p2ptwisted.support.wording import counted
 
 #: Nodes that the last line names, as those that lack something.
 LACKING_MAX = 10
+
+#: Resources that are named where a node lacks all of them.
+ALL_NAMED_MAX = 10
 
 
 class Outcome(NamedTuple):
@@ -24,14 +28,22 @@ def called(node: str, location: str) -> str:
     return location if node == location else f"{shown(node)} at {location}"
 
 
+def fetched(size: int | None, seconds: float, holders: int) -> str:
+    """Say what was fetched, in what time and from how many."""
+    return f"{size_of(size)} in {seconds:.1f} s from {counted(holders, 'holder')}, verified"
+
+
 def print_lost(why: str, ordered: int, missing: Sequence[str]) -> None:
     """
     Print why a node gets no more of the `ordered` resources, and the names of those it lacks.
 
-    `why` names the node.
+    `why` names the node. That it lacks all of many is said in one word.
     """
     if ordered == 1:
         print_message(why)
+        return
+    if len(missing) == ordered > ALL_NAMED_MAX:
+        print_message(f"{why}; as far as is known it has none of the {ordered} files")
         return
     print_message(f"{why}; missing there are {len(missing)} of {ordered}:")
     for name in missing:

@@ -11,7 +11,7 @@ from p2ptwisted.cli.node_names import LISTED_MAX, NamedNode, named_node
 from p2ptwisted.cli.session import ICommandReactor, Session, Settings
 from p2ptwisted.client.api import Client
 from p2ptwisted.errors import InvalidInput, Trouble, Unreached
-from p2ptwisted.model import NodeInfo
+from p2ptwisted.model import GoneNode, NodeInfo
 
 
 class Group:
@@ -28,6 +28,9 @@ class Group:
         if not self.answers:
             raise Unreached("a call", Trouble.SILENT)
         return self.listed
+
+    async def gone(self, supernode: str) -> list[GoneNode]:
+        return []
 
 
 class NamedNodeTests(SynchronousTestCase):

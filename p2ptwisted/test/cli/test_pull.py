@@ -10,18 +10,21 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from p2ptwisted.cli import members
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
 from p2ptwisted.cli.expected import Expected, parse_expected
 from p2ptwisted.cli.matches import FoundResource
-from p2ptwisted.cli.pull import PullJob, pull
-from p2ptwisted.cli.pull_report import LACKING_MAX, Outcome, closing_line
+from p2ptwisted.cli.progress_display import Mode
+from p2ptwisted.cli.pull import pull
+from p2ptwisted.cli.pull_job import PullJob
+from p2ptwisted.cli.pull_report import ALL_NAMED_MAX, LACKING_MAX, Outcome, closing_line, print_lost
 from p2ptwisted.cli.session import ICommandReactor, Session, Settings
 from p2ptwisted.cli.status import nodes as print_nodes
 from p2ptwisted.cli.status import status as print_status
 from p2ptwisted.client.api import Client
 from p2ptwisted.client.order_client import TakenOrders
 from p2ptwisted.client.transport import Refused
-from p2ptwisted.errors import Unavailable
+from p2ptwisted.errors import InvalidInput, Unavailable
 from p2ptwisted.model import DownloadStatus, GoneNode, Health, Holders, NodeInfo, Order
 
 SUPERNODE, OTHER = "10.0.0.1:5000", "10.0.0.2:5000"
@@ -86,13 +89,22 @@ class GroupCase(SynchronousTestCase):
         self.patch(sys, "stderr", self.told)
         self.patch(sys, "stdout", self.printed)
 
-    def session(self, as_json: bool = False) -> Session:
-        settings = Settings(supernode=f"http://{SUPERNODE}", as_json=as_json, progress="none")
+    def session(self, as_json: bool = False, progress: Mode = "none") -> Session:
+        settings = Settings(supernode=f"http://{SUPERNODE}", as_json=as_json, progress=progress)
         return Session(cast(ICommandReactor, None), self.group, settings)
 
-    def pull(self, *wanted: str, expect: Sequence[str] = (), as_json: bool = False) -> ExitStatus:
+    def pull(
+        self,
+        *wanted: str,
+        nodes: Sequence[str] = (),
+        expect: Sequence[str] = (),
+        as_json: bool = False,
+        progress: Mode = "none",
+    ) -> ExitStatus:
+        """Pull to these nodes, or to all of them."""
         reactor = cast(ICommandReactor, Clock())
-        pulling = pull(reactor, self.session(as_json), wanted, (), True, parse_expected(expect))
+        session = self.session(as_json, progress)
+        pulling = pull(reactor, session, wanted, tuple(nodes), not nodes, parse_expected(expect))
         return self.successResultOf(Deferred.fromCoroutine(pulling))
 
     def lines(self) -> list[str]:
@@ -142,6 +154,28 @@ class PullTests(GroupCase):
         self.assertIn("2 files: 2 of 3 nodes have all of them, verified; nn3 at", last)
         self.assertTrue(last.endswith("lacks 2 of them"), last)
 
+    def test_many(self) -> None:
+        """Of several files a node has one line, and one in the result."""
+        self.assertIs(self.pull(ID, ALSO, progress="plain"), ExitStatus.OK)
+        self.assertEqual(
+            self.lines(),
+            [
+                *(f"nn{number}: had all 2 files already" for number in (1, 2, 3)),
+                "2 files: 3 of 3 nodes have all of them, verified",
+            ],
+        )
+        first, *_ = printed = self.printed.getvalue().splitlines()
+        self.assertEqual((len(printed), first), (3, "nn1  10.0.0.11:8000  2 files  10 B"))
+
+    def test_all_of_many_missing(self) -> None:
+        """A node that lacks all of many files is not told them one by one."""
+        names = [f"{number}.bin" for number in range(ALL_NAMED_MAX + 1)]
+        print_lost("nn3 is gone", len(names), names)
+        (line,) = self.lines()
+        self.assertEqual(line, "nn3 is gone; as far as is known it has none of the 11 files")
+        print_lost("nn3 is gone", len(names), names[1:])
+        self.assertEqual([line.strip() for line in self.lines()[2:]], names[1:])
+
     def test_gone(self) -> None:
         """Those that went lately are named, with when and how; that alone is no failure."""
         self.group.went[SUPERNODE] = [
@@ -178,6 +212,56 @@ class PullTests(GroupCase):
         said, last = self.lines()
         self.assertIn(f"supernode {OTHER} can't be asked", said)
         self.assertEqual(last, "a.bin: 2 of 2 nodes have it, verified")
+
+
+class NamedNodeTests(GroupCase):
+    """`--node`, with a node's name."""
+
+    def error(self, *nodes: str) -> CommandError:
+        pulling = pull(
+            cast(ICommandReactor, Clock()), self.session(), (ID,), nodes, False, parse_expected([])
+        )
+        return self.failureResultOf(Deferred.fromCoroutine(pulling), CommandError).value  # type: ignore[no-any-return]
+
+    def test_named(self) -> None:
+        """A name that p2p nodes prints is a node, as an address is; each counts once."""
+        nodes = ("nn3", "10.0.0.12:8000", "http://10.0.0.13:8000")
+        self.assertIs(self.pull(ID, nodes=nodes), ExitStatus.OK)
+        self.assertEqual(
+            self.printed.getvalue().splitlines(),
+            [
+                "nn3  10.0.0.13:8000  a.bin  5 B",
+                "10.0.0.12:8000  10.0.0.12:8000  a.bin  5 B",
+            ],
+        )
+
+    def test_same_name(self) -> None:
+        """A name that several nodes have is refused, with their locations."""
+        self.group.listed[OTHER].append(NodeInfo("nn1", "10.0.0.14:8000"))
+        error = self.error("nn1")
+        self.assertIs(error.status, ExitStatus.USAGE)
+        self.assertIn("2 nodes have that name", str(error))
+        self.assertIn("10.0.0.11:8000, 10.0.0.14:8000", str(error))
+
+    def test_unknown(self) -> None:
+        """What is neither the name of a node nor of a host is told to be neither."""
+
+        async def resolve(reactor: ICommandReactor, host: str) -> str:
+            if host == "nn9":
+                raise InvalidInput("it can't be resolved")
+            return host
+
+        self.patch(members, "resolve", resolve)
+        error = self.error("nn9")
+        self.assertIs(error.status, ExitStatus.USAGE)
+        self.assertEqual(
+            str(error),
+            "--node nn9: it can't be resolved; nor has any node that name: p2p nodes lists them",
+        )
+        self.group.went[SUPERNODE] = [GoneNode("nn9", "10.0.0.19:8000", 40.0, "lost")]
+        error = self.error("nn9")
+        self.assertIs(error.status, ExitStatus.NOBODY)
+        self.assertIn("--node nn9: gone 40 s ago, it stopped answering", str(error))
 
 
 class ExpectTests(GroupCase):

@@ -15,10 +15,10 @@ from p2ptwisted.cli.exit_status import CommandError, ExitStatus
 from p2ptwisted.cli.find import find
 from p2ptwisted.cli.matches import CANDIDATES_MAX, HOLDERS_MAX, FoundResource
 from p2ptwisted.cli.output import MESSAGE_MAX
-from p2ptwisted.cli.pull import target_nodes
 from p2ptwisted.cli.session import ICommandReactor, Session, Settings, distinct_supernodes, unique
 from p2ptwisted.cli.share import share
 from p2ptwisted.cli.status import GroupState, NodeState, SupernodeState, nodes, problems
+from p2ptwisted.cli.target_nodes import target_nodes
 from p2ptwisted.client.api import Client
 from p2ptwisted.client.supernode_client import NamedPart
 from p2ptwisted.errors import Trouble, UnknownResource, Unreached
