@@ -210,7 +210,7 @@ def get(
     )
 
 
-@p2p.command()
+@p2p.command(short_help="Have nodes fetch files into their folders.")
 @_wanted
 @click.option(
     *("--node", "nodes"),
@@ -313,7 +313,7 @@ def supernodes(settings: "Settings") -> ExitStatus:
     return _run(settings, lambda reactor, session: supernodes(session))
 
 
-@p2p.command()
+@p2p.command(short_help="Show the state of all members, and what is wrong.")
 @_asks_group
 def status(settings: "Settings") -> ExitStatus:
     """Show the state of all members, what is being fetched, and what is wrong."""
@@ -322,7 +322,7 @@ def status(settings: "Settings") -> ExitStatus:
     return _run(settings, lambda reactor, session: status(session))
 
 
-@p2p.command()
+@p2p.command(short_help="Create an authority and certificates, for TLS.")
 @click.argument("hosts", nargs=-1, type=_WORD, metavar="[HOST]...")
 @click.option(
     "--folder",

@@ -38,7 +38,7 @@ SERVICE_COMMANDS = (
     DaemonCommand(
         "node",
         "p2p-node",
-        "Run a node: it shares a folder, and fetches into it on request.",
+        "Run a node: it shares a folder and fetches into it.",
         "resources",
     ),
     DaemonCommand(
