@@ -31,6 +31,8 @@ class NodePull:
         """`jobs` are one or more, all of the same node."""
         self.jobs = jobs
         self.name, self.location = jobs[0].result.node, jobs[0].result.location
+        #: Whether it can't be asked any more, or took no order.
+        self.is_lost = False
         self._rows = {job.result.id: job.row() for job in jobs}
         self._states = Counter(row.state for row in self._rows.values())
         self._size = sum(row.size or 0 for row in self._rows.values())
@@ -82,7 +84,7 @@ class NodePull:
     def outcome(self) -> Outcome:
         """What has become of all of them."""
         lacking = [job.result.called for job in self.jobs if job.exit is not ExitStatus.OK]
-        return Outcome(self.name, self.location, lacking)
+        return Outcome(self.name, self.location, lacking, self.is_lost)
 
     @property
     def _state(self) -> str:

@@ -100,6 +100,7 @@ async def _carry_out(
         lost = await orders.run()
         if lost is None:
             return
+        node.is_lost = True
         why = await _why(session, node, lost.error)
         for job in lost.jobs:
             job.lose(why)

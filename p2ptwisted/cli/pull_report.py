@@ -21,6 +21,8 @@ class Outcome(NamedTuple):
     location: str
     #: The names of the resources that it doesn't have.
     missing: Sequence[str]
+    #: Whether it could not be asked, or refused to say: it may have them all the same.
+    is_unknown: bool = False
 
 
 def called(node: str, location: str) -> str:
@@ -59,14 +61,20 @@ def closing_line(what: Sequence[str], outcomes: Sequence[Outcome], total: int) -
     have = sum(not one.missing for one in outcomes)
     is_one = len(what) == 1
     line = f"{shown(what[0]) if is_one else f'{len(what)} files'}: {have} of {total} "
-    line += f"{'node' if total == 1 else 'nodes'} {'has' if 1 in (have, total) else 'have'} "
+    line += "node " if total == 1 else "nodes "
+    is_singular = 1 in (have, total)
+    if any(one.is_unknown for one in outcomes):
+        line += f"{'is' if is_singular else 'are'} known to have "
+    else:
+        line += "has " if is_singular else "have "
     line += "it" if is_one else "all of them"
     if have:
         line += ", verified"
     lacking = [one for one in outcomes if one.missing]
     for one in lacking[:LACKING_MAX]:
         lacks = "it" if is_one else f"{len(one.missing)} of them"
-        line += f"; {called(one.node, one.location)} lacks {lacks}"
+        line += f"; {called(one.node, one.location)} "
+        line += "can't be asked" if one.is_unknown else f"lacks {lacks}"
     if len(lacking) > LACKING_MAX:
         line += f"; and {len(lacking) - LACKING_MAX} more lack something"
     return line

@@ -125,14 +125,16 @@ class PullTests(GroupCase):
         self.assertEqual(len(json.loads(self.printed.getvalue())), 3)
         self.assertEqual(self.lines(), ["a.bin: 3 of 3 nodes have it, verified"])
 
-    def test_one_lacks_it(self) -> None:
-        """One that doesn't have it is named, and why, and the status is 1."""
+    def test_one_silent(self) -> None:
+        """One that can't be asked is named, and why, and the status is 1."""
         self.group.errors["10.0.0.13:8000"] = Unavailable("no answer in time")
         self.assertIs(self.pull(ID), ExitStatus.FAILED)
         said, last = self.lines()
         self.assertIn("node nn3 at 10.0.0.13:8000 can't be asked: no answer in time", said)
         self.assertEqual(
-            last, "a.bin: 2 of 3 nodes have it, verified; nn3 at 10.0.0.13:8000 lacks it"
+            last,
+            "a.bin: 2 of 3 nodes are known to have it, verified; "
+            "nn3 at 10.0.0.13:8000 can't be asked",
         )
 
     def test_alone(self) -> None:
@@ -143,6 +145,13 @@ class PullTests(GroupCase):
         (said,) = self.lines()
         self.assertIn("nn1 at 10.0.0.11:8000: it doesn't take orders from here", said)
 
+    def test_holder_refuses(self) -> None:
+        """Of a node that takes no order it isn't said that it lacks what it may have."""
+        for location in ("10.0.0.11:8000", "10.0.0.12:8000", "10.0.0.13:8000"):
+            self.group.errors[location] = Refused(403, "you call from 10.0.0.9")
+        self.assertIs(self.pull(ID), ExitStatus.FAILED)
+        self.assertIn("a.bin: 0 of 3 nodes are known to have it; nn1 at", self.lines()[-1])
+
     def test_several_missing(self) -> None:
         """Of several files each that is missing is named."""
         self.group.errors["10.0.0.13:8000"] = Refused(403, "you call from 10.0.0.9")
@@ -151,8 +160,7 @@ class PullTests(GroupCase):
         self.assertIn("nn3 at 10.0.0.13:8000: it doesn't take orders from here", why)
         self.assertTrue(why.endswith("; missing there are 2 of 2:"), why)
         self.assertEqual((first.strip(), second.strip()), ("a.bin", "b.bin"))
-        self.assertIn("2 files: 2 of 3 nodes have all of them, verified; nn3 at", last)
-        self.assertTrue(last.endswith("lacks 2 of them"), last)
+        self.assertIn("2 files: 2 of 3 nodes are known to have all of them, verified;", last)
 
     def test_many(self) -> None:
         """Of several files a node has one line, and one in the result."""
@@ -316,6 +324,13 @@ class ClosingTests(SynchronousTestCase):
         """Where nobody has it, nothing is verified."""
         said = closing_line(["a"], [Outcome("10.0.0.1:1", "10.0.0.1:1", ["a"])], 1)
         self.assertEqual(said, "a: 0 of 1 node has it; 10.0.0.1:1 lacks it")
+
+    def test_lacking(self) -> None:
+        """One that lacks something is named, and what."""
+        said = closing_line(["a", "b"], [Outcome("n", "10.0.0.1:1", ["a"])], 1)
+        self.assertEqual(
+            said, "2 files: 0 of 1 node has all of them; n at 10.0.0.1:1 lacks 1 of them"
+        )
 
     def test_one(self) -> None:
         """One has it."""
