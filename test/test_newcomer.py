@@ -4,6 +4,7 @@ What a newcomer does: the README's lines for the installation, on three hosts, a
 What is typed here is read there.
 """
 
+import json
 import re
 import subprocess
 import sys
@@ -15,6 +16,9 @@ from .hosts import Host, Switch
 #: The file that is pulled, as in the README.
 NAME = "dataset.bin"
 CONTENT = b"data" * 100_000
+
+#: Files of a pull of many.
+MANY = 60
 
 
 def installation() -> list[list[str]]:
@@ -67,16 +71,51 @@ class NewcomerTests(SystemTestCase):
         path.write_bytes(CONTENT)
         found = f"/api/supernode/holders/{id_of(CONTENT)}"
         eventually(20, "it is shared", lambda: self.supernode.get(found).data["locations"])
-        eventually(
-            20,
-            "all nodes are there",
-            lambda: len(self.supernode.get("/api/supernode/alive").data) == 3,
-        )
+        eventually(20, "all nodes are there", lambda: self.alive() == 3)
         ran = self.p2p(self.hosts[2], "pull", NAME, "--all")
         self.assertEqual(ran.returncode, 0, ran)
         self.assertIn(f"{NAME}: 3 of 3 nodes have it, verified", ran.stderr)
         for host in self.hosts:
             self.assertEqual((self.folder / host.address / "DIR" / NAME).read_bytes(), CONTENT)
+
+    def test_later(self) -> None:
+        """A machine that comes later gets many files by one command, and is missed when gone."""
+        first, _ = [self.start_here(host) for host in self.hosts[:2]]
+        files = {f"logs/{number:03}.txt": b"%d" % number for number in range(MANY)}
+        folder = self.folder / self.hosts[0].address / "DIR" / "logs"
+        folder.mkdir()
+        for name, content in files.items():
+            (folder.parent / name).write_bytes(content)
+        ids = {id_of(content) for content in files.values()}
+
+        def found() -> set[str]:
+            ran = self.p2p(self.hosts[1], "find", "logs/", "--json")
+            return {one["id"] for one in json.loads(ran.stdout)}
+
+        eventually(20, "all are found", lambda: found() == ids)
+        late = self.start_here(self.hosts[2])
+        eventually(20, "all nodes are there", lambda: self.alive() == 3)
+        ran = self.p2p(self.hosts[1], "pull", *ids, "--all")
+        self.assertEqual(ran.returncode, 0, ran)
+        last = f"p2p: {MANY} files: 3 of 3 nodes have all of them, verified\n"
+        self.assertTrue(ran.stderr.endswith(last), ran.stderr)
+        # However many files there are, a node has one line in the result.
+        self.assertEqual(len(ran.stdout.splitlines()), 3)
+        for host in self.hosts:
+            for name, content in files.items():
+                self.assertEqual((self.folder / host.address / "DIR" / name).read_bytes(), content)
+        late.kill()
+        eventually(20, "it is gone", lambda: self.alive() == 2)
+        ran = self.p2p(self.hosts[1], "pull", *ids, "--all", "--expect", "3")
+        self.assertEqual(ran.returncode, 1, ran)
+        self.assertIn(f"at {late.location}: gone ", ran.stderr)
+        self.assertIn(f"{MANY} files: 2 of 3 nodes have all of them", ran.stderr)
+        ran = self.p2p(self.hosts[1], "pull", *ids, "--node", first.location)
+        self.assertEqual(ran.returncode, 0, ran)
+
+    def alive(self) -> int:
+        """How many nodes the supernode has."""
+        return len(self.supernode.get("/api/supernode/alive").data)
 
     def test_without(self) -> None:
         """Without the option each node says which one to add, and with that it works."""
