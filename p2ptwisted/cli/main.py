@@ -4,18 +4,16 @@ The command line: commands and options, nothing of what the commands do.
 A command's module is imported when the command runs, so that help and completion are fast.
 """
 
-import dataclasses
-import functools
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from p2ptwisted.cli.end_signals import END_SIGNALS, Ended
 from p2ptwisted.cli.exit_status import CommandError, ExitStatus
+from p2ptwisted.cli.group_options import PATH, WORD, asks_group
 from p2ptwisted.cli.progress_option import progress_option, shows_progress
 from p2ptwisted.cli.rate_type import RateType
 from p2ptwisted.cli.service_commands import SERVICE_COMMANDS
@@ -27,8 +25,6 @@ if TYPE_CHECKING:
     from p2ptwisted.cli.session import Settings
 
 KEPT = "interrupted; what has arrived is kept: run the same command again to resume"
-
-_Command = Callable[..., ExitStatus]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -47,114 +43,18 @@ def p2p() -> None:
     """
 
 
-class _NotEmpty(click.types.StringParamType):
-    """A word that is not empty, as that of an unset variable in a script is."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        word = super().convert(value, param, ctx)
-        if not word:
-            self.fail("it is empty: is a variable unset?", param, ctx)
-        return str(word)
-
-
-class _Text(_NotEmpty):
-    """The same of what is sent to others, and so must be text; a path here need not be."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        word = super().convert(value, param, ctx)
-        try:
-            word.encode()
-        except UnicodeEncodeError:
-            self.fail(f"{word!r} is not text in the encoding of this terminal", param, ctx)
-        return word
-
-
-#: The types of all options and arguments that are words: a path here, and any other.
-_PATH, _WORD = _NotEmpty(), _Text()
-
-
-def _asks_group(command: _Command) -> Callable[..., ExitStatus]:
-    """Decorate a command that asks the group with its options, which it gets as Settings."""
-
-    @click.option(
-        "--supernode",
-        type=_WORD,
-        envvar="P2P_SUPERNODE",
-        metavar="URL",
-        help="The supernode to ask, http://host:port. By default one is found by multicast. "
-        "Also from P2P_SUPERNODE.",
-    )
-    @click.option(
-        "--multicast-group",
-        default="230.0.0.0:4321",
-        show_default=True,
-        type=_WORD,
-        envvar="P2P_MULTICAST_GROUP",
-        metavar="ADDRESS:PORT",
-        help="The multicast group in which to look for supernodes.",
-    )
-    @click.option(
-        "--multicast-interface",
-        multiple=True,
-        type=_WORD,
-        envvar="P2P_MULTICAST_INTERFACE",
-        metavar="NAME",
-        help="Network interface (name or address) to search through; all by default. Repeatable.",
-    )
-    @click.option(
-        "--group-key-file",
-        type=_PATH,
-        envvar="P2P_GROUP_KEY_FILE",
-        metavar="FILE",
-        help="The key file of a closed group.",
-    )
-    @click.option(
-        "--ca-file",
-        type=_PATH,
-        envvar="P2P_CA_FILE",
-        metavar="FILE",
-        help="The certificate of the authority, for a group that uses TLS.",
-    )
-    @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-    @functools.wraps(command)
-    def with_settings(
-        supernode: str | None,
-        multicast_group: str,
-        multicast_interface: tuple[str, ...],
-        group_key_file: str | None,
-        ca_file: str | None,
-        as_json: bool,
-        **options: Any,
-    ) -> ExitStatus:
-        from p2ptwisted.cli.session import Settings
-        from p2ptwisted.cli.settings_file import read_settings, settings_path
-
-        settings = Settings(
-            supernode, multicast_group, multicast_interface, group_key_file, ca_file, as_json
-        )
-        source = click.get_current_context().get_parameter_source
-        in_file = {
-            key: value
-            for key, value in read_settings(settings_path(os.environ)).items()
-            if source(key) is click.core.ParameterSource.DEFAULT
-        }
-        return command(dataclasses.replace(settings, **in_file), **options)
-
-    return with_settings
-
-
 def _run(settings: "Settings", work: "Work", interrupted: str = "interrupted") -> ExitStatus:
     from p2ptwisted.cli.runner import run
 
     return run(settings, work, interrupted)
 
 
-_wanted = click.argument("wanted", nargs=-1, required=True, type=_WORD, metavar="ID|NAME...")
+_wanted = click.argument("wanted", nargs=-1, required=True, type=WORD, metavar="ID|NAME...")
 
 
 @p2p.command()
 @_wanted
-@_asks_group
+@asks_group
 def find(settings: "Settings", wanted: tuple[str, ...]) -> ExitStatus:
     """Show who has a file. Part of its name is enough."""
     from p2ptwisted.cli.find import find
@@ -167,7 +67,7 @@ def find(settings: "Settings", wanted: tuple[str, ...]) -> ExitStatus:
 @click.option(
     "-o",
     "--output",
-    type=_PATH,
+    type=PATH,
     metavar="PATH",
     help="The folder, file or pipe to write to; - is standard output. By default the current "
     "folder.",
@@ -179,7 +79,7 @@ def find(settings: "Settings", wanted: tuple[str, ...]) -> ExitStatus:
     metavar="RATE",
     help="The maximum rate, such as 12.5MB or 100Mbit; a plain number is bytes a second.",
 )
-@_asks_group
+@asks_group
 @shows_progress
 def get(
     settings: "Settings",
@@ -215,7 +115,7 @@ def get(
 @click.option(
     *("--node", "nodes"),
     multiple=True,
-    type=_WORD,
+    type=WORD,
     metavar="NAME|URL",
     help="A node that is to fetch: its name in p2p nodes, or http://host:port. Repeatable.",
 )
@@ -223,11 +123,11 @@ def get(
 @click.option(
     "--expect",
     multiple=True,
-    type=_WORD,
+    type=WORD,
     metavar="N|NAME,...",
     help="Fail unless that many nodes, or the nodes with these names, end up with it. Repeatable.",
 )
-@_asks_group
+@asks_group
 @shows_progress
 def pull(
     settings: "Settings",
@@ -255,10 +155,10 @@ def pull(
 
 
 @p2p.command()
-@click.argument("paths", nargs=-1, required=True, type=_PATH, metavar="PATH...")
+@click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH...")
 @click.option(
     "--node",
-    type=_WORD,
+    type=WORD,
     default="http://127.0.0.1:8000",
     show_default=True,
     metavar="NAME|URL",
@@ -266,12 +166,12 @@ def pull(
 )
 @click.option(
     "--folder",
-    type=_PATH,
+    type=PATH,
     metavar="DIR",
     help="The node's folder. By default the node is asked.",
 )
 @click.option("--link", is_flag=True, help="Make hard links instead of copies.")
-@_asks_group
+@asks_group
 @shows_progress
 def share(
     settings: "Settings", paths: tuple[str, ...], node: str, folder: str | None, link: bool
@@ -285,7 +185,7 @@ def share(
 
 
 @p2p.command()
-@click.argument("paths", nargs=-1, type=_PATH, metavar="[PATH]...")
+@click.argument("paths", nargs=-1, type=PATH, metavar="[PATH]...")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @progress_option
 def hash(paths: tuple[str, ...], as_json: bool, progress: "Mode | None") -> ExitStatus:
@@ -296,7 +196,7 @@ def hash(paths: tuple[str, ...], as_json: bool, progress: "Mode | None") -> Exit
 
 
 @p2p.command()
-@_asks_group
+@asks_group
 def nodes(settings: "Settings") -> ExitStatus:
     """List all nodes of the group."""
     from p2ptwisted.cli.status import nodes
@@ -305,7 +205,7 @@ def nodes(settings: "Settings") -> ExitStatus:
 
 
 @p2p.command()
-@_asks_group
+@asks_group
 def supernodes(settings: "Settings") -> ExitStatus:
     """List all supernodes of the group."""
     from p2ptwisted.cli.status import supernodes
@@ -314,7 +214,7 @@ def supernodes(settings: "Settings") -> ExitStatus:
 
 
 @p2p.command(short_help="Show the state of all members, and what is wrong.")
-@_asks_group
+@asks_group
 def status(settings: "Settings") -> ExitStatus:
     """Show the state of all members, what is being fetched, and what is wrong."""
     from p2ptwisted.cli.status import status
@@ -323,10 +223,10 @@ def status(settings: "Settings") -> ExitStatus:
 
 
 @p2p.command(short_help="Create an authority and certificates, for TLS.")
-@click.argument("hosts", nargs=-1, type=_WORD, metavar="[HOST]...")
+@click.argument("hosts", nargs=-1, type=WORD, metavar="[HOST]...")
 @click.option(
     "--folder",
-    type=_PATH,
+    type=PATH,
     default="certs",
     show_default=True,
     metavar="DIR",
@@ -335,7 +235,7 @@ def status(settings: "Settings") -> ExitStatus:
 @click.option(
     *("--network", "networks"),
     multiple=True,
-    type=_WORD,
+    type=WORD,
     metavar="NET",
     help="A network of future hosts, such as 203.0.113.0/24; when the authority is created. "
     "Repeatable.",
@@ -343,7 +243,7 @@ def status(settings: "Settings") -> ExitStatus:
 @click.option(
     *("--domain", "domains"),
     multiple=True,
-    type=_WORD,
+    type=WORD,
     metavar="NAME",
     help="A domain of future hosts' names; when the authority is created. Repeatable.",
 )
