@@ -294,6 +294,14 @@ class Daemon(Service):
         return maybeDeferred(self._service.stopService).addBoth(stopped)
 
 
+def under_twistd(options: RoleOptions, service: IService, clock: IReactorTime) -> Daemon:
+    """Return a role's service as twistd runs it: twistd's options say where, and where it logs."""
+    twistd = options.parent
+    return Daemon(
+        options.role, service, clock, lambda: open_twistd_log(twistd), is_in_background(twistd)
+    )
+
+
 def open_twistd_log(twistd: Options) -> ILogObserver | None:
     """
     Open the log that twistd writes by itself, as its own options say.

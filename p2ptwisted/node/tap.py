@@ -6,14 +6,7 @@ from twisted.application.service import IService
 from twisted.internet import reactor
 
 from p2ptwisted.config import NodeConfig
-from p2ptwisted.daemon import (
-    Daemon,
-    IDaemonReactor,
-    RoleOptions,
-    is_in_background,
-    open_twistd_log,
-    prepare,
-)
+from p2ptwisted.daemon import IDaemonReactor, RoleOptions, prepare, under_twistd
 from p2ptwisted.interfaces import IFolderWatch
 from p2ptwisted.node.service import INodeReactor, make_node
 
@@ -42,11 +35,7 @@ def makeService(options: Options) -> IService:
     """The service that twistd runs."""
     awake = prepare(cast(IDaemonReactor, reactor))
     service = make_node(cast(INodeReactor, reactor), options.config, _watch(), awake)
-    clock = cast(IDaemonReactor, reactor)
-    in_background = is_in_background(options.parent)
-    return Daemon(
-        options.role, service, clock, lambda: open_twistd_log(options.parent), in_background
-    )
+    return under_twistd(options, service, cast(IDaemonReactor, reactor))
 
 
 def _watch() -> IFolderWatch | None:

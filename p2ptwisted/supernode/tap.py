@@ -6,14 +6,7 @@ from twisted.application.service import IService
 from twisted.internet import reactor
 
 from p2ptwisted.config import SupernodeConfig
-from p2ptwisted.daemon import (
-    Daemon,
-    IDaemonReactor,
-    RoleOptions,
-    is_in_background,
-    open_twistd_log,
-    prepare,
-)
+from p2ptwisted.daemon import IDaemonReactor, RoleOptions, prepare, under_twistd
 from p2ptwisted.supernode.service import ISupernodeReactor, make_supernode
 
 
@@ -43,8 +36,4 @@ def makeService(options: Options) -> IService:
     """Returns the service that twistd runs."""
     awake = prepare(cast(IDaemonReactor, reactor))
     service = make_supernode(cast(ISupernodeReactor, reactor), options.config, awake)
-    clock = cast(IDaemonReactor, reactor)
-    in_background = is_in_background(options.parent)
-    return Daemon(
-        options.role, service, clock, lambda: open_twistd_log(options.parent), in_background
-    )
+    return under_twistd(options, service, cast(IDaemonReactor, reactor))
