@@ -98,7 +98,8 @@ class NodePull:
         """A line for a node that has all of them."""
         count, had = len(self.jobs), self._states[PRESENT]
         if had == count:
-            return f"{self.name}: had all {count} files already"
+            which = "both" if count == 2 else f"all {count}"
+            return f"{self.name}: had {which} files already"
         came = fetched(self._fetched, self._seconds, len(self._givers))
         before = f"; it had {had} already" if had else ""
         return f"{self.name}: {counted(count - had, 'file')}, {came}{before}"

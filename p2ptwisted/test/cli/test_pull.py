@@ -163,7 +163,7 @@ class PullTests(GroupCase):
         self.assertEqual(
             self.lines(),
             [
-                *(f"nn{number}: had all 2 files already" for number in (1, 2, 3)),
+                *(f"nn{number}: had both files already" for number in (1, 2, 3)),
                 "2 files: 3 of 3 nodes have all of them, verified",
             ],
         )
