@@ -195,7 +195,7 @@ class AtOursTests(CommandCase):
         why, count = ran.told.splitlines()
         self.assertEqual(ran.status, 1, ran)
         self.assertIn("a node of the older program, which fetches nothing", why)
-        self.assertIn("ours.bin: 1 of 2 nodes has it, verified", count)
+        self.assertIn("ours.bin: 1 of 2 nodes is known to have it, verified", count)
         self.assertIn("ours.bin", ran.out.decode())
         self.order(self.node, THEIR_ID)
         status = self.wait_for_end(self.node, THEIR_ID)
