@@ -57,6 +57,16 @@ class SystemTestCase(SynchronousTestCase):
         self.folder.mkdir(parents=True)
         self.group = f"{GROUP}:{free_port(socket.SOCK_DGRAM)}"
 
+    def end_with_test(self, running: subprocess.Popen[Any]) -> None:
+        """Kill a command after the test, should it still run then."""
+
+        def end() -> None:
+            if running.poll() is None:
+                running.kill()
+            running.communicate()
+
+        self.addCleanup(end)
+
     def run(self, result: Any = None) -> None:
         super().run(_WithLogs(result, self._logs))
 

@@ -60,13 +60,7 @@ class CommandCase(FetchTestCase):
             stderr=subprocess.PIPE,
             preexec_fn=default_signals,  # noqa: PLW1509  # there are no threads
         )
-
-        def end() -> None:
-            if running.poll() is None:
-                running.kill()
-            running.communicate()
-
-        self.addCleanup(end)
+        self.end_with_test(running)
         return running
 
     def end(self, running: Any) -> Ran:

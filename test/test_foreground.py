@@ -48,13 +48,7 @@ class ForegroundTests(SystemTestCase):
             text=True,
             preexec_fn=signals,  # noqa: PLW1509  # there are no threads
         )
-
-        def end() -> None:
-            if running.poll() is None:
-                running.kill()
-            running.communicate()
-
-        self.addCleanup(end)
+        self.end_with_test(running)
         return running
 
     def begin_daemon(self, role: str, *arguments: str, **how: Any) -> tuple[Any, str]:
