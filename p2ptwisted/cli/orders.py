@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
+from p2ptwisted.cli.transfer_tally import DONE, UNDER_WAY
 from p2ptwisted.client.api import Client
 from p2ptwisted.client.transport import BUSY_STATUSES, Refused
 from p2ptwisted.errors import OlderProgram, Unavailable
@@ -43,8 +44,6 @@ TIMES_ORDERED_MAX = 3
 #: Calls under way to all nodes together.
 CALLS_AT_ONCE = 64
 
-UNDER_WAY_STATES = ("waiting", "running")
-
 #: Refusals that are about the caller, so that the node would refuse all its orders.
 _NOT_FOR_US = (401, 403)
 
@@ -59,7 +58,7 @@ class Ordered(Protocol):
     def order(self) -> Order: ...
 
     def take(self, status: DownloadStatus) -> None:
-        """Hear how far it is. It has ended where the state is none of UNDER_WAY_STATES."""
+        """Hear how far it is. It has ended where the state is none of UNDER_WAY."""
 
     def fail(self, error: Exception) -> None:
         """Hear that it has failed, and the last of it."""
@@ -178,7 +177,7 @@ class NodeOrders(Generic[_Job]):
         for job in batch:
             id = job.order.id
             status = known.get(id)
-            if status is None or (only_open and status.state not in (*UNDER_WAY_STATES, "done")):
+            if status is None or (only_open and status.state not in (*UNDER_WAY, DONE)):
                 continue
             self._waiting.remove(job)
             self._times_ordered[id] = self._times_ordered.get(id, 0) + 1
@@ -205,7 +204,7 @@ class NodeOrders(Generic[_Job]):
                 job.fail(Unavailable("it forgets what it is to fetch: its log may say why"))
 
     def _take(self, job: _Job, status: DownloadStatus) -> None:
-        if status.state in UNDER_WAY_STATES:
+        if status.state in UNDER_WAY:
             self._under_way[job.order.id] = job
         else:
             self._under_way.pop(job.order.id, None)

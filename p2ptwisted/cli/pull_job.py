@@ -7,10 +7,17 @@ from twisted.internet.interfaces import IReactorTime
 
 from p2ptwisted.cli.exit_status import ExitStatus
 from p2ptwisted.cli.matches import FoundResource
-from p2ptwisted.cli.orders import UNDER_WAY_STATES
 from p2ptwisted.cli.output import print_message
 from p2ptwisted.cli.pull_report import called, fetched
-from p2ptwisted.cli.transfer_tally import CANCELLED, DONE, FAILED, PRESENT, WAITING, Row
+from p2ptwisted.cli.transfer_tally import (
+    CANCELLED,
+    DONE,
+    FAILED,
+    PRESENT,
+    UNDER_WAY,
+    WAITING,
+    Row,
+)
 from p2ptwisted.model import DownloadStatus, Order
 from p2ptwisted.support.escaping import shown
 from p2ptwisted.support.wording import counted
@@ -68,7 +75,7 @@ class PullJob:
     def row(self) -> Row:
         """The progress, for its bar."""
         result, status = self.result, self._status
-        if result.state not in UNDER_WAY_STATES:
+        if result.state not in UNDER_WAY:
             state = PRESENT if self.was_there else result.state
             return Row(result.size, result.size, state=state, closing=self._closing())
         if status is None or status.size is None or status.state == WAITING:
@@ -113,7 +120,7 @@ class PullJob:
         result.seconds = round(self._clock.seconds() - self._began, 3)
         if result.state == CANCELLED:
             result.error = "somebody cancelled it: pull it again to resume"
-        if result.state not in UNDER_WAY_STATES and result.state != DONE:
+        if result.state not in UNDER_WAY and result.state != DONE:
             self._print_failed()
         self.on_change(self)
 

@@ -10,6 +10,7 @@ from p2ptwisted.cli.hints import no_node
 from p2ptwisted.cli.output import print_json, print_lines, print_message, print_table, size_of
 from p2ptwisted.cli.runner import status_of
 from p2ptwisted.cli.session import Session
+from p2ptwisted.cli.transfer_tally import UNDER_WAY
 from p2ptwisted.client.transport import Refused
 from p2ptwisted.errors import InvalidInput, OlderProgram, Unavailable
 from p2ptwisted.model import DownloadStatus, Health, NodeInfo
@@ -117,7 +118,7 @@ async def _look(session: Session, node: NodeInfo, supernode: str) -> NodeState:
     try:
         state.health = await session.client.health(node.location)
         fetches = await session.client.fetches(node.location)
-        state.fetches = [one for one in fetches if one.state in ("waiting", "running")]
+        state.fetches = [one for one in fetches if one.state in UNDER_WAY]
     except OlderProgram:
         pass  # It is well.
     except (Unavailable, Refused) as error:

@@ -12,6 +12,7 @@ from heapq import nsmallest
 #: each means.
 WAITING, RUNNING = "waiting", "running"
 DONE, PRESENT, FAILED, CANCELLED = "done", "present", "failed", "cancelled"
+UNDER_WAY = (WAITING, RUNNING)
 ENDED = (DONE, PRESENT, FAILED, CANCELLED)
 
 #: Transfers looked at in a turn; of more, each is looked at every few turns. 1,000 take 1.4 ms.
